@@ -1,0 +1,177 @@
+//! The two engines behind one small trait: allocate, write, read, prepare a plan, run it.
+
+pub(crate) mod cpu;
+pub(crate) mod gpu;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use futures::future::BoxFuture;
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::plan::step::Plan;
+
+/// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
+#[derive(Clone)]
+pub(crate) enum Buffer {
+    Cpu(Arc<cpu::CpuBuffer>),
+    Gpu(Arc<gpu::GpuBuffer>),
+}
+
+/// What an engine can do; all of it.
+pub(crate) trait Backend: Send + Sync {
+    /// What the device is.
+    fn info(&self) -> &DeviceInfo;
+    /// Whether the engine has this element type; the error says why not and what to do.
+    fn check_dtype(&self, dtype: DType) -> Result<()>;
+    /// Memory of at least `bytes` (0 is allowed), its content undefined.
+    fn alloc(&self, bytes: usize) -> Result<Buffer>;
+    /// Puts `bytes` at the start of `buffer`, after everything submitted so far.
+    fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()>;
+    /// The first `bytes` bytes of `buffer`, after everything submitted so far. The copy is ordered by this call, not by the first poll.
+    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
+    /// Everything a plan needs to run many times: pipelines, scratch, parameter layout.
+    fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>>;
+    /// Resolves when everything submitted so far has run.
+    fn sync(&self) -> BoxFuture<'static, Result<()>>;
+    /// Memory statistics.
+    fn memory(&self) -> MemoryStats;
+    /// Gives unused pooled memory back to the system.
+    fn trim(&self);
+    /// What has been counted since the device was opened.
+    fn counters(&self) -> &Counters;
+}
+
+/// A plan made ready by an engine.
+pub(crate) trait Executable: Send + Sync {
+    /// Submits the plan once and does not wait. `params` are the run-time scalars.
+    fn run(&self, leaves: &[Buffer], outputs: &[Buffer], params: &[f64]) -> Result<()>;
+    /// Text of each step's kernel (WGSL on the GPU), for people.
+    fn sources(&self) -> Vec<String>;
+}
+
+/// What kind of hardware a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeviceKind {
+    /// The native CPU engine.
+    Cpu,
+    /// A GPU with memory of its own.
+    Discrete,
+    /// A GPU sharing the processor's memory.
+    Integrated,
+    /// A virtualised GPU.
+    Virtual,
+    /// A GPU driver that computes on the processor (lavapipe, SwiftShader, WARP).
+    Software,
+    /// A GPU of unknown kind.
+    Other,
+}
+
+impl fmt::Display for DeviceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeviceKind::Cpu => "CPU engine",
+            DeviceKind::Discrete => "discrete GPU",
+            DeviceKind::Integrated => "integrated GPU",
+            DeviceKind::Virtual => "virtual GPU",
+            DeviceKind::Software => "software GPU",
+            DeviceKind::Other => "GPU of unknown kind",
+        })
+    }
+}
+
+/// What is known of a device.
+#[derive(Clone, Debug)]
+pub struct DeviceInfo {
+    /// The short name used to choose it: `cpu`, `gpu:0`, `gpu:1`, ...
+    pub id: String,
+    /// The adapter's or processor's name.
+    pub name: String,
+    /// What kind of hardware it is.
+    pub kind: DeviceKind,
+    /// `native`, `Vulkan`, `Metal`, `Dx12`, ...
+    pub api: String,
+    /// The driver's name and version.
+    pub driver: String,
+    /// Optional abilities present, such as `subgroups` or `timestamps`.
+    pub features: Vec<&'static str>,
+    /// Named limits that matter to the crate, in the units of their names.
+    pub limits: Vec<(&'static str, u64)>,
+}
+
+/// How a device uses memory, and which of its abilities are used.
+#[derive(Clone, Debug, Default)]
+pub struct DeviceOptions {
+    /// Bytes to take when the device is opened; 0 (the default) grows on demand.
+    pub reserve: u64,
+    /// The most bytes to take; `None` (the default) sets no bound.
+    pub cap: Option<u64>,
+    /// Ask the adapter for plain WebGPU default limits and no optional features, as in a browser.
+    pub webgpu_defaults: bool,
+}
+
+/// Memory of a device, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStats {
+    /// Held by live tensors, variables and plans.
+    pub in_use: u64,
+    /// The most that `in_use` has been.
+    pub peak: u64,
+    /// Taken from the system, in use or pooled.
+    pub reserved: u64,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Running totals of a device, for tests and profiling. Read with [`snapshot`](Counters::snapshot).
+        #[derive(Default)]
+        pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
+
+        /// A copy of a device's running totals.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct CounterSnapshot { $($(#[$doc])* pub $name: u64),* }
+
+        impl Counters {
+            pub(crate) fn snapshot(&self) -> CounterSnapshot {
+                CounterSnapshot { $($name: self.$name.load(Relaxed)),* }
+            }
+        }
+
+        impl std::ops::Sub for CounterSnapshot {
+            type Output = CounterSnapshot;
+            fn sub(self, before: Self) -> Self {
+                CounterSnapshot { $($name: self.$name - before.$name),* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Command buffers submitted.
+    submits,
+    /// Kernels dispatched (steps run, on the CPU engine).
+    dispatches,
+    /// Host-to-device transfers.
+    uploads,
+    /// Bytes in them.
+    upload_bytes,
+    /// Device-to-host transfers.
+    readbacks,
+    /// Buffers taken from the system (not from the pool).
+    allocations,
+    /// Pipelines created.
+    pipelines,
+    /// Bind groups created.
+    bind_groups,
+    /// Plans built because the structure was new.
+    plan_misses,
+    /// Plans replayed.
+    plan_hits,
+}
+
+/// Adds to a counter.
+pub(crate) fn count(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Relaxed);
+}

@@ -1,0 +1,13 @@
+//! Tensors and training on any GPU through WebGPU, with a native CPU engine behind the same API.
+#![deny(unsafe_code)]
+#![allow(dead_code, reason = "the layers are being joined")]
+
+mod backend;
+mod dtype;
+mod error;
+mod plan;
+mod shape;
+
+pub use dtype::{DType, Element};
+pub use error::{Error, Result};
+pub use shape::{MAX_RANK, Shape};

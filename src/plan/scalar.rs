@@ -1,0 +1,132 @@
+//! What a scalar instruction means on each engine. The rows stand in `ops/unary.rs` and `ops/binary.rs`;
+//! programs point at them, so neither backend knows any operation by name.
+
+use std::fmt;
+
+use crate::dtype::DType;
+
+/// A function of a block of values, one element type in, one out.
+pub(crate) type Block1<T, O = T> = fn(&[T], &mut [O]);
+/// The same of two blocks of one length.
+pub(crate) type Block2<T, O = T> = fn(&[T], &[T], &mut [O]);
+
+/// A pointwise function of one argument.
+pub(crate) struct UnaryFn {
+    /// The name in plans, errors and kernels; unique among unary functions.
+    pub(crate) name: &'static str,
+    /// CPU meaning; the slices have one length.
+    pub(crate) cpu: Unary1,
+    /// WGSL expression of `x` for floats.
+    pub(crate) wgsl: &'static str,
+    /// WGSL expression of `x` for integers and booleans; empty where `wgsl` serves.
+    pub(crate) wgsl_int: &'static str,
+}
+
+/// CPU meanings of a unary function by element type. Booleans are `u32` 0 or 1.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Unary1 {
+    pub(crate) f32: Option<Block1<f32>>,
+    pub(crate) f64: Option<Block1<f64>>,
+    pub(crate) i32: Option<Block1<i32>>,
+    pub(crate) u32: Option<Block1<u32>>,
+    pub(crate) bool: Option<Block1<u32>>,
+    /// Tests of floats, which give booleans (`f32` and `f64` are then `None`).
+    pub(crate) test_f32: Option<Block1<f32, u32>>,
+    pub(crate) test_f64: Option<Block1<f64, u32>>,
+}
+
+/// A pointwise function of two arguments of one type.
+pub(crate) struct BinaryFn {
+    /// The name in plans, errors and kernels; unique among binary functions.
+    pub(crate) name: &'static str,
+    /// CPU meaning; the slices have one length.
+    pub(crate) cpu: Binary1,
+    /// WGSL expression of `a` and `b` for floats.
+    pub(crate) wgsl: &'static str,
+    /// WGSL expression for signed integers; empty where `wgsl` serves.
+    pub(crate) wgsl_i32: &'static str,
+    /// WGSL expression for unsigned integers; empty where `wgsl_i32` (or else `wgsl`) serves.
+    pub(crate) wgsl_u32: &'static str,
+    /// WGSL expression for booleans (of WGSL type `bool`); empty where the function takes none.
+    pub(crate) wgsl_bool: &'static str,
+    /// Whether the result is a boolean whatever the operands are.
+    pub(crate) compares: bool,
+}
+
+/// CPU meanings of a binary function by element type; `cmp_*` where the result is a boolean (`u32` 0 or 1).
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Binary1 {
+    pub(crate) f32: Option<Block2<f32>>,
+    pub(crate) f64: Option<Block2<f64>>,
+    pub(crate) i32: Option<Block2<i32>>,
+    pub(crate) u32: Option<Block2<u32>>,
+    pub(crate) bool: Option<Block2<u32>>,
+    pub(crate) cmp_f32: Option<Block2<f32, u32>>,
+    pub(crate) cmp_f64: Option<Block2<f64, u32>>,
+    pub(crate) cmp_i32: Option<Block2<i32, u32>>,
+    pub(crate) cmp_u32: Option<Block2<u32>>,
+}
+
+impl UnaryFn {
+    /// The result's type for an argument of `dtype`; `None` where the function does not take it.
+    pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
+        let c = &self.cpu;
+        match dtype {
+            DType::F32 if c.test_f32.is_some() => Some(DType::Bool),
+            DType::F64 if c.test_f64.is_some() => Some(DType::Bool),
+            DType::F32 => c.f32.map(|_| dtype),
+            DType::F64 => c.f64.map(|_| dtype),
+            DType::I32 => c.i32.map(|_| dtype),
+            DType::U32 => c.u32.map(|_| dtype),
+            DType::Bool => c.bool.map(|_| dtype),
+        }
+    }
+
+    /// The WGSL expression of `x` for an argument of `dtype`.
+    pub(crate) fn expression(&self, dtype: DType) -> &'static str {
+        if dtype.is_float() || self.wgsl_int.is_empty() { self.wgsl } else { self.wgsl_int }
+    }
+}
+
+impl BinaryFn {
+    /// The result's type for arguments of `dtype`; `None` where the function does not take them.
+    pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
+        let c = &self.cpu;
+        let takes = match (self.compares, dtype) {
+            (false, DType::F32) => c.f32.is_some(),
+            (false, DType::F64) => c.f64.is_some(),
+            (false, DType::I32) => c.i32.is_some(),
+            (false, DType::U32) => c.u32.is_some(),
+            (false, DType::Bool) => c.bool.is_some(),
+            (true, DType::F32) => c.cmp_f32.is_some(),
+            (true, DType::F64) => c.cmp_f64.is_some(),
+            (true, DType::I32) => c.cmp_i32.is_some(),
+            (true, DType::U32) => c.cmp_u32.is_some(),
+            (true, DType::Bool) => c.cmp_u32.is_some(),
+        };
+        takes.then_some(if self.compares { DType::Bool } else { dtype })
+    }
+
+    /// The WGSL expression of `a` and `b` for arguments of `dtype`.
+    pub(crate) fn expression(&self, dtype: DType) -> &'static str {
+        let first = |choices: &[&'static str]| choices.iter().copied().find(|s| !s.is_empty()).unwrap_or("");
+        match dtype {
+            DType::F32 | DType::F64 => self.wgsl,
+            DType::I32 => first(&[self.wgsl_i32, self.wgsl]),
+            DType::U32 => first(&[self.wgsl_u32, self.wgsl_i32, self.wgsl]),
+            DType::Bool => first(&[self.wgsl_bool, self.wgsl]),
+        }
+    }
+}
+
+impl fmt::Debug for UnaryFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl fmt::Debug for BinaryFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
