@@ -1,0 +1,91 @@
+//! What the shader side hands to the runtime side: a kernel ready to be compiled and dispatched.
+
+use std::hash::{Hash, Hasher};
+
+use askama::Template;
+
+use crate::dtype::DType;
+use crate::error::Result;
+
+/// A shader template with its values: the pipeline's key (two equal ones share a pipeline) and its source.
+pub(crate) trait Shader: Send + Sync {
+    /// The whole WGSL, entry point `main`.
+    fn source(&self) -> Result<String>;
+    /// The stem of its file in `shaders/`, for labels and errors.
+    fn name(&self) -> &'static str;
+    /// For the pipeline cache.
+    fn same(&self, other: &dyn Shader) -> bool;
+    /// For the pipeline cache.
+    fn digest(&self, state: &mut dyn Hasher);
+    /// For `same`.
+    fn as_any(&self) -> &dyn std::any::Any;
+}
+
+/// Every askama template that can be compared and hashed is a shader.
+pub(crate) trait Named {
+    /// The stem of its file in `shaders/`.
+    const NAME: &'static str;
+}
+
+impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
+    fn source(&self) -> Result<String> {
+        self.render().map_err(|e| crate::Error::internal(format!("shader template `{}`: {e}", T::NAME)))
+    }
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+    fn same(&self, other: &dyn Shader) -> bool {
+        other.as_any().downcast_ref::<T>().is_some_and(|o| o == self)
+    }
+    fn digest(&self, mut state: &mut dyn Hasher) {
+        T::NAME.hash(&mut state);
+        self.hash(&mut state);
+    }
+    fn as_any(&self) -> &dyn std::any::Any {
+        self
+    }
+}
+
+/// One dispatch. Binding 0 of group 0 is `var<uniform> p: array<vec4<u32>, N>` holding `params`;
+/// bindings 1.. of group 0 are storage buffers, `var<storage, read>` where `write` is false, else `read_write`.
+pub(crate) struct Kernel {
+    /// The pipeline's key and source.
+    pub(crate) shader: Box<dyn Shader>,
+    /// The storage bindings in order.
+    pub(crate) bindings: Vec<Binding>,
+    /// Words of the uniform, padded by the runtime to whole `vec4`s.
+    pub(crate) params: Vec<u32>,
+    /// Words of `params` that a run sets: `(word, plan parameter slot, type to convert it to)`.
+    pub(crate) dynamic: Vec<(usize, u16, DType)>,
+    /// Work-groups. More than 65,535 are folded over x, y and z by the runtime; the shader computes
+    /// `gid = (w.z * n.y + w.y) * n.x + w.x` with `n = num_workgroups` and guards `gid < count` itself.
+    pub(crate) groups: u64,
+}
+
+/// A storage binding of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    /// What is bound.
+    pub(crate) target: Target,
+    /// Whether the kernel writes it (then it is bound `read_write`, also when it is read).
+    pub(crate) write: bool,
+}
+
+/// What a binding is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// `bufs[i]` of the step.
+    Step(u16),
+    /// Scratch between the kernels of one step, of so many bytes; kernels of a step with one `id` share it.
+    Scratch { id: u16, bytes: u64 },
+}
+
+/// What kernels must know of the adapter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Caps {
+    /// Subgroup operations may be used.
+    pub(crate) subgroups: bool,
+    pub(crate) max_workgroup_size: u32,
+    pub(crate) max_workgroup_memory: u32,
+    pub(crate) max_storage_bindings: u32,
+}
