@@ -272,18 +272,17 @@ pub(super) struct Reference<'a> {
 }
 
 impl Reference<'_> {
-    fn address(at: &Access, point: &[usize]) -> i64 {
-        at.offset + at.strides.iter().zip(point).map(|(s, &c)| s * c as i64).sum::<i64>()
+    fn address(at: &Access, o: &[usize], i: &[usize]) -> i64 {
+        at.offset + at.strides.iter().zip(o.iter().chain(i)).map(|(s, &c)| s * c as i64).sum::<i64>()
     }
 
     fn eval(&self, reg: Reg, o: &[usize], i: &[usize]) -> f64 {
         let line = &self.program.lines[reg as usize];
-        let point: Vec<usize> = o.iter().chain(i).copied().collect();
         let arg = |r: Reg| self.eval(r, o, i);
         let type_of = |r: Reg| self.program.lines[r as usize].dtype;
         match &line.instr {
             Instr::Load { buf, at, gather } => {
-                let mut address = Self::address(at, &point);
+                let mut address = Self::address(at, o, i);
                 for g in gather {
                     let v = arg(g.index) as i64;
                     let v = if v < 0 { v + g.extent as i64 } else { v };
@@ -294,7 +293,7 @@ impl Reference<'_> {
                 }
                 self.bufs[*buf as usize].data[address as usize]
             }
-            Instr::Index { at } => Self::address(at, &point) as f64,
+            Instr::Index { at } => Self::address(at, o, i) as f64,
             Instr::Param { slot } => convert(self.params[*slot as usize], line.dtype),
             Instr::Random { .. } => unreachable!("tested against known answers"),
             Instr::Acc => self.acc[o.iter().zip(&self.outer).fold(0, |f, (&c, &e)| f * e + c)],
@@ -320,8 +319,7 @@ impl Reference<'_> {
                 self.known.borrow_mut().fill(None);
                 let inner: Vec<Vec<usize>> = if store.inner { points(&self.inner).collect() } else { vec![vec![]] };
                 for i in inner {
-                    let point: Vec<usize> = o.iter().chain(&i).copied().collect();
-                    writes.push((store.buf, Self::address(&store.at, &point), self.eval(store.reg, &o, &i)));
+                    writes.push((store.buf, Self::address(&store.at, &o, &i), self.eval(store.reg, &o, &i)));
                 }
             }
         }
@@ -398,6 +396,7 @@ fn apply2(f: &BinaryFn, a: f64, b: f64, dtype: DType) -> f64 {
     match dtype {
         DType::F32 if f.compares => (f.cpu.cmp_f32.unwrap()(&[a as f32], &[b as f32], &mut u), f64::from(u[0])).1,
         DType::F32 => (f.cpu.f32.unwrap()(&[a as f32], &[b as f32], &mut x), f64::from(x[0])).1,
+        DType::F64 if f.compares => (f.cpu.cmp_f64.unwrap()(&[a], &[b], &mut u), f64::from(u[0])).1,
         DType::F64 => (f.cpu.f64.unwrap()(&[a], &[b], &mut y), y[0]).1,
         DType::I32 if f.compares => (f.cpu.cmp_i32.unwrap()(&[a as i32], &[b as i32], &mut u), f64::from(u[0])).1,
         DType::I32 => (f.cpu.i32.unwrap()(&[a as i32], &[b as i32], &mut i), f64::from(i[0])).1,

@@ -209,7 +209,7 @@ fn softmax(x_strides: [i64; 2], y_strides: [i64; 2], in_place: bool) -> Build {
 
 #[test]
 fn softmax_of_rows_and_columns() {
-    for (m, n) in [(1, 1), (9, 10), (200, 10), (30, 1000), (3, 9000), (1, 200_000), (3000, 50), (20_000, 9), (70, 3000), (1200, 300)] {
+    for (m, n) in [(1, 1), (9, 10), (200, 10), (30, 1000), (3, 9000), (1, 140_000), (600, 50), (2000, 9), (50, 3000), (300, 200), (1100, 130)] {
         let (rows, cols) = ([n as i64, 1], [1, m as i64]);
         for (x, y) in [(rows, rows), (cols, cols), (rows, cols), (cols, rows)] {
             let leaves = [values(F, m * n, (m + n) as u64)];
@@ -219,6 +219,13 @@ fn softmax_of_rows_and_columns() {
             }
         }
     }
+}
+
+#[test]
+fn softmax_of_many_long_columns() {
+    let (m, n) = (7200, 130);
+    let cols = [1, m as i64];
+    check(nest(&[m], &[n], softmax(cols, cols, false)), &[values(F, m * n, 5)], &[(F, m * n), (F, m)], &[]);
 }
 
 #[test]
