@@ -131,7 +131,7 @@ impl Tensor {
     pub fn normal(shape: impl IntoShape, mean: f64, std: f64, seed: u64, device: &Device) -> Result<Tensor> {
         let shape = shape.into_shape()?;
         // In (0, 1]: its logarithm is finite.
-        let u = 1.0 - unit(shape, seed, 0, device)?;
+        let u = unit(shape, seed, 0, device)?.mul(-1.0)?.add(1.0)?;
         let angle = unit(shape, seed, 1, device)?.mul(std::f64::consts::TAU)?;
         let radius = u.ln()?.mul(-2.0)?.sqrt()?;
         radius.mul(&angle.cos()?)?.mul(std)?.add(mean)

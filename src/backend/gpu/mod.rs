@@ -54,6 +54,11 @@ impl GpuBackend {
         Self::new(Core::new("gpu:host".into(), device, queue), options)
     }
 
+    /// Distinct buffers that one kernel may bind.
+    pub(crate) fn max_storage_bindings(&self) -> usize {
+        self.core.caps.max_storage_bindings as usize
+    }
+
     /// The memory of a buffer that must be this device's.
     fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a Arc<GpuBuffer>> {
         match buffer {
