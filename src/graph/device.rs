@@ -101,6 +101,18 @@ impl Device {
         self.backend().counters().snapshot()
     }
 
+    /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
+    /// source line. `None` before the first.
+    pub fn last_plan(&self) -> Option<String> {
+        self.graph().plans.last().map(|(plan, _)| plan.to_string())
+    }
+
+    /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
+    pub fn last_kernels(&self) -> Vec<String> {
+        let last = self.graph().plans.last();
+        last.map_or_else(Vec::new, |(_, executable)| executable.sources())
+    }
+
     /// Submits everything that is pending and can still be asked for. Does not wait.
     ///
     /// # Errors

@@ -103,9 +103,12 @@ impl Device {
     }
 
     async fn gpu_at(index: usize, options: &DeviceOptions) -> Result<Device> {
-        let backend = gpu::adapter::open(index, options).await?;
+        gpu::adapter::open(index, options).await.map(Self::of_gpu)
+    }
+
+    pub(crate) fn of_gpu(backend: gpu::GpuBackend) -> Device {
         let bindings = backend.max_storage_bindings();
-        Ok(Self::of(Box::new(backend), bindings))
+        Self::of(Box::new(backend), bindings)
     }
 
     fn of(backend: Box<dyn Backend>, max_buffers: usize) -> Device {
