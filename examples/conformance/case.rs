@@ -33,7 +33,10 @@ impl Case {
             let shape: Vec<usize> = usizes(&facts["shape"]);
             let tensor = tensors.get(name).ok_or(format!("{id}: tensor `{name}` is missing"))?;
             if tensor.shape != shape {
-                return Err(format!("{id}: tensor `{name}` has shape {:?}, its description says {shape:?}", tensor.shape));
+                return Err(format!(
+                    "{id}: tensor `{name}` has shape {:?}, its description says {shape:?}",
+                    tensor.shape
+                ));
             }
         }
         Ok(Case { id: id.into(), kind: string(&json["kind"]), json, tensors })
