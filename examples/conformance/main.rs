@@ -16,13 +16,13 @@
 //! with ordinary inputs and an ordinary result are judged like all others, and on the CPU nothing is excused.
 
 mod call;
-mod case;
-mod compare;
+pub mod case;
+pub mod compare;
 mod errors;
 mod ops;
 mod ops_nn;
 mod ops_shape;
-mod safetensors;
+pub mod safetensors;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
