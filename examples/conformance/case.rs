@@ -83,7 +83,7 @@ fn generate(recipe: &Value) -> Option<Data> {
     let values: Vec<f32> = (0..shape.iter().product::<usize>() as u32).map(|i| hash24(i, seed, signed)).collect();
     let first = recipe["check"]["first4"].as_array()?;
     let sum: f64 = values.iter().map(|&v| f64::from(v)).sum();
-    let same = first.iter().zip(&values).all(|(want, &got)| want.as_f64() == Some(f64::from(got)))
+    let same = first.iter().zip(&values).all(|(want, &got)| want.as_f64().is_some_and(|w| w as f32 == got))
         && (sum - recipe["check"]["sum_float64"].as_f64()?).abs() < 1e-6 * values.len() as f64;
     same.then_some(Data { shape, values: Values::F32(values) })
 }
