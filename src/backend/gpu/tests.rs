@@ -357,6 +357,13 @@ fn one_leaf_may_be_given_twice() {
 
 #[test]
 fn many_work_groups_fold() {
+    for groups in [1u64, 65_535, 65_536, 131_071, 65_535 * 65_535, 65_535 * 65_535 + 1, 4_294_900_000] {
+        let [x, y, z] = run::fold(groups, 65_535).unwrap().map(u64::from);
+        assert!(x.max(y).max(z) <= 65_535);
+        let total = x * y * z;
+        assert!(total >= groups && total - groups < 2 * 65_536, "{groups}: {x} {y} {z}");
+    }
+    assert!(run::fold(1 << 32, 65_535).unwrap_err().is_unsupported());
     for webgpu_defaults in [false, true] {
         let gpu = open(DeviceOptions { webgpu_defaults, ..Default::default() });
         let len = 65_535 * 2 + 3;
