@@ -1,12 +1,13 @@
 //! The GPU engine: the only folder that names `wgpu`.
 //!
 //! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
-//! buffers, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
+//! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
 //! `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
 mod device;
 pub(crate) mod kernel;
+mod kernels;
 mod memory;
 mod pipeline;
 mod readback;
@@ -57,6 +58,11 @@ impl GpuBackend {
         Self::new(Core::new("gpu:host".into(), device, queue), options)
     }
 
+    /// Distinct buffers that one kernel may bind.
+    pub(crate) fn max_storage_bindings(&self) -> usize {
+        self.core.caps.max_storage_bindings as usize
+    }
+
     /// The memory of a buffer that must be this device's.
     fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a Arc<GpuBuffer>> {
         match buffer {
@@ -102,11 +108,7 @@ impl Backend for GpuBackend {
     }
 
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        // The shader side (`kernels::build`) is joined here.
-        let build = |_: &Plan, step: &crate::plan::step::Step, _: &kernel::Caps| {
-            Err(Error::internal(format!("no kernels for step `{}` in this build", step.kind.name())))
-        };
-        Ok(Box::new(self.prepare_with(&plan, build)?))
+        Ok(Box::new(self.prepare_with(&plan, kernels::build)?))
     }
 
     fn sync(&self) -> BoxFuture<'static, Result<()>> {
