@@ -5,9 +5,11 @@
 mod backend;
 mod dtype;
 mod error;
+pub mod nn;
 mod plan;
 mod shape;
 
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
+pub use nn::set_random_seed;
 pub use shape::{MAX_RANK, Shape};
