@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Kind, Result};
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// An activation function.
 ///

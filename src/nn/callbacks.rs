@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
 use crate::nn::model::Sequential;
 use crate::nn::progress::print;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// Hooks called by `fit`; each does nothing unless implemented. An error ends the training with it.
 ///

@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::activations::unknown;
 use crate::shape::Shape;
-use crate::tensor::{Device, Tensor};
+use crate::{Device, Tensor};
 
 /// How the initial values of a weight are drawn.
 ///

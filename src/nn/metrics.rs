@@ -4,7 +4,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::activations::unknown;
 use crate::nn::losses::{self, IntoLoss, Loss, align_weight, fit_targets};
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// A figure computed from all samples of an epoch.
 ///

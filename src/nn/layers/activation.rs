@@ -4,7 +4,7 @@ use super::{BuildCtx, CallCtx, Layer, named};
 use crate::error::Result;
 use crate::nn::activations::{Activation, IntoActivation, leaky_relu};
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// An activation as a layer: Keras's `Activation("relu")`.
 ///

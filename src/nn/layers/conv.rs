@@ -7,7 +7,7 @@ use crate::nn::activations::{Activation, IntoActivation, unknown};
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
-use crate::tensor::{Conv2d, Padding, Tensor, Var};
+use crate::{Conv2d, Padding, Tensor, Var};
 
 /// A height and a width: one number stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

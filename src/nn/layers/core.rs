@@ -3,7 +3,7 @@
 use super::{Added, BuildCtx, CallCtx, IntoLayer, Layer, named};
 use crate::error::{Error, Kind, Result};
 use crate::shape::Shape;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// The shape of one input sample, without the batch dimension: added first, it lets a model be built (and
 /// summarised) before it sees data.

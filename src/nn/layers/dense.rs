@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::nn::activations::{Activation, IntoActivation};
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, Var};
+use crate::{Tensor, Var};
 
 /// `activation(x @ kernel + bias)` on the last axis; kernel `(inputs, units)`, bias `(units,)`.
 ///

@@ -6,7 +6,7 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::shape::Shape;
-use crate::tensor::{Tensor, Var};
+use crate::{Tensor, Var};
 
 /// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
 ///

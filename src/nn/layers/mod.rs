@@ -24,7 +24,7 @@ use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
-use crate::tensor::{Device, Tensor, Var};
+use crate::{Device, Tensor, Var};
 
 /// One step of a model: weights, and a function from a batch to a batch.
 ///

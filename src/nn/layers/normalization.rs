@@ -4,7 +4,7 @@ use super::{BuildCtx, CallCtx, Layer, built, check_last, named};
 use crate::error::Result;
 use crate::nn::initializers::Initializer;
 use crate::shape::Shape;
-use crate::tensor::{Tensor, Var, no_grad};
+use crate::{Tensor, Var, no_grad};
 
 /// Normalises each channel (the last axis) over the batch and all other axes (Ioffe and Szegedy, 2015).
 ///

@@ -6,7 +6,7 @@ use super::{BuildCtx, CallCtx, Layer, check_rank, named};
 use crate::error::{Error, Kind, Result};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
-use crate::tensor::{Padding, Pool2d, Tensor};
+use crate::{Padding, Pool2d, Tensor};
 
 /// Settings common to the windowed poolings.
 struct Window {

@@ -15,7 +15,7 @@ pub use regression::{
 use crate::error::{Error, Kind, Result};
 use crate::nn::activations::unknown;
 use crate::nn::names::with_batch;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// Keras's fuzz factor: probabilities are kept this far from 0 and 1.
 pub(crate) const EPSILON: f64 = 1e-7;

@@ -2,7 +2,7 @@
 
 use super::{EPSILON, Loss, Reduction, reduced};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// A loss without settings of its own.
 macro_rules! plain {

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::nn::seeds::SeedStream;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// Arrays with one row a sample.
 pub(super) struct Data<'a> {

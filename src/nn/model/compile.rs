@@ -8,7 +8,7 @@ use crate::nn::history::Logs;
 use crate::nn::losses::{BinaryCrossentropy, CategoricalCrossentropy, IntoLoss, Loss, SparseCategoricalCrossentropy};
 use crate::nn::metrics::{IntoMetrics, Metric, MetricSpec, is_binary_or_sparse};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer};
-use crate::tensor::{Tensor, Var, no_grad};
+use crate::{Tensor, Var, no_grad};
 
 /// The result of `compile`.
 pub(super) struct Compiled {

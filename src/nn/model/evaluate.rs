@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose};
-use crate::tensor::{Tensor, no_grad};
+use crate::{Tensor, no_grad};
 
 /// How to run over the data: batch size 32 and Keras's progress bar by default. A number is a batch size.
 #[derive(Clone, Default)]

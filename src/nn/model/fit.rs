@@ -11,7 +11,7 @@ use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// Seconds between two read-backs of the running figures for the progress bar.
 const READ_INTERVAL: f64 = 0.25;

@@ -6,7 +6,7 @@ use crate::nn::layers::{Added, BuildCtx, CallCtx, IntoLayer, Layer};
 use crate::nn::names;
 use crate::nn::seeds::{self, SeedStream};
 use crate::shape::Shape;
-use crate::tensor::{Device, Tensor, Var};
+use crate::{Device, Tensor, Var};
 
 /// Layers in a row.
 ///

@@ -3,7 +3,7 @@
 use super::Sequential;
 use crate::nn::names::with_batch;
 use crate::nn::progress::print;
-use crate::tensor::{Device, Var};
+use crate::{Device, Var};
 
 /// A row of the table.
 pub(super) struct Row {

@@ -3,7 +3,7 @@
 use super::Sequential;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::tensor::{Device, Tensor, Var};
+use crate::{Device, Tensor, Var};
 
 /// A copy of a tensor's values on a device, through the host.
 pub(crate) fn copy_to(tensor: &Tensor, device: &Device) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 
 use super::{Optimizer, Rule, Update, setting};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// `m + (x - m) * (1 - beta)`: an exponential moving average, one step further.
 fn moving(m: &Tensor, x: &Tensor, beta: f64) -> Result<Tensor> {

@@ -2,7 +2,7 @@
 
 use super::{Optimizer, Rule, Update, setting};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// `rho * old + (1 - rho) * new`
 fn blend(old: &Tensor, new: &Tensor, rho: f64) -> Result<Tensor> {

@@ -18,7 +18,7 @@ pub use sign::{Lion, LionRule};
 use crate::error::{Error, Kind, Result};
 use crate::nn::activations::unknown;
 use crate::nn::schedules::LearningRate;
-use crate::tensor::{Grads, Tensor, Var, no_grad};
+use crate::{Grads, Tensor, Var, no_grad};
 
 /// How one parameter moves: the part of an optimizer that is its own.
 ///

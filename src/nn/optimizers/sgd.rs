@@ -2,7 +2,7 @@
 
 use super::{Optimizer, Rule, Update, setting};
 use crate::error::Result;
-use crate::tensor::Tensor;
+use crate::Tensor;
 
 /// Gradient descent, with optional (Nesterov) momentum. Defaults: learning rate 0.01, no momentum.
 ///
