@@ -1,17 +1,20 @@
 //! Reverse-mode differentiation over the recorded nodes. Gradients are recorded like any operation.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::node::{Tensor, Vjp, set_origin, with_tracking};
-use super::var::Var;
+use super::var::{Var, VarShared};
 use crate::error::{Error, Kind, Result};
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
 #[derive(Debug)]
 pub struct Grads {
     vars: FxHashMap<u64, Tensor>,
+    /// The variables in the order the pass met them.
+    met: Vec<Arc<VarShared>>,
     nodes: FxHashMap<u64, Tensor>,
 }
 
@@ -19,6 +22,15 @@ impl Grads {
     /// The gradient for a variable; `None` where the loss does not depend on it.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         self.vars.get(&var.id())
+    }
+
+    /// The trainable variables that the loss depends on, in the order of their creation, with their gradients.
+    pub fn iter(&self) -> impl Iterator<Item = (Var, &Tensor)> {
+        let mut vars: Vec<Var> = self.met.iter().filter_map(|shared| shared.owner()).collect();
+        vars.retain(Var::is_trainable);
+        vars.sort_unstable_by_key(Var::id);
+        vars.dedup_by_key(|var| var.id());
+        vars.into_iter().filter_map(|var| self.vars.get(&var.id()).map(|grad| (var, grad)))
     }
 
     /// The gradient for a tensor made by [`Tensor::requires_grad`] (or any tracked tensor between it and the loss).
@@ -112,12 +124,13 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         order.push(tensor);
     }
     order.sort_unstable_by_key(|t| std::cmp::Reverse(t.0.id));
-    let mut grads = Grads { vars: FxHashMap::default(), nodes: FxHashMap::default() };
+    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
     grads.nodes.insert(loss.0.id, Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?);
     for tensor in order {
         let node = &tensor.0;
         let Some(grad) = grads.nodes.get(&node.id).cloned() else { continue };
         if let Some(var) = &node.var {
+            grads.met.push(var.clone());
             accumulate(&mut grads.vars, var.id, grad)?;
             continue;
         }
