@@ -22,8 +22,7 @@ pub(crate) struct UnaryRow {
     pub(crate) grad: Option<UnaryGrad>,
 }
 
-const NONE: Unary1 =
-    Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
+const NONE: Unary1 = Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
 
 macro_rules! unary {
     ($(

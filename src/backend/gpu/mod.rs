@@ -1,17 +1,21 @@
 //! The GPU engine: the only folder that names `wgpu`.
 //!
 //! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
-//! buffers, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
+//! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
 //! `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
 mod device;
 pub(crate) mod kernel;
+mod kernels;
 mod memory;
 mod pipeline;
 mod readback;
 mod run;
 mod trusted;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -104,11 +108,7 @@ impl Backend for GpuBackend {
     }
 
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        // The shader side (`kernels::build`) is joined here.
-        let build = |_: &Plan, step: &crate::plan::step::Step, _: &kernel::Caps| {
-            Err(Error::internal(format!("no kernels for step `{}` in this build", step.kind.name())))
-        };
-        Ok(Box::new(self.prepare_with(&plan, build)?))
+        Ok(Box::new(self.prepare_with(&plan, kernels::build)?))
     }
 
     fn sync(&self) -> BoxFuture<'static, Result<()>> {
