@@ -124,15 +124,20 @@ impl Instr {
     }
 }
 
+/// For each line its stage: how many rounds of reductions must be over before it can be computed.
+/// Lines of stage 0 need none; a `Reduce` closes its operand's stage, so it is one later than the operand.
+pub(crate) fn stages(lines: &[Line]) -> Vec<u16> {
+    let mut out: Vec<u16> = Vec::with_capacity(lines.len());
+    for line in lines {
+        let need = line.instr.operands().iter().map(|&r| out[r as usize]).max().unwrap_or(0);
+        out.push(need + u16::from(matches!(line.instr, Instr::Reduce(..))));
+    }
+    out
+}
+
 impl Program {
-    /// For each line its stage: how many rounds of reductions must be over before it can be computed.
-    /// Lines of stage 0 need none; a `Reduce` closes its operand's stage, so it is one later than the operand.
+    /// The stage of each line.
     pub(crate) fn stages(&self) -> Vec<u16> {
-        let mut out: Vec<u16> = Vec::with_capacity(self.lines.len());
-        for line in &self.lines {
-            let need = line.instr.operands().iter().map(|&r| out[r as usize]).max().unwrap_or(0);
-            out.push(need + u16::from(matches!(line.instr, Instr::Reduce(..))));
-        }
-        out
+        stages(&self.lines)
     }
 }

@@ -25,6 +25,11 @@ pub(crate) struct GpuBuffer {
 }
 
 impl GpuBuffer {
+    /// The buffer itself, for a host program.
+    pub(crate) fn raw(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+
     /// Whether this is memory of the device.
     pub(super) fn is_of(&self, core: &Arc<Core>) -> bool {
         Arc::ptr_eq(&self.pool.core, core)

@@ -14,6 +14,9 @@ mod readback;
 mod run;
 mod trusted;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures::FutureExt;
@@ -53,6 +56,11 @@ impl GpuBackend {
     /// loss callback, so a loss is noticed by the first read-back or wait that fails.
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Self> {
         Self::new(Core::new("gpu:host".into(), device, queue), options)
+    }
+
+    /// Distinct buffers that one kernel may bind.
+    pub(crate) fn max_storage_bindings(&self) -> usize {
+        self.core.caps.max_storage_bindings as usize
     }
 
     /// The memory of a buffer that must be this device's.

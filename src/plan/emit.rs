@@ -1,0 +1,174 @@
+//! From merged kernels to the plan: dimensions collapsed, buffers numbered per step, temporaries placed by liveness.
+
+use smallvec::SmallVec;
+
+use super::kernel::{Body, Kernel};
+use super::program::{Access, Dims, Instr, Program};
+use super::step::{BufId, BufferInfo, Gemm, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window};
+
+/// Builds the plan from kernels in order.
+pub(crate) fn emit(kernels: Vec<Kernel>, buffers: Vec<BufferInfo>, params: usize) -> Plan {
+    let steps = kernels.into_iter().map(step).collect();
+    let mut plan = Plan { buffers, steps, params, slots: Vec::new() };
+    place(&mut plan);
+    plan
+}
+
+fn step(kernel: Kernel) -> Step {
+    let bufs = kernel.buffers();
+    let local = |b: BufId| bufs.iter().position(|&x| x == b).expect("listed") as u16;
+    let Kernel { body, space, mask, mut lines, mut stores, ops, at } = kernel;
+    for line in &mut lines {
+        if let Instr::Load { buf, .. } = &mut line.instr {
+            *buf = local(BufId::from(*buf));
+        }
+    }
+    for store in &mut stores {
+        store.buf = local(BufId::from(store.buf));
+    }
+    let mut program = Program { lines, stores };
+    let kind = match body {
+        Body::Nest => {
+            let (outer, inner) = nest(&mut program, &space, mask);
+            StepKind::Nest(Nest { outer, inner, program })
+        }
+        Body::Gemm { dtype, batch, m, n, k, a, b } => StepKind::Gemm(Gemm {
+            dtype,
+            batch,
+            m,
+            n,
+            k,
+            a: Operand { buf: local(a.0), load: a.1 },
+            b: Operand { buf: local(b.0), load: b.1 },
+            epilogue: program,
+        }),
+        Body::Window { op, conv, dtype, inputs } => {
+            let inputs = inputs.into_iter().map(local).collect();
+            StepKind::Window(Window { op, conv, dtype, inputs, epilogue: program })
+        }
+        Body::Scatter { dtype, outer, extent, inner, count, base, index, src } => StepKind::Scatter(Scatter {
+            dtype,
+            outer,
+            extent,
+            inner,
+            count,
+            base: Some(local(base)),
+            index: local(index),
+            src: local(src),
+            epilogue: program,
+        }),
+    };
+    Step { kind, bufs, ops, at }
+}
+
+/// Orders the dimensions outer first and merges neighbours where every address allows it.
+fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims<usize>) {
+    let dims: SmallVec<[usize; 8]> = (0..space.len())
+        .filter(|d| mask >> d & 1 == 0)
+        .chain((0..space.len()).filter(|d| mask >> d & 1 == 1))
+        .collect();
+    let split = dims.iter().filter(|&&d| mask >> d & 1 == 0).count();
+    // Which neighbours (d, d + 1) of the new order merge.
+    let mut joins: SmallVec<[bool; 8]> = (0..dims.len()).map(|i| i + 1 < dims.len() && i + 1 != split).collect();
+    let check = |at: &Access, joins: &mut SmallVec<[bool; 8]>| {
+        for (i, join) in joins.iter_mut().enumerate() {
+            if *join {
+                let (a, b) = (dims[i], dims[i + 1]);
+                *join = at.strides[a] == at.strides[b] * space[b] as i64;
+            }
+        }
+    };
+    for line in &program.lines {
+        if let Some(at) = line.instr.access() {
+            check(at, &mut joins);
+        }
+    }
+    for store in &program.stores {
+        check(&store.at, &mut joins);
+    }
+    let mut outer: Dims<usize> = SmallVec::new();
+    let mut inner: Dims<usize> = SmallVec::new();
+    // For each new dimension the old one whose stride it takes: the last of its run.
+    let mut takes: SmallVec<[usize; 8]> = SmallVec::new();
+    let mut extent = 1;
+    for (i, &d) in dims.iter().enumerate() {
+        extent *= space[d];
+        if !joins[i] {
+            takes.push(d);
+            if i < split { outer.push(extent) } else { inner.push(extent) }
+            extent = 1;
+        }
+    }
+    let reduces = program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)));
+    let pad = reduces && inner.is_empty();
+    if pad {
+        inner.push(1);
+    }
+    let levels = outer.len();
+    let rewrite = |at: &mut Access, is_inner: bool| {
+        let mut strides: Dims<i64> = takes.iter().map(|&d| at.strides[d]).collect();
+        if pad {
+            strides.push(0);
+        }
+        if !is_inner {
+            strides.truncate(levels);
+        }
+        at.strides = strides;
+    };
+    for line in &mut program.lines {
+        let is_inner = line.inner;
+        if let Some(at) = line.instr.access_mut() {
+            rewrite(at, is_inner);
+        }
+    }
+    for store in &mut program.stores {
+        rewrite(&mut store.at, store.inner);
+    }
+    (outer, inner)
+}
+
+/// Gives every temporary a slot so that temporaries alive together never share one.
+fn place(plan: &mut Plan) {
+    let mut first = vec![usize::MAX; plan.buffers.len()];
+    let mut last = vec![0; plan.buffers.len()];
+    for (s, step) in plan.steps.iter().enumerate() {
+        for &b in &step.bufs {
+            first[b as usize] = first[b as usize].min(s);
+            last[b as usize] = s;
+        }
+    }
+    let mut free: Vec<u32> = Vec::new();
+    let mut slots: Vec<usize> = Vec::new();
+    for s in 0..plan.steps.len() {
+        for i in 0..plan.steps[s].bufs.len() {
+            let b = plan.steps[s].bufs[i] as usize;
+            let Role::Temp { .. } = plan.buffers[b].role else { continue };
+            if first[b] != s {
+                continue;
+            }
+            first[b] = usize::MAX; // once, although a step may name it twice
+            let bytes = plan.buffers[b].len * plan.buffers[b].dtype.size();
+            // The free slot that fits best without growing much; else the largest, grown; else a new one.
+            let fits = |&(_, &f): &(usize, &u32)| slots[f as usize] >= bytes && slots[f as usize] <= 2 * bytes.max(256);
+            let best = free.iter().enumerate().filter(fits).min_by_key(|(_, f)| slots[**f as usize]).map(|(i, _)| i);
+            let slot = match best {
+                Some(i) => free.swap_remove(i),
+                None => {
+                    slots.push(bytes);
+                    (slots.len() - 1) as u32
+                }
+            };
+            plan.buffers[b].role = Role::Temp { slot };
+        }
+        for i in 0..plan.steps[s].bufs.len() {
+            let b = plan.steps[s].bufs[i] as usize;
+            if let Role::Temp { slot } = plan.buffers[b].role
+                && last[b] == s
+                && !free.contains(&slot)
+            {
+                free.push(slot);
+            }
+        }
+    }
+    plan.slots = slots;
+}

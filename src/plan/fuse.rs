@@ -1,0 +1,382 @@
+//! Merging kernels: a consumer that reads what a producer wrote, at the same place, becomes a part of it.
+
+use smallvec::SmallVec;
+
+use super::access::{Space, refine, squeeze};
+use super::kernel::{Body, Kernel, MAX_LINES};
+use super::lower::Lowered;
+use super::program::{Access, Instr, Reg, stages};
+use super::step::{BufId, BufferInfo, Role};
+
+/// A reduction over more elements than this is not made part of a row kernel unless there are many rows.
+const MAX_ROW: usize = 16 * 1024;
+
+/// Merges kernels where that is allowed and worth it, and puts them in an order that respects all dependencies.
+/// `max_buffers`: how many distinct buffers a kernel may bind.
+pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> (Vec<Kernel>, Vec<BufferInfo>) {
+    let Lowered { kernels, buffers, order } = lowered;
+    let mut graph = Kernels { kernels: kernels.into_iter().map(Some).collect(), order, buffers, max_buffers };
+    if fusion {
+        graph.merge_all();
+    }
+    graph.sorted()
+}
+
+struct Kernels {
+    /// `None` where a kernel was merged into a later one.
+    kernels: Vec<Option<Kernel>>,
+    order: Vec<(usize, usize)>,
+    buffers: Vec<BufferInfo>,
+    max_buffers: usize,
+}
+
+impl Kernels {
+    fn merge_all(&mut self) {
+        for _ in 0..4 {
+            let mut merged = false;
+            for consumer in 0..self.kernels.len() {
+                while self.merge_one(consumer) {
+                    merged = true;
+                }
+            }
+            if !merged {
+                break;
+            }
+        }
+    }
+
+    /// Tries to merge one of the producers of `consumer` into it.
+    fn merge_one(&mut self, consumer: usize) -> bool {
+        let preds = self.predecessors();
+        let Some(second) = &self.kernels[consumer] else { return false };
+        if !matches!(second.body, Body::Nest) {
+            return false;
+        }
+        let mut producers: SmallVec<[usize; 8]> = SmallVec::new();
+        for buf in second.reads() {
+            for (p, kernel) in self.kernels.iter().enumerate() {
+                if p != consumer
+                    && !producers.contains(&p)
+                    && kernel.as_ref().is_some_and(|k| k.writes().any(|b| b == buf) && !self.is_part(k, buf))
+                {
+                    producers.push(p);
+                }
+            }
+        }
+        // Later producers first: they are the ones nearest to the consumer.
+        producers.sort_unstable_by(|a, b| b.cmp(a));
+        for producer in producers {
+            if between(&preds, producer, consumer) {
+                continue;
+            }
+            let first = self.kernels[producer].as_ref().expect("listed");
+            let second = self.kernels[consumer].as_ref().expect("checked");
+            let Some(kernel) = self.merged(first, second, producer, consumer) else { continue };
+            self.kernels[producer] = None;
+            self.kernels[consumer] = Some(kernel);
+            for (a, b) in &mut self.order {
+                for end in [a, b] {
+                    if *end == producer {
+                        *end = consumer;
+                    }
+                }
+            }
+            self.order.retain(|(a, b)| a != b);
+            return true;
+        }
+        false
+    }
+
+    /// Whether the kernel writes only a part of the buffer (assembled from several).
+    fn is_part(&self, kernel: &Kernel, buf: BufId) -> bool {
+        let writers = self.kernels.iter().flatten().filter(|k| k.writes().any(|b| b == buf)).count();
+        let len = self.buffers[buf as usize].len;
+        writers > 1 || !kernel.stores.iter().any(|s| {
+            let count: usize =
+                kernel.space.iter().zip(&s.at.strides).map(|(&e, &t)| if t == 0 { 1 } else { e }).product();
+            BufId::from(s.buf) == buf && count == len
+        })
+    }
+
+    /// For each kernel those that must run before it.
+    fn predecessors(&self) -> Vec<Vec<usize>> {
+        let mut writers: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); self.buffers.len()];
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            // What a variable held before the run has no writer here; the order pairs say who must read it first.
+            for buf in kernel.iter().flat_map(Kernel::writes) {
+                if !matches!(self.buffers[buf as usize].role, Role::Leaf(_)) {
+                    writers[buf as usize].push(k);
+                }
+            }
+        }
+        let mut out = vec![Vec::new(); self.kernels.len()];
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            for buf in kernel.iter().flat_map(Kernel::reads) {
+                for &w in &writers[buf as usize] {
+                    if w != k && !out[k].contains(&w) {
+                        out[k].push(w);
+                    }
+                }
+            }
+        }
+        for &(before, after) in &self.order {
+            if !out[after].contains(&before) {
+                out[after].push(before);
+            }
+        }
+        out
+    }
+
+    /// The two as one kernel, if they can be.
+    fn merged(&self, first: &Kernel, second: &Kernel, producer: usize, consumer: usize) -> Option<Kernel> {
+        if first.lines.len() + second.lines.len() > MAX_LINES {
+            return None;
+        }
+        let (mut first, mut second) = align(first.clone(), second.clone())?;
+        let space = first.space.clone();
+        let mask = first.mask | second.mask;
+        if !matches!(first.body, Body::Nest) && mask != 0 {
+            return None;
+        }
+        // The consumer's loads of what the producer writes become registers.
+        let mut lines = std::mem::take(&mut first.lines);
+        let mut map: Vec<Reg> = Vec::with_capacity(second.lines.len());
+        for mut line in std::mem::take(&mut second.lines) {
+            if let Instr::Load { buf, at, gather } = &line.instr
+                && let Some(store) = first.stores.iter().find(|s| s.buf == *buf)
+            {
+                let in_place = matches!(self.buffers[usize::from(*buf)].role, Role::Leaf(_));
+                if !gather.is_empty() || in_place || !at.same(&store.at, &space) {
+                    return None;
+                }
+                map.push(store.reg);
+                continue;
+            }
+            line.instr.map_operands(|r| map[r as usize]);
+            map.push(lines.len() as Reg);
+            lines.push(line);
+        }
+        let mut stores: Vec<_> = first
+            .stores
+            .iter()
+            .filter(|s| {
+                let buf = BufId::from(s.buf);
+                let read_elsewhere = self
+                    .kernels
+                    .iter()
+                    .enumerate()
+                    .any(|(k, other)| k != producer && k != consumer && other.iter().any(|o| o.reads().any(|b| b == buf)));
+                read_elsewhere || !matches!(self.buffers[buf as usize].role, Role::Temp { .. })
+            })
+            .cloned()
+            .collect();
+        for mut store in std::mem::take(&mut second.stores) {
+            store.reg = map[usize::from(store.reg)];
+            stores.push(store);
+        }
+        let mut ops = first.ops.clone();
+        ops.extend(second.ops.iter().filter(|&&o| o != "assign" || !first.ops.contains(&"assign")));
+        let mut out = Kernel { body: first.body, space, mask, lines, stores, ops, at: first.at };
+        out.tidy();
+        if !self.in_place_safe(&out) || out.buffers().len() > self.max_buffers {
+            return None;
+        }
+        (mask == 0 || worthwhile(&out)).then_some(out)
+    }
+
+    /// Whether whatever it overwrites it reads only at the very element it is about to write.
+    fn in_place_safe(&self, kernel: &Kernel) -> bool {
+        kernel.stores.iter().all(|s| {
+            let buf = BufId::from(s.buf);
+            if !matches!(self.buffers[buf as usize].role, Role::Leaf(_)) {
+                return true;
+            }
+            !kernel.has_operand(buf)
+                && kernel.lines.iter().all(|l| match &l.instr {
+                    Instr::Load { buf: b, at, gather } if *b == s.buf => gather.is_empty() && at.same(&s.at, &kernel.space),
+                    _ => true,
+                })
+        })
+    }
+
+    /// Kernels in dependency order, ties in the order of recording.
+    fn sorted(self) -> (Vec<Kernel>, Vec<BufferInfo>) {
+        let preds = self.predecessors();
+        let mut waiting: Vec<usize> = preds.iter().map(Vec::len).collect();
+        let mut followers = vec![Vec::new(); preds.len()];
+        for (k, before) in preds.iter().enumerate() {
+            before.iter().for_each(|&p| followers[p].push(k));
+        }
+        let mut ready: std::collections::BinaryHeap<_> = (0..preds.len())
+            .filter(|&k| waiting[k] == 0 && self.kernels[k].is_some())
+            .map(std::cmp::Reverse)
+            .collect();
+        let mut kernels = self.kernels;
+        let mut out = Vec::with_capacity(kernels.len());
+        while let Some(std::cmp::Reverse(k)) = ready.pop() {
+            out.push(kernels[k].take().expect("each kernel is ready once"));
+            for &f in &followers[k] {
+                waiting[f] -= 1;
+                if waiting[f] == 0 {
+                    ready.push(std::cmp::Reverse(f));
+                }
+            }
+        }
+        debug_assert!(kernels.iter().all(Option::is_none), "a cycle of kernels");
+        (out, self.buffers)
+    }
+}
+
+/// Whether some other kernel must run after `first` and before `second`.
+fn between(preds: &[Vec<usize>], first: usize, second: usize) -> bool {
+    let mut stack: Vec<usize> = preds[second].iter().copied().filter(|&p| p != first).collect();
+    let mut seen = vec![false; preds.len()];
+    while let Some(k) = stack.pop() {
+        if k == first {
+            return true;
+        }
+        if !std::mem::replace(&mut seen[k], true) {
+            stack.extend(&preds[k]);
+        }
+    }
+    false
+}
+
+/// Whether a kernel with inner dimensions is better than the two it came from.
+fn worthwhile(kernel: &Kernel) -> bool {
+    let inner: usize = kernel.inner().iter().product();
+    let outer: usize = kernel.outer().iter().product();
+    let row = stages(&kernel.lines).into_iter().max() > Some(1) || kernel.stores.iter().any(|s| s.inner);
+    if !row {
+        return true;
+    }
+    // Rows must lie along the memory, and be short or many.
+    let along = kernel.mask >> (kernel.space.len() - 1) & 1 == 1;
+    let fits = inner <= MAX_ROW || outer >= 256;
+    along && fits
+}
+
+/// Puts both kernels over one space with one mask, if their spaces fit each other.
+fn align(first: Kernel, second: Kernel) -> Option<(Kernel, Kernel)> {
+    let numel = |s: &[usize]| s.iter().product::<usize>();
+    let fixed = !matches!(first.body, Body::Nest);
+    if first.space.contains(&0) || second.space.contains(&0) {
+        return None;
+    }
+    if fixed {
+        // The product's space cannot be refined; the consumer's must merge into it.
+        if second.mask != 0 || numel(&first.space) != numel(&second.space) {
+            return None;
+        }
+        let common = refine(&first.space, &second.space)?;
+        let second = second.split_to(&common, 0).merge_to(&first.space)?;
+        return Some((first, second));
+    }
+    if numel(&first.space) == numel(&second.space) {
+        let common = refine(&first.space, &second.space)?;
+        let masks = (spread(first.mask, &first.space, &common), spread(second.mask, &second.space, &common));
+        if masks.0 != 0 && masks.1 != 0 && masks.0 != masks.1 {
+            return None;
+        }
+        return Some((first.split_to(&common, masks.0), second.split_to(&common, masks.1)));
+    }
+    // The consumer works on the producer's results per outer point, or the other way round.
+    if second.mask == 0 && first.mask != 0 && numel(&first.outer()) == numel(&second.space) {
+        let (space, mask) = refine_outer(&first, &second.space)?;
+        let second = second.embed(&space, mask)?;
+        return Some((first.split_to(&space, mask), second));
+    }
+    if first.mask == 0 && second.mask != 0 && numel(&second.outer()) == numel(&first.space) {
+        let (space, mask) = refine_outer(&second, &first.space)?;
+        let first = first.embed(&space, mask)?;
+        return Some((first, second.split_to(&space, mask)));
+    }
+    None
+}
+
+/// The mask over `fine` that marks what `mask` marks over `coarse`.
+fn spread(mask: u32, coarse: &[usize], fine: &[usize]) -> u32 {
+    let mut out = 0;
+    let mut f = fine.len();
+    for (c, &extent) in coarse.iter().enumerate().rev() {
+        let mut covered = 1;
+        while covered < extent {
+            f -= 1;
+            covered *= fine[f];
+            out |= (mask >> c & 1) << f;
+        }
+    }
+    out
+}
+
+/// The kernel's space with its outer dimensions refined to fit `other`, and its mask there.
+fn refine_outer(kernel: &Kernel, other: &[usize]) -> Option<(Space, u32)> {
+    let fine = refine(&kernel.outer(), other)?;
+    let mut space = Space::new();
+    let mut mask = 0;
+    let mut next = fine.iter();
+    for (d, &extent) in kernel.space.iter().enumerate() {
+        if kernel.mask >> d & 1 == 1 {
+            mask |= 1 << space.len();
+            space.push(extent);
+            continue;
+        }
+        let mut covered = 1;
+        while covered < extent {
+            let &e = next.next()?;
+            space.push(e);
+            covered *= e;
+        }
+    }
+    Some((space, mask))
+}
+
+impl Kernel {
+    /// Over a refinement of its space.
+    fn split_to(mut self, fine: &[usize], mask: u32) -> Kernel {
+        let coarse = squeeze(&self.space);
+        let old = self.space.clone();
+        self.map_accesses(|at| drop_ones(at, &old).split(&coarse, fine));
+        self.space = SmallVec::from_slice(fine);
+        self.mask = mask;
+        self
+    }
+
+    /// Over a space that merges runs of its dimensions; `None` where an address does not allow it.
+    fn merge_to(mut self, coarse: &[usize]) -> Option<Kernel> {
+        let fine = self.space.clone();
+        let fits = |at: &Access| at.merge(&fine, coarse).is_some();
+        if !self.lines.iter().all(|l| l.instr.access().is_none_or(fits)) || !self.stores.iter().all(|s| fits(&s.at)) {
+            return None;
+        }
+        self.map_accesses(|at| at.merge(&fine, coarse).expect("checked"));
+        self.space = SmallVec::from_slice(coarse);
+        Some(self)
+    }
+
+    /// A pointwise kernel over the outer dimensions of a larger space (stride 0 in the others).
+    fn embed(self, space: &[usize], mask: u32) -> Option<Kernel> {
+        let outer: Space = space.iter().enumerate().filter(|(d, _)| mask >> d & 1 == 0).map(|(_, &e)| e).collect();
+        let common = refine(&self.space, &outer)?;
+        if common != squeeze(&outer) || outer.contains(&1) {
+            return None;
+        }
+        let mut out = self.split_to(&common, 0);
+        out.map_accesses(|at| {
+            let mut next = at.strides.iter();
+            let strides = (0..space.len())
+                .map(|d| if mask >> d & 1 == 1 { 0 } else { next.next().copied().unwrap_or(0) })
+                .collect();
+            Access { offset: at.offset, strides }
+        });
+        out.space = SmallVec::from_slice(space);
+        out.mask = mask;
+        Some(out)
+    }
+}
+
+/// Without the strides of extents of 1.
+fn drop_ones(at: &Access, space: &[usize]) -> Access {
+    let strides = space.iter().zip(&at.strides).filter(|(e, _)| **e != 1).map(|(_, &s)| s).collect();
+    Access { offset: at.offset, strides }
+}

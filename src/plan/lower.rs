@@ -1,0 +1,600 @@
+//! From nodes to kernels: which values are written out, and one kernel for each of these with everything else inlined.
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::access::{Blocked, Space, project, pull_back, squeeze};
+use super::kernel::{Body, Kernel};
+use super::op::{Keep, Op, PlanNode};
+use super::program::{Access, Gather, Instr, Line, Reg, Store};
+use super::step::{BufId, BufferInfo, Loader, Role};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+
+/// An inlined expression longer than this is cut by writing out a value.
+const MAX_INLINE: usize = 160;
+/// Expressions without loads up to this length are computed again wherever they are used.
+const MAX_PURE: usize = 48;
+
+/// Kernels in a valid order, the buffers they use, and orders that no buffer shows.
+pub(crate) struct Lowered {
+    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) buffers: Vec<BufferInfo>,
+    /// `(before, after)` pairs of kernels, besides those that follow from reading what another wrote.
+    pub(crate) order: Vec<(usize, usize)>,
+}
+
+/// Why a kernel could not be built as asked.
+enum Stop {
+    /// The space needs a finer dimension.
+    Split { dim: usize, inner: usize },
+    /// This view's result has to be written out.
+    Force(usize),
+}
+
+struct Lower<'a> {
+    nodes: &'a [PlanNode],
+    /// First run-time scalar of each node.
+    slots: Vec<u16>,
+    /// Views whose result is written out.
+    forced: Vec<bool>,
+    /// Whether a value is written out, and where.
+    buffer: Vec<Option<BufId>>,
+    buffers: Vec<BufferInfo>,
+    fusion: bool,
+}
+
+/// Lowers a graph. With `fusion` off every operation is written out (views are still folded).
+pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
+    let mut slots = Vec::with_capacity(nodes.len());
+    let mut next = 0usize;
+    for node in nodes {
+        slots.push(next as u16);
+        next += node.op.params();
+    }
+    if next > usize::from(u16::MAX) || nodes.len() > usize::from(u16::MAX) {
+        return Err(Error::internal("a flush of more than 65,535 nodes"));
+    }
+    let mut lower = Lower {
+        nodes,
+        slots,
+        forced: vec![false; nodes.len()],
+        buffer: Vec::new(),
+        buffers: Vec::new(),
+        fusion,
+    };
+    // Each failed attempt writes out one more view, so this ends.
+    loop {
+        lower.choose();
+        match lower.kernels() {
+            Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
+            Err(view) => lower.forced[view] = true,
+        }
+    }
+}
+
+impl Lower<'_> {
+    /// The value a chain of folded views looks at.
+    fn base(&self, mut n: usize) -> usize {
+        while self.nodes[n].leaf.is_none() && self.nodes[n].op.is_view() && !self.forced[n] {
+            n = self.nodes[n].inputs[0] as usize;
+        }
+        n
+    }
+
+    /// A pending variable is another name for the value assigned to it.
+    fn through(&self, mut n: usize) -> usize {
+        loop {
+            n = self.base(n);
+            match &self.nodes[n] {
+                PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => n = inputs[0] as usize,
+                _ => return n,
+            }
+        }
+    }
+
+    /// Decides which values are written out and gives them buffers.
+    fn choose(&mut self) {
+        let nodes = self.nodes;
+        let count = nodes.len();
+        let mut uses = vec![0u32; count];
+        let mut must = vec![false; count];
+        for (n, node) in nodes.iter().enumerate() {
+            let alias = matches!(node.op, Op::Var) && node.keep == Keep::No;
+            if node.leaf.is_some() || alias || node.op.is_view() && !self.forced[n] {
+                continue;
+            }
+            let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
+            for (i, &input) in node.inputs.iter().enumerate() {
+                let base = self.through(input as usize);
+                if !seen.contains(&base) {
+                    seen.push(base);
+                    uses[base] += 1;
+                }
+                let opaque = matches!(
+                    node.op,
+                    Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Window(..) | Op::Scatter
+                );
+                must[base] |= opaque || i == 0 && matches!(node.op, Op::Gather { .. });
+            }
+        }
+        let mut size = vec![1usize; count];
+        let mut pure = vec![false; count];
+        self.buffer = vec![None; count];
+        self.buffers.clear();
+        let mut outputs = 0;
+        for (n, node) in nodes.iter().enumerate() {
+            let role = if let Some(leaf) = node.leaf {
+                Some(Role::Leaf(leaf))
+            } else if node.keep == Keep::Output {
+                outputs += 1;
+                Some(Role::Output(outputs - 1))
+            } else if node.op.is_view() {
+                let below = node.inputs[0] as usize;
+                (size[n], pure[n]) = (size[below] + 1, pure[below]);
+                self.forced[n].then_some(Role::Temp { slot: 0 })
+            } else if node.op.is_pointwise() {
+                size[n] = 1;
+                pure[n] = !matches!(node.op, Op::Gather { .. });
+                for &input in &node.inputs {
+                    let written = self.buffer[self.through(input as usize)].is_some();
+                    pure[n] &= !written && pure[input as usize];
+                    size[n] += if written { 1 } else { size[input as usize] };
+                }
+                pure[n] &= size[n] <= MAX_PURE;
+                let shared = uses[n] > 1 && !pure[n] || size[n] > MAX_INLINE;
+                let alone = !self.fusion && !node.inputs.is_empty() && node.op.name() != "variable";
+                // A pending variable passes its input on.
+                let alias = matches!(node.op, Op::Var);
+                ((shared || alone || must[n]) && !alias).then_some(Role::Temp { slot: 0 })
+            } else {
+                Some(Role::Temp { slot: 0 })
+            };
+            if let Some(role) = role {
+                size[n] = 1;
+                pure[n] = false;
+                let len = node.shape.numel();
+                self.buffer[n] = Some(self.new_buffer(role, node.dtype, len));
+            }
+        }
+    }
+
+    fn new_buffer(&mut self, role: Role, dtype: DType, len: usize) -> BufId {
+        // One buffer per leaf, however many nodes name it.
+        if let Role::Leaf(_) = role
+            && let Some(b) = self.buffers.iter().position(|b| b.role == role)
+        {
+            return b as BufId;
+        }
+        self.buffers.push(BufferInfo { role, dtype, len });
+        (self.buffers.len() - 1) as BufId
+    }
+
+    /// One kernel for each value that is written out; the number of a view that must be, if one stands in the way.
+    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), usize> {
+        let nodes = self.nodes;
+        let mut kernels: Vec<Kernel> = Vec::new();
+        let mut order = Vec::new();
+        let mut assigns = Vec::new();
+        for (n, node) in nodes.iter().enumerate() {
+            if node.leaf.is_some() {
+                continue;
+            }
+            if let Keep::InPlace(leaf) = node.keep {
+                if node.shape.numel() > 0 {
+                    let input = node.inputs[0] as usize;
+                    let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
+                    let written = self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
+                    let source = match written {
+                        Some(buf) => buf,
+                        None => {
+                            let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
+                            kernels.push(self.pointwise(n, input, temp)?);
+                            temp
+                        }
+                    };
+                    assigns.push((n, source, target));
+                }
+                continue;
+            }
+            let Some(buf) = self.buffer[n] else { continue };
+            if node.shape.numel() == 0 {
+                continue;
+            }
+            match &node.op {
+                Op::Reduce { .. } => kernels.push(self.reduce(n, buf)?),
+                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order)?,
+                op if op.is_pointwise() || op.is_view() => kernels.push(self.pointwise(n, n, buf)?),
+                _ => kernels.push(self.opaque(n, buf)?),
+            }
+        }
+        // Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion
+        // makes the copy a part of the kernel that computes the value wherever that order allows it.
+        let readers = kernels.len();
+        for (n, source, target) in assigns {
+            for (k, kernel) in kernels[..readers].iter().enumerate() {
+                if kernel.reads().any(|b| b == target) {
+                    order.push((k, kernels.len()));
+                }
+            }
+            let node = &nodes[n];
+            let space = squeeze(&node.shape);
+            let at = Access::contiguous(&space);
+            let instr = Instr::Load { buf: source as u16, at: at.clone(), gather: SmallVec::new() };
+            kernels.push(Kernel {
+                body: Body::Nest,
+                space,
+                mask: 0,
+                lines: vec![Line { instr, dtype: node.dtype, inner: false }],
+                stores: vec![Store { reg: 0, buf: target as u16, at, inner: false }],
+                ops: vec!["assign"],
+                at: node.at,
+            });
+        }
+        Ok((kernels, order))
+    }
+
+    /// Builds until no dimension needs splitting: `build` gets the space and mask of each attempt.
+    fn attempt<T>(
+        &self,
+        space: Space,
+        mask: u32,
+        mut build: impl FnMut(&mut Builder<'_>) -> std::result::Result<T, Stop>,
+    ) -> std::result::Result<(T, Builder<'_>), usize> {
+        let (mut space, mut mask) = (space, mask);
+        loop {
+            let mut builder =
+                Builder { lower: self, space: space.clone(), mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() };
+            match build(&mut builder) {
+                Ok(out) => return Ok((out, builder)),
+                Err(Stop::Force(view)) => return Err(view),
+                Err(Stop::Split { dim, inner }) => {
+                    let outer = space[dim] / inner;
+                    space[dim] = inner;
+                    space.insert(dim, outer);
+                    let low = mask & ((1 << dim) - 1);
+                    let bit = mask >> dim & 1;
+                    mask = low | bit << dim | (mask >> dim) << (dim + 1);
+                }
+            }
+        }
+    }
+
+    /// A kernel that computes `n` pointwise (or reads it, if it is written already) and writes it to `buf`, in the space of node `of`.
+    fn pointwise(&self, of: usize, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+        let node = &self.nodes[of];
+        let root = of == n;
+        let (reg, builder) = self.attempt(squeeze(&node.shape), 0, |b| {
+            let at = Access::contiguous(&b.space);
+            if root { b.compute(n, at) } else { b.value(n, at) }
+        })?;
+        let at = Access::contiguous(&builder.space);
+        let mut kernel = builder.finish(node, reg, buf, at);
+        kernel.tidy();
+        Ok(kernel)
+    }
+
+    fn reduce(&self, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+        let node = &self.nodes[n];
+        let Op::Reduce { op, axes } = node.op else { unreachable!("called for reductions") };
+        let input = node.inputs[0] as usize;
+        let from = &self.nodes[input].shape;
+        let reduce = |b: &mut Builder<'_>, value: Reg| {
+            // Every reduction reads an inner line.
+            let line = Line { instr: Instr::Cast(value), dtype: b.lines[value as usize].dtype, inner: true };
+            let value = b.push(line);
+            b.push(Line { instr: Instr::Reduce(op, value), dtype: node.dtype, inner: false })
+        };
+        if from.numel() == 0 {
+            // Nothing to reduce: the operation's identity, over an empty inner space.
+            let space: Space = SmallVec::from_slice(&[node.shape.numel(), 0]);
+            let dtype = self.nodes[input].dtype;
+            let (reg, builder) = self.attempt(space, 0b10, |b| {
+                let value = b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
+                let value = b.push(Line { instr: Instr::Cast(value), dtype, inner: true });
+                Ok(reduce(b, value))
+            })?;
+            let at = Access { offset: 0, strides: SmallVec::from_slice(&[1, 0]) };
+            return Ok(builder.finish(node, reg, buf, at));
+        }
+        let mut mask = 0;
+        let mut space: Space = SmallVec::new();
+        for (d, &extent) in from.iter().enumerate() {
+            if extent != 1 {
+                mask |= (axes >> d & 1) << space.len();
+                space.push(extent);
+            }
+        }
+        let (reg, builder) = self.attempt(space, mask, |b| {
+            let at = Access::contiguous(&b.space);
+            let value = b.value(input, at)?;
+            Ok(reduce(b, value))
+        })?;
+        // The result is contiguous over the outer dimensions.
+        let mut at = Access::constant(builder.space.len());
+        let mut step = 1;
+        for d in (0..builder.space.len()).rev() {
+            if builder.mask >> d & 1 == 0 {
+                at.strides[d] = step;
+                step *= builder.space[d] as i64;
+            }
+        }
+        let mut kernel = builder.finish(node, reg, buf, at);
+        kernel.tidy();
+        Ok(kernel)
+    }
+
+    /// Each part is a kernel of its own that writes into a slice of the result.
+    fn assemble(
+        &self,
+        n: usize,
+        buf: BufId,
+        starts: &[super::op::Axes<usize>],
+        fill: bool,
+        kernels: &mut Vec<Kernel>,
+        order: &mut Vec<(usize, usize)>,
+    ) -> std::result::Result<(), usize> {
+        let node = &self.nodes[n];
+        let strides = node.shape.strides();
+        let background = if fill {
+            kernels.push(self.pointwise(n, node.inputs[starts.len()] as usize, buf)?);
+            Some(kernels.len() - 1)
+        } else {
+            None
+        };
+        for (part, start) in starts.iter().enumerate() {
+            let input = node.inputs[part] as usize;
+            let shape = self.nodes[input].shape;
+            if shape.numel() == 0 {
+                continue;
+            }
+            let (reg, builder) = self.attempt(squeeze(&shape), 0, |b| {
+                let at = Access::contiguous(&b.space);
+                b.value(input, at)
+            })?;
+            let whole: SmallVec<[usize; 8]> = shape.iter().copied().collect();
+            let within = Access { offset: 0, strides: strides[..shape.rank()].iter().copied().collect() };
+            let coarse = squeeze(&shape);
+            let mut at = within.merge_ones(&whole).split(&coarse, &builder.space);
+            at.offset = start.iter().zip(strides).map(|(&s, t)| s as i64 * t).sum();
+            let mut kernel = builder.finish(node, reg, buf, at);
+            kernel.tidy();
+            kernels.push(kernel);
+            if let Some(first) = background {
+                order.push((first, kernels.len() - 1));
+            }
+        }
+        Ok(())
+    }
+
+    fn opaque(&self, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+        let node = &self.nodes[n];
+        let input = |i: usize| node.inputs[i] as usize;
+        let dense = |i: usize| self.dense(input(i));
+        let (body, space): (Body, Space) = match &node.op {
+            Op::MatMul => {
+                let rank = node.shape.rank();
+                let (m, n) = (node.shape[rank - 2], node.shape[rank - 1]);
+                let k = self.nodes[input(0)].shape[rank - 1];
+                let a = self.strided(input(0))?;
+                let b = self.strided(input(1))?;
+                let batch_shape = &node.shape[..rank - 2];
+                // Batch dimensions without ones, merged where both operands allow.
+                let keep: SmallVec<[usize; 4]> = (0..rank - 2).filter(|&d| batch_shape[d] != 1).collect();
+                let fine: Space = keep.iter().map(|&d| batch_shape[d]).collect();
+                let pick = |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
+                let (mut ba, mut bb, mut batch) = (pick(&a.1), pick(&b.1), fine.clone());
+                let flat: Space = SmallVec::from_slice(&[fine.iter().product()]);
+                if fine.len() > 1
+                    && let (Some(x), Some(y)) = (ba.merge(&fine, &flat), bb.merge(&fine, &flat))
+                {
+                    (ba, bb, batch) = (x, y, flat);
+                }
+                let loader = |at: &Access, batch: &Access| Loader::Strided {
+                    offset: at.offset,
+                    batch: batch.strides.clone(),
+                    row: at.strides[rank - 2],
+                    col: at.strides[rank - 1],
+                };
+                let space = batch.iter().copied().chain([m, n]).collect();
+                let (a, b) = ((a.0, loader(&a.1, &ba)), (b.0, loader(&b.1, &bb)));
+                (Body::Gemm { dtype: node.dtype, batch, m, n, k, a, b }, space)
+            }
+            Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
+                let g = *g;
+                let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
+                let rows = |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
+                let (first, second) = (dense(0)?, dense(1)?);
+                let (m, n, k, a, b) = match node.op {
+                    Op::Conv(_) => {
+                        (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f))
+                    }
+                    Op::ConvInputGrad(_) => {
+                        (g.batch * g.h * g.w, g.c, taps * g.f, Loader::Spread { conv: g }, Loader::Kernel { conv: g })
+                    }
+                    _ => (taps * g.c, g.f, out, Loader::Patches { conv: g, transposed: true }, rows(g.f)),
+                };
+                let body = Body::Gemm {
+                    dtype: node.dtype,
+                    batch: SmallVec::new(),
+                    m,
+                    n,
+                    k,
+                    a: (first, a),
+                    b: (second, b),
+                };
+                (body, SmallVec::from_slice(&[m, n]))
+            }
+            Op::Window(op, conv) => {
+                let inputs = (0..node.inputs.len()).map(dense).collect::<std::result::Result<_, _>>()?;
+                let body = Body::Window { op: *op, conv: *conv, dtype: node.dtype, inputs };
+                (body, SmallVec::from_slice(&[node.shape.numel()]))
+            }
+            Op::Scatter => {
+                let src = &self.nodes[input(2)].shape;
+                let body = Body::Scatter {
+                    dtype: node.dtype,
+                    outer: node.shape[0],
+                    extent: node.shape[1],
+                    inner: node.shape[2],
+                    count: src[1],
+                    base: dense(0)?,
+                    index: dense(1)?,
+                    src: dense(2)?,
+                };
+                (body, SmallVec::from_slice(&[node.shape.numel()]))
+            }
+            op => unreachable!("{} is not opaque", op.name()),
+        };
+        let at = Access::contiguous(&space);
+        Ok(Kernel {
+            body,
+            space,
+            mask: 0,
+            lines: vec![Line { instr: Instr::Acc, dtype: node.dtype, inner: false }],
+            stores: vec![Store { reg: 0, buf: buf as u16, at, inner: false }],
+            ops: vec![node.op.name()],
+            at: node.at,
+        })
+    }
+
+    /// The buffer behind an operand and its address over the operand's own dimensions.
+    fn strided(&self, n: usize) -> std::result::Result<(BufId, Access), usize> {
+        let shape = self.nodes[n].shape;
+        let mut at = Access::contiguous(&shape);
+        let mut n = n;
+        loop {
+            let node = &self.nodes[n];
+            if let Some(buf) = self.buffer[n] {
+                return Ok((buf, at));
+            }
+            let below = node.inputs[0] as usize;
+            if node.op.is_view() {
+                at = pull_back(&node.op, &node.shape, &self.nodes[below].shape, &at, &shape).map_err(|_| n)?;
+            }
+            n = below;
+        }
+    }
+
+    /// The buffer of an operand that has to be contiguous, or the node to write out.
+    fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
+        let (buf, at) = self.strided(n)?;
+        let shape = &self.nodes[n].shape;
+        let whole = self.buffers[buf as usize].len == shape.numel();
+        if whole && at.same(&Access::contiguous(shape), shape) { Ok(buf) } else { Err(n) }
+    }
+}
+
+impl Access {
+    /// Drops the dimensions of extent 1.
+    fn merge_ones(&self, space: &[usize]) -> Access {
+        let strides = space.iter().zip(&self.strides).filter(|(e, _)| **e != 1).map(|(_, &s)| s).collect();
+        Access { offset: self.offset, strides }
+    }
+}
+
+/// Writes one kernel's lines.
+struct Builder<'a> {
+    lower: &'a Lower<'a>,
+    space: Space,
+    mask: u32,
+    lines: Vec<Line>,
+    memo: FxHashMap<(usize, Access), Reg>,
+    ops: Vec<&'static str>,
+}
+
+impl Builder<'_> {
+    fn push(&mut self, line: Line) -> Reg {
+        self.lines.push(line);
+        (self.lines.len() - 1) as Reg
+    }
+
+    /// The register of node `n`'s element at `at` (flat in the node): loaded if it is written out, else computed.
+    fn value(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
+        if let Some(&reg) = self.memo.get(&(n, at.clone())) {
+            return Ok(reg);
+        }
+        let node = &self.lower.nodes[n];
+        let key = (n, at.clone());
+        let reg = match self.lower.buffer[n] {
+            Some(buf) => {
+                let instr = Instr::Load { buf: buf as u16, at, gather: SmallVec::new() };
+                self.push(Line { instr, dtype: node.dtype, inner: false })
+            }
+            None => self.compute(n, at)?,
+        };
+        self.memo.insert(key, reg);
+        Ok(reg)
+    }
+
+    /// Computes node `n`'s element at `at` from its inputs.
+    fn compute(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
+        let lower = self.lower;
+        let node = &lower.nodes[n];
+        let blocked = |b: Blocked, view: usize| match b {
+            Blocked::Split { dim, inner } => Stop::Split { dim, inner },
+            Blocked::Never => Stop::Force(view),
+        };
+        if node.op.is_view() {
+            let below = node.inputs[0] as usize;
+            let from = &lower.nodes[below].shape;
+            let at = pull_back(&node.op, &node.shape, from, &at, &self.space).map_err(|b| blocked(b, n))?;
+            return self.value(below, at);
+        }
+        let rank = self.space.len();
+        // Pointwise operands have the node's shape, or are scalars.
+        let operand = |b: &mut Self, i: usize| {
+            let input = node.inputs[i] as usize;
+            let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
+            b.value(input, if scalar { Access::constant(rank) } else { at.clone() })
+        };
+        let instr = match &node.op {
+            Op::Var => return operand(self, 0),
+            Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
+            Op::Arange => Instr::Index { at: at.clone() },
+            Op::Random { stream, word, .. } => {
+                Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream, word: *word }
+            }
+            Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
+            Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
+            Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),
+            Op::Cast => Instr::Cast(operand(self, 0)?),
+            Op::Gather { axis, map } => {
+                let index = operand(self, 1)?;
+                let x = node.inputs[0] as usize;
+                let buf = lower.dense(x).map_err(Stop::Force)?;
+                let shape = &lower.nodes[x].shape;
+                let strides = shape.strides();
+                let axis = *axis as usize;
+                let mut moves = [0; 8];
+                for d in (0..shape.rank()).filter(|&d| d != axis) {
+                    moves[map[d] as usize] = strides[d];
+                }
+                // No view to write out stands between: a blocked address is the index's own node read through one.
+                let at = project(&node.shape, &at, &self.space, &moves).map_err(|b| blocked(b, n))?;
+                let gather = Gather { index, extent: shape[axis], stride: strides[axis] };
+                Instr::Load { buf: buf as u16, at, gather: SmallVec::from_elem(gather, 1) }
+            }
+            op => unreachable!("{} is written out", op.name()),
+        };
+        self.ops.push(node.op.name());
+        Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
+    }
+
+    fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Kernel {
+        let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
+        let name = node.op.name();
+        if !node.op.is_pointwise() && ops.last() != Some(&name) {
+            ops.push(name);
+        }
+        Kernel {
+            body: Body::Nest,
+            space: self.space,
+            mask: self.mask,
+            lines: self.lines,
+            stores: vec![Store { reg, buf: buf as u16, at, inner: false }],
+            ops,
+            at: node.at,
+        }
+    }
+}
