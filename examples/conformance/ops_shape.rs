@@ -6,7 +6,7 @@ use super::call::{Call, Replay, skip};
 use super::case::usizes;
 
 /// The table; `None` where the name is not in it.
-pub fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
+pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
     if let Some(outs) = several(op, c)? {
         return Ok(Some(outs));
     }

@@ -27,13 +27,13 @@ fn devices() -> &'static [(String, Device)] {
 }
 
 /// Whether the environment promises an adapter: then its absence is a failure and no test passes for want of one.
-pub fn gpu_required() -> bool {
+pub(crate) fn gpu_required() -> bool {
     std::env::var("WGTENSOR_REQUIRE_GPU").is_ok_and(|v| v == "1")
 }
 
 /// Runs `body` on every device and reports all devices on which it failed.
 #[track_caller]
-pub fn for_each_device(body: impl Fn(&Device) -> Result<()>) {
+pub(crate) fn for_each_device(body: impl Fn(&Device) -> Result<()>) {
     let devices = devices();
     assert!(!gpu_required() || devices.len() > 1, "WGTENSOR_REQUIRE_GPU is 1 and no GPU adapter was found");
     let mut failed = Vec::new();
@@ -52,6 +52,6 @@ pub fn for_each_device(body: impl Fn(&Device) -> Result<()>) {
 }
 
 /// The GPU devices alone, for tests about them.
-pub fn for_each_gpu(body: impl Fn(&Device) -> Result<()>) {
+pub(crate) fn for_each_gpu(body: impl Fn(&Device) -> Result<()>) {
     for_each_device(|device| if device.is_gpu() { body(device) } else { Ok(()) });
 }
