@@ -1,0 +1,1 @@
+// (the helpers of unary and binary functions)

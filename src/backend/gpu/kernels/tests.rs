@@ -1,0 +1,1 @@
+//! Kernels checked by naga alone.
