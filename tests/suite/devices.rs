@@ -19,7 +19,7 @@ fn devices() -> &'static [(String, Device)] {
         if let Some(first) = adapters.first() {
             let options = DeviceOptions { webgpu_defaults: true, ..DeviceOptions::default() };
             let device =
-                Device::open_with(&first.id, options).unwrap_or_else(|e| panic!("{} under defaults: {e}", first.id));
+                Device::open_with(&first.id, &options).unwrap_or_else(|e| panic!("{} under defaults: {e}", first.id));
             found.push((format!("{} ({}) under WebGPU defaults", first.id, first.name), device));
         }
         found
