@@ -137,11 +137,6 @@ impl<'a> Call<'a> {
             ref many => many.iter().map(|&v| v as usize).collect(),
         }
     }
-
-    /// Refuses a plain argument that has no counterpart in the crate.
-    pub(crate) fn without(&self, key: &str) -> Replay<()> {
-        if self.attr(key).is_null() { Ok(()) } else { skip(format!("argument `{key}`")) }
-    }
 }
 
 /// A JSON list of strings.

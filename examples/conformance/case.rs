@@ -9,7 +9,6 @@ use super::safetensors::{self, Data, Values};
 
 /// A case as loaded.
 pub(crate) struct Case {
-    pub(crate) id: String,
     pub(crate) kind: String,
     /// The whole JSON.
     pub(crate) json: Value,
@@ -39,7 +38,7 @@ impl Case {
                 ));
             }
         }
-        Ok(Case { id: id.into(), kind: string(&json["kind"]), json, tensors })
+        Ok(Case { kind: string(&json["kind"]), json, tensors })
     }
 
     /// The tensor of that name.

@@ -21,6 +21,9 @@ impl Tolerance {
         if json["skip"].as_bool() == Some(true) {
             return None;
         }
+        if json["exact"].as_bool() == Some(true) {
+            return Some(Self::EXACT);
+        }
         let (rtol, atol) = if gpu { ("rtol_gpu", "atol_gpu") } else { ("rtol", "atol") };
         let number = |key| json[key].as_f64().unwrap_or(0.0);
         Some(Tolerance { rtol: number(rtol), atol: number(atol) })

@@ -10,7 +10,7 @@ use wgtensor::nn::{
 };
 use wgtensor::{Device, Tensor};
 
-use super::call::{Output, Replay, skip, upload};
+use super::call::{Output, Replay, Stop, skip, upload};
 use super::case::{Case, string};
 use super::config::Config;
 
@@ -84,7 +84,7 @@ pub(crate) fn any_loss(json: &Value) -> Replay<Box<dyn Loss>> {
 pub(crate) fn replay_loss(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let loss = loss(&Config::new(&string(&case.json["loss"]), &case.json["config"]))?;
     let get = |name: &str| case.tensor(name).map(|t| upload(t, device)).transpose();
-    let required = |name: &str| get(name)?.ok_or_else(|| format!("no `{name}`").into());
+    let required = |name: &str| get(name)?.ok_or_else(|| Stop::Fail(format!("no `{name}`")));
     let y_pred = required("y_pred")?.requires_grad();
     let out = loss.compute(&required("y_true")?, &y_pred, get("sample_weight")?.as_ref())?;
     let grads = out.mul(&required("loss_w")?)?.sum(())?.backward()?;
