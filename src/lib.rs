@@ -40,6 +40,8 @@
 //! - Concatenation and padding write their parts into slices of the result, each part fused with what computes it.
 #![deny(unsafe_code)]
 
+pub mod nn;
+
 mod tensor;
 
 mod ops;
@@ -59,6 +61,7 @@ pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, Memory
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Grads, Tensor, Var, grad, no_grad};
+pub use nn::set_random_seed;
 pub use ops::{Axes, Conv2d, Operand, Padding, Pool2d, SliceRange};
 pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use tensor::IntoTensor;

@@ -1,17 +1,20 @@
 //! Reverse-mode differentiation over the recorded nodes. Gradients are recorded like any operation.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::node::{Tensor, Vjp, with_tracking};
-use super::var::Var;
+use super::node::{Tensor, Vjp, set_origin, with_tracking};
+use super::var::{Var, VarShared};
 use crate::error::{Error, Kind, Result};
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
 #[derive(Debug)]
 pub struct Grads {
     vars: FxHashMap<u64, Tensor>,
+    /// The variables in the order the pass met them.
+    met: Vec<Arc<VarShared>>,
     nodes: FxHashMap<u64, Tensor>,
 }
 
@@ -19,6 +22,15 @@ impl Grads {
     /// The gradient for a variable; `None` where the loss does not depend on it.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         self.vars.get(&var.id())
+    }
+
+    /// The trainable variables that the loss depends on, in the order of their creation, with their gradients.
+    pub fn iter(&self) -> impl Iterator<Item = (Var, &Tensor)> {
+        let mut vars: Vec<Var> = self.met.iter().filter_map(|shared| shared.owner()).collect();
+        vars.retain(Var::is_trainable);
+        vars.sort_unstable_by_key(Var::id);
+        vars.dedup_by_key(|var| var.id());
+        vars.into_iter().filter_map(|var| self.vars.get(&var.id()).map(|grad| (var, grad)))
     }
 
     /// The gradient for a tensor made by [`Tensor::requires_grad`] (or any tracked tensor between it and the loss).
@@ -42,6 +54,7 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// `loss` is not a scalar or depends on nothing tracked.
 #[track_caller]
 pub fn grad(loss: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    check(loss)?;
     let grads = walk(loss)?;
     inputs
         .iter()
@@ -60,12 +73,14 @@ impl Tensor {
     /// This tensor is not a scalar, or depends on nothing tracked.
     #[track_caller]
     pub fn backward(&self) -> Result<Grads> {
+        check(self)?;
         with_tracking(false, || walk(self))
     }
 }
 
+/// A scalar that depends on something tracked, or an error.
 #[track_caller]
-fn walk(loss: &Tensor) -> Result<Grads> {
+fn check(loss: &Tensor) -> Result<()> {
     if loss.numel() != 1 || !loss.dtype().is_float() {
         return Err(Error::parts(
             Kind::Shape,
@@ -84,6 +99,17 @@ fn walk(loss: &Tensor) -> Result<Grads> {
             "Compute the loss from a variable",
         ));
     }
+    Ok(())
+}
+
+fn walk(loss: &Tensor) -> Result<Grads> {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            set_origin(None);
+        }
+    }
+    let _reset = Reset;
     // Tracked ancestors; ids grow with recording, so descending ids are a reverse topological order.
     let mut order: Vec<Tensor> = Vec::new();
     let mut seen: FxHashSet<u64> = FxHashSet::default();
@@ -98,16 +124,18 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         order.push(tensor);
     }
     order.sort_unstable_by_key(|t| std::cmp::Reverse(t.0.id));
-    let mut grads = Grads { vars: FxHashMap::default(), nodes: FxHashMap::default() };
+    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
     grads.nodes.insert(loss.0.id, Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?);
     for tensor in order {
         let node = &tensor.0;
         let Some(grad) = grads.nodes.get(&node.id).cloned() else { continue };
         if let Some(var) = &node.var {
+            grads.met.push(var.clone());
             accumulate(&mut grads.vars, var.id, grad)?;
             continue;
         }
         node.spent.store(true, Relaxed);
+        set_origin(Some(node.at));
         let inputs = tensor.inputs();
         let given = match node.vjp {
             Vjp::None => continue,

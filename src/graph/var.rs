@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use super::device::Device;
 use super::node::{FromSliceClone, Inputs, Make, Node, Storage, Tensor, Vjp};
@@ -23,6 +23,9 @@ pub struct Var(Arc<Inner>);
 struct Inner {
     shared: Arc<VarShared>,
     name: String,
+    shape: Shape,
+    dtype: DType,
+    device: Device,
     trainable: AtomicBool,
     current: Mutex<Tensor>,
 }
@@ -33,6 +36,8 @@ pub(crate) struct VarShared {
     /// Id of the node that holds the newest value; only that one is written to the storage.
     pub(crate) latest: AtomicU64,
     storage: Mutex<VarStorage>,
+    /// The variable itself, for those who come from a node.
+    owner: OnceLock<Weak<Inner>>,
 }
 
 /// A variable's memory and the node whose value it holds now.
@@ -48,6 +53,11 @@ impl VarShared {
     /// Where the value lives.
     pub(crate) fn storage(&self) -> MutexGuard<'_, VarStorage> {
         self.storage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The variable, if somebody still holds it.
+    pub(crate) fn owner(&self) -> Option<Var> {
+        self.owner.get()?.upgrade().map(Var)
     }
 }
 
@@ -69,11 +79,19 @@ impl Var {
     pub fn named(name: impl Into<String>, value: &Tensor) -> Result<Var> {
         let at = Location::caller();
         let id = NEXT_VAR.fetch_add(1, Relaxed);
-        let shared =
-            Arc::new(VarShared { id, latest: AtomicU64::new(0), storage: Mutex::default() });
-        let current = pending(&shared, value, at);
-        shared.latest.store(current.0.id, Relaxed);
-        Ok(Var(Arc::new(Inner { shared, name: name.into(), trainable: AtomicBool::new(true), current: Mutex::new(current) })))
+        let shared = Arc::new(VarShared {
+            id,
+            latest: AtomicU64::new(0),
+            storage: Mutex::default(),
+            owner: OnceLock::new(),
+        });
+        let current = Mutex::new(pending(&shared, value, at));
+        let trainable = AtomicBool::new(true);
+        let (shape, dtype, device) = (*value.shape(), value.dtype(), value.device().clone());
+        let var = Var(Arc::new(Inner { shared, name: name.into(), shape, dtype, device, trainable, current }));
+        var.0.shared.latest.store(var.current().0.id, Relaxed);
+        let _ = var.0.shared.owner.set(Arc::downgrade(&var.0));
+        Ok(var)
     }
 
     /// The present value. Gradients are collected for it.
@@ -123,18 +141,18 @@ impl Var {
     }
 
     /// The extents.
-    pub fn shape(&self) -> Shape {
-        *self.current().shape()
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
     }
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        self.current().dtype()
+        self.0.dtype
     }
 
     /// Where it lives.
-    pub fn device(&self) -> Device {
-        self.current().device().clone()
+    pub fn device(&self) -> &Device {
+        &self.0.device
     }
 
     /// Whether optimizers change it.
@@ -149,6 +167,12 @@ impl Var {
 
     fn current(&self) -> MutexGuard<'_, Tensor> {
         self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for VarShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "variable {}", self.id)
     }
 }
 
