@@ -19,6 +19,7 @@ mod call;
 pub mod case;
 pub mod compare;
 mod errors;
+mod nn;
 mod ops;
 mod ops_nn;
 mod ops_shape;
@@ -143,7 +144,7 @@ fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "op_forward" => ops::replay(&Call::new(case, device, false)?, false),
         "op_grad" => ops::replay(&Call::new(case, device, true)?, true),
         "error" => errors::replay(case, device),
-        kind => call::skip(format!("kind `{kind}`")),
+        kind => nn::replay(case, device).unwrap_or_else(|| call::skip(format!("kind `{kind}`"))),
     }
 }
 
