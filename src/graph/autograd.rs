@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::node::{Tensor, Vjp, with_tracking};
+use super::node::{Tensor, Vjp, set_origin, with_tracking};
 use super::var::{Var, VarShared};
 use crate::error::{Error, Kind, Result};
 
@@ -54,6 +54,7 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// `loss` is not a scalar or depends on nothing tracked.
 #[track_caller]
 pub fn grad(loss: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+    check(loss)?;
     let grads = walk(loss)?;
     inputs
         .iter()
@@ -72,12 +73,14 @@ impl Tensor {
     /// This tensor is not a scalar, or depends on nothing tracked.
     #[track_caller]
     pub fn backward(&self) -> Result<Grads> {
+        check(self)?;
         with_tracking(false, || walk(self))
     }
 }
 
+/// A scalar that depends on something tracked, or an error.
 #[track_caller]
-fn walk(loss: &Tensor) -> Result<Grads> {
+fn check(loss: &Tensor) -> Result<()> {
     if loss.numel() != 1 || !loss.dtype().is_float() {
         return Err(Error::parts(
             Kind::Shape,
@@ -96,6 +99,17 @@ fn walk(loss: &Tensor) -> Result<Grads> {
             "Compute the loss from a variable",
         ));
     }
+    Ok(())
+}
+
+fn walk(loss: &Tensor) -> Result<Grads> {
+    struct Reset;
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            set_origin(None);
+        }
+    }
+    let _reset = Reset;
     // Tracked ancestors; ids grow with recording, so descending ids are a reverse topological order.
     let mut order: Vec<Tensor> = Vec::new();
     let mut seen: FxHashSet<u64> = FxHashSet::default();
@@ -121,6 +135,7 @@ fn walk(loss: &Tensor) -> Result<Grads> {
             continue;
         }
         node.spent.store(true, Relaxed);
+        set_origin(Some(node.at));
         let inputs = tensor.inputs();
         let given = match node.vjp {
             Vjp::None => continue,

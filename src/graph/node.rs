@@ -86,6 +86,12 @@ static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
     static TRACKING: Cell<bool> = const { Cell::new(true) };
+    static ORIGIN: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
+}
+
+/// While nodes of a gradient are recorded: the line of the operation they are the gradient of.
+pub(crate) fn set_origin(at: Option<&'static Location<'static>>) {
+    ORIGIN.set(at);
 }
 
 /// Runs `f` with recording of gradients switched on or off on this thread.
@@ -199,7 +205,7 @@ impl Tensor {
             spent: AtomicBool::new(false),
             uses: AtomicU32::new(0),
             mark: AtomicU64::new(0),
-            at: make.at,
+            at: ORIGIN.get().unwrap_or(make.at),
             var,
             bounds: None,
             state: Mutex::new(State { inputs, storage }),

@@ -23,6 +23,9 @@ pub struct Var(Arc<Inner>);
 struct Inner {
     shared: Arc<VarShared>,
     name: String,
+    shape: Shape,
+    dtype: DType,
+    device: Device,
     trainable: AtomicBool,
     current: Mutex<Tensor>,
 }
@@ -137,18 +140,18 @@ impl Var {
     }
 
     /// The extents.
-    pub fn shape(&self) -> Shape {
-        *self.current().shape()
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
     }
 
     /// The element type.
     pub fn dtype(&self) -> DType {
-        self.current().dtype()
+        self.0.dtype
     }
 
     /// Where it lives.
-    pub fn device(&self) -> Device {
-        self.current().device().clone()
+    pub fn device(&self) -> &Device {
+        &self.0.device
     }
 
     /// Whether optimizers change it.

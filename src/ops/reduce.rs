@@ -207,7 +207,7 @@ composites! {
     std, std_keepdims, |x, axes| x.var_keepdims(&axes)?.sqrt();
     /// `ln(sum(exp(x)))` over the axes, without overflow: the maximum is taken out first.
     logsumexp, logsumexp_keepdims, |x, axes| {
-        let max = x.max_keepdims(&axes)?.detach();
+        let max = x.detach().max_keepdims(&axes)?;
         // An infinite maximum is not subtracted (it would give NaN).
         let shift = max.is_finite()?.select(&max, 0.0)?;
         x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.ln()?.add(&shift)

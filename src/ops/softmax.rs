@@ -12,7 +12,7 @@ impl Tensor {
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Result<Tensor> {
         let axis = axis_index("softmax", axis, self.rank())? as isize;
-        let max = self.max_keepdims(axis)?.detach();
+        let max = self.detach().max_keepdims(axis)?;
         let e = self.sub(&max)?.exp()?;
         e.div(&e.sum_keepdims(axis)?)
     }
@@ -24,7 +24,7 @@ impl Tensor {
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Result<Tensor> {
         let axis = axis_index("log_softmax", axis, self.rank())? as isize;
-        let max = self.max_keepdims(axis)?.detach();
+        let max = self.detach().max_keepdims(axis)?;
         let shifted = self.sub(&max)?;
         shifted.sub(&shifted.exp()?.sum_keepdims(axis)?.ln()?)
     }

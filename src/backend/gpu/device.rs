@@ -47,7 +47,6 @@ impl Core {
     pub(super) fn watch(&self) {
         let health = Arc::clone(&self.health);
         self.device.set_device_lost_callback(move |reason, message| {
-            // Dropping the device is the one loss nobody needs to hear of, and nobody is left to hear it.
             health.lose(format!("{reason:?} {message}").trim().to_string());
         });
         let health = Arc::clone(&self.health);

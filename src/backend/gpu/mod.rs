@@ -14,6 +14,9 @@ mod readback;
 mod run;
 mod trusted;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use futures::FutureExt;

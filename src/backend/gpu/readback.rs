@@ -104,7 +104,7 @@ impl Pending {
             core.health.lose("a read-back failed".into());
             core.check()?;
         }
-        let out = match buffer.get_mapped_range(..) {
+        let out = match buffer.get_mapped_range(..(bytes as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)) {
             Ok(view) => view[..bytes].to_vec(),
             Err(e) => return Err(Error::internal(format!("read-back: {e}"))),
         };

@@ -372,15 +372,16 @@ fn word(value: f64, dtype: DType) -> u32 {
 }
 
 /// Work-groups in three dimensions of at most `most` each, with as few too many as comes easily.
-fn fold(groups: u64, most: u32) -> Result<[u32; 3]> {
+pub(super) fn fold(groups: u64, most: u32) -> Result<[u32; 3]> {
     let max = u64::from(most);
     let planes = groups.div_ceil(max * max);
     let rows = groups.div_ceil(planes * max);
     let columns = groups.div_ceil(planes * rows);
-    if planes > max || groups > u64::from(u32::MAX) {
+    // The shader counts the groups, the few too many included, in 32 bits.
+    if planes * rows * columns > u64::from(u32::MAX) {
         return Err(Error::new(
             Kind::Unsupported,
-            format!("{groups} work-groups exceed what one dispatch can have ({}). Split the tensor.", u32::MAX),
+            format!("{groups} work-groups exceed the {} that one dispatch can number. Split the tensor.", u32::MAX),
         ));
     }
     Ok([columns, rows, planes].map(|n| n as u32))
