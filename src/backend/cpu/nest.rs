@@ -10,7 +10,7 @@ use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
 use super::reduce::{Acc, Tile};
 use super::space::{Block, Out, Outs, Space, fork, grain};
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program, Reg, ReduceOp};
 use crate::plan::step;
 

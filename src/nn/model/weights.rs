@@ -54,7 +54,7 @@ impl Sequential {
             ));
         }
         for (var, value) in vars.iter().zip(values) {
-            if var.shape() != *value.shape() {
+            if var.shape() != value.shape() {
                 return Err(Error::parts(
                     Kind::Shape,
                     &format!(

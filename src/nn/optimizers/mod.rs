@@ -160,7 +160,7 @@ impl<R: Rule> Optimizer<R> {
     pub fn apply(&mut self, grads: &Grads) -> Result<()> {
         let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var, grad.clone())).collect();
         let Some((first, _)) = pairs.first() else { return Err(no_gradients()) };
-        let device = first.device();
+        let device = first.device().clone();
         self.step(pairs)?;
         device.flush()
     }

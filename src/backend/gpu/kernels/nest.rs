@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
-use super::render::{Emitter, LANES, Space};
+use super::render::{Emitter, Space};
 use super::{Build, Head, numel, storage_type, threads};
 use crate::backend::gpu::kernel::{Caps, Kernel, Named};
 use crate::dtype::DType;
