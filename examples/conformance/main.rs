@@ -85,7 +85,7 @@ fn command(arguments: &[String]) -> Result<Tally, String> {
             path => dir = PathBuf::from(path),
         }
     }
-    let device = Device::open_with(&device, options).map_err(|e| e.to_string())?;
+    let device = Device::open_with(&device, &options).map_err(|e| e.to_string())?;
     let info = device.info();
     println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
     let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);

@@ -87,7 +87,8 @@ impl Var {
         });
         let current = Mutex::new(pending(&shared, value, at));
         let trainable = AtomicBool::new(true);
-        let var = Var(Arc::new(Inner { shared, name: name.into(), trainable, current }));
+        let (shape, dtype, device) = (*value.shape(), value.dtype(), value.device().clone());
+        let var = Var(Arc::new(Inner { shared, name: name.into(), shape, dtype, device, trainable, current }));
         var.0.shared.latest.store(var.current().0.id, Relaxed);
         let _ = var.0.shared.owner.set(Arc::downgrade(&var.0));
         Ok(var)

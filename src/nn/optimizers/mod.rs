@@ -160,7 +160,7 @@ impl<R: Rule> Optimizer<R> {
     pub fn apply(&mut self, grads: &Grads) -> Result<()> {
         let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var, grad.clone())).collect();
         let Some((first, _)) = pairs.first() else { return Err(no_gradients()) };
-        let device = first.device();
+        let device = first.device().clone();
         self.step(pairs)?;
         device.flush()
     }
@@ -194,7 +194,7 @@ impl<R: Rule> Optimizer<R> {
             return Ok(());
         }
         let slot = |value: f64| {
-            let var = Var::new(&Tensor::full(var.shape(), value, var.dtype(), &var.device())?)?;
+            let var = Var::new(&Tensor::full(var.shape(), value, var.dtype(), var.device())?)?;
             var.set_trainable(false);
             Ok(var)
         };
@@ -217,7 +217,7 @@ impl<R: Rule> Optimizer<R> {
             let total = sum.value().add(&grad)?;
             match complete {
                 true => {
-                    sum.assign(&Tensor::zeros(var.shape(), var.dtype(), &var.device())?)?;
+                    sum.assign(&Tensor::zeros(var.shape(), var.dtype(), var.device())?)?;
                     means.push((var, total.div(calls as f64)?));
                 }
                 false => sum.assign(&total)?,
