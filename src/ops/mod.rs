@@ -1,5 +1,6 @@
 //! The operations: method, shape rule, gradient and scalar meaning, one file a family.
 
+pub(crate) mod activation;
 pub(crate) mod assemble;
 pub(crate) mod binary;
 pub(crate) mod conv;
@@ -12,6 +13,8 @@ pub(crate) mod reduce;
 pub(crate) mod softmax;
 pub(crate) mod unary;
 pub(crate) mod view;
+#[cfg(test)]
+mod wgsl_tests;
 
 pub use conv::{Conv2d, Padding};
 pub use pointwise::Operand;
