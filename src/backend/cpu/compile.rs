@@ -54,8 +54,10 @@ pub(super) struct Compiler<'p> {
     pub(super) store_at: Vec<Option<Access>>,
     /// Lines whose values change along the innermost dimension of the space.
     pub(super) varies: Vec<bool>,
-    /// For each `Reduce` line its accumulator, for each outer line its outer register.
+    /// For each outer line its outer register.
     pub(super) slots: Vec<u16>,
+    /// For each `Reduce` line its accumulator.
+    pub(super) accs: Vec<u16>,
     pub(super) places: Vec<Place>,
     /// Registers used so far.
     pub(super) regs: usize,
@@ -189,7 +191,7 @@ impl Compiler<'_> {
                 Item::Reduce(l) => {
                     let operand = self.operands(item)[0] as usize;
                     let src = self.loc[operand].ok_or_else(|| Error::internal("a reduction of nothing"))?;
-                    emit(Op::Reduce(self.slots[l as usize], src), Dst::None, self.program.lines[operand].dtype);
+                    emit(Op::Reduce(self.accs[l as usize], src), Dst::None, self.program.lines[operand].dtype);
                 }
                 Item::Store(s) if done[s as usize] => {}
                 Item::Store(s) => {

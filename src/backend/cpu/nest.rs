@@ -153,6 +153,7 @@ impl Draft {
             at: outer_at,
             store_at: outer_store_at,
             slots: Vec::new(),
+            accs: Vec::new(),
             places: Vec::new(),
             regs: 0,
             loc: Vec::new(),
@@ -180,12 +181,12 @@ impl Draft {
 
         // Inner level: `Expand` reads outer registers, `Reduce` feeds the accumulators of its stage.
         let mut reduce_lists = Vec::new();
-        let mut inner_slots = slots.clone();
+        let mut acc_of: Vec<u16> = vec![0; program.lines.len()];
         for s in 0..=rounds {
             let mut list = Vec::new();
             for l in reduces(s) {
                 let Instr::Reduce(op, a) = program.lines[l].instr else { continue };
-                inner_slots[l] = list.len() as u16;
+                acc_of[l] = list.len() as u16;
                 list.push((op, program.lines[a as usize].dtype, slots[l]));
             }
             reduce_lists.push(list);
@@ -217,7 +218,8 @@ impl Draft {
             at,
             store_at,
             varies,
-            slots: inner_slots,
+            slots,
+            accs: acc_of,
             places: Vec::new(),
             regs: 0,
             loc: Vec::new(),

@@ -97,6 +97,7 @@ impl Pointwise {
             store_at: store_at.into_iter().map(Some).collect(),
             varies,
             slots: Vec::new(),
+            accs: Vec::new(),
             places: Vec::new(),
             regs: 0,
             loc: Vec::new(),
