@@ -1,13 +1,67 @@
 //! Tensors and training on any GPU through WebGPU, with a native CPU engine behind the same API.
+//!
+//! ```
+//! use wgtensor::{Device, Tensor, Var};
+//!
+//! let device = Device::cpu(); // or Device::best(), Device::gpu()?, Device::from_env()?
+//! let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
+//! let w = Var::new(&Tensor::ones([2, 1], wgtensor::DType::F32, &device)?)?;
+//! let loss = x.matmul(&w.value())?.square()?.mean(())?;
+//! let grads = loss.backward()?;
+//! assert_eq!(loss.item::<f32>()?, 29.0);
+//! assert_eq!(grads.get(&w).unwrap().to_vec::<f32>()?, [24.0, 34.0]);
+//! # Ok::<(), wgtensor::Error>(())
+//! ```
+//!
+//! # A tour of the crate
+//!
+//! Data takes one road, and the folders stand in its order; nothing calls upward.
+//!
+//! - `nn`: layers, losses, optimizers, `compile` and `fit`: what a Keras user sees.
+//! - `tensor`: making tensors from host data, reading them back, printing them, opening devices.
+//! - `ops`: one file a family: method, shape rule, gradient, and for pointwise functions the scalar meaning on the CPU
+//!   and in WGSL, in one row.
+//! - `graph`: nodes recorded lazily, variables, reverse-mode gradients, and the *flush* that realises nodes: at a
+//!   read-back, at [`Device::flush`] (an optimizer's step), or when very many nodes are pending.
+//! - `plan`: the unrealised cone becomes a few kernels. Views are folded into addresses, pointwise chains into
+//!   programs, programs into the reductions and products beside them. Plans are cached by structure, so the second
+//!   training step costs a hash and an encode.
+//! - `backend`: the CPU engine and the GPU engine: allocate, write, read, prepare a plan, run it. `wgpu` is named in
+//!   `backend/gpu` and in [`interop`] only.
+//!
+//! # Where this differs from the usual
+//!
+//! - A loop nest with reductions is one step kind, whether it is a plain pointwise chain, a reduction or a row
+//!   (softmax, cross-entropy): the levels and stages of its program say which. The engines choose the kernel.
+//! - An assignment to a [`Var`] is a copy into its storage, ordered after every reader of the old value; fusion then
+//!   makes it part of the kernel that computes the value, often the product that computed the gradient.
+//! - Temporaries are separate buffers in size classes that all plans of a device share, not one arena for each plan:
+//!   a plan's inputs stay read-only bindings, and plans that take turns share memory.
+//! - Concatenation and padding write their parts into slices of the result, each part fused with what computes it.
 #![deny(unsafe_code)]
-#![allow(dead_code, reason = "the layers are being joined")]
+
+pub mod nn;
+
+mod tensor;
+
+mod ops;
+
+mod graph;
+
+mod plan;
 
 mod backend;
+
 mod dtype;
 mod error;
-mod plan;
+pub mod interop;
 mod shape;
 
+pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, MemoryStats};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use shape::{MAX_RANK, Shape};
+pub use graph::{Device, Grads, Tensor, Var, grad, no_grad};
+pub use nn::set_random_seed;
+pub use ops::{Axes, Conv2d, Operand, Padding, Pool2d, SliceRange};
+pub use shape::{IntoShape, MAX_RANK, Shape};
+pub use tensor::IntoTensor;

@@ -166,3 +166,58 @@ pub(crate) fn axes_set(op: &str, axes: &[isize], rank: usize) -> Result<Vec<usiz
     out.sort_unstable();
     Ok(out)
 }
+
+/// What can be given as a shape: arrays, slices and vectors of extents, one extent, `()` for a scalar, a [`Shape`].
+pub trait IntoShape {
+    /// The shape.
+    ///
+    /// # Errors
+    /// Those of [`Shape::new`].
+    fn into_shape(self) -> Result<Shape>;
+}
+
+impl IntoShape for Shape {
+    fn into_shape(self) -> Result<Shape> {
+        Ok(self)
+    }
+}
+impl IntoShape for &Shape {
+    fn into_shape(self) -> Result<Shape> {
+        Ok(*self)
+    }
+}
+impl IntoShape for () {
+    fn into_shape(self) -> Result<Shape> {
+        Ok(Shape::SCALAR)
+    }
+}
+impl IntoShape for usize {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(&[self])
+    }
+}
+impl IntoShape for &[usize] {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(self)
+    }
+}
+impl IntoShape for Vec<usize> {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(&self)
+    }
+}
+impl IntoShape for &Vec<usize> {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(self)
+    }
+}
+impl<const N: usize> IntoShape for [usize; N] {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(&self)
+    }
+}
+impl<const N: usize> IntoShape for &[usize; N] {
+    fn into_shape(self) -> Result<Shape> {
+        Shape::new(self)
+    }
+}

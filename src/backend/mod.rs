@@ -20,6 +20,17 @@ pub(crate) enum Buffer {
     Gpu(Arc<gpu::GpuBuffer>),
 }
 
+impl Buffer {
+    /// Whether the two are the same memory.
+    pub(crate) fn same(&self, other: &Buffer) -> bool {
+        match (self, other) {
+            (Buffer::Cpu(a), Buffer::Cpu(b)) => Arc::ptr_eq(a, b),
+            (Buffer::Gpu(a), Buffer::Gpu(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
 /// What an engine can do; all of it.
 pub(crate) trait Backend: Send + Sync {
     /// What the device is.

@@ -543,7 +543,7 @@ impl Builder<'_> {
         }
         let rank = self.space.len();
         // Pointwise operands have the node's shape, or are scalars.
-        let mut operand = |b: &mut Self, i: usize| {
+        let operand = |b: &mut Self, i: usize| {
             let input = node.inputs[i] as usize;
             let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
             b.value(input, if scalar { Access::constant(rank) } else { at.clone() })

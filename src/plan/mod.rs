@@ -10,6 +10,8 @@ mod print;
 pub(crate) mod program;
 pub(crate) mod scalar;
 pub(crate) mod step;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
 

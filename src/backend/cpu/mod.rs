@@ -9,6 +9,7 @@ mod gemm;
 mod geometry;
 mod interp;
 mod loops;
+pub(crate) mod math;
 mod memory;
 mod nest;
 mod philox;

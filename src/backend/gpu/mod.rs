@@ -1,6 +1,130 @@
 //! The GPU engine: the only folder that names `wgpu`.
+//!
+//! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
+//! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
+//! `trusted` is the one place that switches wgpu's run-time checks off.
 
+pub(crate) mod adapter;
+mod device;
 pub(crate) mod kernel;
+mod kernels;
+mod memory;
+mod pipeline;
+mod readback;
+mod run;
+mod trusted;
 
-/// Device memory.
-pub(crate) struct GpuBuffer {}
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+
+use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::plan::step::Plan;
+use device::Core;
+pub(crate) use memory::GpuBuffer;
+use memory::Pool;
+use pipeline::Pipelines;
+use readback::Staging;
+
+/// A GPU that was opened, or that a host program lent.
+pub(crate) struct GpuBackend {
+    core: Arc<Core>,
+    pool: Arc<Pool>,
+    pipelines: Pipelines,
+    staging: Arc<Staging>,
+}
+
+impl GpuBackend {
+    fn new(core: Core, options: &DeviceOptions) -> Result<Self> {
+        let core = Arc::new(core);
+        let pool = Pool::new(Arc::clone(&core), options)?;
+        Ok(GpuBackend {
+            pool,
+            pipelines: Pipelines::new(Arc::clone(&core)),
+            staging: Arc::new(Staging::new(Arc::clone(&core))),
+            core,
+        })
+    }
+
+    /// The engine on a host program's own device. The crate is a guest there: it installs no error handler and no
+    /// loss callback, so a loss is noticed by the first read-back or wait that fails.
+    pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Self> {
+        Self::new(Core::new("gpu:host".into(), device, queue), options)
+    }
+
+    /// Distinct buffers that one kernel may bind.
+    pub(crate) fn max_storage_bindings(&self) -> usize {
+        self.core.caps.max_storage_bindings as usize
+    }
+
+    /// The memory of a buffer that must be this device's.
+    fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a Arc<GpuBuffer>> {
+        match buffer {
+            Buffer::Gpu(b) if b.is_of(&self.core) => Ok(b),
+            _ => Err(self.core.foreign()),
+        }
+    }
+}
+
+impl Backend for GpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.core.info
+    }
+
+    fn check_dtype(&self, dtype: DType) -> Result<()> {
+        if dtype != DType::F64 {
+            return Ok(());
+        }
+        Err(Error::parts(
+            Kind::DType,
+            "The GPU engine has no 64-bit floats",
+            &format!("dtype f64 on {} ({})", self.core.info.id, self.core.info.name),
+            "f32, i32, u32 or bool",
+            "Use `Device::cpu()` or cast to f32",
+        ))
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Buffer> {
+        self.pool.alloc(bytes as u64).map(Buffer::Gpu)
+    }
+
+    fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+        self.core.check()?;
+        self.core.write(self.own(buffer)?, bytes)
+    }
+
+    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+        let copy = self.own(buffer).and_then(|b| self.staging.copy(b, bytes as u64));
+        match copy {
+            Ok(pending) => pending.finish().boxed(),
+            Err(e) => futures::future::ready(Err(e)).boxed(),
+        }
+    }
+
+    fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
+        Ok(Box::new(self.prepare_with(&plan, kernels::build)?))
+    }
+
+    fn sync(&self) -> BoxFuture<'static, Result<()>> {
+        readback::sync(Arc::clone(&self.core)).boxed()
+    }
+
+    fn memory(&self) -> MemoryStats {
+        self.pool.stats()
+    }
+
+    fn trim(&self) {
+        self.pool.trim();
+        self.staging.trim();
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.core.counters
+    }
+}

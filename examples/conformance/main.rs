@@ -1,0 +1,194 @@
+//! Replays reference cases computed with Keras and judges the crate's results.
+//!
+//! ```text
+//! cargo run --release --example conformance -- [DIR] [--device cpu|gpu|gpu:1|...] [--defaults] [--kind PREFIX] [--case NAME]
+//! ```
+//!
+//! `DIR` holds an `index.json` and the cases (`tests/fixtures/keras` of this crate where none is named; the format
+//! is described there). `--defaults` opens the GPU under plain WebGPU limits and no optional feature.
+//! Prints a line for each kind, every failing case with its largest error and where it is, every skipped case with
+//! what the crate lacks, and last `N passed, N failed, N skipped`. The exit status is 1 if a case failed.
+//!
+//! Values on the edge: WGSL lets an implementation assume that NaN and infinities do not occur, flush subnormals, and
+//! return anything for arguments beyond a function's range. So on a GPU, in a case marked `edge_values`, an element that
+//! does not pass is excused where its expected value, or an input of the same shape at its place, is NaN,
+//! infinite, subnormal or at least 1e18 in magnitude. Each case with excused elements is printed. Elements
+//! with ordinary inputs and an ordinary result are judged like all others, and on the CPU nothing is excused.
+
+mod call;
+pub(crate) mod case;
+pub(crate) mod compare;
+mod config;
+mod errors;
+mod layers;
+mod losses;
+mod ops;
+mod ops_nn;
+mod ops_shape;
+mod optimizers;
+pub(crate) mod safetensors;
+mod training;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use wgtensor::{Device, DeviceOptions};
+
+use call::{Call, Output, Replay, Stop};
+use case::Case;
+use compare::{Tolerance, beyond_wgsl, compare};
+
+/// How many cases ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
+
+/// How one case ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// Passed; with how many elements excused.
+    Passed(usize),
+    /// What is wrong.
+    Failed(String),
+    /// What the crate lacks.
+    Skipped(String),
+}
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::new().filter("WGTENSOR_LOG")).init();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match command(&arguments) {
+        Ok(tally) if tally.failed == 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn command(arguments: &[String]) -> Result<Tally, String> {
+    let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras");
+    let (mut device, mut kind, mut name) = ("cpu".to_string(), String::new(), String::new());
+    let mut options = DeviceOptions::default();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().cloned().ok_or(format!("{argument} needs a value"));
+        match argument.as_str() {
+            "--device" => device = value()?,
+            "--kind" => kind = value()?,
+            "--case" => name = value()?,
+            "--defaults" => options.webgpu_defaults = true,
+            flag if flag.starts_with("--") => return Err(format!("unknown option {flag}")),
+            path => dir = PathBuf::from(path),
+        }
+    }
+    let device = Device::open_with(&device, &options).map_err(|e| e.to_string())?;
+    let info = device.info();
+    println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
+    let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);
+    let (tally, report) = run(&dir, &device, wanted)?;
+    print!("{report}");
+    Ok(tally)
+}
+
+/// Replays the cases of `dir` that `wanted(id, kind)` names, and describes what it found.
+pub(crate) fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bool) -> Result<(Tally, String), String> {
+    let mut total = Tally::default();
+    let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
+    let mut details = String::new();
+    for (id, kind) in case::index(dir)?.into_iter().filter(|(id, kind)| wanted(id, kind)) {
+        let outcome = one(dir, &id, device);
+        for tally in [&mut total, kinds.entry(kind).or_default()] {
+            match outcome {
+                Outcome::Passed(_) => tally.passed += 1,
+                Outcome::Failed(_) => tally.failed += 1,
+                Outcome::Skipped(_) => tally.skipped += 1,
+            }
+        }
+        let _ = match outcome {
+            Outcome::Passed(0) => Ok(()),
+            Outcome::Passed(n) => writeln!(details, "excused {id}: {n} elements on values beyond WGSL's promises"),
+            Outcome::Failed(what) => writeln!(details, "FAILED  {id}: {what}"),
+            Outcome::Skipped(what) => writeln!(details, "skipped {id}: not in the crate: {what}"),
+        };
+    }
+    for (kind, t) in &kinds {
+        let _ = writeln!(details, "{kind:<14} {:>4} passed {:>4} failed {:>4} skipped", t.passed, t.failed, t.skipped);
+    }
+    let _ = writeln!(details, "{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    Ok((total, details))
+}
+
+/// Loads, replays and judges one case.
+pub(crate) fn one(dir: &Path, id: &str, device: &Device) -> Outcome {
+    let case = match Case::load(dir, id) {
+        Ok(case) => case,
+        Err(text) => return Outcome::Failed(text),
+    };
+    match catch_unwind(AssertUnwindSafe(|| replay(&case, device))) {
+        Ok(Ok(outputs)) => judge(&case, &outputs, device.is_gpu()),
+        Ok(Err(Stop::Fail(text))) => Outcome::Failed(text),
+        Ok(Err(Stop::Skip(what))) => Outcome::Skipped(what),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Outcome::Failed(format!("panicked: {}", text.unwrap_or("no text")))
+        }
+    }
+}
+
+fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+    match case.kind.as_str() {
+        "op_forward" => ops::replay(&Call::new(case, device, false)?, false),
+        "op_grad" => ops::replay(&Call::new(case, device, true)?, true),
+        "error" => errors::replay(case, device),
+        "layer" => layers::replay(case, device),
+        "loss" => losses::replay_loss(case, device),
+        "metric" => losses::replay_metric(case, device),
+        "optimizer" => optimizers::replay_optimizer(case, device),
+        "schedule" => optimizers::replay_schedule(case),
+        "initializer" => optimizers::replay_initializer(case, device),
+        "training" => training::replay(case, device),
+        "model_summary" => training::replay_summary(case),
+        kind => call::skip(format!("kind `{kind}`")),
+    }
+}
+
+/// Holds every expected tensor of the case against what was computed.
+fn judge(case: &Case, outputs: &[Output], gpu: bool) -> Outcome {
+    let mut excused = 0;
+    let mut wrong = Vec::new();
+    for name in case.with_role(&["expected", "expected_grad", "expected_state"]) {
+        let Some(tolerance) = Tolerance::of(&case.json["tolerance"][name], gpu) else { continue };
+        let Some(expected) = case.tensor(name) else { continue };
+        let Some(got) = outputs.iter().find(|o| o.name == name) else {
+            wrong.push(format!("`{name}` was not computed"));
+            continue;
+        };
+        if got.shape != expected.shape {
+            wrong.push(format!("`{name}` has shape {:?}, expected {:?}", got.shape, expected.shape));
+            continue;
+        }
+        let values = expected.to_f64();
+        let alternative = case.json["alternatives"][name].as_str().and_then(|n| case.tensor(n)).map(|t| t.to_f64());
+        let inputs: Vec<Vec<f64>> = if gpu && case.edge_values() {
+            let same = case.with_role(&["input"]).into_iter().filter_map(|n| case.tensor(n));
+            same.filter(|t| t.shape == expected.shape).map(|t| t.to_f64()).collect()
+        } else {
+            Vec::new()
+        };
+        let excuse = |i: usize| {
+            gpu && case.edge_values() && (beyond_wgsl(values[i]) || inputs.iter().any(|input| beyond_wgsl(input[i])))
+        };
+        let verdict = compare(&got.values, &values, alternative.as_deref(), &expected.shape, tolerance, excuse);
+        excused += verdict.excused;
+        wrong.extend(verdict.mismatch.map(|m| format!("`{name}`: {m}")));
+    }
+    if wrong.is_empty() { Outcome::Passed(excused) } else { Outcome::Failed(wrong.join("; ")) }
+}

@@ -1,0 +1,90 @@
+//! `keras.ops` of neural networks and linear algebra.
+
+use wgtensor::{Conv2d, Padding, Pool2d, Tensor};
+
+use super::call::{Call, Replay, skip};
+
+/// The table; `None` where the name is not in it.
+pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
+    let x = || c.arg(0);
+    let out = match op {
+        "relu" => x()?.relu()?,
+        "relu6" => x()?.clamp(0.0, 6.0)?,
+        "sigmoid" => x()?.sigmoid()?,
+        "softplus" => x()?.softplus()?,
+        "log_sigmoid" => x()?.neg()?.softplus()?.neg()?,
+        "softsign" => x()?.div(&x()?.abs()?.add(1.0)?)?,
+        "silu" | "swish" => x()?.mul(&x()?.sigmoid()?)?,
+        "mish" => x()?.mul(&x()?.softplus()?.tanh()?)?,
+        "hard_tanh" => x()?.clamp(-1.0, 1.0)?,
+        "tanh_shrink" => x()?.sub(&x()?.tanh()?)?,
+        "leaky_relu" => x()?.maximum(&x()?.mul(c.float("negative_slope", 0.2))?)?,
+        "threshold" => x()?.gt(c.float("threshold", 0.0))?.select(x()?, c.float("default_value", 0.0))?,
+        "softmax" => x()?.softmax(c.int("axis", -1))?,
+        "log_softmax" => x()?.log_softmax(c.int("axis", -1))?,
+        "glu" => {
+            let axis = c.int("axis", -1);
+            let half = x()?.dims()[axis.rem_euclid(x()?.rank() as isize) as usize] / 2;
+            let parts = x()?.split(axis, &[half, half])?;
+            parts[0].mul(&parts[1].sigmoid()?)?
+        }
+        "matmul" => x()?.matmul(c.arg(1)?)?,
+        "dot" if c.arg(1)?.rank() <= 2 && x()?.rank() > 0 => x()?.matmul(c.arg(1)?)?,
+        "outer" => x()?.reshape([x()?.numel(), 1])?.mul(&c.arg(1)?.reshape([1, c.arg(1)?.numel()])?)?,
+        "vdot" => x()?.mul(c.arg(1)?)?.sum(())?,
+        "einsum" => match c.text("subscripts", "") {
+            "bij,bjk->bik" | "ij,jk->ik" | "abc,cd->abd" => x()?.matmul(c.arg(1)?)?,
+            "ij,ji->" => x()?.mul(&c.arg(1)?.t()?)?.sum(())?,
+            other => return skip(format!("einsum `{other}`")),
+        },
+        "conv" => {
+            let (channels, kernel) = (*x()?.dims().last().unwrap_or(&0), c.arg(1)?);
+            let per_group = kernel.dims()[kernel.rank() - 2];
+            x()?.conv2d(kernel, &conv(c, channels / per_group.max(1))?)?
+        }
+        "depthwise_conv" => depthwise(c, c.arg(1)?)?,
+        "separable_conv" => depthwise(c, c.arg(1)?)?.conv2d(c.arg(2)?, &Conv2d::default())?,
+        "max_pool" => x()?.max_pool2d(&pool(c)?)?,
+        "average_pool" => x()?.avg_pool2d(&pool(c)?)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(vec![out]))
+}
+
+fn depthwise(c: &Call, kernel: &Tensor) -> Replay<Tensor> {
+    let [h, w, channels, multiplier] = kernel.dims()[..] else {
+        return skip(format!("convolution in {} dimensions", kernel.rank() - 2));
+    };
+    Ok(c.arg(0)?.conv2d(&kernel.reshape([h, w, 1, channels * multiplier])?, &conv(c, channels)?)?)
+}
+
+fn conv(c: &Call, groups: usize) -> Replay<Conv2d> {
+    let strides = pair(c, "strides", 1)?;
+    Ok(Conv2d { strides, padding: padding(c)?, dilation: pair(c, "dilation_rate", 1)?, groups })
+}
+
+fn pool(c: &Call) -> Replay<Pool2d> {
+    let size = pair(c, "pool_size", 2)?;
+    let strides = if c.attr("strides").is_null() { size } else { pair(c, "strides", 1)? };
+    Ok(Pool2d { size, strides, padding: padding(c)? })
+}
+
+/// One number for each of the two image axes.
+fn pair(c: &Call, key: &str, default: usize) -> Replay<(usize, usize)> {
+    let spatial = c.arg(0)?.rank().saturating_sub(2);
+    match c.sizes(key, spatial, default)[..] {
+        [h, w] => Ok((h, w)),
+        _ => skip(format!("op `{}` in {spatial} dimensions", c.text("op", c.case.json["op"].as_str().unwrap_or("")))),
+    }
+}
+
+fn padding(c: &Call) -> Replay<Padding> {
+    if c.text("data_format", "channels_last") != "channels_last" {
+        return skip("data_format `channels_first`");
+    }
+    match c.text("padding", "valid") {
+        "valid" => Ok(Padding::Valid),
+        "same" => Ok(Padding::Same),
+        other => skip(format!("padding `{other}`")),
+    }
+}

@@ -1,0 +1,44 @@
+// Operand {{ s.name }}, the outputs that an input position (n, h, w) took part in, from the output's gradient dy (batch, oh, ow, f):
+// four neighbouring taps (kh, kw, f) along k, 0 where the tap reaches no output.
+fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
+    var v = vec4<f32>();
+    if line >= {{ s.extent }} || k >= {{ k }} { return v; }
+    let row = line / {{ w.w }};
+    let image = row / {{ w.h }};
+    let y0 = row - image * {{ w.h }} + {{ w.pad_h }};
+    let x0 = line - row * {{ w.w }} + {{ w.pad_w }};
+    let tap_row = k / {{ w.f }};
+    var f = k - tap_row * {{ w.f }};
+    var kh = tap_row / {{ w.kw }};
+    var kw = tap_row - kh * {{ w.kw }};
+    {%- for e in 0..self.spans(s) %}
+    {
+        // Below 0 wraps to the far end, and is outside as well.
+        let y = y0 - kh * {{ w.dilation_h }};
+        let x = x0 - kw * {{ w.dilation_w }};
+        let oh = y / {{ w.stride_h }};
+        let ow = x / {{ w.stride_w }};
+        let hit = oh * {{ w.stride_h }} == y && ow * {{ w.stride_w }} == x && oh < {{ w.oh }} && ow < {{ w.ow }};
+        if hit && k + {{ e }}u < {{ k }} {
+            let at = ((image * {{ w.oh }} + oh) * {{ w.ow }} + ow) * {{ w.f }} + f;
+            {%- if s.wide %}
+            v = b{{ s.buffer }}[at >> 2u];
+            {%- else %}
+            v.{{ LANES[e as usize] }} = b{{ s.buffer }}[at];
+            {%- endif %}
+        }
+    }
+    {%- if !s.wide && e < 3 %}
+    f++;
+    if f == {{ w.f }} {
+        f = 0u;
+        kw++;
+        if kw == {{ w.kw }} {
+            kw = 0u;
+            kh++;
+        }
+    }
+    {%- endif %}
+    {%- endfor %}
+    return v;
+}

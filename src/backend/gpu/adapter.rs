@@ -1,0 +1,151 @@
+//! Finding GPUs and opening them.
+
+use std::sync::OnceLock;
+
+use super::GpuBackend;
+use super::device::Core;
+use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions};
+use crate::error::{Error, Kind, Result};
+
+/// The abilities used where present, with the names they are shown under.
+const FEATURES: [(wgpu::Features, &str); 5] = [
+    (wgpu::Features::SUBGROUP, "subgroups"),
+    (wgpu::Features::SHADER_F16, "f16"),
+    (wgpu::Features::IMMEDIATES, "immediates"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
+];
+
+struct Found {
+    adapter: wgpu::Adapter,
+    info: DeviceInfo,
+}
+
+/// The machine's adapters, real GPUs first. Found once per process: it takes long, and the order must not change.
+fn adapters() -> &'static [Found] {
+    static FOUND: OnceLock<Vec<Found>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+        descriptor.backends = backends;
+        // The driver's validation layers only on request (`WGPU_VALIDATION=1`), also in debug builds.
+        descriptor.flags = wgpu::InstanceFlags::empty();
+        let descriptor = descriptor.with_env();
+        let wanted = backends & descriptor.backends;
+        let instance = wgpu::Instance::new(descriptor);
+        let mut adapters = pollster::block_on(instance.enumerate_adapters(wanted));
+        adapters.sort_by_key(|a| rank(kind(a.get_info().device_type)));
+        let found = adapters.into_iter().enumerate().map(|(i, adapter)| {
+            let features = adapter.features() & known_features();
+            let info = describe(format!("gpu:{i}"), &adapter.get_info(), features, &adapter.limits());
+            log::debug!("found {} ({}, {}, {})", info.id, info.name, info.kind, info.api);
+            Found { adapter, info }
+        });
+        found.collect()
+    })
+}
+
+/// What the machine has, in the order of their ids.
+pub(crate) fn list() -> Vec<DeviceInfo> {
+    adapters().iter().map(|f| f.info.clone()).collect()
+}
+
+/// Opens the adapter `gpu:index`.
+///
+/// # Errors
+/// There is no such adapter, it refuses, or the memory to reserve is not there.
+pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBackend> {
+    let all = adapters();
+    let Some(found) = all.get(index) else {
+        let have: Vec<_> = all.iter().map(|f| format!("{} ({})", f.info.id, f.info.name)).collect();
+        let have =
+            if have.is_empty() { "no Vulkan, Metal or DX12 adapter on this machine".into() } else { have.join(", ") };
+        return Err(Error::parts(
+            Kind::NoAdapter,
+            &format!("No GPU adapter gpu:{index} was found"),
+            &have,
+            &format!("at least {} adapter(s) with a working driver", index + 1),
+            "Install the GPU's driver, choose another device, or use `Device::cpu()`",
+        ));
+    };
+    let (features, limits) = if options.webgpu_defaults {
+        (wgpu::Features::empty(), wgpu::Limits::default())
+    } else {
+        (found.adapter.features() & known_features(), found.adapter.limits())
+    };
+    // Under a cap the driver is asked for small blocks, so that what it holds stays near what is used.
+    let memory_hints = match options.cap {
+        Some(_) => wgpu::MemoryHints::MemoryUsage,
+        None => wgpu::MemoryHints::Performance,
+    };
+    let descriptor = wgpu::DeviceDescriptor {
+        label: Some("wgtensor"),
+        required_features: features,
+        required_limits: limits,
+        memory_hints,
+        ..Default::default()
+    };
+    let (device, queue) = found.adapter.request_device(&descriptor).await.map_err(|e| {
+        Error::parts(
+            Kind::Unsupported,
+            &format!("The device {} ({}) could not be opened", found.info.id, found.info.name),
+            &e.to_string(),
+            "a device with the limits and features asked for",
+            "Update the GPU's driver, choose another device, or use `Device::cpu()`",
+        )
+    })?;
+    let core = Core::new(found.info.id.clone(), device, queue);
+    core.watch();
+    GpuBackend::new(core, options)
+}
+
+/// A device as users see it.
+pub(super) fn describe(
+    id: String,
+    info: &wgpu::AdapterInfo,
+    features: wgpu::Features,
+    limits: &wgpu::Limits,
+) -> DeviceInfo {
+    DeviceInfo {
+        id,
+        name: info.name.clone(),
+        kind: kind(info.device_type),
+        api: format!("{:?}", info.backend),
+        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        features: FEATURES.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| *name).collect(),
+        limits: vec![
+            ("max_buffer_size", limits.max_buffer_size),
+            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
+            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into()),
+            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size.into()),
+            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup.into()),
+            ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into()),
+            ("subgroup_min_size", info.subgroup_min_size.into()),
+            ("subgroup_max_size", info.subgroup_max_size.into()),
+        ],
+    }
+}
+
+fn known_features() -> wgpu::Features {
+    FEATURES.iter().fold(wgpu::Features::empty(), |all, (f, _)| all | *f)
+}
+
+fn kind(device_type: wgpu::DeviceType) -> DeviceKind {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
+        wgpu::DeviceType::Cpu => DeviceKind::Software,
+        wgpu::DeviceType::Other => DeviceKind::Other,
+    }
+}
+
+fn rank(kind: DeviceKind) -> u8 {
+    match kind {
+        DeviceKind::Discrete => 0,
+        DeviceKind::Integrated => 1,
+        DeviceKind::Virtual => 2,
+        DeviceKind::Other => 3,
+        DeviceKind::Software | DeviceKind::Cpu => 4,
+    }
+}

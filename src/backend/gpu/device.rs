@@ -1,0 +1,214 @@
+//! One device: the wgpu handles, what the adapter allows, and whether it is still well.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+
+use super::GpuBuffer;
+use super::adapter::describe;
+use super::kernel::Caps;
+use crate::backend::{Counters, DeviceInfo, count};
+use crate::error::{Error, Kind, Result};
+
+/// What every part of the engine on one device shares.
+pub(super) struct Core {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) info: DeviceInfo,
+    pub(super) limits: wgpu::Limits,
+    pub(super) caps: Caps,
+    pub(super) counters: Counters,
+    pub(super) health: Arc<Health>,
+}
+
+impl Core {
+    pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+        let (features, limits) = (device.features(), device.limits());
+        let caps = Caps {
+            subgroups: features.contains(wgpu::Features::SUBGROUP),
+            max_workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            max_workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_storage_bindings: limits.max_storage_buffers_per_shader_stage,
+        };
+        Core {
+            info: describe(id, &device.adapter_info(), features, &limits),
+            device,
+            queue,
+            limits,
+            caps,
+            counters: Counters::default(),
+            health: Arc::default(),
+        }
+    }
+
+    /// Records loss and uncaptured errors of a device of the crate's own; never called for a host's device.
+    pub(super) fn watch(&self) {
+        let health = Arc::clone(&self.health);
+        self.device.set_device_lost_callback(move |reason, message| {
+            health.lose(format!("{reason:?} {message}").trim().to_string());
+        });
+        let health = Arc::clone(&self.health);
+        self.device.on_uncaptured_error(Arc::new(move |error| health.fault(translate(&error))));
+    }
+
+    /// Fails if the device is lost, or if something failed since the last call that could not be reported then.
+    pub(super) fn check(&self) -> Result<()> {
+        if !self.health.troubled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // A device that is going away may report odd validation errors before the loss itself.
+        self.poll(wgpu::PollType::Poll);
+        self.health.check(&self.info)
+    }
+
+    /// Blocks until `submission` has run. In a browser, where nothing may block, the event loop does the waiting.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        if !cfg!(target_arch = "wasm32")
+            && !self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
+        {
+            // A submission that a dying device refused cannot be waited for; one more look delivers the loss.
+            self.poll(wgpu::PollType::Poll);
+        }
+        self.check()
+    }
+
+    /// Lets wgpu look after finished work; whether what was asked for happened. wgpu panics here when the driver
+    /// reports the device lost, after it has told the callback: that panic is the loss, not a bug.
+    fn poll(&self, how: wgpu::PollType) -> bool {
+        if self.health.is_lost() {
+            return false;
+        }
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
+            Ok(polled) => polled.is_ok(),
+            Err(_) => {
+                self.health.lose("the driver failed while it was waited for".into());
+                false
+            }
+        }
+    }
+
+    /// Runs `work` (on this thread) and returns the first error that wgpu reports of it.
+    pub(super) fn scoped<T>(&self, work: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
+        let out = work();
+        // Innermost first, as scopes nest. On native each answer is there at once.
+        let errors = scopes.into_iter().rev().map(|scope| scope.pop().now_or_never().flatten());
+        (out, errors.fold(None, |first, e| first.or(e)))
+    }
+
+    /// A buffer from the system, or `None` when it has no room.
+    pub(super) fn create_buffer(&self, size: u64, usage: wgpu::BufferUsages) -> Result<Option<wgpu::Buffer>> {
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        let (buffer, error) = self.scoped(|| self.device.create_buffer(&descriptor));
+        match error {
+            None => {
+                count(&self.counters.allocations, 1);
+                Ok(Some(buffer))
+            }
+            Some(wgpu::Error::OutOfMemory { .. }) => Ok(None),
+            Some(e) => Err(translate(&e)),
+        }
+    }
+
+    /// Puts `bytes` at the start of `buffer`, in queue order.
+    pub(super) fn write(&self, buffer: &GpuBuffer, bytes: &[u8]) -> Result<()> {
+        if bytes.len() as u64 > buffer.raw.size() {
+            return Err(Error::internal(format!("{} bytes do not fit in {}", bytes.len(), buffer.raw.size())));
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        count(&self.counters.uploads, 1);
+        count(&self.counters.upload_bytes, bytes.len() as u64);
+        let (body, tail) = bytes.split_at(bytes.len() & !3);
+        let ((), error) = self.scoped(|| {
+            self.queue.write_buffer(&buffer.raw, 0, body);
+            if !tail.is_empty() {
+                let mut word = [0; 4];
+                word[..tail.len()].copy_from_slice(tail);
+                self.queue.write_buffer(&buffer.raw, body.len() as u64, &word);
+            }
+        });
+        error.map_or(Ok(()), |e| Err(translate(&e)))
+    }
+
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
+        count(&self.counters.submits, 1);
+        self.queue.submit([commands])
+    }
+
+    /// The error for memory of another device.
+    pub(super) fn foreign(&self) -> Error {
+        Error::new(Kind::Device, format!("A buffer of another device was handed to {}.", self.info.id))
+    }
+}
+
+/// What has gone wrong with a device, noted where it happened and told at the next call.
+#[derive(Default)]
+pub(super) struct Health {
+    /// Whether `trouble` holds anything: the one thing a healthy call looks at.
+    troubled: AtomicBool,
+    trouble: Mutex<Trouble>,
+}
+
+#[derive(Default)]
+struct Trouble {
+    lost: Option<String>,
+    fault: Option<Error>,
+}
+
+impl Health {
+    /// Notes the loss of the device; the first reason stays.
+    pub(super) fn lose(&self, reason: String) {
+        log::error!("GPU device lost: {reason}");
+        lock(&self.trouble).lost.get_or_insert(reason);
+        self.troubled.store(true, Ordering::Release);
+    }
+
+    /// Notes an error that no call can report; the first one stays until it is told.
+    fn fault(&self, error: Error) {
+        log::error!("GPU: {error}");
+        lock(&self.trouble).fault.get_or_insert(error);
+        self.troubled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.troubled.load(Ordering::Acquire) && lock(&self.trouble).lost.is_some()
+    }
+
+    fn check(&self, info: &DeviceInfo) -> Result<()> {
+        let mut trouble = lock(&self.trouble);
+        if let Some(reason) = &trouble.lost {
+            return Err(Error::parts(
+                Kind::DeviceLost,
+                &format!("The device {} ({}) is lost", info.id, info.name),
+                &format!("the driver's reason \"{reason}\""),
+                "a device that answers",
+                "Open a new device with `Device::open` and upload the tensors again",
+            ));
+        }
+        self.troubled.store(false, Ordering::Release);
+        trouble.fault.take().map_or(Ok(()), Err)
+    }
+}
+
+/// A wgpu error as the crate's.
+pub(super) fn translate(error: &wgpu::Error) -> Error {
+    match error {
+        wgpu::Error::OutOfMemory { source } => Error::new(
+            Kind::OutOfMemory,
+            format!(
+                "The GPU driver is out of memory ({source}). Use smaller batches, or drop tensors that are no longer needed."
+            ),
+        ),
+        e => Error::internal(format!("wgpu: {e}")),
+    }
+}
+
+/// Locks are held for a few plain steps only, so that a panic elsewhere never leaves their content half done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

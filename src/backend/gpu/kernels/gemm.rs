@@ -1,0 +1,411 @@
+//! Matrix products and convolutions as tiled products; those too thin for tiles as reductions.
+
+use askama::Template;
+
+use super::lanes::{Lanes, quads, single};
+use super::nest;
+use super::render::{Emitter, LANES, Space};
+use super::{Build, Head, numel};
+use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::plan::program::{Access, Dims, Instr, Line, Program, ReduceOp};
+use crate::plan::scalar::{Binary1, BinaryFn};
+use crate::plan::step::{Conv, Gemm, Loader, Nest, Operand, Plan, Step};
+
+/// Work-groups below which a smaller tile or a split of `k` is worth its cost.
+const ENOUGH_GROUPS: usize = 64;
+/// The least part of `k` for a work-group of a split product.
+const LEAST_PART: usize = 512;
+
+/// Tiles from the largest down: rows, columns, and rows and columns of a thread. All walk `k` by 16.
+const TILES: [Tile; 5] = [
+    Tile { bm: 128, bn: 128, tm: 8, tn: 8 },
+    Tile { bm: 128, bn: 32, tm: 8, tn: 4 },
+    Tile { bm: 32, bn: 128, tm: 4, tn: 8 },
+    Tile { bm: 64, bn: 64, tm: 4, tn: 4 },
+    Tile { bm: 32, bn: 32, tm: 4, tn: 4 },
+];
+const BK: u32 = 16;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Tile {
+    bm: u32,
+    bn: u32,
+    tm: u32,
+    tn: u32,
+}
+
+impl Tile {
+    fn threads(self) -> u32 {
+        (self.bm / self.tm) * (self.bn / self.tn)
+    }
+
+    fn fits(self, caps: &Caps) -> bool {
+        self.threads() <= caps.max_workgroup_size && (self.bm + self.bn) * BK * 4 <= caps.max_workgroup_memory
+    }
+
+    fn count(self, g: &Gemm) -> usize {
+        g.m.div_ceil(self.bm as usize) * g.n.div_ceil(self.bn as usize) * numel(&g.batch)
+    }
+
+    /// The largest tile that keeps the device busy and wastes little at the edges, and how many parts `k` is cut into.
+    fn choose(g: &Gemm, caps: &Caps) -> (Self, usize) {
+        let most = if g.k >= 4 * LEAST_PART { (g.k / LEAST_PART).min(64) } else { 1 };
+        let useful = numel(&g.batch) * g.m * g.n;
+        let good = |t: &Tile| {
+            let area = t.count(g) * (t.bm * t.bn) as usize;
+            t.fits(caps) && t.count(g) * most >= ENOUGH_GROUPS && area <= useful + useful / 3
+        };
+        let tile = TILES.into_iter().find(good).unwrap_or(TILES[4]);
+        let groups = tile.count(g);
+        let parts = if groups >= ENOUGH_GROUPS / 2 { 1 } else { most.min((2 * ENOUGH_GROUPS).div_ceil(groups)) };
+        (tile, parts)
+    }
+}
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "gemm.wgsl")]
+struct Product {
+    head: Head,
+    /// The tile of a work-group, of a step along k, and of a thread.
+    bm: u32,
+    bn: u32,
+    bk: u32,
+    tm: u32,
+    tn: u32,
+    a: Side,
+    b: Side,
+    /// Words: the extents, the tiles along them, the work-groups, and a row's length in what `finish` counts.
+    m: String,
+    n: String,
+    k: String,
+    tiles_m: String,
+    tiles_n: String,
+    groups: String,
+    width: String,
+    split: Option<Split>,
+    /// Whether the epilogue takes four elements at a time.
+    quads: bool,
+    setup: Vec<String>,
+    finish: Vec<String>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Split {
+    batch: String,
+    chunk: String,
+}
+
+/// An operand in the shader.
+#[derive(PartialEq, Eq, Hash)]
+struct Side {
+    name: &'static str,
+    /// Where its tile begins, and how many lines the tile has.
+    origin: &'static str,
+    lines: u32,
+    /// Word: lines of the whole operand.
+    extent: String,
+    buffer: usize,
+    /// Whether vectors of four run along k (or along the lines).
+    along_k: bool,
+    /// Whether they are read as vectors.
+    wide: bool,
+    load: Load,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Load {
+    Strided(Strides),
+    Patches(ConvWords),
+    Spread(ConvWords),
+    Kernel(ConvWords),
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Strides {
+    line: String,
+    k: String,
+}
+
+impl Named for Product {
+    const NAME: &'static str = "gemm";
+}
+
+impl Product {
+    fn threads(&self) -> u32 {
+        (self.bm / self.tm) * (self.bn / self.tn)
+    }
+
+    fn sides(&self) -> [&Side; 2] {
+        [&self.a, &self.b]
+    }
+
+    /// What is copied at once for an operand's tile: vectors, or patches of four vectors that are transposed.
+    fn pieces(&self, side: &Side) -> u32 {
+        side.lines * self.bk / if side.along_k { 16 } else { 4 }
+    }
+
+    /// Whether all threads copy in every round.
+    fn even(&self, side: &Side) -> bool {
+        self.pieces(side) % self.threads() == 0
+    }
+
+    /// A thread's piece in each round of copying. Where few threads copy patches, those of b are the last ones.
+    fn rounds(&self, side: &Side) -> Vec<String> {
+        let threads = self.threads();
+        let firsts = (0..self.pieces(side).div_ceil(threads)).map(|round| round * threads);
+        firsts
+            .map(|first| match side.name == "b" && side.along_k {
+                true => format!("({}u - t)", first + threads - 1),
+                false => format!("(t + {first}u)"),
+            })
+            .collect()
+    }
+
+    /// The column of a vector in a tile.
+    fn at(&self, thread: &str, shift: u32, side: &Side) -> String {
+        let plain = if shift == 0 { thread.to_string() } else { format!("({thread} + {shift}u)") };
+        if side.along_k { format!("({plain} ^ swizzle)") } else { plain }
+    }
+
+    /// How many times a loader finds an address for a vector.
+    fn spans(&self, side: &Side) -> u32 {
+        if side.wide { 1 } else { 4 }
+    }
+}
+
+macro_rules! conv_words {
+    ($($name:ident),*) => {
+        /// The words of a convolution's geometry.
+        #[derive(PartialEq, Eq, Hash)]
+        pub(super) struct ConvWords { $(pub(super) $name: String),* }
+
+        impl ConvWords {
+            pub(super) fn new(cx: &mut Build, conv: &Conv) -> Self {
+                ConvWords { $($name: cx.size(conv.$name)),* }
+            }
+        }
+    };
+}
+conv_words!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
+
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<Vec<Kernel>> {
+    if g.dtype != DType::F32 {
+        return Err(Error::new(
+            Kind::DType,
+            format!("Matrix products on the GPU are f32. Received: {}. Expected: f32. Cast the operands.", g.dtype),
+        ));
+    }
+    let outer: Dims<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
+    if numel(&outer) == 0 || g.epilogue.stores.is_empty() {
+        return Ok(Vec::new());
+    }
+    if let Some(nest) = as_nest(g, &outer) {
+        return nest::build(plan, step, caps, &nest);
+    }
+    let (tile, parts) = Tile::choose(g, caps);
+    let chunk = g.k.div_ceil(parts).next_multiple_of(BK as usize).max(BK as usize);
+    let parts = g.k.div_ceil(chunk).max(1);
+    let mut kernels = vec![product(plan, step, g, &outer, tile, (parts > 1).then_some((parts, chunk)))?];
+    if parts > 1 {
+        kernels.push(nest::elementwise(plan, step, caps, &outer, &g.epilogue, Some(parts))?);
+    }
+    Ok(kernels)
+}
+
+fn product(
+    plan: &Plan,
+    step: &Step,
+    g: &Gemm,
+    outer: &[usize],
+    tile: Tile,
+    split: Option<(usize, usize)>,
+) -> Result<Kernel> {
+    let mut cx = Build::new(plan, step);
+    // A buffer that the epilogue uses too is bound once, as scalars.
+    let ids = |buf: u16| step.bufs[buf as usize];
+    let stores = g.epilogue.stores.iter().map(|s| ids(s.buf));
+    let used: Vec<_> = loads(&g.epilogue).map(ids).chain(stores).collect();
+    let shared = |operand: &Operand| split.is_none() && used.contains(&ids(operand.buf));
+    let (a, b) = (Way::of(g, &g.a, g.m, true), Way::of(g, &g.b, g.n, false));
+    let same = ids(g.a.buf) == ids(g.b.buf);
+    let scalar = shared(&g.a) || shared(&g.b) || (same && a.wide != b.wide);
+    let (a, b) = if scalar { (a.scalar(), b.scalar()) } else { (a, b) };
+
+    let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));
+    let mut setup = Vec::new();
+    let mut batch = Space::new(&g.batch, "z");
+    let a = side(&mut cx, &g.a, a, ("a", "m0", tile.bm, &m), &mut batch, &mut setup)?;
+    let b = side(&mut cx, &g.b, b, ("b", "n0", tile.bn, &n), &mut batch, &mut setup)?;
+    let mut decode = Vec::new();
+    batch.decode(&mut cx, &mut decode);
+    setup.splice(0..0, decode);
+
+    let tiles = (g.m.div_ceil(tile.bm as usize), g.n.div_ceil(tile.bn as usize));
+    let (tiles_m, tiles_n) = (cx.size(tiles.0), cx.size(tiles.1));
+    let count = tile.count(g) * split.map_or(1, |(parts, _)| parts);
+    let groups = cx.size(count);
+
+    let (quads, finish, split) = match split {
+        Some((parts, chunk)) => {
+            let quads = g.n % 4 == 0;
+            let ty = if quads { "vec4<f32>" } else { "f32" };
+            let scratch = cx.scratch(parts * numel(outer), ty, true);
+            let total = cx.size(numel(outer) / if quads { 4 } else { 1 });
+            let words = Split { batch: cx.size(numel(&g.batch)), chunk: cx.size(chunk) };
+            (quads, vec![format!("b{scratch}[part * {total} + o] = acc;")], Some(words))
+        }
+        None => {
+            let lanes = if scalar { None } else { quads(step, &g.epilogue, false, outer) };
+            let quads = lanes.is_some();
+            let lanes = lanes.unwrap_or_else(|| single(&g.epilogue));
+            let (built, finish) = epilogue(cx, lanes, outer, quads)?;
+            cx = built;
+            (quads, finish, None)
+        }
+    };
+    let width = cx.size(if quads { g.n / 4 } else { g.n });
+    let Tile { bm, bn, tm, tn } = tile;
+    let head = cx.head();
+    let shader = Product {
+        head, bm, bn, bk: BK, tm, tn, a, b, m, n, k, tiles_m, tiles_n, groups, width, split, quads, setup, finish,
+    };
+    Ok(cx.kernel(shader, count))
+}
+
+fn loads(program: &Program) -> impl Iterator<Item = u16> {
+    program.lines.iter().filter_map(|l| match l.instr {
+        Instr::Load { buf, .. } => Some(buf),
+        _ => None,
+    })
+}
+
+/// The statements of `finish`.
+fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize], quads: bool) -> Result<(Build<'a>, Vec<String>)> {
+    let mut extents = outer.to_vec();
+    if let (true, Some(last)) = (quads, extents.last_mut()) {
+        *last /= 4;
+    }
+    let space = Space::given(&extents, "o", "z", &["m", "n"]);
+    let mut e = Emitter::new(cx, lanes, if quads { 4 } else { 1 }, space, Space::new(&[], "i"));
+    e.acc = Some("acc");
+    let body = nest::pointwise(&mut e)?;
+    Ok((e.cx, body))
+}
+
+/// How an operand is read.
+#[derive(Clone, Copy)]
+struct Way {
+    along_k: bool,
+    wide: bool,
+}
+
+impl Way {
+    fn scalar(self) -> Self {
+        Way { wide: false, ..self }
+    }
+
+    /// The direction in which the operand lies contiguously, and whether vectors of four are aligned in it.
+    /// `lines` is the extent of the direction that is not k, which is the rows of a or the columns of b.
+    fn of(g: &Gemm, operand: &Operand, lines: usize, is_a: bool) -> Self {
+        match &operand.load {
+            Loader::Strided { offset, batch, row, col } => {
+                let (line, k) = if is_a { (*row, *col) } else { (*col, *row) };
+                let aligned = |stride: i64, extent: usize| extent == 1 || stride % 4 == 0;
+                let base = offset % 4 == 0 && batch.iter().zip(&g.batch).all(|(&s, &e)| aligned(s, e));
+                let wide_k = base && k == 1 && g.k % 4 == 0 && aligned(line, lines);
+                let wide_line = base && line == 1 && lines % 4 == 0 && aligned(k, g.k);
+                Way { along_k: wide_k || (k == 1 && !wide_line), wide: wide_k || wide_line }
+            }
+            Loader::Patches { conv, transposed } => Way { along_k: !transposed, wide: conv.c % 4 == 0 },
+            Loader::Spread { conv } | Loader::Kernel { conv } => Way { along_k: true, wide: conv.f % 4 == 0 },
+        }
+    }
+}
+
+fn side(
+    cx: &mut Build,
+    operand: &Operand,
+    Way { along_k, wide }: Way,
+    (name, origin, lines, extent): (&'static str, &'static str, u32, &str),
+    batch: &mut Space,
+    setup: &mut Vec<String>,
+) -> Result<Side> {
+    let buffer = cx.buffer(operand.buf, wide, false)?;
+    let mut base = "0u".to_string();
+    let load = match &operand.load {
+        Loader::Strided { offset, batch: strides, row, col } => {
+            let (line, k) = if name == "a" { (*row, *col) } else { (*col, *row) };
+            // Where vectors are read, addresses count vectors; the stride along them is not used then.
+            let unit = if wide { 4 } else { 1 };
+            let strides: Dims<i64> = strides.iter().map(|s| s / unit).collect();
+            let mut terms = Vec::new();
+            if *offset != 0 {
+                terms.push(cx.stride(offset / unit));
+            }
+            terms.extend(batch.address(&strides, cx));
+            if !terms.is_empty() {
+                base = terms.join(" + ");
+            }
+            Load::Strided(Strides { line: cx.stride(line / unit), k: cx.stride(k / unit) })
+        }
+        Loader::Patches { conv, .. } if name == "a" => Load::Patches(ConvWords::new(cx, conv)),
+        Loader::Spread { conv } if name == "a" => Load::Spread(ConvWords::new(cx, conv)),
+        Loader::Kernel { conv } if name == "b" => Load::Kernel(ConvWords::new(cx, conv)),
+        other => return Err(Error::internal(format!("operand {name} of a product cannot be read as {other:?}"))),
+    };
+    setup.push(format!("let base_{name} = {base};"));
+    Ok(Side { name, origin, lines, extent: extent.to_string(), buffer, along_k, wide, load })
+}
+
+static MUL: BinaryFn = BinaryFn {
+    name: "product",
+    cpu: Binary1 {
+        f32: None, f64: None, i32: None, u32: None, bool: None, cmp_f32: None, cmp_f64: None, cmp_i32: None, cmp_u32: None,
+    },
+    wgsl: "a * b",
+    wgsl_i32: "",
+    wgsl_u32: "",
+    wgsl_bool: "",
+    compares: false,
+};
+
+/// A product with a vector, or with next to nothing to reuse, as a loop nest with a sum: it reads each operand about once
+/// from memory, which tiles of 32 could not.
+fn as_nest(g: &Gemm, outer: &[usize]) -> Option<Nest> {
+    let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
+    let (Loader::Strided { offset: oa, batch: ba, row: ma, col: ka }, Loader::Strided { offset: ob, batch: bb, row: kb, col: nb }) =
+        (&g.a.load, &g.b.load)
+    else {
+        return None;
+    };
+    if !thin {
+        return None;
+    }
+    let access = |offset: i64, batch: &[i64], rest: [i64; 3]| Access { offset, strides: batch.iter().copied().chain(rest).collect() };
+    let load = |buf: u16, at: Access| Instr::Load { buf, at, gather: Default::default() };
+    let line = |instr: Instr, inner: bool| Line { instr, dtype: DType::F32, inner };
+    let mut lines = vec![
+        line(load(g.a.buf, access(*oa, ba, [*ma, 0, *ka])), true),
+        line(load(g.b.buf, access(*ob, bb, [0, *nb, *kb])), true),
+        line(Instr::Binary(&MUL, 0, 1), true),
+        line(Instr::Reduce(ReduceOp::Sum, 2), false),
+    ];
+    let first = lines.len() as u16;
+    lines.extend(g.epilogue.lines.iter().map(|l| {
+        let mut l = l.clone();
+        match &mut l.instr {
+            Instr::Load { gather, .. } => gather.iter_mut().for_each(|g| g.index += first),
+            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Reduce(_, a) => *a += first,
+            Instr::Binary(_, a, b) => [a, b].into_iter().for_each(|r| *r += first),
+            Instr::Select(a, b, c) => [a, b, c].into_iter().for_each(|r| *r += first),
+            Instr::Acc => l.instr = Instr::Cast(first - 1),
+            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } => {}
+        }
+        l
+    }));
+    let mut stores = g.epilogue.stores.clone();
+    stores.iter_mut().for_each(|s| s.reg += first);
+    Some(Nest { outer: Dims::from_slice(outer), inner: Dims::from_slice(&[g.k]), program: Program { lines, stores } })
+}

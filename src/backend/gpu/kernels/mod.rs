@@ -1,0 +1,219 @@
+//! From steps to kernels: each step kind has a file here and templates of the same name in `shaders/`.
+//!
+//! What goes into a shader's source is structure: instructions, types, ranks, which strides vanish or run contiguously,
+//! tile sizes. Extents, strides, offsets and run-time scalars are words of the uniform `p`, so a new batch size reuses the pipeline.
+
+mod gemm;
+mod lanes;
+mod nest;
+mod render;
+mod scatter;
+#[cfg(test)]
+mod tests;
+mod window;
+
+use std::collections::HashMap;
+
+use super::kernel::{Binding, Caps, Kernel, Shader, Target};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::plan::step::{Plan, Step, StepKind};
+
+/// The most points of a space and elements of a buffer: indices are `u32`, with room for the last work-groups to overshoot.
+const MAX_SPACE: usize = 0xff00_0000;
+
+/// The kernels of a step, in the order of their dispatch; none where the step has nothing to compute.
+pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Kernel>> {
+    let built = check(plan, step).and_then(|()| match &step.kind {
+        StepKind::Nest(nest) => nest::build(plan, step, caps, nest),
+        StepKind::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
+        StepKind::Window(window) => window::build(plan, step, caps, window),
+        StepKind::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
+    });
+    let kernels = built.map_err(|e| e.context(format_args!("kernel `{}`", step.ops.join("+"))))?;
+    match kernels.iter().map(|k| k.bindings.len()).max() {
+        Some(most) if most > caps.max_storage_bindings as usize => Err(Error::internal(format!(
+            "step `{}` needs {most} storage buffers; the device binds {}",
+            step.ops.join("+"),
+            caps.max_storage_bindings
+        ))),
+        _ => Ok(kernels),
+    }
+}
+
+/// Refuses what `u32` indices cannot reach.
+fn check(plan: &Plan, step: &Step) -> Result<()> {
+    let inner = match &step.kind {
+        StepKind::Nest(nest) => numel(&nest.inner),
+        StepKind::Gemm(gemm) => gemm.k,
+        StepKind::Window(_) => 1,
+        StepKind::Scatter(scatter) => scatter.count,
+    };
+    let largest = step.bufs.iter().map(|&b| plan.buffers[b as usize].len).max().unwrap_or(0);
+    let most = largest.max(inner).max(numel(&step.kind.outer()));
+    if most <= MAX_SPACE {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Unsupported,
+        format!(
+            "A GPU kernel indexes with 32 bits. Received: {most} elements. Expected: at most {MAX_SPACE}. \
+             Split the tensor, or use the CPU engine."
+        ),
+    ))
+}
+
+fn numel(extents: &[usize]) -> usize {
+    extents.iter().product()
+}
+
+/// The globals of a shader, as `head.wgsl` declares them.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+struct Head {
+    vectors: usize,
+    buffers: Vec<Slot>,
+    /// Which optional includes are called.
+    math: bool,
+    philox: bool,
+    best: bool,
+}
+
+/// A storage buffer in a shader.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Slot {
+    ty: &'static str,
+    write: bool,
+}
+
+/// What is collected while a kernel is written: its uniform words, its bindings, the helpers it calls.
+struct Build<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    words: Vec<u32>,
+    dynamic: Vec<(usize, u16, DType)>,
+    params: HashMap<(u16, DType), String>,
+    slots: Vec<(Target, Slot)>,
+    math: bool,
+    philox: bool,
+    best: bool,
+}
+
+impl<'a> Build<'a> {
+    fn new(plan: &'a Plan, step: &'a Step) -> Self {
+        Build {
+            plan,
+            step,
+            words: Vec::new(),
+            dynamic: Vec::new(),
+            params: HashMap::new(),
+            slots: Vec::new(),
+            math: false,
+            philox: false,
+            best: false,
+        }
+    }
+
+    /// A new uniform word; gives its expression, a `u32`.
+    fn word(&mut self, value: u32) -> String {
+        let at = self.words.len();
+        self.words.push(value);
+        format!("p[{}].{}", at / 4, ["x", "y", "z", "w"][at % 4])
+    }
+
+    /// A new word for an extent or count.
+    fn size(&mut self, value: usize) -> String {
+        self.word(value as u32)
+    }
+
+    /// A new word for a stride or offset, modulo 2^32 as all addresses are.
+    fn stride(&mut self, value: i64) -> String {
+        self.word(value as u32)
+    }
+
+    /// The word of a run-time scalar; gives its expression, the bits as a `u32`.
+    fn param(&mut self, slot: u16, dtype: DType) -> String {
+        if let Some(known) = self.params.get(&(slot, dtype)) {
+            return known.clone();
+        }
+        let at = self.words.len();
+        let name = self.word(0);
+        self.dynamic.push((at, slot, dtype));
+        self.params.insert((slot, dtype), name.clone());
+        name
+    }
+
+    /// The number of a buffer of the step among `b0`, `b1`, ...; `wide` buffers hold vectors of four.
+    fn buffer(&mut self, buf: u16, wide: bool, write: bool) -> Result<usize> {
+        let id = self.step.bufs[buf as usize];
+        let ty = storage_type(self.plan.buffers[id as usize].dtype, wide)?;
+        let same = |target: &Target| matches!(target, Target::Step(other) if self.step.bufs[*other as usize] == id);
+        if let Some(at) = self.slots.iter().position(|(target, _)| same(target)) {
+            let slot = &mut self.slots[at].1;
+            slot.write |= write;
+            if slot.ty != ty {
+                return Err(Error::internal(format!("one buffer bound as {} and {ty}", slot.ty)));
+            }
+            return Ok(at);
+        }
+        self.slots.push((Target::Step(buf), Slot { ty, write }));
+        Ok(self.slots.len() - 1)
+    }
+
+    /// The number of a new scratch buffer of so many elements of 4 bytes.
+    fn scratch(&mut self, elements: usize, ty: &'static str, write: bool) -> usize {
+        let bytes = (elements as u64 * 4).next_multiple_of(16);
+        self.slots.push((Target::Scratch { id: 0, bytes }, Slot { ty, write }));
+        self.slots.len() - 1
+    }
+
+    fn head(&self) -> Head {
+        Head {
+            vectors: self.words.len().div_ceil(4).max(1),
+            buffers: self.slots.iter().map(|(_, slot)| slot.clone()).collect(),
+            math: self.math,
+            philox: self.philox,
+            best: self.best,
+        }
+    }
+
+    fn kernel(self, shader: impl Shader + 'static, groups: usize) -> Kernel {
+        Kernel {
+            shader: Box::new(shader),
+            bindings: self.slots.iter().map(|(target, slot)| Binding { target: *target, write: slot.write }).collect(),
+            params: self.words,
+            dynamic: self.dynamic,
+            groups: groups as u64,
+        }
+    }
+}
+
+/// How a buffer of `dtype` is declared.
+fn storage_type(dtype: DType, wide: bool) -> Result<&'static str> {
+    Ok(match (value_type(dtype)?, wide) {
+        ("f32", false) => "f32",
+        ("i32", false) => "i32",
+        (_, false) => "u32",
+        ("f32", true) => "vec4<f32>",
+        ("i32", true) => "vec4<i32>",
+        (_, true) => "vec4<u32>",
+    })
+}
+
+/// The WGSL type of a register of `dtype`.
+fn value_type(dtype: DType) -> Result<&'static str> {
+    match dtype {
+        DType::F32 => Ok("f32"),
+        DType::I32 => Ok("i32"),
+        DType::U32 => Ok("u32"),
+        DType::Bool => Ok("bool"),
+        DType::F64 => Err(Error::new(
+            Kind::DType,
+            "GPU kernels have no f64. Received: an f64 tensor. Expected: f32. Cast it, or use the CPU engine.",
+        )),
+    }
+}
+
+/// Threads of a work-group where nothing else decides.
+fn threads(caps: &Caps) -> u32 {
+    256.min(caps.max_workgroup_size)
+}

@@ -1,0 +1,649 @@
+//! Loop nests: pointwise work, reductions, and rows of several reductions.
+
+use askama::Template;
+
+use super::lanes::{Lanes, quads, single};
+use super::render::{Emitter, Space};
+use super::{Build, Head, numel, storage_type, threads};
+use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::program::{Instr, Program, ReduceOp, Reg, Store};
+use crate::plan::step::{Nest, Plan, Step};
+
+/// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
+const ENOUGH_GROUPS: usize = 512;
+
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Kernel>> {
+    let program = &nest.program;
+    if numel(&nest.outer) == 0 || program.stores.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..))) {
+        return match nest.inner.is_empty() {
+            true => Ok(vec![elementwise(plan, step, caps, &nest.outer, program, None)?]),
+            false => Err(Error::internal("a nest with an inner space and no reduction")),
+        };
+    }
+    rows(plan, step, caps, nest)
+}
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "elementwise.wgsl")]
+struct Elementwise {
+    head: Head,
+    threads: u32,
+    count: String,
+    parts: Option<Parts>,
+    body: Vec<String>,
+}
+
+impl Named for Elementwise {
+    const NAME: &'static str = "elementwise";
+}
+
+/// Partial sums that an elementwise kernel adds up for its program's `Acc`.
+#[derive(PartialEq, Eq, Hash)]
+struct Parts {
+    ty: &'static str,
+    scratch: usize,
+    parts: String,
+}
+
+/// One thread a point of `extents` (or four points). With `parts`, `Acc` is the sum of that many partial results,
+/// which lie one after the other in the step's scratch.
+pub(super) fn elementwise(
+    plan: &Plan,
+    step: &Step,
+    caps: &Caps,
+    extents: &[usize],
+    program: &Program,
+    parts: Option<usize>,
+) -> Result<Kernel> {
+    let lanes = quads(step, program, false, extents);
+    let width = if lanes.is_some() { 4 } else { 1 };
+    let mut extents = extents.to_vec();
+    let total = numel(&extents);
+    if let (4, Some(last)) = (width, extents.last_mut()) {
+        *last /= 4;
+    }
+    let count = numel(&extents);
+    let mut cx = Build::new(plan, step);
+    let count_word = cx.size(count);
+    let parts = parts.map(|parts| {
+        let ty = if width == 4 { "vec4<f32>" } else { "f32" };
+        Parts { ty, scratch: cx.scratch(parts * total, ty, false), parts: cx.size(parts) }
+    });
+    let lanes = lanes.unwrap_or_else(|| single(program));
+    let mut e = Emitter::new(cx, lanes, width, Space::new(&extents, "o"), Space::new(&[], "i"));
+    e.acc = parts.as_ref().map(|_| "acc");
+    let body = pointwise(&mut e)?;
+    let threads = threads(caps);
+    let shader = Elementwise { head: e.cx.head(), threads, count: count_word, parts, body };
+    Ok(e.cx.kernel(shader, count.div_ceil(threads as usize)))
+}
+
+/// All statements of a program of one level: coordinates, addresses, lines, stores.
+pub(super) fn pointwise(e: &mut Emitter) -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for reg in 0..e.lanes.program.lines.len() {
+        e.line(reg as Reg, &mut lines)?;
+    }
+    for store in e.lanes.program.stores.clone() {
+        e.store(&store, &mut lines)?;
+    }
+    let mut body = Vec::new();
+    e.outer.decode(&mut e.cx, &mut body);
+    body.append(&mut e.hoisted);
+    body.append(&mut lines);
+    Ok(body)
+}
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "nest.wgsl")]
+struct Rows {
+    head: Head,
+    /// Threads of a work-group, threads of a team, teams of a work-group.
+    threads: u32,
+    team: u32,
+    rows: u32,
+    /// Whether neighbouring threads take neighbouring outer points.
+    column: bool,
+    subgroups: bool,
+    shared: Vec<(String, &'static str)>,
+    groups: String,
+    outer: String,
+    inner: String,
+    split: Option<Split>,
+    setup: Vec<String>,
+    loops: Vec<Sweep>,
+    stores: Vec<String>,
+    /// Whether outer stores must wait for all threads' loads.
+    settle: bool,
+}
+
+impl Named for Rows {
+    const NAME: &'static str = "nest";
+}
+
+impl Rows {
+    /// The distances of the combining tree.
+    fn halves(&self) -> Vec<u32> {
+        std::iter::successors(Some(self.team / 2), |h| Some(h / 2)).take_while(|&h| h > 0).collect()
+    }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Split {
+    tiles: String,
+    chunk: String,
+}
+
+/// One walk over the inner space.
+#[derive(Default, PartialEq, Eq, Hash)]
+struct Sweep {
+    body: Vec<String>,
+    accs: Vec<Acc>,
+    after: Vec<String>,
+}
+
+/// A reduction within a sweep.
+#[derive(PartialEq, Eq, Hash)]
+struct Acc {
+    names: Vec<String>,
+    ty: &'static str,
+    identity: &'static str,
+    /// The lanes' accumulators in one.
+    folded: String,
+    /// The team's result, before its conversion to the line's type.
+    result: String,
+    shared: String,
+    tree: String,
+    shuffle: String,
+    gather: String,
+}
+
+/// The WGSL of one reduction.
+#[derive(Clone, Copy)]
+struct Reduction {
+    reg: Reg,
+    operand: Reg,
+    op: ReduceOp,
+    /// Of the operand.
+    dtype: DType,
+}
+
+impl Reduction {
+    fn new(program: &Program, reg: usize) -> Result<Option<Self>> {
+        let Instr::Reduce(op, operand) = program.lines[reg].instr else { return Ok(None) };
+        let dtype = program.lines[operand as usize].dtype;
+        storage_type(dtype, false)?;
+        Ok(Some(Reduction { reg: reg as Reg, operand, op, dtype }))
+    }
+
+    fn best(self) -> bool {
+        matches!(self.op, ReduceOp::ArgMax | ReduceOp::ArgMin)
+    }
+
+    /// The accumulator's type; booleans accumulate as 0 and 1.
+    fn ty(self) -> &'static str {
+        match (self.dtype, self.best()) {
+            (DType::F32 | DType::F64, false) => "f32",
+            (DType::I32, false) => "i32",
+            (_, false) => "u32",
+            (DType::F32 | DType::F64, true) => "Best_f32",
+            (DType::I32, true) => "Best_i32",
+            (_, true) => "Best_u32",
+        }
+    }
+
+    fn identity(self) -> &'static str {
+        match (self.op, self.ty()) {
+            (_, "Best_f32") => "Best_f32(0.0, 0xffffffffu)",
+            (_, "Best_i32") => "Best_i32(0, 0xffffffffu)",
+            (_, "Best_u32") => "Best_u32(0u, 0xffffffffu)",
+            (ReduceOp::Sum, "f32") => "0.0",
+            (ReduceOp::Sum, _) => "0",
+            (ReduceOp::Prod, "f32") => "1.0",
+            (ReduceOp::Prod, _) => "1",
+            (ReduceOp::Max, "f32") => "k_float(0xff800000u)",
+            (ReduceOp::Max, "i32") => "i32(-2147483648)",
+            (ReduceOp::Max, _) => "0u",
+            (_, "f32") => "k_float(0x7f800000u)",
+            (_, "i32") => "2147483647",
+            _ if self.dtype == DType::Bool => "1u",
+            _ => "0xffffffffu",
+        }
+    }
+
+    /// A value of the operand's type as an accumulator.
+    fn lift(self, value: &str, index: &str) -> String {
+        let value = if self.dtype == DType::Bool { format!("u32({value})") } else { value.to_string() };
+        if self.best() { format!("{}({value}, {index})", self.ty()) } else { value }
+    }
+
+    fn combine(self, a: &str, b: &str) -> String {
+        let float = self.dtype.is_float();
+        match self.op {
+            ReduceOp::Sum if self.dtype == DType::Bool => format!("max({a}, {b})"),
+            ReduceOp::Sum => format!("{a} + {b}"),
+            ReduceOp::Prod => format!("{a} * {b}"),
+            ReduceOp::Max if float => format!("k_max({a}, {b})"),
+            ReduceOp::Min if float => format!("k_min({a}, {b})"),
+            ReduceOp::Max => format!("max({a}, {b})"),
+            ReduceOp::Min => format!("min({a}, {b})"),
+            ReduceOp::ArgMax => format!("k_argmax_{}({a}, {b})", &self.ty()[5..]),
+            ReduceOp::ArgMin => format!("k_argmin_{}({a}, {b})", &self.ty()[5..]),
+        }
+    }
+
+    /// The line's value from an accumulator. The arg of an empty row is 0.
+    fn finish(self, acc: &str, to: DType) -> String {
+        match (self.best(), to) {
+            (true, _) => format!("select(bitcast<i32>({acc}.index), 0, {acc}.index == 0xffffffffu)"),
+            (false, DType::Bool) => format!("({acc} != 0u)"),
+            (false, _) => acc.to_string(),
+        }
+    }
+
+    /// An accumulator as words of scratch, and back.
+    fn pack(self, acc: &str) -> Vec<String> {
+        match self.best() {
+            true => vec![format!("bitcast<u32>({acc}.value)"), format!("{acc}.index")],
+            false => vec![format!("bitcast<u32>({acc})")],
+        }
+    }
+
+    fn unpack(self, words: &[String]) -> String {
+        match self.best() {
+            true => format!("{0}(bitcast<{1}>({2}), {3})", self.ty(), &self.ty()[5..], words[0], words[1]),
+            false => format!("bitcast<{}>({})", self.ty(), words[0]),
+        }
+    }
+
+    fn words(self) -> usize {
+        1 + usize::from(self.best())
+    }
+
+    fn acc(self, width: usize, shared: String) -> Acc {
+        let reg = self.reg;
+        let names: Vec<String> = match width {
+            1 => vec![format!("acc{reg}")],
+            _ => (0..width).map(|lane| format!("acc{reg}_{lane}")).collect(),
+        };
+        let folded = match &names[..] {
+            [a, b, c, d] => self.combine(&format!("({})", self.combine(a, b)), &format!("({})", self.combine(c, d))),
+            _ => names[0].clone(),
+        };
+        let result = format!("q{reg}");
+        let other = match self.best() {
+            true => format!(
+                "{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))",
+                self.ty()
+            ),
+            false => format!("subgroupShuffleXor({result}, h)"),
+        };
+        Acc {
+            folded,
+            ty: self.ty(),
+            identity: self.identity(),
+            tree: format!("{shared}[t] = {};", self.combine(&format!("{shared}[t]"), &format!("{shared}[u]"))),
+            shuffle: format!("{result} = {};", self.combine(&result, &other)),
+            gather: format!("{result} = {};", self.combine(&result, &format!("{shared}[h]"))),
+            names,
+            result,
+            shared,
+        }
+    }
+}
+
+/// How threads are laid over the space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Layout {
+    team: u32,
+    rows: u32,
+    column: bool,
+}
+
+impl Layout {
+    fn threads(self) -> u32 {
+        self.team * self.rows
+    }
+
+    /// `inner` counts a thread's steps (vectors of four, where they are used).
+    fn choose(outer: usize, inner: usize, column: bool, bytes: usize, caps: &Caps) -> Self {
+        let most = threads(caps);
+        if column && inner > 16 {
+            // Wide enough for whole memory sectors, and tall where that leaves too few work-groups.
+            let team = if outer < 1024 && inner >= 1024 { 32 } else { 8 };
+            return Layout { team, rows: (most / team).max(1), column }.fit(bytes, caps);
+        }
+        let team = [1024, 256, 64, 16, 4].into_iter().find(|&t| {
+            let allowed = t <= most || (t <= caps.max_workgroup_size && inner >= 8 * t as usize && outer < 256);
+            // A few steps for each thread, or one where threads are few.
+            let busy = if outer * t as usize > 1 << 16 { 4 * t as usize <= inner } else { t as usize <= inner };
+            !column && allowed && busy
+        });
+        let team = team.unwrap_or(1);
+        let group = if outer * team as usize >= 1 << 16 { most } else { most.min(64) };
+        Layout { team, rows: (group / team).max(1), column: false }.fit(bytes, caps)
+    }
+
+    /// Shrinks until `bytes` a thread of work-group memory fit.
+    fn fit(mut self, bytes: usize, caps: &Caps) -> Self {
+        while self.team > 1 && self.threads() as usize * bytes > caps.max_workgroup_memory as usize {
+            match self.rows {
+                1 => self.team /= 2,
+                _ => self.rows /= 2,
+            }
+        }
+        self
+    }
+}
+
+/// Whether memory is walked faster along the outer space than along the inner one, by a vote of the inner accesses.
+fn column_major(nest: &Nest) -> bool {
+    let last = |extents: &[usize]| extents.iter().rposition(|&e| e != 1);
+    let (Some(o), Some(i)) = (last(&nest.outer), last(&nest.inner)) else { return false };
+    let program = &nest.program;
+    let loads = program.lines.iter().filter(|l| l.inner && matches!(l.instr, Instr::Load { .. }));
+    let stores = program.stores.iter().filter(|s| s.inner).map(|s| &s.at);
+    let votes = loads.filter_map(|l| l.instr.access()).chain(stores).map(|at| {
+        let (outer, inner) = (at.strides[o].unsigned_abs(), at.strides[nest.outer.len() + i].unsigned_abs());
+        match (outer, inner) {
+            (0, 0) => 0,
+            (0, _) => -1,
+            (_, 0) => 1,
+            _ => (inner > outer) as i32 - (inner < outer) as i32,
+        }
+    });
+    votes.sum::<i32>() > 0
+}
+
+/// The registers that `roots` are computed from, themselves included; `through` reductions, or up to them.
+fn closure(program: &Program, roots: impl Iterator<Item = Reg>, through: bool) -> Vec<bool> {
+    let mut need = vec![false; program.lines.len()];
+    roots.for_each(|r| need[r as usize] = true);
+    for at in (0..need.len()).rev() {
+        if need[at] && (through || !matches!(program.lines[at].instr, Instr::Reduce(..))) {
+            program.lines[at].instr.operands().iter().for_each(|&r| need[r as usize] = true);
+        }
+    }
+    need
+}
+
+fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Kernel>> {
+    let program = &nest.program;
+    let stages = program.stages();
+    let rounds = stages.iter().copied().max().unwrap_or(0);
+    let (outer, column) = (numel(&nest.outer), column_major(nest));
+    let lanes = if column { None } else { quads(step, program, true, &nest.inner) };
+    let width = if lanes.is_some() { 4 } else { 1 };
+    let steps = numel(&nest.inner) / width;
+    let accs = program.lines.iter().filter(|l| matches!(l.instr, Instr::Reduce(..))).count();
+    let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
+    let tiles = outer.div_ceil(layout.rows as usize);
+
+    // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
+    let simple = rounds == 1 && !program.stores.iter().any(|s| s.inner);
+    let parts = (ENOUGH_GROUPS / tiles).min(steps / (layout.team as usize * 8));
+    let parts = if simple && parts >= 4 { parts } else { 1 };
+
+    let form = |lanes: Option<Lanes>| lanes.unwrap_or_else(|| single(program));
+    if parts == 1 {
+        let writer = Writer::new(plan, step, nest, form(lanes), width, layout, stages, caps);
+        return Ok(vec![writer.whole(outer, steps)?]);
+    }
+    let chunk = steps.div_ceil(parts).next_multiple_of(layout.team as usize);
+    let parts = steps.div_ceil(chunk);
+    let first = Writer::new(plan, step, nest, form(lanes), width, layout, stages.clone(), caps);
+    let first = first.partial(outer, steps, chunk, parts)?;
+    let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
+    let layout = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
+    let second = Writer::new(plan, step, nest, single(program), 1, layout, stages, caps);
+    Ok(vec![first, second.combined(outer, parts)?])
+}
+
+/// Writes one kernel of a nest with reductions.
+struct Writer<'a> {
+    e: Emitter<'a>,
+    layout: Layout,
+    stages: Vec<u16>,
+    /// The lines that some store needs.
+    live: Vec<bool>,
+    subgroups: bool,
+    shared: Vec<(String, &'static str)>,
+}
+
+impl<'a> Writer<'a> {
+    #[expect(clippy::too_many_arguments, reason = "called where all of it has just been decided")]
+    fn new(
+        plan: &'a Plan,
+        step: &'a Step,
+        nest: &Nest,
+        lanes: Lanes,
+        width: usize,
+        layout: Layout,
+        stages: Vec<u16>,
+        caps: &Caps,
+    ) -> Self {
+        let mut inner = nest.inner.to_vec();
+        if let (4, Some(last)) = (width, inner.last_mut()) {
+            *last /= 4;
+        }
+        let (outer, inner) = (Space::new(&nest.outer, "o"), Space::new(&inner, "i"));
+        let e = Emitter::new(Build::new(plan, step), lanes, width, outer, inner);
+        // The widest subgroups have 128 threads; a smaller work-group would leave some of them empty.
+        let subgroups = caps.subgroups && layout.rows == 1 && layout.team >= 128;
+        let live = closure(&nest.program, nest.program.stores.iter().map(|s| s.reg), true);
+        Writer { e, layout, stages, live, subgroups, shared: Vec::new() }
+    }
+
+    fn program(&self) -> &Program {
+        &self.e.lanes.program
+    }
+
+    /// Whether the program reads the buffer `buf`.
+    fn loads(&self, buf: u16) -> bool {
+        let id = |buf: u16| self.e.cx.step.bufs[buf as usize];
+        self.program().lines.iter().any(|l| matches!(l.instr, Instr::Load { buf: other, .. } if id(other) == id(buf)))
+    }
+
+    /// The reductions that end with sweep `s`.
+    fn reductions(&mut self, s: u16) -> Result<Vec<Reduction>> {
+        let ends = (0..self.stages.len()).filter(|&at| self.live[at] && self.stages[at] == s + 1);
+        let all: Result<Vec<_>> = ends.filter_map(|at| Reduction::new(self.program(), at).transpose()).collect();
+        let all = all?;
+        self.e.cx.best |= all.iter().any(|r| r.best());
+        Ok(all)
+    }
+
+    /// The accumulators of a sweep, their arrays named by type so that sweeps share them.
+    fn accs(&mut self, reductions: &[Reduction], width: usize) -> Vec<Acc> {
+        let mut out: Vec<Acc> = Vec::new();
+        for r in reductions {
+            let n = out.iter().filter(|a| a.ty == r.ty()).count();
+            let name = format!("s_{}_{n}", r.ty());
+            if !self.shared.iter().any(|(known, _)| *known == name) {
+                self.shared.push((name.clone(), r.ty()));
+            }
+            out.push(r.acc(width, name));
+        }
+        out
+    }
+
+    /// Outer lines of a stage among those needed, reductions apart.
+    fn outer_lines(&mut self, stage: u16, need: &[bool], out: &mut Vec<String>) -> Result<()> {
+        for at in 0..self.stages.len() {
+            let line = &self.program().lines[at];
+            let wanted = need[at] && !line.inner && self.stages[at] == stage;
+            if wanted && !matches!(line.instr, Instr::Reduce(..)) {
+                self.e.line(at as Reg, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The body of sweep `s`: the inner lines that its reductions and stores need.
+    fn sweep(&mut self, s: u16, reductions: &[Reduction], stores: &[Store]) -> Result<Vec<String>> {
+        let roots = reductions.iter().map(|r| r.operand).chain(stores.iter().map(|s| s.reg));
+        let need = closure(self.program(), roots, true);
+        let mut body = Vec::new();
+        for at in (0..self.stages.len()).filter(|&at| need[at]) {
+            if self.program().lines[at].inner {
+                debug_assert!(self.stages[at] <= s);
+                self.e.line(at as Reg, &mut body)?;
+            }
+        }
+        for r in reductions {
+            let accs = r.acc(self.e.width, String::new()).names;
+            for (lane, acc) in accs.iter().enumerate() {
+                let index = if self.e.width == 4 { format!("i * 4u + {lane}u") } else { "i".into() };
+                let value = r.lift(&self.e.name(r.operand, lane), &index);
+                body.push(format!("{acc} = {};", r.combine(acc, &value)));
+            }
+        }
+        if !stores.is_empty() {
+            body.push("if live {".into());
+            for store in stores {
+                self.e.store(store, &mut body)?;
+            }
+            body.push("}".into());
+        }
+        Ok(body)
+    }
+
+    fn finish(&self, r: Reduction) -> String {
+        format!("let r{} = {};", r.reg, r.finish(&format!("q{}", r.reg), self.e.dtype(r.reg)))
+    }
+
+    /// The whole nest in one kernel.
+    fn whole(mut self, outer: usize, steps: usize) -> Result<Kernel> {
+        let all: Vec<Store> = self.program().stores.clone();
+        let need = self.live.clone();
+        // An inner store goes into the sweep in which its value is first known; into the last one where the kernel
+        // also loads that buffer, since an earlier store would change what later sweeps read.
+        let rounds = self.stages.iter().copied().max().unwrap_or(0);
+        let inner: Vec<&Store> = all.iter().filter(|s| s.inner).collect();
+        let count = inner.iter().map(|s| self.stages[s.reg as usize] + 1).max().unwrap_or(0).max(rounds);
+        let sweep_of = |s: &Store| if self.loads(s.buf) { count - 1 } else { self.stages[s.reg as usize] };
+        let placed: Vec<(u16, Store)> = inner.iter().map(|s| (sweep_of(s), (*s).clone())).collect();
+
+        let (mut first, mut loops) = (Vec::new(), Vec::new());
+        self.outer_lines(0, &need, &mut first)?;
+        for s in 0..count {
+            let reductions = self.reductions(s)?;
+            let stores: Vec<Store> = placed.iter().filter(|(at, _)| *at == s).map(|(_, store)| store.clone()).collect();
+            let body = self.sweep(s, &reductions, &stores)?;
+            let mut after: Vec<String> = reductions.iter().map(|&r| self.finish(r)).collect();
+            self.outer_lines(s + 1, &need, &mut after)?;
+            let width = self.e.width;
+            loops.push(Sweep { body, accs: self.accs(&reductions, width), after });
+        }
+        let mut stores = Vec::new();
+        let last: Vec<&Store> = all.iter().filter(|s| !s.inner).collect();
+        for store in &last {
+            self.e.store(store, &mut stores)?;
+        }
+        let settle = last.iter().any(|s| self.loads(s.buf));
+        let groups = outer.div_ceil(self.layout.rows as usize);
+        Ok(self.kernel(outer, steps, groups, None, first, loops, stores, settle))
+    }
+
+    /// Reduces `chunk` inner points a work-group, into scratch.
+    fn partial(mut self, outer: usize, steps: usize, chunk: usize, parts: usize) -> Result<Kernel> {
+        let reductions = self.reductions(0)?;
+        let need = closure(self.program(), reductions.iter().map(|r| r.operand), true);
+        let mut first = Vec::new();
+        self.outer_lines(0, &need, &mut first)?;
+        let body = self.sweep(0, &reductions, &[])?;
+        let words: usize = reductions.iter().map(|r| r.words()).sum();
+        let z = self.e.cx.scratch(words * parts * outer, "u32", true);
+        let parts_word = self.e.cx.size(parts);
+        let outer_word = self.e.cx.size(outer);
+        let packed = reductions.iter().flat_map(|r| r.pack(&format!("q{}", r.reg)));
+        let stores = packed.enumerate().map(|(k, word)| {
+            format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};")
+        });
+        let stores = stores.collect();
+        let width = self.e.width;
+        let loops = vec![Sweep { body, accs: self.accs(&reductions, width), after: Vec::new() }];
+        let tiles = outer.div_ceil(self.layout.rows as usize);
+        let split = Split { tiles: self.e.cx.size(tiles), chunk: self.e.cx.size(chunk) };
+        Ok(self.kernel(outer, steps, tiles * parts, Some(split), first, loops, stores, false))
+    }
+
+    /// Combines the partial results and runs what follows them.
+    fn combined(mut self, outer: usize, parts: usize) -> Result<Kernel> {
+        let reductions = self.reductions(0)?;
+        let words: usize = reductions.iter().map(|r| r.words()).sum();
+        let z = self.e.cx.scratch(words * parts * outer, "u32", false);
+        let parts_word = self.e.cx.size(parts);
+        let outer_word = self.e.cx.size(outer);
+        let (mut body, mut k) = (Vec::new(), 0);
+        for r in &reductions {
+            let next = |k: usize| format!("b{z}[({k}u * {parts_word} + i) * {outer_word} + o]");
+            let read: Vec<String> = (k..k + r.words()).map(next).collect();
+            k += r.words();
+            let acc = format!("acc{}", r.reg);
+            body.push(format!("{acc} = {};", r.combine(&acc, &r.unpack(&read))));
+        }
+        let all = self.program().stores.clone();
+        let need = closure(self.program(), all.iter().map(|s| s.reg), false);
+        let mut first = Vec::new();
+        self.outer_lines(0, &need, &mut first)?;
+        let mut after: Vec<String> = reductions.iter().map(|&r| self.finish(r)).collect();
+        self.outer_lines(1, &need, &mut after)?;
+        let mut stores = Vec::new();
+        for store in &all {
+            self.e.store(store, &mut stores)?;
+        }
+        let loops = vec![Sweep { body, accs: self.accs(&reductions, 1), after }];
+        let groups = outer.div_ceil(self.layout.rows as usize);
+        let settle = all.iter().any(|s| self.loads(s.buf));
+        Ok(self.kernel(outer, parts, groups, None, first, loops, stores, settle))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of the template")]
+    fn kernel(
+        mut self,
+        outer: usize,
+        steps: usize,
+        groups: usize,
+        split: Option<Split>,
+        first: Vec<String>,
+        mut loops: Vec<Sweep>,
+        stores: Vec<String>,
+        settle: bool,
+    ) -> Kernel {
+        let e = &mut self.e;
+        let (mut setup, mut decode) = (Vec::new(), Vec::new());
+        e.outer.decode(&mut e.cx, &mut setup);
+        e.inner.decode(&mut e.cx, &mut decode);
+        for sweep in &mut loops {
+            sweep.body.splice(0..0, decode.iter().cloned());
+        }
+        setup.append(&mut e.hoisted);
+        setup.extend(first);
+        let (groups_word, outer, inner) = (e.cx.size(groups), e.cx.size(outer), e.cx.size(steps));
+        let Layout { team, rows, column } = self.layout;
+        let shader = Rows {
+            head: e.cx.head(),
+            threads: self.layout.threads(),
+            team,
+            rows,
+            column,
+            subgroups: self.subgroups,
+            shared: self.shared,
+            groups: groups_word,
+            outer,
+            inner,
+            split,
+            setup,
+            loops,
+            stores,
+            settle,
+        };
+        self.e.cx.kernel(shader, groups)
+    }
+}

@@ -1,0 +1,60 @@
+//! Scatter-add: embedding gradients, `index_add`.
+
+use askama::Template;
+
+use super::lanes::single;
+use super::nest::pointwise;
+use super::render::{Emitter, Space};
+use super::{Build, Head, storage_type, threads};
+use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::step::{Plan, Scatter, Step};
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "scatter.wgsl")]
+struct ScatterAdd {
+    head: Head,
+    threads: u32,
+    ty: &'static str,
+    /// Whether indices are `i32`.
+    signed: bool,
+    /// Words: elements of the result, and its inner and indexed extents; how many indices.
+    count: String,
+    inner: String,
+    extent: String,
+    indices: String,
+    base: Option<usize>,
+    index: usize,
+    src: usize,
+    body: Vec<String>,
+}
+
+impl Named for ScatterAdd {
+    const NAME: &'static str = "scatter";
+}
+
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Kernel>> {
+    let count = s.outer * s.extent * s.inner;
+    if count == 0 || s.epilogue.stores.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index_type = plan.buffers[step.bufs[s.index as usize] as usize].dtype;
+    if !index_type.is_int() || s.dtype == DType::Bool {
+        return Err(Error::internal(format!("scatter of {} by {index_type}", s.dtype)));
+    }
+    let mut cx = Build::new(plan, step);
+    let base = s.base.map(|buf| cx.buffer(buf, false, false)).transpose()?;
+    let (index, src) = (cx.buffer(s.index, false, false)?, cx.buffer(s.src, false, false)?);
+    let (words, indices) = ([count, s.inner, s.extent].map(|n| cx.size(n)), cx.size(s.count));
+    let space = Space::new(&[count], "o");
+    let mut e = Emitter::new(cx, single(&s.epilogue), 1, space, Space::new(&[], "i"));
+    e.acc = Some("acc");
+    let body = pointwise(&mut e)?;
+    let [count_word, inner, extent] = words;
+    let (threads, ty, signed) = (threads(caps), storage_type(s.dtype, false)?, index_type == DType::I32);
+    let shader = ScatterAdd {
+        head: e.cx.head(), threads, ty, signed, count: count_word, inner, extent, indices, base, index, src, body,
+    };
+    Ok(vec![e.cx.kernel(shader, count.div_ceil(threads as usize))])
+}

@@ -1,0 +1,84 @@
+//! Pooling and its gradients.
+
+use askama::Template;
+
+use super::gemm::ConvWords;
+use super::lanes::single;
+use super::nest::pointwise;
+use super::render::{Emitter, Space};
+use super::{Build, Head, storage_type, threads};
+use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::step::{Plan, Step, Window, WindowOp};
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "window.wgsl")]
+struct Pool {
+    head: Head,
+    threads: u32,
+    op: WindowOp,
+    ty: &'static str,
+    /// What the greatest of nothing is.
+    lowest: &'static str,
+    count: String,
+    inputs: Vec<usize>,
+    v: ConvWords,
+    body: Vec<String>,
+}
+
+impl Named for Pool {
+    const NAME: &'static str = "window";
+}
+
+impl Pool {
+    fn what(&self) -> &'static str {
+        match self.op {
+            WindowOp::Max => "the greatest element of its window",
+            WindowOp::MaxGrad => "the gradients of the windows in which this input element is the first greatest",
+            WindowOp::MaxPick => "the value of a second tensor where the window of the first is greatest",
+            WindowOp::Sum => "the sum of its window",
+            WindowOp::SumGrad => "the gradients of the windows that hold this input element",
+        }
+    }
+
+    fn float(&self) -> bool {
+        self.ty == "f32"
+    }
+
+    fn picks(&self) -> bool {
+        matches!(self.op, WindowOp::Max | WindowOp::MaxGrad | WindowOp::MaxPick)
+    }
+
+    fn backward(&self) -> bool {
+        matches!(self.op, WindowOp::MaxGrad | WindowOp::SumGrad)
+    }
+}
+
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Kernel>> {
+    let count = window.op.numel(&window.conv);
+    if count == 0 || window.epilogue.stores.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted = if matches!(window.op, WindowOp::MaxGrad | WindowOp::MaxPick) { 2 } else { 1 };
+    if window.inputs.len() != wanted || window.dtype == DType::Bool {
+        let got = window.inputs.len();
+        return Err(Error::internal(format!("{:?} of {got} inputs of {}", window.op, window.dtype)));
+    }
+    let ty = storage_type(window.dtype, false)?;
+    let lowest = match ty {
+        "f32" => "k_float(0xff800000u)",
+        "i32" => "i32(-2147483648)",
+        _ => "0u",
+    };
+    let mut cx = Build::new(plan, step);
+    let inputs: Result<Vec<usize>> = window.inputs.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
+    let (inputs, count_word, v) = (inputs?, cx.size(count), ConvWords::new(&mut cx, &window.conv));
+    let space = Space::new(&[count], "o");
+    let mut e = Emitter::new(cx, single(&window.epilogue), 1, space, Space::new(&[], "i"));
+    e.acc = Some("acc");
+    let body = pointwise(&mut e)?;
+    let threads = threads(caps);
+    let shader = Pool { head: e.cx.head(), threads, op: window.op, ty, lowest, count: count_word, inputs, v, body };
+    Ok(vec![e.cx.kernel(shader, count.div_ceil(threads as usize))])
+}

@@ -1,0 +1,136 @@
+//! Device to host: copies through pooled staging buffers, ordered by the call and finished by a future.
+
+use std::sync::{Arc, Mutex};
+
+use futures::channel::oneshot;
+
+use super::GpuBuffer;
+use super::device::{Core, lock};
+use super::memory::round_up;
+use crate::backend::count;
+use crate::error::{Error, Kind, Result};
+
+/// The most bytes of unused staging memory kept.
+const KEPT: u64 = 64 << 20;
+
+/// Host-visible buffers that results are copied to.
+pub(super) struct Staging {
+    core: Arc<Core>,
+    free: Mutex<Vec<wgpu::Buffer>>,
+}
+
+/// A copy that has been submitted.
+pub(super) struct Pending {
+    staging: Arc<Staging>,
+    buffer: Option<wgpu::Buffer>,
+    bytes: usize,
+    submission: Option<wgpu::SubmissionIndex>,
+    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Staging {
+    pub(super) fn new(core: Arc<Core>) -> Self {
+        Staging { core, free: Mutex::default() }
+    }
+
+    /// Submits the copy of the first `bytes` bytes of `source`.
+    pub(super) fn copy(self: &Arc<Self>, source: &GpuBuffer, bytes: u64) -> Result<Pending> {
+        self.core.check()?;
+        let (sender, mapped) = oneshot::channel();
+        if bytes == 0 {
+            let _ = sender.send(Ok(()));
+            return Ok(Pending { staging: Arc::clone(self), buffer: None, bytes: 0, submission: None, mapped });
+        }
+        if bytes > source.raw.size() {
+            return Err(Error::internal(format!("{bytes} bytes asked of a buffer of {}", source.raw.size())));
+        }
+        let padded = bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+        let buffer = self.take(padded)?;
+        let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&source.raw, 0, &buffer, 0, padded);
+        count(&self.core.counters.readbacks, 1);
+        let submission = self.core.submit(encoder.finish());
+        buffer.map_async(wgpu::MapMode::Read, 0..padded, move |done| {
+            // A reader that is gone does not want it.
+            let _ = sender.send(done);
+        });
+        let (staging, bytes) = (Arc::clone(self), bytes as usize);
+        Ok(Pending { staging, buffer: Some(buffer), bytes, submission: Some(submission), mapped })
+    }
+
+    pub(super) fn trim(&self) {
+        lock(&self.free).clear();
+    }
+
+    fn take(&self, bytes: u64) -> Result<wgpu::Buffer> {
+        let size = round_up(bytes);
+        let mut free = lock(&self.free);
+        if let Some(at) = free.iter().position(|b| b.size() == size) {
+            return Ok(free.swap_remove(at));
+        }
+        drop(free);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        self.core.create_buffer(size, usage)?.ok_or_else(|| {
+            Error::parts(
+                Kind::OutOfMemory,
+                "No host-visible memory for a read-back",
+                &format!("a request of {size} bytes"),
+                "room for a copy of the tensor",
+                "Read the tensor in slices",
+            )
+        })
+    }
+
+    fn give_back(&self, buffer: wgpu::Buffer) {
+        let mut free = lock(&self.free);
+        if free.iter().map(wgpu::Buffer::size).sum::<u64>() + buffer.size() <= KEPT {
+            free.push(buffer);
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for the copy. Dropping this future instead drops the staging buffer, which wgpu then unmaps.
+    pub(super) async fn finish(self) -> Result<Vec<u8>> {
+        let Pending { staging, buffer, bytes, submission, mapped } = self;
+        let Some(buffer) = buffer else {
+            return Ok(Vec::new());
+        };
+        let core = &staging.core;
+        core.wait(submission)?;
+        if !matches!(mapped.await, Ok(Ok(()))) {
+            // Nothing but the loss of the device makes the mapping of a live buffer fail.
+            core.check()?;
+            core.health.lose("a read-back failed".into());
+            core.check()?;
+        }
+        let out = match buffer.get_mapped_range(..(bytes as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)) {
+            Ok(view) => view[..bytes].to_vec(),
+            Err(e) => return Err(Error::internal(format!("read-back: {e}"))),
+        };
+        buffer.unmap();
+        staging.give_back(buffer);
+        Ok(out)
+    }
+}
+
+/// Resolves when everything submitted before this call has run.
+pub(super) fn sync(core: Arc<Core>) -> impl Future<Output = Result<()>> + Send + 'static {
+    let (sender, done) = oneshot::channel();
+    let submission = core.check().map(|()| {
+        // An empty submission carries the writes that still wait for one.
+        let submission = core.queue.submit([]);
+        core.queue.on_submitted_work_done(move || {
+            let _ = sender.send(());
+        });
+        submission
+    });
+    async move {
+        core.wait(Some(submission?))?;
+        // Without an answer the callback was dropped with the device.
+        if done.await.is_err() {
+            core.health.lose("the queue stopped answering".into());
+        }
+        core.check()
+    }
+}

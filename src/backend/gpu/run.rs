@@ -1,0 +1,388 @@
+//! A plan made ready for the GPU, and its submission: one upload at most, one compute pass, one submit.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex};
+
+use smallvec::SmallVec;
+
+use super::device::{Core, lock};
+use super::kernel::{Caps, Kernel, Target};
+use super::pipeline::{Access, Pipeline};
+use super::{GpuBackend, GpuBuffer};
+use crate::backend::{Buffer, Executable, count};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::plan::step::{Plan, Role, Step};
+
+/// How many bind groups a kernel remembers. A training step alternates between a few sets of buffers.
+const REMEMBERED: usize = 8;
+
+/// A plan made ready by the GPU engine.
+pub(super) struct GpuExecutable {
+    core: Arc<Core>,
+    kernels: Vec<Ready>,
+    /// Temporaries and scratch.
+    owned: Vec<Arc<GpuBuffer>>,
+    /// Least bytes of each leaf and each output: the shaders trust in them.
+    leaves: Vec<u64>,
+    outputs: Vec<u64>,
+    params: usize,
+    /// All kernels' parameters; those that runs change come first, so that one short write reaches them all.
+    slab: Option<wgpu::Buffer>,
+    dynamic: Vec<Dynamic>,
+    /// How many words at the start of the slab runs may change.
+    dynamic_words: usize,
+    state: Mutex<State>,
+}
+
+/// A kernel that lacks nothing but the buffers of the run.
+struct Ready {
+    pipeline: Arc<Pipeline>,
+    sources: SmallVec<[Source; 8]>,
+    /// Its parameters in the slab, in bytes.
+    offset: u64,
+    size: NonZeroU64,
+    groups: [u32; 3],
+}
+
+/// Where a binding's buffer is found at run time.
+#[derive(Clone, Copy)]
+enum Source {
+    Leaf(usize),
+    Output(usize),
+    Owned(usize),
+}
+
+/// A word of the slab that follows a run-time scalar.
+struct Dynamic {
+    word: usize,
+    slot: usize,
+    dtype: DType,
+}
+
+/// What changes from run to run. The lock is held while a run is encoded and submitted, so that the parameters of one
+/// run and its kernels stay together.
+struct State {
+    words: Vec<u32>,
+    uploaded: bool,
+    bound: Vec<Bound>,
+}
+
+/// A kernel's bind groups by the buffers in them, the last used first.
+type Bound = SmallVec<[(Ids, wgpu::BindGroup); 1]>;
+type Ids = SmallVec<[u64; 8]>;
+
+impl GpuBackend {
+    /// Makes `plan` ready with the kernels that `build` gives for each step.
+    pub(super) fn prepare_with(
+        &self,
+        plan: &Plan,
+        build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Kernel>>,
+    ) -> Result<GpuExecutable> {
+        self.core.check()?;
+        let mut arena = Arena { backend: self, owned: Vec::new(), taken: BTreeMap::new() };
+        let slots = plan.slots.iter().map(|&bytes| arena.take(bytes as u64)).collect::<Result<Vec<_>>>()?;
+        let in_slots = arena.taken.clone();
+
+        let mut kernels = Vec::new();
+        for step in &plan.steps {
+            let context = |e: Error| e.context(format!("step `{}`", step.kind.name()));
+            let built = build(plan, step, &self.core.caps).map_err(context)?;
+            // Scratch lives within its step: the next step may have the same.
+            arena.taken.clone_from(&in_slots);
+            let scratch = arena.scratch(&built)?;
+            for kernel in built.into_iter().filter(|k| k.groups > 0) {
+                let source = |target| match target {
+                    Target::Scratch { id, .. } => Source::Owned(scratch[&id]),
+                    Target::Step(i) => match plan.buffers[step.bufs[usize::from(i)] as usize].role {
+                        Role::Leaf(i) => Source::Leaf(i as usize),
+                        Role::Output(i) => Source::Output(i as usize),
+                        Role::Temp { slot } => Source::Owned(slots[slot as usize]),
+                    },
+                };
+                let sources = kernel.bindings.iter().map(|b| source(b.target)).collect();
+                kernels.push((kernel, sources));
+            }
+        }
+        self.assemble(plan, kernels, arena.owned)
+    }
+
+    /// Lays out the parameters and fetches the pipelines.
+    fn assemble(
+        &self,
+        plan: &Plan,
+        kernels: Vec<(Kernel, SmallVec<[Source; 8]>)>,
+        owned: Vec<Arc<GpuBuffer>>,
+    ) -> Result<GpuExecutable> {
+        let align = self.core.limits.min_uniform_buffer_offset_alignment as usize / size_of::<u32>();
+        let mut words: Vec<u32> = Vec::new();
+        let mut places = vec![0; kernels.len()];
+        let mut dynamic = Vec::new();
+        let mut dynamic_words = 0;
+        for changes in [true, false] {
+            for (place, (kernel, _)) in
+                places.iter_mut().zip(&kernels).filter(|(_, (k, _))| k.dynamic.is_empty() != changes)
+            {
+                *place = words.len();
+                words.extend(&kernel.params);
+                words.resize(*place + padded(kernel), 0);
+                if changes {
+                    dynamic_words = words.len();
+                }
+                words.resize(words.len().next_multiple_of(align), 0);
+                for &(word, slot, dtype) in &kernel.dynamic {
+                    let slot = usize::from(slot);
+                    if word >= kernel.params.len() || slot >= plan.params || dtype == DType::F64 {
+                        return Err(Error::internal(format!(
+                            "shader `{}`: parameter word {word} of type {dtype} from slot {slot}",
+                            kernel.shader.name()
+                        )));
+                    }
+                    dynamic.push(Dynamic { word: *place + word, slot, dtype });
+                }
+            }
+        }
+        let slab = match words.len() {
+            0 => None,
+            len => {
+                let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+                let buffer = self.core.create_buffer(len as u64 * 4, usage)?;
+                Some(buffer.ok_or_else(|| Error::new(Kind::OutOfMemory, "No memory for the parameters of a plan."))?)
+            }
+        };
+
+        let mut shaders = Vec::with_capacity(kernels.len());
+        let mut rest = Vec::with_capacity(kernels.len());
+        for ((kernel, sources), place) in kernels.into_iter().zip(places) {
+            let groups = fold(kernel.groups, self.core.limits.max_compute_workgroups_per_dimension)
+                .map_err(|e| e.context(format!("shader `{}`", kernel.shader.name())))?;
+            rest.push((sources, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
+            shaders.push((kernel.shader, Access::of(&kernel.bindings)));
+        }
+        let pipelines = self.pipelines.get(shaders)?;
+        let ready = pipelines.into_iter().zip(rest).map(|(pipeline, (sources, offset, size, groups))| Ready {
+            pipeline,
+            sources,
+            offset,
+            size: NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN),
+            groups,
+        });
+        let kernels: Vec<_> = ready.collect();
+        let least = |role: fn(Role) -> Option<u32>| {
+            let mut least = Vec::new();
+            for info in &plan.buffers {
+                if let Some(i) = role(info.role) {
+                    let (i, bytes) = (i as usize, (info.len * info.dtype.size()) as u64);
+                    least.resize(least.len().max(i + 1), 0);
+                    least[i] = bytes.max(least[i]);
+                }
+            }
+            least
+        };
+        Ok(GpuExecutable {
+            core: Arc::clone(&self.core),
+            leaves: least(|r| if let Role::Leaf(i) = r { Some(i) } else { None }),
+            outputs: least(|r| if let Role::Output(i) = r { Some(i) } else { None }),
+            params: plan.params,
+            owned,
+            slab,
+            dynamic,
+            dynamic_words,
+            state: Mutex::new(State { words, uploaded: false, bound: vec![Bound::new(); kernels.len()] }),
+            kernels,
+        })
+    }
+}
+
+impl Executable for GpuExecutable {
+    fn run(&self, leaves: &[Buffer], outputs: &[Buffer], params: &[f64]) -> Result<()> {
+        self.core.check()?;
+        self.verify(leaves, &self.leaves, "leaf")?;
+        self.verify(outputs, &self.outputs, "output")?;
+        if params.len() < self.params {
+            return Err(Error::internal(format!("{} run-time scalars, of {}", params.len(), self.params)));
+        }
+        let Some(slab) = &self.slab else {
+            return Ok(());
+        };
+        let mut state = lock(&self.state);
+        let State { words, uploaded, bound } = &mut *state;
+        self.upload(slab, words, uploaded, params);
+
+        let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        let mut current: Option<&Arc<Pipeline>> = None;
+        for (kernel, bound) in self.kernels.iter().zip(bound) {
+            if !current.is_some_and(|p| Arc::ptr_eq(p, &kernel.pipeline)) {
+                pass.set_pipeline(&kernel.pipeline.raw);
+                current = Some(&kernel.pipeline);
+            }
+            let find = |&source: &Source| self.resolve(source, leaves, outputs);
+            pass.set_bind_group(0, self.bind_group(kernel, slab, bound, find), &[]);
+            let [x, y, z] = kernel.groups;
+            pass.dispatch_workgroups(x, y, z);
+        }
+        drop(pass);
+        count(&self.core.counters.dispatches, self.kernels.len() as u64);
+        self.core.submit(encoder.finish());
+        Ok(())
+    }
+
+    fn sources(&self) -> Vec<String> {
+        let source = |k: &Ready| k.pipeline.shader.source().unwrap_or_else(|e| e.to_string());
+        self.kernels.iter().map(source).collect()
+    }
+}
+
+impl GpuExecutable {
+    /// The shaders run unchecked, so what they rely on is checked here.
+    fn verify(&self, given: &[Buffer], least: &[u64], what: &str) -> Result<()> {
+        if given.len() < least.len() {
+            return Err(Error::internal(format!("{} buffers of kind {what}, of {}", given.len(), least.len())));
+        }
+        for (i, (buffer, &least)) in given.iter().zip(least).enumerate() {
+            match buffer {
+                Buffer::Gpu(b) if !b.is_of(&self.core) => return Err(self.core.foreign()),
+                Buffer::Gpu(b) if b.raw.size() < least => {
+                    let has = b.raw.size();
+                    return Err(Error::internal(format!("{what} {i} has {has} bytes, and the plan needs {least}")));
+                }
+                Buffer::Gpu(_) => {}
+                Buffer::Cpu(_) => return Err(self.core.foreign()),
+            }
+        }
+        Ok(())
+    }
+
+    fn resolve<'a>(&'a self, source: Source, leaves: &'a [Buffer], outputs: &'a [Buffer]) -> &'a GpuBuffer {
+        let given = match source {
+            Source::Owned(i) => return &self.owned[i],
+            Source::Leaf(i) => &leaves[i],
+            Source::Output(i) => &outputs[i],
+        };
+        match given {
+            Buffer::Gpu(b) => b,
+            Buffer::Cpu(_) => unreachable!("verified before"),
+        }
+    }
+
+    /// Sets the run's scalars and sends what changed: all of the slab at first, then at most its head.
+    fn upload(&self, slab: &wgpu::Buffer, words: &mut [u32], uploaded: &mut bool, params: &[f64]) {
+        let mut changed = false;
+        for d in &self.dynamic {
+            let new = word(params[d.slot], d.dtype);
+            changed |= words[d.word] != new;
+            words[d.word] = new;
+        }
+        let end = match (*uploaded, changed) {
+            (true, false) => return,
+            (true, true) => self.dynamic_words,
+            (false, _) => words.len(),
+        };
+        let bytes: &[u8] = bytemuck::cast_slice(&words[..end]);
+        self.core.queue.write_buffer(slab, 0, bytes);
+        count(&self.core.counters.uploads, 1);
+        count(&self.core.counters.upload_bytes, bytes.len() as u64);
+        *uploaded = true;
+    }
+
+    /// The bind group of a kernel for the buffers at hand: the one used last, an older one, or a new one.
+    fn bind_group<'a, 'b>(
+        &self,
+        kernel: &'a Ready,
+        slab: &wgpu::Buffer,
+        bound: &'b mut Bound,
+        find: impl Fn(&Source) -> &'a GpuBuffer,
+    ) -> &'b wgpu::BindGroup {
+        let is_it = |(ids, _): &(Ids, _)| kernel.sources.iter().zip(ids).all(|(s, &id)| find(s).id == id);
+        match bound.iter().position(is_it) {
+            Some(0) => {}
+            Some(at) => bound[..=at].rotate_right(1),
+            None => {
+                let uniform = wgpu::BufferBinding { buffer: slab, offset: kernel.offset, size: Some(kernel.size) };
+                let uniform = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) };
+                let storage = kernel.sources.iter().zip(1..).map(|(source, binding)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: find(source).raw.as_entire_binding(),
+                });
+                let entries: SmallVec<[_; 9]> = std::iter::once(uniform).chain(storage).collect();
+                let group = self.core.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                    label: None,
+                    layout: &kernel.pipeline.layout,
+                    entries: &entries,
+                });
+                count(&self.core.counters.bind_groups, 1);
+                bound.truncate(REMEMBERED - 1);
+                bound.insert(0, (kernel.sources.iter().map(|s| find(s).id).collect(), group));
+            }
+        }
+        &bound[0].1
+    }
+}
+
+/// Hands out the device's transient buffers to one plan: the n-th request for a size class gets its n-th buffer.
+struct Arena<'a> {
+    backend: &'a GpuBackend,
+    owned: Vec<Arc<GpuBuffer>>,
+    /// How many of each size class are taken.
+    taken: BTreeMap<u64, usize>,
+}
+
+impl Arena<'_> {
+    /// Takes a buffer; its index in `owned`.
+    fn take(&mut self, bytes: u64) -> Result<usize> {
+        let pool = &self.backend.pool;
+        let taken = self.taken.entry(pool.size_class(bytes)?).or_default();
+        let buffer = pool.transient(bytes, *taken)?;
+        *taken += 1;
+        let known = self.owned.iter().position(|b| b.id == buffer.id);
+        Ok(known.unwrap_or_else(|| {
+            self.owned.push(buffer);
+            self.owned.len() - 1
+        }))
+    }
+
+    /// Takes the scratch of one step's kernels: a buffer for each id.
+    fn scratch(&mut self, kernels: &[Kernel]) -> Result<BTreeMap<u16, usize>> {
+        let mut wanted: BTreeMap<u16, u64> = BTreeMap::new();
+        for binding in kernels.iter().flat_map(|k| &k.bindings) {
+            if let Target::Scratch { id, bytes } = binding.target {
+                let most = wanted.entry(id).or_default();
+                *most = bytes.max(*most);
+            }
+        }
+        wanted.into_iter().map(|(id, bytes)| Ok((id, self.take(bytes)?))).collect()
+    }
+}
+
+/// Words of a kernel's uniform: whole `vec4`s, at least one.
+fn padded(kernel: &Kernel) -> usize {
+    kernel.params.len().max(1).next_multiple_of(4)
+}
+
+/// A run-time scalar as the shader sees it. Integers saturate, as `Cast` does.
+fn word(value: f64, dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 | DType::F64 => (value as f32).to_bits(),
+        DType::I32 => (value as i32).cast_unsigned(),
+        DType::U32 => value as u32,
+        DType::Bool => u32::from(value != 0.0),
+    }
+}
+
+/// Work-groups in three dimensions of at most `most` each, with as few too many as comes easily.
+pub(super) fn fold(groups: u64, most: u32) -> Result<[u32; 3]> {
+    let max = u64::from(most);
+    let planes = groups.div_ceil(max * max);
+    let rows = groups.div_ceil(planes * max);
+    let columns = groups.div_ceil(planes * rows);
+    // The shader counts the groups, the few too many included, in 32 bits.
+    if planes * rows * columns > u64::from(u32::MAX) {
+        return Err(Error::new(
+            Kind::Unsupported,
+            format!("{groups} work-groups exceed the {} that one dispatch can number. Split the tensor.", u32::MAX),
+        ));
+    }
+    Ok([columns, rows, planes].map(|n| n as u32))
+}

@@ -1,0 +1,155 @@
+//! The device handle: an engine, what is pending on it, and its plans.
+
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+
+use super::flush::PlanCache;
+use super::node::{Node, Tensor};
+use crate::backend::{Backend, CounterSnapshot, DeviceInfo, MemoryStats};
+use crate::error::Result;
+use crate::plan::Limits;
+
+/// A place to compute: the native CPU engine or one GPU adapter. A cheap handle.
+#[derive(Clone)]
+pub struct Device(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) limits: Limits,
+    pub(crate) graph: Mutex<Graph>,
+    /// Serialises flushes. Held while a plan is made and submitted, not while it runs on a GPU.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) epoch: AtomicU64,
+}
+
+/// What is pending on a device, and its plans.
+pub(crate) struct Graph {
+    pub(crate) pending: Vec<Weak<Node>>,
+    /// Flush when this many nodes are pending.
+    pub(crate) bound: usize,
+    pub(crate) plans: PlanCache,
+    /// An error of a flush that nobody could be told about.
+    pub(crate) failed: Option<crate::Error>,
+}
+
+/// More pending nodes than this are flushed without being asked.
+const MAX_PENDING: usize = 16 * 1024;
+
+impl Device {
+    pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits) -> Device {
+        let graph = Graph { pending: Vec::new(), bound: MAX_PENDING, plans: PlanCache::default(), failed: None };
+        Device(Arc::new(Inner {
+            backend,
+            limits,
+            graph: Mutex::new(graph),
+            flushing: Mutex::new(()),
+            epoch: AtomicU64::new(0),
+        }))
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.0.backend
+    }
+
+    pub(crate) fn graph(&self) -> MutexGuard<'_, Graph> {
+        self.0.graph.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Remembers a recorded node for the next full flush.
+    pub(crate) fn note_pending(&self, tensor: &Tensor) {
+        let mut graph = self.graph();
+        graph.pending.push(Arc::downgrade(&tensor.0));
+        if graph.pending.len() <= graph.bound {
+            return;
+        }
+        graph.pending.retain(|n| n.strong_count() > 0);
+        if graph.pending.len() > MAX_PENDING / 2 {
+            drop(graph);
+            if let Err(error) = self.flush() {
+                self.graph().failed.get_or_insert(error);
+            }
+            graph = self.graph();
+        }
+        graph.bound = graph.pending.len() + MAX_PENDING;
+    }
+
+    /// What the device is.
+    pub fn info(&self) -> &DeviceInfo {
+        self.backend().info()
+    }
+
+    /// Whether it is a GPU adapter (a software one included).
+    pub fn is_gpu(&self) -> bool {
+        self.info().id != "cpu"
+    }
+
+    /// Memory in use, peak, and taken from the system.
+    pub fn memory(&self) -> MemoryStats {
+        self.backend().memory()
+    }
+
+    /// Gives unused pooled memory back to the system, and forgets plans.
+    pub fn trim(&self) {
+        let plans = std::mem::take(&mut self.graph().plans);
+        drop(plans);
+        self.backend().trim();
+    }
+
+    /// Running totals of submissions, transfers, allocations and more.
+    pub fn counters(&self) -> CounterSnapshot {
+        self.backend().counters().snapshot()
+    }
+
+    /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
+    /// source line. `None` before the first.
+    pub fn last_plan(&self) -> Option<String> {
+        self.graph().plans.last().map(|(plan, _)| plan.to_string())
+    }
+
+    /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
+    pub fn last_kernels(&self) -> Vec<String> {
+        let last = self.graph().plans.last();
+        last.map_or_else(Vec::new, |(_, executable)| executable.sources())
+    }
+
+    /// Submits everything that is pending and can still be asked for. Does not wait.
+    ///
+    /// # Errors
+    /// Out of memory, a lost device.
+    pub fn flush(&self) -> Result<()> {
+        super::flush::flush_all(self)
+    }
+
+    /// Submits everything pending and waits until the device is done.
+    ///
+    /// # Errors
+    /// Out of memory, a lost device.
+    pub fn sync(&self) -> Result<()> {
+        self.flush()?;
+        pollster::block_on(self.backend().sync())
+    }
+
+    /// Resolves when everything pending has been submitted and has run.
+    ///
+    /// # Errors
+    /// Out of memory, a lost device.
+    pub async fn sync_async(&self) -> Result<()> {
+        self.flush()?;
+        self.backend().sync().await
+    }
+}
+
+impl PartialEq for Device {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Device {}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({}: {})", self.info().id, self.info().name)
+    }
+}

@@ -1,0 +1,451 @@
+//! Realising nodes: the unrealised cone below what is asked for is looked up by its structure and replayed, or planned.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::device::Device;
+use super::node::{Storage, Tensor};
+use crate::backend::{Buffer, Executable, count};
+use crate::error::{Error, Kind, Result};
+use crate::plan::op::{Keep, Op, PlanNode};
+use crate::plan::step::Plan;
+
+/// Plans by structure, least recently used out first.
+#[derive(Default)]
+pub(crate) struct PlanCache {
+    plans: FxHashMap<Box<[u64]>, Cached>,
+    clock: u64,
+}
+
+struct Cached {
+    plan: Arc<Plan>,
+    executable: Arc<dyn Executable>,
+    used: u64,
+}
+
+/// How many plans a device remembers.
+const MAX_PLANS: usize = 256;
+
+impl PlanCache {
+    fn get(&mut self, key: &[u64]) -> Option<Arc<dyn Executable>> {
+        self.clock += 1;
+        let hit = self.plans.get_mut(key)?;
+        hit.used = self.clock;
+        Some(hit.executable.clone())
+    }
+
+    fn insert(&mut self, key: Box<[u64]>, plan: Arc<Plan>, executable: Arc<dyn Executable>) {
+        if self.plans.len() >= MAX_PLANS
+            && let Some(oldest) = self.plans.iter().min_by_key(|(_, c)| c.used).map(|(k, _)| k.clone())
+        {
+            self.plans.remove(&oldest);
+        }
+        self.plans.insert(key, Cached { plan, executable, used: self.clock });
+    }
+
+    /// The plan used last, and its kernels' sources.
+    pub(crate) fn last(&self) -> Option<(Arc<Plan>, Arc<dyn Executable>)> {
+        let newest = self.plans.values().max_by_key(|c| c.used)?;
+        Some((newest.plan.clone(), newest.executable.clone()))
+    }
+}
+
+/// A node of the cone under way.
+struct Entry {
+    tensor: Tensor,
+    inputs: SmallVec<[u32; 3]>,
+    /// Its number among the leaves, if it is realised.
+    leaf: Option<u32>,
+    root: bool,
+    keep: Keep,
+}
+
+/// Realises one tensor and returns its buffer.
+pub(crate) fn realise(tensor: &Tensor) -> Result<Buffer> {
+    let device = tensor.device();
+    let _flushing = device.0.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(error) = device.graph().failed.take() {
+        return Err(error);
+    }
+    if !tensor.0.is_ready() {
+        let mut flush = Flush::new(device);
+        flush.visit(tensor, true)?;
+        if flush.assigns() {
+            // Assigning overwrites what other pending work may still want to read: that goes along.
+            flush.visit_pending()?;
+        }
+        flush.run()?;
+    }
+    match &tensor.0.state().storage {
+        Storage::Ready(buffer) => Ok(buffer.clone()),
+        _ => Err(Error::internal("a flush did not realise what it was asked for")),
+    }
+}
+
+/// Realises everything pending that somebody can still ask for.
+pub(crate) fn flush_all(device: &Device) -> Result<()> {
+    let _flushing = device.0.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(error) = device.graph().failed.take() {
+        return Err(error);
+    }
+    let mut flush = Flush::new(device);
+    flush.visit_pending()?;
+    flush.run()
+}
+
+struct Flush<'a> {
+    device: &'a Device,
+    epoch: u64,
+    order: Vec<Entry>,
+    leaves: Vec<Buffer>,
+    /// Pending views to look through again at a later flush.
+    views: Vec<Tensor>,
+    all: bool,
+}
+
+impl<'a> Flush<'a> {
+    fn new(device: &'a Device) -> Self {
+        let epoch = device.0.epoch.fetch_add(1, Relaxed) + 1;
+        Flush { device, epoch, order: Vec::new(), leaves: Vec::new(), views: Vec::new(), all: false }
+    }
+
+    fn position(&self, tensor: &Tensor) -> Option<u32> {
+        let mark = tensor.0.mark.load(Relaxed);
+        (mark >> 32 == self.epoch & 0xffff_ffff).then_some(mark as u32)
+    }
+
+    /// Adds the unrealised cone of a tensor, inputs first.
+    fn visit(&mut self, tensor: &Tensor, root: bool) -> Result<u32> {
+        if let Some(at) = self.position(tensor) {
+            self.order[at as usize].root |= root;
+            return Ok(at);
+        }
+        // (node, its inputs, how many of these are done)
+        let mut stack: Vec<(Tensor, SmallVec<[Tensor; 2]>, usize)> = Vec::new();
+        let open = |t: &Tensor| -> Result<(Tensor, SmallVec<[Tensor; 2]>, usize)> {
+            let state = t.0.state();
+            let inputs = match &state.storage {
+                Storage::Ready(_) => SmallVec::new(),
+                Storage::Overwritten => return Err(overwritten(t)),
+                Storage::Pending => {
+                    // A gather's third input is for its gradient only.
+                    let wanted = if matches!(t.0.op, Op::Gather { .. }) { 2 } else { state.inputs.len() };
+                    state.inputs[..wanted].iter().cloned().collect()
+                }
+            };
+            Ok((t.clone(), inputs, 0))
+        };
+        stack.push(open(tensor)?);
+        while let Some((_, inputs, done)) = stack.last_mut() {
+            if *done < inputs.len() {
+                let next = inputs[*done].clone();
+                *done += 1;
+                if self.position(&next).is_none() {
+                    stack.push(open(&next)?);
+                }
+                continue;
+            }
+            let Some((t, inputs, _)) = stack.pop() else { break };
+            if self.position(&t).is_some() {
+                continue;
+            }
+            let inputs = inputs.iter().filter_map(|i| self.position(i)).collect();
+            let leaf = match &t.0.state().storage {
+                Storage::Ready(buffer) => {
+                    self.leaves.push(buffer.clone());
+                    Some(self.leaves.len() as u32 - 1)
+                }
+                _ => None,
+            };
+            t.0.mark.store((self.epoch & 0xffff_ffff) << 32 | self.order.len() as u64, Relaxed);
+            self.order.push(Entry { tensor: t, inputs, leaf, root: false, keep: Keep::No });
+        }
+        let at = self.position(tensor).expect("just visited");
+        self.order[at as usize].root |= root;
+        Ok(at)
+    }
+
+    /// Adds the cones of everything pending that has a handle outside the graph.
+    fn visit_pending(&mut self) -> Result<()> {
+        self.all = true;
+        let pending = std::mem::take(&mut self.device.graph().pending);
+        for weak in &pending {
+            let Some(tensor) = weak.upgrade().map(Tensor) else { continue };
+            let own = 1 + usize::from(self.position(&tensor).is_some());
+            if tensor.0.is_ready() || tensor.handles(own) == 0 {
+                continue;
+            }
+            if let Err(error) = self.visit(&tensor, false) {
+                // Nothing is lost: what was pending stays pending.
+                self.device.graph().pending.extend(pending);
+                return Err(error);
+            }
+            if tensor.0.op.is_view() {
+                self.views.push(tensor);
+            }
+        }
+        // Should the run fail, these are still known.
+        self.device.graph().pending.extend(pending);
+        Ok(())
+    }
+
+    /// Whether the cone sets a variable that has a value already.
+    fn assigns(&self) -> bool {
+        self.order.iter().any(|e| {
+            e.leaf.is_none()
+                && e.tensor.0.var.as_ref().is_some_and(|v| v.latest.load(Relaxed) == e.tensor.0.id && v.storage().buffer.is_some())
+        })
+    }
+
+    /// Decides what is kept, finds or makes the plan, and submits it.
+    fn run(mut self) -> Result<()> {
+        self.aliases();
+        self.choose();
+        if self.order.iter().all(|e| e.leaf.is_some() || e.keep == Keep::No) {
+            self.finish(Vec::new());
+            return Ok(());
+        }
+        let backend = self.device.backend();
+        let key = self.signature();
+        let hit = self.device.graph().plans.get(&key);
+        let executable = match hit {
+            Some(executable) => {
+                count(&backend.counters().plan_hits, 1);
+                executable
+            }
+            None => {
+                count(&backend.counters().plan_misses, 1);
+                let nodes: Vec<PlanNode> = self.order.iter().map(Entry::plan_node).collect();
+                let plan = Arc::new(crate::plan::plan(&nodes, self.device.0.limits)?);
+                log::debug!(target: "wgtensor::plan", "{}\n{plan}", self.device.info().id);
+                let executable: Arc<dyn Executable> = Arc::from(backend.prepare(plan.clone())?);
+                self.device.graph().plans.insert(key.into_boxed_slice(), plan, executable.clone());
+                executable
+            }
+        };
+        let mut params = Vec::new();
+        let mut outputs = Vec::new();
+        for entry in &self.order {
+            if entry.leaf.is_none() {
+                entry.tensor.0.op.push_params(&mut params);
+                if entry.keep == Keep::Output {
+                    outputs.push(backend.alloc(entry.tensor.numel() * entry.tensor.dtype().size())?);
+                }
+            }
+        }
+        executable.run(&self.leaves, &outputs, &params)?;
+        self.finish(outputs);
+        Ok(())
+    }
+
+    /// A root that only renames the indices of a value in memory order shares its memory.
+    fn aliases(&mut self) {
+        for i in 0..self.order.len() {
+            if !self.order[i].root || self.order[i].leaf.is_some() {
+                continue;
+            }
+            let mut n = i;
+            while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
+                n = self.order[n].inputs[0] as usize;
+            }
+            // A variable's memory changes, so its readers copy.
+            if n != i && self.order[n].tensor.0.var.is_none() && !self.order[n].tensor.0.op.is_view() {
+                self.order[n].root = true;
+            }
+        }
+    }
+
+    fn choose(&mut self) {
+        for i in 0..self.order.len() {
+            if self.order[i].leaf.is_some() {
+                continue;
+            }
+            let (node, root) = (self.order[i].tensor.0.clone(), self.order[i].root);
+            // One handle here, one in the order, one more for a view remembered above.
+            let own = 2 + usize::from(self.all && node.op.is_view() && self.views.iter().any(|v| Arc::ptr_eq(&v.0, &node)));
+            let external = self.order[i].tensor.handles(own) > 0;
+            let keep = if let Some(var) = &node.var {
+                let mut storage = var.storage();
+                let latest = var.latest.load(Relaxed) == node.id;
+                let held = storage.node.upgrade().map(Tensor).is_some_and(|old| {
+                    let own = 1 + usize::from(self.position(&old).is_some());
+                    old.handles(own) > 0
+                });
+                match (&mut storage.buffer, latest && external) {
+                    (Some(buffer), true) if !held => {
+                        let base = storage_leaf(&self.leaves, buffer).unwrap_or_else(|| {
+                            self.leaves.push(buffer.clone());
+                            self.leaves.len() as u32 - 1
+                        });
+                        Keep::InPlace(base)
+                    }
+                    _ if external || root => Keep::Output,
+                    _ => Keep::No,
+                }
+            } else if node.op.is_view() {
+                let base = self.view_base(i);
+                let of_var = self.order[base].leaf.is_some() && self.order[base].tensor.0.var.is_some();
+                if root {
+                    // Either it shares its base's memory (then the base is a root too), or it is copied.
+                    if self.shares(i) { Keep::No } else { Keep::Output }
+                } else if external && self.all && of_var {
+                    Keep::Output
+                } else {
+                    if external {
+                        self.keep_base(base);
+                    }
+                    Keep::No
+                }
+            } else {
+                let cheap = matches!(node.op, Op::Scalar(_) | Op::Arange | Op::Random { .. });
+                let tape = node.tracked && !node.spent.load(Relaxed) && node.op.is_expensive();
+                if root || external && !cheap || tape { Keep::Output } else { Keep::No }
+            };
+            if self.order[i].keep == Keep::No {
+                self.order[i].keep = keep;
+            }
+        }
+    }
+
+    /// Whether a root is a reshape of something whose memory it can share.
+    fn shares(&self, mut n: usize) -> bool {
+        while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
+            n = self.order[n].inputs[0] as usize;
+        }
+        self.order[n].tensor.0.var.is_none()
+            && (self.order[n].leaf.is_some() || !self.order[n].tensor.0.op.is_view())
+    }
+
+    /// The value a view looks at.
+    fn view_base(&self, mut n: usize) -> usize {
+        while self.order[n].leaf.is_none() && self.order[n].tensor.0.op.is_view() {
+            n = self.order[n].inputs[0] as usize;
+        }
+        n
+    }
+
+    fn keep_base(&mut self, base: usize) {
+        let entry = &mut self.order[base];
+        let cheap = matches!(entry.tensor.0.op, Op::Scalar(_) | Op::Arange | Op::Random { .. } | Op::Var);
+        if entry.leaf.is_none() && !cheap && entry.keep == Keep::No {
+            entry.keep = Keep::Output;
+        }
+    }
+
+    /// The structure in words: equal words, equal plan.
+    fn signature(&self) -> Vec<u64> {
+        let mut out = Vec::with_capacity(self.order.len() * 8);
+        for entry in &self.order {
+            let node = &*entry.tensor.0;
+            if let Some(leaf) = entry.leaf {
+                out.push(1 << 40 | u64::from(leaf));
+            } else {
+                node.op.signature(&mut out);
+            }
+            let keep = match entry.keep {
+                Keep::No => 0,
+                Keep::Output => 1,
+                Keep::InPlace(leaf) => 2 + u64::from(leaf),
+            };
+            out.push(node.dtype as u64 | (node.shape.rank() as u64) << 8 | (entry.inputs.len() as u64) << 16 | keep << 24);
+            out.extend(node.shape.iter().map(|&d| d as u64));
+            out.extend(entry.inputs.iter().map(|&i| u64::from(i)));
+        }
+        out
+    }
+
+    /// Records the results of a submitted run.
+    fn finish(self, outputs: Vec<Buffer>) {
+        let mut outputs = outputs.into_iter();
+        for entry in &self.order {
+            if entry.leaf.is_some() {
+                continue;
+            }
+            let node = &entry.tensor.0;
+            let buffer = match entry.keep {
+                Keep::No => continue,
+                Keep::Output => match outputs.next() {
+                    Some(buffer) => buffer,
+                    None => continue,
+                },
+                Keep::InPlace(leaf) => self.leaves[leaf as usize].clone(),
+            };
+            if let Some(var) = &node.var
+                && var.latest.load(Relaxed) == node.id
+            {
+                let mut storage = var.storage();
+                if matches!(entry.keep, Keep::InPlace(_))
+                    && let Some(old) = storage.node.upgrade()
+                {
+                    old.state().storage = Storage::Overwritten;
+                }
+                storage.buffer = Some(buffer.clone());
+                storage.node = Arc::downgrade(node);
+            }
+            node.realise(buffer);
+        }
+        // Roots that share their base's memory.
+        for (i, entry) in self.order.iter().enumerate() {
+            if entry.root && entry.leaf.is_none() && entry.keep == Keep::No && self.shares(i) {
+                let mut n = i;
+                while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
+                    n = self.order[n].inputs[0] as usize;
+                }
+                let buffer = match &self.order[n].tensor.0.state().storage {
+                    Storage::Ready(buffer) => Some(buffer.clone()),
+                    _ => None,
+                };
+                if let Some(buffer) = buffer {
+                    entry.tensor.0.realise(buffer);
+                }
+            }
+        }
+        if self.all {
+            let mut graph = self.device.graph();
+            let views: Vec<_> = self.views.iter().filter(|v| !v.0.is_ready()).map(|v| Arc::downgrade(&v.0)).collect();
+            // Recorded meanwhile by other threads: still pending, and not part of this flush.
+            let old = std::mem::take(&mut graph.pending);
+            graph.pending = views;
+            let epoch = self.epoch & 0xffff_ffff;
+            graph.pending.extend(old.into_iter().filter(|w| {
+                w.upgrade().is_some_and(|n| {
+                    n.mark.load(Relaxed) >> 32 != epoch && !n.is_ready() && Tensor(n).handles(1) > 0
+                })
+            }));
+        }
+    }
+}
+
+impl Entry {
+    fn plan_node(&self) -> PlanNode {
+        let node = &*self.tensor.0;
+        PlanNode {
+            op: if self.leaf.is_some() { Op::Leaf } else { node.op.clone() },
+            inputs: self.inputs.clone(),
+            shape: node.shape,
+            dtype: node.dtype,
+            keep: self.keep,
+            leaf: self.leaf,
+            at: node.at,
+        }
+    }
+}
+
+/// The leaf that is this very memory.
+fn storage_leaf(leaves: &[Buffer], buffer: &Buffer) -> Option<u32> {
+    leaves.iter().position(|l| l.same(buffer)).map(|i| i as u32)
+}
+
+#[track_caller]
+fn overwritten(tensor: &Tensor) -> Error {
+    Error::parts(
+        Kind::Overwritten,
+        "A value was needed again after its variable had been assigned to",
+        &format!("the old value of a variable of shape {}, read at {}:{}", tensor.shape(), tensor.0.at.file(), tensor.0.at.line()),
+        "reads and gradients of the old value before the assignment",
+        "Call `backward` (once) before the optimizer's step, or hold the value with `detach` and read it first",
+    )
+}

@@ -1,0 +1,193 @@
+//! Variables: parameters with storage of their own, assigned in place.
+
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
+
+use super::device::Device;
+use super::node::{FromSliceClone, Inputs, Make, Node, Storage, Tensor, Vjp};
+use crate::backend::Buffer;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::plan::op::Op;
+use crate::shape::Shape;
+
+/// A parameter: a value on a device that training changes.
+///
+/// [`value`](Var::value) gives the present value as a tensor from which gradients flow back;
+/// [`assign`](Var::assign) sets a new one. Assignment is recorded like any operation and done in place at the next
+/// flush, after everything recorded before it has read the old value.
+#[derive(Clone)]
+pub struct Var(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<VarShared>,
+    name: String,
+    shape: Shape,
+    dtype: DType,
+    device: Device,
+    trainable: AtomicBool,
+    current: Mutex<Tensor>,
+}
+
+/// What the nodes of a variable share.
+pub(crate) struct VarShared {
+    pub(crate) id: u64,
+    /// Id of the node that holds the newest value; only that one is written to the storage.
+    pub(crate) latest: AtomicU64,
+    storage: Mutex<VarStorage>,
+    /// The variable itself, for those who come from a node.
+    owner: OnceLock<Weak<Inner>>,
+}
+
+/// A variable's memory and the node whose value it holds now.
+#[derive(Default)]
+pub(crate) struct VarStorage {
+    pub(crate) buffer: Option<Buffer>,
+    pub(crate) node: Weak<Node>,
+}
+
+static NEXT_VAR: AtomicU64 = AtomicU64::new(1);
+
+impl VarShared {
+    /// Where the value lives.
+    pub(crate) fn storage(&self) -> MutexGuard<'_, VarStorage> {
+        self.storage.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The variable, if somebody still holds it.
+    pub(crate) fn owner(&self) -> Option<Var> {
+        self.owner.get()?.upgrade().map(Var)
+    }
+}
+
+impl Var {
+    /// A variable with this first value (copied), on the value's device.
+    ///
+    /// # Errors
+    /// Those of computing `value`.
+    #[track_caller]
+    pub fn new(value: &Tensor) -> Result<Var> {
+        Self::named("variable", value)
+    }
+
+    /// A variable with a name for summaries and error messages.
+    ///
+    /// # Errors
+    /// Those of computing `value`.
+    #[track_caller]
+    pub fn named(name: impl Into<String>, value: &Tensor) -> Result<Var> {
+        let at = Location::caller();
+        let id = NEXT_VAR.fetch_add(1, Relaxed);
+        let shared = Arc::new(VarShared {
+            id,
+            latest: AtomicU64::new(0),
+            storage: Mutex::default(),
+            owner: OnceLock::new(),
+        });
+        let current = Mutex::new(pending(&shared, value, at));
+        let trainable = AtomicBool::new(true);
+        let (shape, dtype, device) = (*value.shape(), value.dtype(), value.device().clone());
+        let var = Var(Arc::new(Inner { shared, name: name.into(), shape, dtype, device, trainable, current }));
+        var.0.shared.latest.store(var.current().0.id, Relaxed);
+        let _ = var.0.shared.owner.set(Arc::downgrade(&var.0));
+        Ok(var)
+    }
+
+    /// The present value. Gradients are collected for it.
+    pub fn value(&self) -> Tensor {
+        self.current().clone()
+    }
+
+    /// Sets the value: same shape, type and device.
+    ///
+    /// # Errors
+    /// A value of another shape, type or device.
+    #[track_caller]
+    pub fn assign(&self, value: &Tensor) -> Result<()> {
+        let mut current = self.current();
+        if value.shape() != current.shape() || value.dtype() != current.dtype() {
+            return Err(Error::parts(
+                if value.shape() != current.shape() { Kind::Shape } else { Kind::DType },
+                &format!("Variable `{}` was assigned a value that does not fit", self.0.name),
+                &format!("{} {}", value.dtype(), value.shape()),
+                &format!("{} {}", current.dtype(), current.shape()),
+                "Reshape or cast the value first",
+            ));
+        }
+        if value.device() != current.device() {
+            return Err(Error::parts(
+                Kind::Device,
+                &format!("Variable `{}` was assigned a value from another device", self.0.name),
+                &value.device().info().id,
+                &current.device().info().id,
+                "Copy it with `to_device`",
+            ));
+        }
+        let node = pending(&self.0.shared, value, Location::caller());
+        self.0.shared.latest.store(node.0.id, Relaxed);
+        *current = node;
+        Ok(())
+    }
+
+    /// The name given at creation.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// A number unique to the variable.
+    pub fn id(&self) -> u64 {
+        self.0.shared.id
+    }
+
+    /// The extents.
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
+    }
+
+    /// The element type.
+    pub fn dtype(&self) -> DType {
+        self.0.dtype
+    }
+
+    /// Where it lives.
+    pub fn device(&self) -> &Device {
+        &self.0.device
+    }
+
+    /// Whether optimizers change it.
+    pub fn is_trainable(&self) -> bool {
+        self.0.trainable.load(Relaxed)
+    }
+
+    /// Sets whether optimizers change it.
+    pub fn set_trainable(&self, trainable: bool) {
+        self.0.trainable.store(trainable, Relaxed);
+    }
+
+    fn current(&self) -> MutexGuard<'_, Tensor> {
+        self.0.current.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for VarShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "variable {}", self.id)
+    }
+}
+
+impl std::fmt::Debug for Var {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Var({} {} {})", self.0.name, self.dtype(), self.shape())
+    }
+}
+
+/// A node that stands for the variable's value once `value` has been written to it. A gradient stops there.
+fn pending(shared: &Arc<VarShared>, value: &Tensor, at: &'static Location<'static>) -> Tensor {
+    let make = Make { device: value.device(), vjp: Vjp::None, at };
+    let inputs = Inputs::from_slice_clone(std::slice::from_ref(value));
+    let (shape, dtype) = (*value.shape(), value.dtype());
+    let out = Tensor::node(Op::Var, shape, dtype, inputs, Storage::Pending, true, Some(shared.clone()), make);
+    out.device().note_pending(&out);
+    out
+}

@@ -1,0 +1,40 @@
+//! For programs that use `wgpu` themselves: lend a device to the crate, and get at a tensor's buffer.
+//!
+//! A host's device is treated as a guest treats a house: no error handler and no loss callback is installed on it.
+//! This module re-exports the [`wgpu`] that the crate was built with.
+
+pub use wgpu;
+
+use crate::backend::gpu::GpuBackend;
+use crate::backend::{Buffer, DeviceOptions};
+use crate::error::{Error, Kind, Result};
+use crate::graph::flush::realise;
+use crate::graph::{Device, Tensor};
+
+/// A device of the crate on a host program's `wgpu` device and queue. Optional features (subgroups, timestamps) are
+/// used if the host enabled them.
+///
+/// # Errors
+/// The memory to reserve is not there.
+pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Device> {
+    Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?))
+}
+
+/// The buffer that holds a tensor's elements (row-major, 4 bytes each, booleans as 0 or 1), computing them if need
+/// be. The work is submitted, so commands the host submits to the same queue afterwards see the result. The buffer
+/// may be longer than the tensor, and belongs to the crate's pool: it is reused once the tensor is dropped.
+///
+/// # Errors
+/// The tensor is on the CPU engine; out of memory; a lost device.
+pub fn buffer(tensor: &Tensor) -> Result<wgpu::Buffer> {
+    match realise(tensor)? {
+        Buffer::Gpu(buffer) => Ok(buffer.raw().clone()),
+        Buffer::Cpu(_) => Err(Error::parts(
+            Kind::Device,
+            "The GPU buffer of a tensor was asked for",
+            "a tensor on the CPU engine",
+            "a tensor on a GPU",
+            "Copy it with `to_device`",
+        )),
+    }
+}

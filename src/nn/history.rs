@@ -1,0 +1,111 @@
+//! The figures of an epoch, and of all epochs.
+
+use std::ops::Index;
+
+/// Named figures in an order, such as `loss` and `accuracy`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Logs(Vec<(String, f64)>);
+
+impl Logs {
+    pub(crate) fn new(pairs: Vec<(String, f64)>) -> Self {
+        Logs(pairs)
+    }
+
+    /// The figure of this name.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    }
+
+    /// Sets or adds a figure.
+    pub fn set(&mut self, name: &str, value: f64) {
+        match self.0.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name.to_owned(), value)),
+        }
+    }
+
+    /// Names and figures, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), *value))
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The figures, in order: Keras's list `[loss, metrics...]`.
+    pub fn values(&self) -> Vec<f64> {
+        self.0.iter().map(|(_, value)| *value).collect()
+    }
+
+    /// In alphabetical order, as Keras shows them.
+    pub(crate) fn sorted(mut self) -> Vec<(String, f64)> {
+        self.0.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.0
+    }
+}
+
+impl Index<&str> for Logs {
+    type Output = f64;
+
+    /// Panics where there is no figure of this name; [`Logs::get`] does not.
+    fn index(&self, name: &str) -> &f64 {
+        let found = self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value);
+        found.unwrap_or_else(|| panic!("no figure named `{name}`; there are {}", self.names().join(", ")))
+    }
+}
+
+/// What `fit` returns: the figures of each epoch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// A list for each name, one figure an epoch, in the order of first appearance.
+    pub history: Vec<(String, Vec<f64>)>,
+    /// The epochs run, from 0.
+    pub epoch: Vec<usize>,
+    /// How training was asked for.
+    pub params: Params,
+}
+
+/// Keras's `history.params`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    /// 0 silent, 1 a bar, 2 a line an epoch.
+    pub verbose: u8,
+    /// Epochs asked for.
+    pub epochs: usize,
+    /// Batches an epoch.
+    pub steps: usize,
+}
+
+impl History {
+    pub(crate) fn push(&mut self, epoch: usize, logs: &Logs) {
+        self.epoch.push(epoch);
+        for (name, value) in logs.iter() {
+            match self.history.iter_mut().find(|(n, _)| n == name) {
+                Some((_, values)) => values.push(value),
+                None => self.history.push((name.to_owned(), vec![value])),
+            }
+        }
+    }
+
+    /// One figure for each epoch.
+    pub fn get(&self, name: &str) -> Option<&[f64]> {
+        self.history.iter().find(|(n, _)| n == name).map(|(_, values)| values.as_slice())
+    }
+
+    /// The figure of the last epoch.
+    pub fn last(&self, name: &str) -> Option<f64> {
+        self.get(name)?.last().copied()
+    }
+}
+
+impl Index<&str> for History {
+    type Output = [f64];
+
+    /// Panics where there is no figure of this name; [`History::get`] does not.
+    fn index(&self, name: &str) -> &[f64] {
+        let names = || self.history.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+        self.get(name).unwrap_or_else(|| panic!("no figure named `{name}`; there are {}", names()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Activations as layers of their own.
+
+use super::{BuildCtx, CallCtx, Layer, named};
+use crate::Tensor;
+use crate::error::Result;
+use crate::nn::activations::{Activation, IntoActivation, leaky_relu};
+use crate::shape::Shape;
+
+/// An activation as a layer: Keras's `Activation("relu")`.
+///
+/// `model.add(Softmax)` is a shorthand that makes Keras's `Softmax`, `ReLU` and `ELU` layers, and this one of the rest.
+pub struct ActivationLayer {
+    activation: Result<Activation>,
+    class: &'static str,
+    name: Option<String>,
+}
+
+impl ActivationLayer {
+    /// The function: an [`Activation`] or its name.
+    pub fn new(activation: impl IntoActivation) -> Self {
+        ActivationLayer { activation: activation.into_activation(), class: "Activation", name: None }
+    }
+
+    /// The layer that Keras has under the activation's own name, where it has one with the same formula.
+    pub(crate) fn shorthand(activation: Activation) -> Self {
+        let class = match activation {
+            Activation::Relu => "ReLU",
+            Activation::Softmax => "Softmax",
+            Activation::Elu => "ELU",
+            _ => "Activation",
+        };
+        ActivationLayer { activation: Ok(activation), class, name: None }
+    }
+
+    named!();
+}
+
+impl Layer for ActivationLayer {
+    fn class_name(&self) -> &'static str {
+        self.class
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn build(&mut self, _: &Shape, _: &mut BuildCtx<'_>) -> Result<()> {
+        self.activation.clone().map(|_| ())
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        self.activation.clone()?.apply(x)
+    }
+
+    fn config(&self) -> Vec<(&'static str, String)> {
+        vec![("activation", self.activation.as_ref().map_or("", |a| a.name()).to_owned())]
+    }
+}
+
+/// `x` where positive, else `negative_slope * x`; the slope is 0.3 by default, as of Keras's layer (its activation
+/// function of the same name has 0.2).
+pub struct LeakyReLU {
+    negative_slope: f64,
+    name: Option<String>,
+}
+
+impl LeakyReLU {
+    /// The layer with Keras's default slope of 0.3.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The factor of negative values.
+    pub fn negative_slope(mut self, slope: f64) -> Self {
+        self.negative_slope = slope;
+        self
+    }
+
+    named!();
+}
+
+impl Default for LeakyReLU {
+    fn default() -> Self {
+        LeakyReLU { negative_slope: 0.3, name: None }
+    }
+}
+
+impl Layer for LeakyReLU {
+    fn class_name(&self) -> &'static str {
+        "LeakyReLU"
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        leaky_relu(x, self.negative_slope)
+    }
+
+    fn config(&self) -> Vec<(&'static str, String)> {
+        vec![("negative_slope", self.negative_slope.to_string())]
+    }
+}

@@ -1,0 +1,75 @@
+//! Vectors for integers.
+
+use super::dense::positive;
+use super::{BuildCtx, CallCtx, Layer, built, named};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::nn::initializers::{Initializer, IntoInitializer};
+use crate::shape::Shape;
+use crate::{Tensor, Var};
+
+/// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
+///
+/// The table starts uniform within 0.05 of zero.
+pub struct Embedding {
+    input_dim: usize,
+    output_dim: usize,
+    initializer: Result<Initializer>,
+    name: Option<String>,
+    table: Option<Var>,
+}
+
+impl Embedding {
+    /// A table of `input_dim` vectors of length `output_dim`.
+    pub fn new(input_dim: usize, output_dim: usize) -> Self {
+        Embedding { input_dim, output_dim, initializer: "uniform".parse(), name: None, table: None }
+    }
+
+    /// How the table starts: an [`Initializer`] or its name.
+    pub fn embeddings_initializer(mut self, initializer: impl IntoInitializer) -> Self {
+        self.initializer = initializer.into_initializer();
+        self
+    }
+
+    named!();
+}
+
+impl Layer for Embedding {
+    fn class_name(&self) -> &'static str {
+        "Embedding"
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn build(&mut self, _: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
+        for (what, size) in [("input_dim", self.input_dim), ("output_dim", self.output_dim)] {
+            if size == 0 {
+                return Err(positive(ctx.name(), what, size));
+            }
+        }
+        self.table = Some(ctx.weight("embeddings", &[self.input_dim, self.output_dim], &self.initializer.clone()?)?);
+        Ok(())
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        let table = built(&self.table)?.value();
+        match x.dtype() {
+            DType::I32 | DType::U32 => table.take(x, 0),
+            _ => table.take(&x.cast(DType::I32)?, 0),
+        }
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        Shape::new(&[input.dims(), &[self.output_dim]].concat())
+    }
+
+    fn weights(&self) -> Vec<Var> {
+        self.table.iter().cloned().collect()
+    }
+
+    fn config(&self) -> Vec<(&'static str, String)> {
+        vec![("input_dim", self.input_dim.to_string()), ("output_dim", self.output_dim.to_string())]
+    }
+}

@@ -1,0 +1,233 @@
+//! Normalisation over the batch or over the features of a sample.
+
+use super::{BuildCtx, CallCtx, Layer, built, check_last, named};
+use crate::error::Result;
+use crate::nn::initializers::Initializer;
+use crate::shape::Shape;
+use crate::{Tensor, Var, no_grad};
+
+/// Normalises each channel (the last axis) over the batch and all other axes (Ioffe and Szegedy, 2015).
+///
+/// Training uses the batch's mean and biased variance and moves the stored ones towards them,
+/// `moving = moving * momentum + batch * (1 - momentum)`; inference, and training while frozen, uses the stored ones.
+/// Defaults: momentum 0.99, epsilon 1e-3, scale and centre. Weights: gamma, beta, moving mean, moving variance.
+pub struct BatchNormalization {
+    momentum: f64,
+    epsilon: f64,
+    center: bool,
+    scale: bool,
+    name: Option<String>,
+    built: Option<Moments>,
+}
+
+struct Moments {
+    layer: String,
+    gamma: Option<Var>,
+    beta: Option<Var>,
+    mean: Var,
+    variance: Var,
+}
+
+impl Default for BatchNormalization {
+    fn default() -> Self {
+        BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: true, scale: true, name: None, built: None }
+    }
+}
+
+impl BatchNormalization {
+    /// The layer with Keras's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How much of the stored statistics stays at each step.
+    pub fn momentum(mut self, momentum: f64) -> Self {
+        self.momentum = momentum;
+        self
+    }
+
+    /// Added to the variance.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Whether to add a learnt offset (beta).
+    pub fn center(mut self, yes: bool) -> Self {
+        self.center = yes;
+        self
+    }
+
+    /// Whether to multiply by a learnt scale (gamma).
+    pub fn scale(mut self, yes: bool) -> Self {
+        self.scale = yes;
+        self
+    }
+
+    named!();
+}
+
+/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`
+fn normalize(
+    x: &Tensor,
+    mean: &Tensor,
+    variance: &Tensor,
+    epsilon: f64,
+    gamma: Option<&Var>,
+    beta: Option<&Var>,
+) -> Result<Tensor> {
+    let mut y = x.sub(mean)?.mul(variance.add(epsilon)?.rsqrt()?)?;
+    if let Some(gamma) = gamma {
+        y = y.mul(gamma.value())?;
+    }
+    match beta {
+        Some(beta) => y.add(beta.value()),
+        None => Ok(y),
+    }
+}
+
+impl Layer for BatchNormalization {
+    fn class_name(&self) -> &'static str {
+        "BatchNormalization"
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
+        let channels = &input[input.rank().saturating_sub(1)..];
+        let gamma = self.scale.then(|| ctx.weight("gamma", channels, &Initializer::Ones)).transpose()?;
+        let beta = self.center.then(|| ctx.weight("beta", channels, &Initializer::Zeros)).transpose()?;
+        let mean = ctx.state("moving_mean", channels, &Initializer::Zeros)?;
+        let variance = ctx.state("moving_variance", channels, &Initializer::Ones)?;
+        self.built = Some(Moments { layer: ctx.name().to_owned(), gamma, beta, mean, variance });
+        Ok(())
+    }
+
+    fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+        let part = built(&self.built)?;
+        check_last(&part.layer, part.mean.shape().numel(), x.shape())?;
+        let (gamma, beta) = (part.gamma.as_ref(), part.beta.as_ref());
+        if !ctx.is_training() || ctx.is_frozen() {
+            return normalize(x, &part.mean.value(), &part.variance.value(), self.epsilon, gamma, beta);
+        }
+        let axes: Vec<isize> = (0..x.rank() as isize - 1).collect();
+        let mean = x.mean(&axes[..])?;
+        let variance = x.var(&axes[..])?;
+        no_grad(|| {
+            let moved = |stored: &Var, batch: &Tensor| {
+                let kept = stored.value().mul(self.momentum)?;
+                stored.assign(&kept.add(batch.detach().mul(1.0 - self.momentum)?)?)
+            };
+            moved(&part.mean, &mean)?;
+            moved(&part.variance, &variance)
+        })?;
+        normalize(x, &mean, &variance, self.epsilon, gamma, beta)
+    }
+
+    fn weights(&self) -> Vec<Var> {
+        let Some(part) = &self.built else { return Vec::new() };
+        let learnt = part.gamma.iter().chain(&part.beta);
+        learnt.chain([&part.mean, &part.variance]).cloned().collect()
+    }
+
+    fn config(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("momentum", self.momentum.to_string()),
+            ("epsilon", self.epsilon.to_string()),
+            ("center", self.center.to_string()),
+            ("scale", self.scale.to_string()),
+        ]
+    }
+}
+
+/// Normalises each sample over its last axis (Ba, Kiros and Hinton, 2016).
+///
+/// Defaults: epsilon 1e-3, scale and centre. Weights: gamma, beta.
+pub struct LayerNormalization {
+    epsilon: f64,
+    center: bool,
+    scale: bool,
+    name: Option<String>,
+    built: Option<Learnt>,
+}
+
+struct Learnt {
+    layer: String,
+    features: usize,
+    gamma: Option<Var>,
+    beta: Option<Var>,
+}
+
+impl Default for LayerNormalization {
+    fn default() -> Self {
+        LayerNormalization { epsilon: 1e-3, center: true, scale: true, name: None, built: None }
+    }
+}
+
+impl LayerNormalization {
+    /// The layer with Keras's defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Added to the variance.
+    pub fn epsilon(mut self, epsilon: f64) -> Self {
+        self.epsilon = epsilon;
+        self
+    }
+
+    /// Whether to add a learnt offset (beta).
+    pub fn center(mut self, yes: bool) -> Self {
+        self.center = yes;
+        self
+    }
+
+    /// Whether to multiply by a learnt scale (gamma).
+    pub fn scale(mut self, yes: bool) -> Self {
+        self.scale = yes;
+        self
+    }
+
+    named!();
+}
+
+impl Layer for LayerNormalization {
+    fn class_name(&self) -> &'static str {
+        "LayerNormalization"
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
+        let features = &input[input.rank().saturating_sub(1)..];
+        let gamma = self.scale.then(|| ctx.weight("gamma", features, &Initializer::Ones)).transpose()?;
+        let beta = self.center.then(|| ctx.weight("beta", features, &Initializer::Zeros)).transpose()?;
+        let features = features.iter().product();
+        self.built = Some(Learnt { layer: ctx.name().to_owned(), features, gamma, beta });
+        Ok(())
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        let part = built(&self.built)?;
+        check_last(&part.layer, part.features, x.shape())?;
+        let mean = x.mean_keepdims(-1)?;
+        let variance = x.var_keepdims(-1)?;
+        normalize(x, &mean, &variance, self.epsilon, part.gamma.as_ref(), part.beta.as_ref())
+    }
+
+    fn weights(&self) -> Vec<Var> {
+        self.built.iter().flat_map(|part| part.gamma.iter().chain(&part.beta).cloned()).collect()
+    }
+
+    fn config(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("epsilon", self.epsilon.to_string()),
+            ("center", self.center.to_string()),
+            ("scale", self.scale.to_string()),
+        ]
+    }
+}

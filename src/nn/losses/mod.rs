@@ -1,0 +1,209 @@
+//! Losses: Keras's, with its formulas, reductions and clipping.
+
+mod crossentropy;
+mod regression;
+
+pub(crate) use crossentropy::class_numbers;
+pub use crossentropy::{
+    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
+};
+pub use regression::{
+    CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber, KLDivergence, LogCosh, MeanAbsoluteError,
+    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, SquaredHinge,
+};
+
+use crate::Tensor;
+use crate::error::{Error, Kind, Result};
+use crate::nn::activations::unknown;
+use crate::nn::names::with_batch;
+
+/// Keras's fuzz factor: probabilities are kept this far from 0 and 1.
+pub(crate) const EPSILON: f64 = 1e-7;
+
+/// How the losses of the samples become one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reduction {
+    /// The sum, divided by the number of values (not by the sum of the weights). The default.
+    #[default]
+    SumOverBatchSize,
+    /// The sum.
+    Sum,
+    /// The weighted sum, divided by the sum of the weights.
+    MeanWithSampleWeight,
+    /// No reduction: one loss a sample.
+    None,
+}
+
+/// A measure of how far predictions are from targets.
+///
+/// Implement it for a loss of your own; only [`values`](Loss::values) and [`name`](Loss::name) are required.
+pub trait Loss: Send + Sync {
+    /// Its name in snake case.
+    fn name(&self) -> String;
+
+    /// One loss for each sample (and for each position in it that has its own targets), not yet weighted or reduced.
+    /// `y_true` has the type of `y_pred`, unless [`keeps_integers`](Loss::keeps_integers).
+    ///
+    /// # Errors
+    /// Shapes that do not belong together.
+    fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor>;
+
+    /// How the values are reduced.
+    fn reduction(&self) -> Reduction {
+        Reduction::default()
+    }
+
+    /// Whether integer targets are class numbers, to be left as they are.
+    fn keeps_integers(&self) -> bool {
+        false
+    }
+
+    /// The loss of a batch: a scalar, unless the reduction is [`Reduction::None`].
+    ///
+    /// Targets `(n,)` for predictions `(n, 1)` are reshaped. `sample_weight` has one weight a sample.
+    ///
+    /// # Errors
+    /// Targets whose shape is not that of the predictions.
+    fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Tensor> {
+        let y_true = match self.keeps_integers() {
+            true => y_true.clone(),
+            false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
+        };
+        let mut values = self.values(&y_true, y_pred)?;
+        if let Some(weight) = sample_weight {
+            values = values.mul(align_weight(weight, &values)?)?;
+        }
+        let count = values.numel();
+        match self.reduction() {
+            Reduction::None => Ok(values),
+            Reduction::Sum => values.sum(()),
+            Reduction::MeanWithSampleWeight if sample_weight.is_some() => {
+                let weight = align_weight(sample_weight.unwrap_or(&values), &values)?.sum(())?;
+                values.sum(())?.div(weight)
+            }
+            // As a product: an empty batch gives 0, not 0/0.
+            _ => values.sum(())?.mul(1.0 / count.max(1) as f64),
+        }
+    }
+}
+
+impl Loss for Box<dyn Loss> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+    fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
+        (**self).values(y_true, y_pred)
+    }
+    fn reduction(&self) -> Reduction {
+        (**self).reduction()
+    }
+    fn keeps_integers(&self) -> bool {
+        (**self).keeps_integers()
+    }
+}
+
+/// Targets in the shape of the predictions, where they differ by a last dimension of 1 only.
+pub(crate) fn fit_targets(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
+    let (t, p) = (y_true.dims(), y_pred.dims());
+    if t == p {
+        return Ok(y_true.clone());
+    }
+    let bare = |s: &[usize]| s.strip_suffix(&[1]).unwrap_or(s).to_vec();
+    if t.len().abs_diff(p.len()) == 1 && bare(t) == bare(p) {
+        return y_true.reshape(y_pred.shape());
+    }
+    let shown = |s: &[usize]| with_batch(s.get(1..).unwrap_or_default());
+    let (target, output) = (shown(t), shown(p));
+    Err(Error::parts(
+        Kind::Shape,
+        &format!(
+            "Arguments `target` and `output` must have the same shape. \
+             Received: target.shape={target}, output.shape={output}"
+        ),
+        &format!("targets of shape {} for predictions of shape {}", y_true.shape(), y_pred.shape()),
+        "one target for each output of each sample",
+        "Give the last layer as many units as the targets have columns, or reshape the targets",
+    ))
+}
+
+/// Weights `(n,)` or `(n, 1)` against values `(n, ...)`: trailing dimensions of 1 are added or dropped.
+pub(crate) fn align_weight(weight: &Tensor, values: &Tensor) -> Result<Tensor> {
+    let weight = weight.cast(values.dtype())?;
+    if weight.rank() == values.rank() {
+        return Ok(weight);
+    }
+    let mut dims = weight.dims().to_vec();
+    while dims.len() > values.rank() && dims.last() == Some(&1) {
+        dims.pop();
+    }
+    dims.resize(dims.len().max(values.rank()), 1);
+    weight.reshape(dims)
+}
+
+/// What can be given to `compile` as a loss: a [`Loss`], or its Keras name.
+pub trait IntoLoss {
+    /// The loss, if the name is known. `None` stands for `"crossentropy"`, chosen by the shapes of the first batch.
+    fn into_loss(self) -> Result<Option<Box<dyn Loss>>>;
+}
+
+impl<L: Loss + 'static> IntoLoss for L {
+    fn into_loss(self) -> Result<Option<Box<dyn Loss>>> {
+        Ok(Some(Box::new(self)))
+    }
+}
+
+impl IntoLoss for &str {
+    fn into_loss(self) -> Result<Option<Box<dyn Loss>>> {
+        if self == "crossentropy" || self == "ce" {
+            return Ok(None);
+        }
+        let lower = self.to_ascii_lowercase();
+        let found = NAMED.iter().find(|(names, _)| names.contains(&lower.as_str()));
+        let known = NAMED.iter().map(|(names, _)| names[0]);
+        found.map(|(_, make)| Some(make())).ok_or_else(|| unknown("loss", self, known))
+    }
+}
+
+/// A default of each loss under its names.
+type Named = (&'static [&'static str], fn() -> Box<dyn Loss>);
+
+const NAMED: &[Named] = &[
+    (&["binary_crossentropy", "bce", "binarycrossentropy"], || Box::new(BinaryCrossentropy::default())),
+    (&["categorical_crossentropy", "categoricalcrossentropy"], || Box::new(CategoricalCrossentropy::default())),
+    (&["sparse_categorical_crossentropy", "sparsecategoricalcrossentropy"], || {
+        Box::new(SparseCategoricalCrossentropy::default())
+    }),
+    (&["binary_focal_crossentropy", "binaryfocalcrossentropy"], || Box::new(BinaryFocalCrossentropy::default())),
+    (&["mean_squared_error", "mse", "meansquarederror"], || Box::new(MeanSquaredError::default())),
+    (&["mean_absolute_error", "mae", "meanabsoluteerror"], || Box::new(MeanAbsoluteError::default())),
+    (&["mean_absolute_percentage_error", "mape", "meanabsolutepercentageerror"], || {
+        Box::new(MeanAbsolutePercentageError::default())
+    }),
+    (&["mean_squared_logarithmic_error", "msle", "meansquaredlogarithmicerror"], || {
+        Box::new(MeanSquaredLogarithmicError::default())
+    }),
+    (&["huber"], || Box::new(Huber::default())),
+    (&["log_cosh", "logcosh"], || Box::new(LogCosh::default())),
+    (&["hinge"], || Box::new(Hinge::default())),
+    (&["squared_hinge", "squaredhinge"], || Box::new(SquaredHinge::default())),
+    (&["categorical_hinge", "categoricalhinge"], || Box::new(CategoricalHinge::default())),
+    (&["kl_divergence", "kld", "kldivergence"], || Box::new(KLDivergence::default())),
+    (&["poisson"], || Box::new(Poisson::default())),
+    (&["cosine_similarity", "cosinesimilarity"], || Box::new(CosineSimilarity::default())),
+    (&["dice"], || Box::new(Dice::default())),
+];
+
+/// The builder method that every loss has.
+macro_rules! reduced {
+    () => {
+        /// How the losses of the samples become one number; [`Reduction::SumOverBatchSize`] by default.
+        pub fn reduction(mut self, reduction: Reduction) -> Self {
+            self.reduction = reduction;
+            self
+        }
+    };
+}
+pub(crate) use reduced;
+
+#[cfg(test)]
+mod tests;

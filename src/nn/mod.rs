@@ -1,0 +1,53 @@
+//! The training API: Keras's, in Rust.
+//!
+//! ```ignore
+//! use wgtensor::nn::*;
+//!
+//! let mut model = Sequential::new()
+//!     .add(Dense::new(64).activation(Relu))
+//!     .add(Dense::new(1).activation(Sigmoid));
+//! model.compile(Adam::default(), BinaryCrossentropy::default(), [Accuracy])?;
+//! let history = model.fit(&x_train, &y_train, Fit::new().epochs(10).batch_size(64))?;
+//! ```
+//!
+//! Names, defaults, formulas, layouts (channels last, kernels `(height, width, in, out)`) and initial weights are
+//! those of Keras 3; strings such as `"adam"` stand for objects as they do there. The model works where the data is:
+//! batches are gathered on the device, the loss and the metrics accumulate there, each step is one submission, and
+//! nothing is read back but a few figures a second for the progress bar.
+
+mod activations;
+mod callbacks;
+mod history;
+mod initializers;
+mod layers;
+mod losses;
+mod metrics;
+mod model;
+mod names;
+mod optimizers;
+mod progress;
+mod schedules;
+mod seeds;
+
+pub use activations::Activation::{
+    self, Celu, Elu, Exponential, Gelu, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid, LogSoftmax,
+    Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, TanhShrink,
+};
+pub use activations::IntoActivation;
+pub use callbacks::{
+    CSVLogger, Callback, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
+};
+pub use history::{History, Logs, Params};
+pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
+pub use layers::*;
+pub use losses::*;
+pub use metrics::*;
+pub use model::{Evaluate, Fit, Sequential};
+pub use names::clear_session;
+pub use optimizers::*;
+pub use progress::Verbose;
+pub use schedules::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate, PiecewiseConstantDecay,
+    PolynomialDecay, Schedule,
+};
+pub use seeds::{SeedStream, set_random_seed};

@@ -1,0 +1,338 @@
+//! Training.
+
+use std::time::Instant;
+
+use super::Sequential;
+use super::batches::{Batch, Data, class_weights, order};
+use super::evaluate::batch_size;
+use crate::Tensor;
+use crate::error::{Error, Kind, Result};
+use crate::nn::callbacks::Callback;
+use crate::nn::history::{History, Logs, Params};
+use crate::nn::layers::CallCtx;
+use crate::nn::progress::{Display, Verbose, print};
+use crate::nn::seeds::{self, SeedStream};
+
+/// Seconds between two read-backs of the running figures for the progress bar.
+const READ_INTERVAL: f64 = 0.25;
+
+/// How to train. The defaults are Keras's: one epoch, batches of 32, shuffled, with a progress bar.
+pub struct Fit<'a> {
+    epochs: usize,
+    initial_epoch: usize,
+    batch_size: Option<usize>,
+    verbose: Verbose,
+    shuffle: bool,
+    seed: Option<u64>,
+    validation_split: f64,
+    validation: Option<(&'a Tensor, &'a Tensor)>,
+    validation_batch_size: Option<usize>,
+    validation_freq: usize,
+    class_weight: Vec<(i64, f64)>,
+    sample_weight: Option<&'a Tensor>,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+}
+
+impl Default for Fit<'_> {
+    fn default() -> Self {
+        Fit {
+            epochs: 1,
+            initial_epoch: 0,
+            batch_size: None,
+            verbose: Verbose::Auto,
+            shuffle: true,
+            seed: None,
+            validation_split: 0.0,
+            validation: None,
+            validation_batch_size: None,
+            validation_freq: 1,
+            class_weight: Vec::new(),
+            sample_weight: None,
+            callbacks: Vec::new(),
+        }
+    }
+}
+
+impl<'a> Fit<'a> {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often to go through the data; 1 by default.
+    pub fn epochs(mut self, epochs: usize) -> Self {
+        self.epochs = epochs;
+        self
+    }
+
+    /// The epoch to start from, to go on with an earlier run; 0 by default.
+    pub fn initial_epoch(mut self, epoch: usize) -> Self {
+        self.initial_epoch = epoch;
+        self
+    }
+
+    /// Samples a step; 32 by default. The last batch of an epoch may be smaller.
+    pub fn batch_size(mut self, rows: usize) -> Self {
+        self.batch_size = Some(rows);
+        self
+    }
+
+    /// What to print: a [`Verbose`], or Keras's 0, 1 or 2.
+    pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
+        self.verbose = verbose.into();
+        self
+    }
+
+    /// Whether each epoch has an order of its own; it does by default.
+    pub fn shuffle(mut self, yes: bool) -> Self {
+        self.shuffle = yes;
+        self
+    }
+
+    /// The seed of shuffling and dropout; without it, one is drawn from the program's
+    /// ([`set_random_seed`](crate::nn::set_random_seed)).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Keeps this share of the samples, the last ones, for validation.
+    pub fn validation_split(mut self, share: f64) -> Self {
+        self.validation_split = share;
+        self
+    }
+
+    /// Data to evaluate after each epoch; comes before `validation_split`.
+    pub fn validation_data(mut self, x: &'a Tensor, y: &'a Tensor) -> Self {
+        self.validation = Some((x, y));
+        self
+    }
+
+    /// Samples a batch of the validation; `batch_size` by default.
+    pub fn validation_batch_size(mut self, rows: usize) -> Self {
+        self.validation_batch_size = Some(rows);
+        self
+    }
+
+    /// Validates after every so many epochs; 1 by default.
+    pub fn validation_freq(mut self, epochs: usize) -> Self {
+        self.validation_freq = epochs.max(1);
+        self
+    }
+
+    /// The weight of each class in the loss, as `(class, weight)`; 1 for a class left out.
+    pub fn class_weight(mut self, weights: impl IntoIterator<Item = (i64, f64)>) -> Self {
+        self.class_weight = weights.into_iter().collect();
+        self
+    }
+
+    /// One weight a sample in the loss.
+    pub fn sample_weight(mut self, weights: &'a Tensor) -> Self {
+        self.sample_weight = Some(weights);
+        self
+    }
+
+    /// Adds a callback; give `&mut callback` to look at it afterwards.
+    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
+        self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Where the rows for training end and those for validation begin.
+    fn split(&self, samples: usize) -> Result<usize> {
+        if self.validation.is_some() || self.validation_split == 0.0 {
+            return Ok(samples);
+        }
+        let at = (samples as f64 * (1.0 - self.validation_split)).floor() as usize;
+        if (0.0..1.0).contains(&self.validation_split) && at > 0 && at < samples {
+            return Ok(at);
+        }
+        Err(Error::parts(
+            Kind::Argument,
+            &format!("Training data contains {samples} samples, which cannot be split by `validation_split`"),
+            &format!("validation_split={}", self.validation_split),
+            "a share between 0 and 1 that leaves samples on both sides",
+            "Change the share, or give `validation_data`",
+        ))
+    }
+}
+
+impl Sequential {
+    /// Trains on `x` and `y`, one row a sample, where they are.
+    ///
+    /// Each step is one submission to the device and reads nothing back; the loss reported is the mean over the
+    /// samples of the losses before each update.
+    ///
+    /// # Errors
+    /// The model is not compiled, the data does not fit it, or those of the device.
+    pub fn fit(&mut self, x: &Tensor, y: &Tensor, how: Fit<'_>) -> Result<History> {
+        self.compiled()?;
+        let size = batch_size(how.batch_size)?;
+        let val_size = batch_size(how.validation_batch_size.or(Some(size)))?;
+        let data = Data { x, y: Some(y), weight: how.sample_weight };
+        let samples = data.samples()?;
+        data.check_device()?;
+        let split = how.split(samples)?;
+        if let Some((x, y)) = how.validation {
+            Data { x, y: Some(y), weight: None }.samples()?;
+        }
+        self.ready_for(x)?;
+
+        let from_classes = if how.class_weight.is_empty() { None } else { Some(class_weights(y, &how.class_weight)?) };
+        let data = Data { weight: from_classes.as_ref().or(data.weight), ..data };
+        let mut run = Run {
+            size,
+            val_size,
+            data,
+            rows: 0..split,
+            held_out: split..samples,
+            validation: how.validation,
+            validation_freq: how.validation_freq,
+            shuffle: how.shuffle,
+            epochs: how.epochs,
+            verbose: how.verbose.resolve(),
+            seeds: SeedStream::new(how.seed.unwrap_or_else(seeds::next_global)),
+            callbacks: how.callbacks,
+        };
+        let params = Params { verbose: run.verbose.level(), epochs: how.epochs, steps: split.div_ceil(size) };
+        let mut history = History { params, ..History::default() };
+
+        self.stop_training = false;
+        run.each(|callback| callback.on_train_begin(self))?;
+        for epoch in how.initial_epoch..how.epochs {
+            let logs = run.epoch(self, epoch)?;
+            history.push(epoch, &logs);
+            if self.stop_training {
+                break;
+            }
+        }
+        let vars = self.trainable_weights();
+        self.compiled()?.optimizer.finalize(&vars)?;
+        x.device().flush()?;
+        run.each(|callback| callback.on_train_end(self))?;
+        Ok(history)
+    }
+
+    /// One update on one batch; returns the loss and the metrics since they were last reset.
+    ///
+    /// # Errors
+    /// The model is not compiled, or the data does not fit it.
+    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Logs> {
+        self.compiled()?;
+        let data = Data { x, y: Some(y), weight: None };
+        let len = data.samples()?;
+        data.check_device()?;
+        self.ready_for(x)?;
+        let batch = Batch { x: x.clone(), y: Some(y.clone()), weight: None, len };
+        self.train_step(batch, CallCtx::training(seeds::next_global()))?;
+        self.compiled()?.read()
+    }
+
+    /// Forward, backward, update: recorded, then submitted as one.
+    fn train_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
+        let device = batch.x.device().clone();
+        self.record_step(batch, ctx)?;
+        device.flush()
+    }
+
+    /// The recording. No handle to what is in between outlives it, so the flush need not keep any of that in memory.
+    fn record_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
+        let output = self.forward(&batch.x, ctx)?;
+        let vars = self.trainable_weights();
+        let compiled = self.compiled()?;
+        let loss = compiled.loss(&batch, &output)?;
+        let grads = loss.backward()?;
+        compiled.track(&batch, &output, &loss)?;
+        let pairs = vars.into_iter().filter_map(|var| grads.get(&var).cloned().map(|grad| (var, grad)));
+        compiled.optimizer.step(pairs.collect())
+    }
+}
+
+/// One call of `fit`.
+struct Run<'a> {
+    size: usize,
+    val_size: usize,
+    data: Data<'a>,
+    rows: std::ops::Range<usize>,
+    held_out: std::ops::Range<usize>,
+    validation: Option<(&'a Tensor, &'a Tensor)>,
+    validation_freq: usize,
+    shuffle: bool,
+    epochs: usize,
+    verbose: Verbose,
+    seeds: SeedStream,
+    callbacks: Vec<Box<dyn Callback + 'a>>,
+}
+
+impl Run<'_> {
+    fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<()>) -> Result<()> {
+        self.callbacks.iter_mut().try_for_each(|callback| hook(callback.as_mut()))
+    }
+
+    fn epoch(&mut self, model: &mut Sequential, epoch: usize) -> Result<Logs> {
+        if self.verbose != Verbose::Silent && self.epochs > 1 {
+            print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs));
+        }
+        self.each(|callback| callback.on_epoch_begin(epoch, model))?;
+        let mut seeds = self.seeds.child(epoch as u64);
+        let rows = order(self.rows.clone(), self.shuffle.then_some(&mut seeds));
+        let mut display = Display::new(rows.len().div_ceil(self.size), self.verbose);
+        let mut running = Running::default();
+        model.reset_metrics()?;
+        for (step, rows) in rows.chunks(self.size).enumerate() {
+            self.each(|callback| callback.on_train_batch_begin(step, model))?;
+            let batch = self.data.batch(rows)?;
+            model.train_step(batch, CallCtx::training(seeds.draw()))?;
+            self.each(|callback| callback.on_train_batch_end(step, model))?;
+            display.step(step + 1, || running.read(model))?;
+            if model.stop_training {
+                break;
+            }
+        }
+        let mut logs = model.running_logs()?.sorted();
+        if (epoch + 1).is_multiple_of(self.validation_freq) {
+            logs.extend(self.validate(model)?);
+        }
+        // The bar ends before the callbacks speak, as in Keras.
+        display.finish(&logs);
+        let mut logs = Logs::new(logs);
+        self.each(|callback| callback.on_epoch_end(epoch, &mut logs, model))?;
+        Ok(logs)
+    }
+
+    /// The figures of the validation data, as `val_...`.
+    fn validate(&mut self, model: &mut Sequential) -> Result<Vec<(String, f64)>> {
+        let (data, rows) = match self.validation {
+            Some((x, y)) => {
+                let data = Data { x, y: Some(y), weight: None };
+                let rows = 0..data.samples()?;
+                (data, rows)
+            }
+            None if !self.held_out.is_empty() => (Data { ..self.data }, self.held_out.clone()),
+            None => return Ok(Vec::new()),
+        };
+        self.each(|callback| callback.on_test_begin(model))?;
+        let logs = model.test_rows(&data, &order(rows, None), self.val_size, None)?;
+        self.each(|callback| callback.on_test_end(model))?;
+        Ok(logs.sorted().into_iter().map(|(name, value)| (format!("val_{name}"), value)).collect())
+    }
+}
+
+/// The running figures, read back a few times a second only.
+#[derive(Default)]
+struct Running {
+    last: Option<(Instant, Vec<(String, f64)>)>,
+}
+
+impl Running {
+    fn read(&mut self, model: &mut Sequential) -> Result<Vec<(String, f64)>> {
+        if let Some((when, values)) = &self.last
+            && when.elapsed().as_secs_f64() < READ_INTERVAL
+        {
+            return Ok(values.clone());
+        }
+        let values = model.running_logs()?.sorted();
+        self.last = Some((Instant::now(), values.clone()));
+        Ok(values)
+    }
+}

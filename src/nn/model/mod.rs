@@ -1,0 +1,18 @@
+//! `Sequential`: layers in a row, trained as Keras trains them.
+
+mod batches;
+mod compile;
+mod evaluate;
+mod fit;
+mod sequential;
+mod summary;
+mod weights;
+
+pub use evaluate::Evaluate;
+pub use fit::Fit;
+pub use sequential::Sequential;
+
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,297 @@
+//! Keras's progress bar, byte for byte.
+
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+
+/// How much `fit`, `evaluate` and `predict` print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verbose {
+    /// A bar in a terminal, one line an epoch elsewhere.
+    #[default]
+    Auto,
+    /// Nothing.
+    Silent,
+    /// A bar.
+    Bar,
+    /// One line an epoch.
+    Line,
+}
+
+impl From<u8> for Verbose {
+    /// Keras's numbers: 0 silent, 1 a bar, 2 a line.
+    fn from(level: u8) -> Self {
+        match level {
+            0 => Verbose::Silent,
+            1 => Verbose::Bar,
+            _ => Verbose::Line,
+        }
+    }
+}
+
+impl Verbose {
+    /// What `Auto` means for the standard output.
+    pub(crate) fn resolve(self) -> Self {
+        match self {
+            Verbose::Auto if io::stdout().is_terminal() => Verbose::Bar,
+            Verbose::Auto => Verbose::Line,
+            other => other,
+        }
+    }
+
+    /// Keras's number.
+    pub(crate) fn level(self) -> u8 {
+        match self {
+            Verbose::Silent => 0,
+            Verbose::Auto | Verbose::Bar => 1,
+            Verbose::Line => 2,
+        }
+    }
+}
+
+/// Seconds between two drawings of the bar.
+const INTERVAL: f64 = 0.05;
+/// Characters of the bar.
+const WIDTH: usize = 20;
+
+/// The bar of one epoch: given the time and the values, it says what to print.
+pub(crate) struct Progbar {
+    target: usize,
+    verbose: Verbose,
+    /// When the first step ended, which says nothing of the others.
+    first_step: Option<f64>,
+    last_drawn: Option<f64>,
+    drawn_width: usize,
+}
+
+impl Progbar {
+    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
+        Progbar { target, verbose, first_step: None, last_drawn: None, drawn_width: 0 }
+    }
+
+    /// Whether [`update`](Self::update) at this time would draw.
+    pub(crate) fn is_due(&self, now: f64) -> bool {
+        self.verbose == Verbose::Bar && self.last_drawn.is_none_or(|last| now - last >= INTERVAL)
+    }
+
+    /// Notes that `step` steps are done `now` seconds after the start; called for every step, drawn or not.
+    pub(crate) fn note(&mut self, step: usize, now: f64) {
+        if step == 1 {
+            self.first_step = Some(now);
+        }
+    }
+
+    /// The text for `step` steps done, `now` seconds after the start.
+    pub(crate) fn update(&mut self, step: usize, now: f64, values: &[(String, f64)], last: bool) -> String {
+        match self.verbose {
+            Verbose::Bar | Verbose::Auto => self.bar(step, now, values, last),
+            Verbose::Line if last => self.line(step, now, values),
+            _ => String::new(),
+        }
+    }
+
+    fn bar(&mut self, step: usize, now: f64, values: &[(String, f64)], last: bool) -> String {
+        self.last_drawn = Some(now);
+        let digits = self.target.to_string().len();
+        let done = WIDTH * step / self.target.max(1);
+        let mut text = format!("\x1b[1m{step:>digits$}/{}\x1b[0m ", self.target);
+        if done > 0 {
+            text += &format!("\x1b[32m{}\x1b[0m", "━".repeat(done));
+        }
+        text += &format!("\x1b[37m{}\x1b[0m", "━".repeat(WIDTH.saturating_sub(done)));
+        let each = self.step_time(step, now);
+        let time = if last { format!("{now:.0}s") } else { eta(each * self.target.saturating_sub(step) as f64) };
+        text += &format!(" \x1b[1m{time}\x1b[0m{}{}", per_step(each), self.values(values));
+
+        let width = visible_width(&text);
+        let mut message = "\x08".repeat(self.drawn_width) + "\r" + &text;
+        message += &" ".repeat(self.drawn_width.saturating_sub(width));
+        if last {
+            message.push('\n');
+        }
+        self.drawn_width = width;
+        message
+    }
+
+    fn line(&self, step: usize, now: f64, values: &[(String, f64)]) -> String {
+        let digits = self.target.to_string().len();
+        let each = per_step(self.step_time(step, now));
+        format!("{step:>digits$}/{} - {now:.0}s -{each}{}\n", self.target, self.values(values))
+    }
+
+    /// Seconds a step takes, the first one left out where there are more.
+    fn step_time(&self, step: usize, now: f64) -> f64 {
+        match self.first_step {
+            _ if step == 0 => 0.0,
+            Some(first) if step > 1 => (now - first) / (step - 1) as f64,
+            _ => now / step as f64,
+        }
+    }
+
+    fn values(&self, values: &[(String, f64)]) -> String {
+        let small = |v: f64| if self.verbose == Verbose::Line { v <= 1e-3 } else { v.abs() <= 1e-3 };
+        let one = |(name, value): &(String, f64)| match small(*value) {
+            true => format!(" - {name}: {}", scientific(*value)),
+            false if value.is_nan() => format!(" - {name}: nan"),
+            false => format!(" - {name}: {value:.4}"),
+        };
+        values.iter().map(one).collect()
+    }
+}
+
+/// `25s`, `2:05` or `1:02:05`
+fn eta(seconds: f64) -> String {
+    let whole = seconds as u64;
+    match seconds {
+        s if s > 3600.0 => format!("{}:{:02}:{:02}", whole / 3600, whole % 3600 / 60, whole % 60),
+        s if s > 60.0 => format!("{}:{:02}", whole / 60, whole % 60),
+        _ => format!("{whole}s"),
+    }
+}
+
+fn per_step(seconds: f64) -> String {
+    match seconds {
+        s if s >= 1.0 || s == 0.0 => format!(" {s:.0}s/step"),
+        s if s >= 1e-3 => format!(" {:.0}ms/step", s * 1e3),
+        s => format!(" {:.0}us/step", s * 1e6),
+    }
+}
+
+/// Python's `%.4e`: at least two digits in the exponent, and a sign.
+fn scientific(value: f64) -> String {
+    let text = format!("{value:.4e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let exponent: i32 = exponent.parse().unwrap_or(0);
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.abs())
+        }
+        None => text,
+    }
+}
+
+/// Characters that take a column: all but the colour codes.
+fn visible_width(text: &str) -> usize {
+    let mut width = 0;
+    let mut in_code = false;
+    for c in text.chars() {
+        match c {
+            '\x1b' => in_code = true,
+            'm' if in_code => in_code = false,
+            _ if in_code => {}
+            _ => width += 1,
+        }
+    }
+    width
+}
+
+/// A bar on the standard output with a clock.
+pub(crate) struct Display {
+    bar: Progbar,
+    start: Instant,
+}
+
+impl Display {
+    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
+        Display { bar: Progbar::new(target, verbose), start: Instant::now() }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// One more step is done; draws if it is time, with the values that `values` fetches.
+    pub(crate) fn step<E>(
+        &mut self,
+        step: usize,
+        values: impl FnOnce() -> Result<Vec<(String, f64)>, E>,
+    ) -> Result<(), E> {
+        let now = self.seconds();
+        self.bar.note(step, now);
+        if self.bar.is_due(now) {
+            print(&self.bar.update(step, now, &values()?, false));
+        }
+        Ok(())
+    }
+
+    /// The last drawing, with the final values.
+    pub(crate) fn finish(&mut self, values: &[(String, f64)]) {
+        let now = self.seconds();
+        print(&self.bar.update(self.bar.target, now, values, true));
+    }
+}
+
+/// Prints at once; a closed output is no reason to stop training.
+pub(crate) fn print(text: &str) {
+    if !text.is_empty() {
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(pairs: &[(&str, f64)]) -> Vec<(String, f64)> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+    }
+
+    // The expected bytes are what Keras 3 prints.
+    #[test]
+    fn the_bar_is_keras_s() {
+        let mut bar = Progbar::new(8, Verbose::Bar);
+        bar.note(1, 3.6);
+        let first = bar.update(1, 3.6, &values(&[("accuracy", 0.3125), ("loss", 1.15432)]), false);
+        let expected = "\r\x1b[1m1/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m25s\x1b[0m \
+                        4s/step - accuracy: 0.3125 - loss: 1.1543";
+        assert_eq!(first, expected);
+        let width = "1/8 ━━━━━━━━━━━━━━━━━━━━ 25s 4s/step - accuracy: 0.3125 - loss: 1.1543".chars().count();
+        let logs = values(&[("accuracy", 0.367), ("loss", 1.0224), ("val_accuracy", 0.2456), ("val_loss", 1.2456)]);
+        let last = bar.update(8, 3.6 + 7.0 * 0.112, &logs, true);
+        let expected = "\r\x1b[1m8/8\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m4s\x1b[0m \
+                        112ms/step - accuracy: 0.3670 - loss: 1.0224 - val_accuracy: 0.2456 - val_loss: 1.2456\n";
+        assert_eq!(last, "\x08".repeat(width) + expected);
+    }
+
+    #[test]
+    fn a_shorter_text_erases_the_longer() {
+        let mut bar = Progbar::new(10, Verbose::Bar);
+        bar.update(1, 1.0, &values(&[("loss", 10.5)]), false);
+        let next = bar.update(2, 1.1, &values(&[("loss", 1.5)]), false);
+        assert!(next.ends_with("loss: 1.5000 ") || next.ends_with("loss: 1.5000  "), "{next:?}");
+    }
+
+    #[test]
+    fn a_line_an_epoch() {
+        let mut bar = Progbar::new(8, Verbose::Line);
+        assert_eq!(bar.update(3, 0.2, &[], false), "");
+        let logs = values(&[("accuracy", 0.6418), ("loss", 0.596), ("val_accuracy", 0.4737), ("val_loss", 0.8036)]);
+        assert_eq!(
+            bar.update(8, 0.536, &logs, true),
+            "8/8 - 1s - 67ms/step - accuracy: 0.6418 - loss: 0.5960 - val_accuracy: 0.4737 - val_loss: 0.8036\n"
+        );
+    }
+
+    #[test]
+    fn steps_align_and_small_values_are_scientific() {
+        let mut bar = Progbar::new(100, Verbose::Line);
+        let text = bar.update(7, 0.0007, &values(&[("loss", 0.0), ("mse", 0.000123456)]), true);
+        assert_eq!(text, "  7/100 - 0s - 100us/step - loss: 0.0000e+00 - mse: 1.2346e-04\n");
+        assert_eq!(scientific(-1.5e-12), "-1.5000e-12");
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!([eta(59.9), eta(125.0), eta(3725.0)], ["59s", "2:05", "1:02:05"]);
+        assert_eq!([per_step(2.4), per_step(0.0), per_step(0.0124)], [" 2s/step", " 0s/step", " 12ms/step"]);
+    }
+
+    #[test]
+    fn drawing_waits_for_the_interval() {
+        let mut bar = Progbar::new(10, Verbose::Bar);
+        assert!(bar.is_due(0.0));
+        bar.update(1, 0.0, &[], false);
+        assert!(!bar.is_due(0.04));
+        assert!(bar.is_due(0.05));
+    }
+}

@@ -1,0 +1,80 @@
+//! Where random numbers start: one seed for a program, streams of seeds drawn from it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Mutex;
+
+static GLOBAL: Mutex<Option<SeedStream>> = Mutex::new(None);
+
+/// Seeds everything random in the training API: initial weights, shuffling, dropout.
+///
+/// After this call the same program gives the same training on the same device, and the same initial weights,
+/// batches and dropout masks on every device. Without it each run differs.
+pub fn set_random_seed(seed: u64) {
+    *lock() = Some(SeedStream::new(seed));
+}
+
+/// The next seed of the program's stream.
+pub(crate) fn next_global() -> u64 {
+    lock().get_or_insert_with(|| SeedStream::new(RandomState::new().hash_one(0u8))).draw()
+}
+
+fn lock() -> std::sync::MutexGuard<'static, Option<SeedStream>> {
+    GLOBAL.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+/// A reproducible sequence of seeds (SplitMix64).
+#[derive(Clone, Debug)]
+pub struct SeedStream(u64);
+
+impl SeedStream {
+    /// The stream that `seed` starts.
+    pub fn new(seed: u64) -> Self {
+        SeedStream(seed)
+    }
+
+    /// The next seed.
+    pub fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A stream of its own for item `index`, independent of how many seeds were drawn here.
+    pub fn child(&self, index: u64) -> Self {
+        let mut mixed = SeedStream(self.0 ^ SeedStream(index).draw());
+        SeedStream(mixed.draw())
+    }
+
+    /// A random order of `items` (Fisher and Yates).
+    pub fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            // The bias of a 64-bit product over a range this small is below 2^-32.
+            let pick = ((u128::from(self.draw()) * (last as u128 + 1)) >> 64) as usize;
+            items.swap(last, pick);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_repeat_and_children_differ() {
+        let (mut a, mut b) = (SeedStream::new(7), SeedStream::new(7));
+        assert_eq!([a.draw(), a.draw()], [b.draw(), b.draw()]);
+        assert_ne!(a.child(0).draw(), a.child(1).draw());
+        assert_eq!(a.child(3).draw(), b.child(3).draw());
+    }
+
+    #[test]
+    fn shuffle_permutes() {
+        let mut items: Vec<usize> = (0..100).collect();
+        SeedStream::new(1).shuffle(&mut items);
+        assert_ne!(items, (0..100).collect::<Vec<_>>());
+        items.sort_unstable();
+        assert_eq!(items, (0..100).collect::<Vec<_>>());
+    }
+}

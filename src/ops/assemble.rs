@@ -1,0 +1,180 @@
+//! Putting tensors together: pad, concat, stack, split, repeat.
+
+use std::panic::Location;
+
+use smallvec::SmallVec;
+
+use super::pointwise::{same_device, same_dtype, scalar};
+use crate::error::{Error, Kind, Result};
+use crate::graph::Tensor;
+use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::plan::op::{Axes, Op};
+use crate::shape::{IntoShape, Shape, axis_index};
+
+impl Tensor {
+    /// Surrounds the tensor: `pads[d]` gives how many elements of `value` go before and after along dimension `d`.
+    ///
+    /// # Errors
+    /// `pads` does not name every dimension.
+    #[track_caller]
+    pub fn pad(&self, pads: &[(usize, usize)], value: f64) -> Result<Tensor> {
+        if pads.len() != self.rank() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`pad` was given widths for another number of dimensions",
+                &format!("{} pairs for a tensor of shape {}", pads.len(), self.shape()),
+                &format!("{} pairs (before, after)", self.rank()),
+                "Give (0, 0) for dimensions that stay",
+            ));
+        }
+        if pads.iter().all(|&p| p == (0, 0)) {
+            return Ok(self.clone());
+        }
+        let dims: SmallVec<[usize; 8]> = self.dims().iter().zip(pads).map(|(&n, p)| n + p.0 + p.1).collect();
+        let shape = Shape::new(&dims)?;
+        let starts: Axes<usize> = pads.iter().map(|p| p.0).collect();
+        let fill = scalar(value, self.dtype(), self.device());
+        let make = Make { device: self.device(), vjp: Vjp::Node(assemble_grad), at: Location::caller() };
+        let op = Op::Assemble { starts: vec![starts], fill: true };
+        Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), fill].into_iter().collect(), make))
+    }
+
+    /// Joins tensors along an axis.
+    ///
+    /// # Errors
+    /// No tensor; different devices, types or ranks; extents that differ beside the axis.
+    #[track_caller]
+    pub fn concat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+        let Some(&first) = tensors.first() else {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`concat` was given nothing",
+                "no tensors",
+                "at least one",
+                "Check the list",
+            ));
+        };
+        let axis = axis_index("concat", axis, first.rank())?;
+        let mut starts = Vec::with_capacity(tensors.len());
+        let mut extent = 0;
+        for t in tensors {
+            same_device("concat", first, t)?;
+            same_dtype("concat", first, t)?;
+            if t.rank() != first.rank() || (0..t.rank()).any(|d| d != axis && t.dims()[d] != first.dims()[d]) {
+                let shapes: Vec<String> = tensors.iter().map(|t| t.shape().to_string()).collect();
+                return Err(Error::parts(
+                    Kind::Shape,
+                    "`concat` requires inputs with matching shapes except for the concatenation axis",
+                    &format!("shapes {} along axis {axis}", shapes.join(", ")),
+                    "equal extents beside the axis",
+                    "Reshape or pad the tensors first",
+                ));
+            }
+            let mut start: Axes<usize> = SmallVec::from_elem(0, t.rank());
+            start[axis] = extent;
+            starts.push(start);
+            extent += t.dims()[axis];
+        }
+        if tensors.len() == 1 {
+            return Ok(first.clone());
+        }
+        let shape = Shape::new(&first.shape().with(axis, extent))?;
+        let make = Make { device: first.device(), vjp: Vjp::Node(assemble_grad), at: Location::caller() };
+        let inputs = tensors.iter().map(|&t| t.clone()).collect();
+        Ok(Tensor::record(Op::Assemble { starts, fill: false }, shape, first.dtype(), inputs, make))
+    }
+
+    /// Joins tensors of one shape along a new axis.
+    ///
+    /// # Errors
+    /// Those of [`concat`](Tensor::concat).
+    #[track_caller]
+    pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+        let wide = tensors.iter().map(|t| t.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
+        Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
+    }
+
+    /// Cuts the tensor along an axis into pieces of these extents.
+    ///
+    /// # Errors
+    /// The extents do not add up to the axis's.
+    #[track_caller]
+    pub fn split(&self, axis: isize, sizes: &[usize]) -> Result<Vec<Tensor>> {
+        let index = axis_index("split", axis, self.rank())?;
+        if sizes.iter().sum::<usize>() != self.dims()[index] {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`split` was given sizes that do not add up",
+                &format!("{sizes:?} along axis {index} of shape {}", self.shape()),
+                &format!("sizes whose sum is {}", self.dims()[index]),
+                "Check the sizes",
+            ));
+        }
+        let mut at = 0;
+        sizes
+            .iter()
+            .map(|&n| {
+                let piece = self.narrow(axis, at, n);
+                at += n;
+                piece
+            })
+            .collect()
+    }
+
+    /// The whole tensor repeated `times[d]` times along each dimension (NumPy's `tile`).
+    ///
+    /// # Errors
+    /// `times` does not name every dimension.
+    #[track_caller]
+    pub fn tile(&self, times: impl IntoShape) -> Result<Tensor> {
+        let times = times.into_shape()?;
+        if times.rank() != self.rank() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`tile` was given counts for another number of dimensions",
+                &format!("{} counts for a tensor of shape {}", times.rank(), self.shape()),
+                &format!("{} counts", self.rank()),
+                "Give 1 for dimensions that stay",
+            ));
+        }
+        let mut out = self.clone();
+        for d in 0..self.rank() {
+            if times[d] != 1 {
+                let mut wide = out.dims().to_vec();
+                wide.insert(d, times[d]);
+                let mut dims = out.dims().to_vec();
+                dims[d] *= times[d];
+                out = out.unsqueeze(d as isize)?.expand(wide)?.reshape(dims)?;
+            }
+        }
+        Ok(out)
+    }
+
+    /// Each element repeated `times` times in a row along an axis (NumPy's `repeat`).
+    ///
+    /// # Errors
+    /// The axis does not exist.
+    #[track_caller]
+    pub fn repeat(&self, times: usize, axis: isize) -> Result<Tensor> {
+        let d = axis_index("repeat", axis, self.rank())?;
+        let mut wide = self.dims().to_vec();
+        wide.insert(d + 1, times);
+        let mut dims = self.dims().to_vec();
+        dims[d] *= times;
+        self.unsqueeze(d as isize + 1)?.expand(wide)?.reshape(dims)
+    }
+}
+
+/// Each part gets its slice of the gradient.
+fn assemble_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Assemble { starts, .. } = &y.0.op else { unreachable!("an assembly's gradient") };
+    let mut out = InputGrads::new();
+    for (x, start) in inputs.iter().zip(starts) {
+        let mut g = grad.clone();
+        for (d, &s) in start.iter().enumerate() {
+            g = g.narrow(d as isize, s, x.dims()[d])?;
+        }
+        out.push(Some(g));
+    }
+    Ok(out)
+}

@@ -1,0 +1,407 @@
+//! The pointwise functions of two arguments, a row each: documentation, meaning on the CPU, WGSL expression, gradient.
+//!
+//! A row gives the meaning for floats (`float`, one element; or `float_block`, whole blocks), for every type at once with
+//! a boolean result (`compare`), and where there is one for `i32`, `u32` and `bool`. `wgsl` is an expression of `a` and
+//! `b` for floats, the others stand in where it does not serve. `grad` is given the arguments, the result and the result's
+//! gradient, all of one shape. A row without `grad` has the gradient zero.
+
+use super::pointwise::{self, Operand};
+use crate::backend::cpu::math::{self, Real};
+use crate::error::Result;
+use crate::graph::Tensor;
+use crate::plan::scalar::{Binary1, BinaryFn};
+
+/// The gradients for both arguments, of the arguments, the result and the result's gradient.
+pub(crate) type BinaryGrad = fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>;
+
+/// Everything the crate knows of a binary function.
+pub(crate) struct BinaryRow {
+    pub(crate) f: &'static BinaryFn,
+    pub(crate) grad: Option<BinaryGrad>,
+}
+
+const NONE: Binary1 = Binary1 {
+    f32: None,
+    f64: None,
+    i32: None,
+    u32: None,
+    bool: None,
+    cmp_f32: None,
+    cmp_f64: None,
+    cmp_i32: None,
+    cmp_u32: None,
+};
+
+macro_rules! binary {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident {
+            $(float: |$a:ident, $b:ident| $float:expr,)?
+            $(float_block: $block:path,)?
+            $(compare: |$ca:ident, $cb:ident| $compare:expr,)?
+            $(i32: |$ia:ident, $ib:ident| $i32:expr,)?
+            $(u32: |$ua:ident, $ub:ident| $u32:expr,)?
+            $(bool: |$ba:ident, $bb:ident| $bool:expr,)?
+            wgsl: $wgsl:literal,
+            $(wgsl_i32: $wgsl_i32:literal,)?
+            $(wgsl_u32: $wgsl_u32:literal,)?
+            $(wgsl_bool: $wgsl_bool:literal,)?
+            $(grad: |$ga:ident, $gb:ident, $gy:ident, $gg:ident| $grad:expr,)?
+        }
+    )*) => {
+        #[allow(non_upper_case_globals, reason = "a row is named as its method")]
+        mod rows {
+            use super::*;
+            $(
+                pub(super) static $name: BinaryRow = BinaryRow {
+                    f: &BinaryFn {
+                        name: stringify!($name),
+                        cpu: Binary1 {
+                            $(
+                                f32: Some(|a, b, y| {
+                                    math::map2(a, b, y, #[inline(always)] |$a: f32, $b: f32| float::$name($a, $b))
+                                }),
+                                f64: Some(|a, b, y| {
+                                    math::map2(a, b, y, #[inline(always)] |$a: f64, $b: f64| float::$name($a, $b))
+                                }),
+                            )?
+                            $(f32: Some($block), f64: Some($block),)?
+                            $(
+                                cmp_f32: binary!(@compare f32, $ca, $cb, $compare),
+                                cmp_f64: binary!(@compare f64, $ca, $cb, $compare),
+                                cmp_i32: binary!(@compare i32, $ca, $cb, $compare),
+                                cmp_u32: binary!(@compare u32, $ca, $cb, $compare),
+                            )?
+                            $(i32: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ia: i32, $ib: i32| $i32)),)?
+                            $(u32: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ua: u32, $ub: u32| $u32)),)?
+                            $(bool: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ba: u32, $bb: u32| $bool)),)?
+                            ..NONE
+                        },
+                        wgsl: $wgsl,
+                        wgsl_i32: concat!($($wgsl_i32)?),
+                        wgsl_u32: concat!($($wgsl_u32)?),
+                        wgsl_bool: concat!($($wgsl_bool)?),
+                        compares: binary!(@given $($ca)?),
+                    },
+                    grad: binary!(@grad $(|$ga, $gb, $gy, $gg| $grad)?),
+                };
+            )*
+        }
+
+        /// The meanings for floats, written once for both types.
+        mod float {
+            use super::*;
+            $($(
+                #[inline(always)]
+                pub(super) fn $name<R: Real>($a: R, $b: R) -> R {
+                    $float
+                }
+            )?)*
+        }
+
+        /// Every binary function.
+        #[cfg(test)]
+        pub(crate) static BINARY: &[&BinaryRow] = &[$(&rows::$name),*];
+
+        impl Tensor {
+            $(
+                $(#[$doc])*
+                ///
+                /// The operands broadcast by NumPy's rule; a number takes this tensor's type.
+                ///
+                /// # Errors
+                /// The function does not take this element type; the operands differ in type or device; their shapes do not
+                /// broadcast.
+                #[track_caller]
+                pub fn $name(&self, rhs: impl Operand) -> Result<Tensor> {
+                    pointwise::binary(self, rhs, &rows::$name)
+                }
+            )*
+        }
+    };
+    (@compare $t:ty, $a:ident, $b:ident, $compare:expr) => {
+        Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$a: $t, $b: $t| u32::from($compare)))
+    };
+    (@given) => { false };
+    (@given $a:ident) => { true };
+    (@grad) => { None };
+    (@grad |$a:ident, $b:ident, $y:ident, $g:ident| $grad:expr) => {
+        Some(|$a: &Tensor, $b: &Tensor, $y: &Tensor, $g: &Tensor| Ok($grad))
+    };
+}
+
+/// The gradient where `chosen`; half of it where the arguments are equal.
+fn share(chosen: &Tensor, equal: &Tensor, g: &Tensor) -> Result<Tensor> {
+    chosen.select(g, equal.select(g.mul(0.5)?, 0.0)?)
+}
+
+/// The gradient of `a^b` for `b`: `g y ln a`, and 0 where the base has no logarithm.
+fn pow_exponent_grad(a: &Tensor, y: &Tensor, g: &Tensor) -> Result<Tensor> {
+    g.mul(y)?.mul(a.gt(0.0)?.select(a, 1.0)?.ln()?)
+}
+
+/// The gradient of `a^b` for `a`: `g b a^(b - 1)`, which is 0 for `b = 0` even where the power is infinite.
+fn pow_base_grad(a: &Tensor, b: &Tensor, g: &Tensor) -> Result<Tensor> {
+    g.mul(b)?.mul(a.pow(b.eq(0.0)?.select(1.0, b.sub(1.0)?)?)?)
+}
+
+/// Python's `a // b`; 0 where `b` is 0.
+#[inline(always)]
+fn int_floor_div(a: i32, b: i32) -> i32 {
+    int_trunc_div(a, b).wrapping_sub(i32::from(int_trunc_rem(a, b) != 0 && (a < 0) != (b < 0)))
+}
+
+/// Python's `a % b`; 0 where `b` is 0.
+#[inline(always)]
+fn int_floor_rem(a: i32, b: i32) -> i32 {
+    let r = int_trunc_rem(a, b);
+    if r != 0 && (r < 0) != (b < 0) { r + b } else { r }
+}
+
+#[inline(always)]
+fn int_trunc_div(a: i32, b: i32) -> i32 {
+    if b == 0 { 0 } else { a.wrapping_div(b) }
+}
+
+#[inline(always)]
+fn int_trunc_rem(a: i32, b: i32) -> i32 {
+    if b == 0 { 0 } else { a.wrapping_rem(b) }
+}
+
+/// `a^b`, wrapping; a negative exponent gives the truncated quotient.
+#[inline(always)]
+fn int_pow(a: i32, b: i32) -> i32 {
+    match (a, u32::try_from(b)) {
+        (_, Ok(b)) => a.wrapping_pow(b),
+        (1, _) => 1,
+        (-1, _) => 1 - 2 * (b & 1),
+        _ => 0,
+    }
+}
+
+binary! {
+    /// The sum. Integers wrap.
+    add {
+        float: |a, b| a + b,
+        i32: |a, b| a.wrapping_add(b),
+        u32: |a, b| a.wrapping_add(b),
+        wgsl: "(a + b)",
+        grad: |_a, _b, _y, g| (g.clone(), g.clone()),
+    }
+    /// The difference. Integers wrap.
+    sub {
+        float: |a, b| a - b,
+        i32: |a, b| a.wrapping_sub(b),
+        u32: |a, b| a.wrapping_sub(b),
+        wgsl: "(a - b)",
+        grad: |_a, _b, _y, g| (g.clone(), g.neg()?),
+    }
+    /// The product. Integers wrap.
+    mul {
+        float: |a, b| a * b,
+        i32: |a, b| a.wrapping_mul(b),
+        u32: |a, b| a.wrapping_mul(b),
+        wgsl: "(a * b)",
+        grad: |a, b, _y, g| (g.mul(b)?, g.mul(a)?),
+    }
+    /// The quotient. Of integers it is truncated towards 0, and 0 where the divisor is 0.
+    div {
+        float: |a, b| a / b,
+        i32: |a, b| int_trunc_div(a, b),
+        u32: |a, b| a.checked_div(b).unwrap_or(0),
+        wgsl: "(a / b)",
+        wgsl_i32: "wgt_div_i32(a, b)",
+        wgsl_u32: "wgt_div_u32(a, b)",
+        grad: |_a, b, y, g| {
+            let da = g.div(b)?;
+            let db = da.mul(y)?.neg()?;
+            (da, db)
+        },
+    }
+    /// The power `a^b`. A negative base takes whole exponents only, otherwise the result is NaN; `a^0` is 1 always.
+    /// Integers wrap, and a negative exponent gives the truncated quotient.
+    pow {
+        float: |a, b| a.pow(b),
+        i32: |a, b| int_pow(a, b),
+        u32: |a, b| a.wrapping_pow(b),
+        wgsl: "wgt_pow(a, b)",
+        wgsl_i32: "wgt_pow_i32(a, b)",
+        wgsl_u32: "wgt_pow_u32(a, b)",
+        grad: |a, b, y, g| (pow_base_grad(a, b, g)?, pow_exponent_grad(a, y, g)?),
+    }
+    /// The greater of the two; NaN if either is. Where they are equal each has half of the gradient.
+    maximum {
+        float: |a, b| math::maximum(a, b),
+        i32: |a, b| a.max(b),
+        u32: |a, b| a.max(b),
+        wgsl: "wgt_max(a, b)",
+        wgsl_i32: "max(a, b)",
+        grad: |a, b, _y, g| {
+            let equal = a.eq(b)?;
+            (share(&a.gt(b)?, &equal, g)?, share(&a.lt(b)?, &equal, g)?)
+        },
+    }
+    /// The lesser of the two; NaN if either is. Where they are equal each has half of the gradient.
+    minimum {
+        float: |a, b| math::minimum(a, b),
+        i32: |a, b| a.min(b),
+        u32: |a, b| a.min(b),
+        wgsl: "wgt_min(a, b)",
+        wgsl_i32: "min(a, b)",
+        grad: |a, b, _y, g| {
+            let equal = a.eq(b)?;
+            (share(&a.lt(b)?, &equal, g)?, share(&a.gt(b)?, &equal, g)?)
+        },
+    }
+    /// The quotient rounded down, as Python's `//`. Of integers it is 0 where the divisor is 0.
+    floor_div {
+        float: |a, b| a.floor_div(b),
+        i32: |a, b| int_floor_div(a, b),
+        u32: |a, b| a.checked_div(b).unwrap_or(0),
+        wgsl: "wgt_floor_div(a, b)",
+        wgsl_i32: "wgt_floor_div_i32(a, b)",
+        wgsl_u32: "wgt_div_u32(a, b)",
+    }
+    /// The remainder with the sign of the divisor, as Python's `%`. Of integers it is 0 where the divisor is 0.
+    rem {
+        float_block: math::rem,
+        i32: |a, b| int_floor_rem(a, b),
+        u32: |a, b| a.checked_rem(b).unwrap_or(0),
+        wgsl: "wgt_rem(a, b)",
+        wgsl_i32: "wgt_rem_i32(a, b)",
+        wgsl_u32: "wgt_rem_u32(a, b)",
+        grad: |a, b, _y, g| (g.clone(), g.mul(a.floor_div(b)?)?.neg()?),
+    }
+    /// The remainder with the sign of the dividend, as C's `fmod`. Of integers it is 0 where the divisor is 0.
+    trunc_rem {
+        float: |a, b| a.trunc_rem(b),
+        i32: |a, b| int_trunc_rem(a, b),
+        u32: |a, b| a.checked_rem(b).unwrap_or(0),
+        wgsl: "wgt_trunc_rem(a, b)",
+        wgsl_i32: "wgt_trunc_rem_i32(a, b)",
+        wgsl_u32: "wgt_rem_u32(a, b)",
+        grad: |a, b, _y, g| (g.clone(), g.mul(a.div(b)?.trunc()?)?.neg()?),
+    }
+    /// The angle of the point with the ordinate `a` and the abscissa `b`, in `-pi..=pi`.
+    atan2 {
+        float: |a, b| a.atan2(b),
+        wgsl: "wgt_atan2(a, b)",
+        grad: |a, b, _y, g| {
+            let scaled = g.div(a.square()?.add(b.square()?)?)?;
+            (scaled.mul(b)?, scaled.mul(a)?.neg()?)
+        },
+    }
+    /// `sqrt(a^2 + b^2)`, without overflow.
+    hypot {
+        float: |a, b| a.hypot(b),
+        wgsl: "wgt_hypot(a, b)",
+        grad: |a, b, y, g| (g.mul(a.div(y)?)?, g.mul(b.div(y)?)?),
+    }
+    /// `ln(e^a + e^b)`, without overflow.
+    logaddexp {
+        float: |a, b| math::logaddexp(a, b),
+        wgsl: "wgt_logaddexp(a, b)",
+        grad: |a, b, _y, g| {
+            let d = a.sub(b)?;
+            (g.mul(d.sigmoid()?)?, g.mul(d.neg()?.sigmoid()?)?)
+        },
+    }
+    /// The bits that are set in both; of booleans the conjunction.
+    bit_and {
+        i32: |a, b| a & b,
+        u32: |a, b| a & b,
+        bool: |a, b| a & b,
+        wgsl: "(a & b)",
+        wgsl_bool: "(a && b)",
+    }
+    /// The bits that are set in either; of booleans the disjunction.
+    bit_or {
+        i32: |a, b| a | b,
+        u32: |a, b| a | b,
+        bool: |a, b| a | b,
+        wgsl: "(a | b)",
+        wgsl_bool: "(a || b)",
+    }
+    /// The bits that differ; of booleans whether they differ.
+    bit_xor {
+        i32: |a, b| a ^ b,
+        u32: |a, b| a ^ b,
+        bool: |a, b| a ^ b,
+        wgsl: "(a ^ b)",
+        wgsl_bool: "(a != b)",
+    }
+    /// `a` shifted left by `b` bits; 0 where `b` is negative or above 31.
+    shl {
+        i32: |a, b| a.checked_shl(b as u32).unwrap_or(0),
+        u32: |a, b| a.checked_shl(b).unwrap_or(0),
+        wgsl: "wgt_shl(a, b)",
+        wgsl_i32: "bitcast<i32>(wgt_shl(bitcast<u32>(a), bitcast<u32>(b)))",
+        wgsl_u32: "wgt_shl(a, b)",
+    }
+    /// `a` shifted right by `b` bits, with copies of the sign for `i32`; nothing but the sign is left where `b` is negative or
+    /// above 31.
+    shr {
+        i32: |a, b| a >> (b as u32).min(31),
+        u32: |a, b| a.checked_shr(b).unwrap_or(0),
+        wgsl: "wgt_shr_u32(a, b)",
+        wgsl_i32: "wgt_shr_i32(a, b)",
+        wgsl_u32: "wgt_shr_u32(a, b)",
+    }
+    /// Whether the two are equal, as a boolean; NaN equals nothing.
+    eq {
+        compare: |a, b| a == b,
+        wgsl: "wgt_eq(a, b)",
+        wgsl_i32: "(a == b)",
+        wgsl_bool: "(a == b)",
+    }
+    /// Whether the two differ, as a boolean; NaN differs from everything.
+    ne {
+        compare: |a, b| a != b,
+        wgsl: "wgt_ne(a, b)",
+        wgsl_i32: "(a != b)",
+        wgsl_bool: "(a != b)",
+    }
+    /// Whether `a < b`, as a boolean; false beside NaN.
+    lt {
+        compare: |a, b| a < b,
+        wgsl: "wgt_lt(a, b)",
+        wgsl_i32: "(a < b)",
+        wgsl_bool: "(!a && b)",
+    }
+    /// Whether `a <= b`, as a boolean; false beside NaN.
+    le {
+        compare: |a, b| a <= b,
+        wgsl: "wgt_le(a, b)",
+        wgsl_i32: "(a <= b)",
+        wgsl_bool: "(!a || b)",
+    }
+    /// Whether `a > b`, as a boolean; false beside NaN.
+    gt {
+        compare: |a, b| a > b,
+        wgsl: "wgt_lt(b, a)",
+        wgsl_i32: "(a > b)",
+        wgsl_bool: "(a && !b)",
+    }
+    /// Whether `a >= b`, as a boolean; false beside NaN.
+    ge {
+        compare: |a, b| a >= b,
+        wgsl: "wgt_le(b, a)",
+        wgsl_i32: "(a >= b)",
+        wgsl_bool: "(a || !b)",
+    }
+    /// Whether both booleans are true.
+    logical_and {
+        bool: |a, b| a & b,
+        wgsl: "(a && b)",
+    }
+    /// Whether at least one of the booleans is true.
+    logical_or {
+        bool: |a, b| a | b,
+        wgsl: "(a || b)",
+    }
+    /// Whether exactly one of the booleans is true.
+    logical_xor {
+        bool: |a, b| a ^ b,
+        wgsl: "(a != b)",
+    }
+}

@@ -1,0 +1,207 @@
+//! Tensors from nothing: constants, ranges, random numbers. All of it is recorded and computed where it is used.
+
+use std::panic::Location;
+
+use super::pointwise::scalar;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::graph::node::{Inputs, Make, Vjp};
+use crate::graph::{Device, Tensor};
+use crate::plan::op::Op;
+use crate::shape::{IntoShape, Shape};
+
+#[track_caller]
+fn make(device: &Device) -> Make<'_> {
+    Make { device, vjp: Vjp::None, at: Location::caller() }
+}
+
+impl Tensor {
+    /// One value everywhere.
+    ///
+    /// # Errors
+    /// A shape too large; a type the device does not have.
+    #[track_caller]
+    pub fn full(shape: impl IntoShape, value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+        device.backend().check_dtype(dtype)?;
+        scalar(value, dtype, device).expand(shape.into_shape()?)
+    }
+
+    /// Zeros (false for booleans).
+    ///
+    /// # Errors
+    /// Those of [`full`](Tensor::full).
+    #[track_caller]
+    pub fn zeros(shape: impl IntoShape, dtype: DType, device: &Device) -> Result<Tensor> {
+        Tensor::full(shape, 0.0, dtype, device)
+    }
+
+    /// Ones (true for booleans).
+    ///
+    /// # Errors
+    /// Those of [`full`](Tensor::full).
+    #[track_caller]
+    pub fn ones(shape: impl IntoShape, dtype: DType, device: &Device) -> Result<Tensor> {
+        Tensor::full(shape, 1.0, dtype, device)
+    }
+
+    /// `start, start + step, ..` below `end` (above, for negative steps), one-dimensional, as NumPy counts:
+    /// `ceil((end - start) / step)` elements.
+    ///
+    /// # Errors
+    /// A step of zero or bounds that are not finite; more than 2^31 elements; a type the device does not have.
+    #[track_caller]
+    pub fn arange(start: f64, end: f64, step: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+        let count = ((end - start) / step).ceil();
+        if step == 0.0 || !count.is_finite() || count >= f64::from(i32::MAX) {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`arange` was given a range that it cannot count",
+                &format!("from {start} to {end} in steps of {step}"),
+                "finite bounds, a step other than 0, fewer than 2^31 elements",
+                "Check the bounds",
+            ));
+        }
+        device.backend().check_dtype(dtype)?;
+        let count = count.max(0.0) as usize;
+        let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
+        let index = index.cast(dtype)?;
+        let scaled = if step == 1.0 { index } else { index.mul(step)? };
+        if start == 0.0 { Ok(scaled) } else { scaled.add(start) }
+    }
+
+    /// `count` values from `start` to `end`, both included, evenly spaced.
+    ///
+    /// # Errors
+    /// An integer type; a type the device does not have.
+    #[track_caller]
+    pub fn linspace(start: f64, end: f64, count: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        if !dtype.is_float() {
+            return Err(Error::parts(
+                Kind::DType,
+                "`linspace` was asked for whole numbers",
+                &dtype.to_string(),
+                "a floating-point type",
+                "Use `arange`, or cast the result",
+            ));
+        }
+        let step = if count > 1 { (end - start) / (count - 1) as f64 } else { 0.0 };
+        let index = Tensor::arange(0.0, count as f64, 1.0, dtype, device)?;
+        // From both ends towards the middle, so that the last value is `end` itself.
+        let from_end = index.sub(count.saturating_sub(1))?.mul(step)?.add(if count > 1 { end } else { start })?;
+        index.lt((count / 2) as f64)?.select(&index.mul(step)?.add(start)?, &from_end)
+    }
+
+    /// `rows` by `columns` with ones on the main diagonal.
+    ///
+    /// # Errors
+    /// A type the device does not have.
+    #[track_caller]
+    pub fn eye(rows: usize, columns: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+        device.backend().check_dtype(dtype)?;
+        let row = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, device)?.unsqueeze(-1)?;
+        let column = Tensor::arange(0.0, columns as f64, 1.0, DType::I32, device)?;
+        row.eq(&column)?.cast(dtype)
+    }
+
+    /// 32 random bits an element (`u32`): word 0 of Philox4x32-10 with the element's flat index as the counter and
+    /// `seed` as the key. The same seed gives the same bits on every device.
+    ///
+    /// # Errors
+    /// A shape too large.
+    #[track_caller]
+    pub fn random_bits(shape: impl IntoShape, seed: u64, device: &Device) -> Result<Tensor> {
+        bits(shape.into_shape()?, seed, 0, device)
+    }
+
+    /// Uniform numbers in `low..high` (`f32`, 24 random bits each), the same for a seed on every device.
+    ///
+    /// # Errors
+    /// A shape too large.
+    #[track_caller]
+    pub fn uniform(shape: impl IntoShape, low: f64, high: f64, seed: u64, device: &Device) -> Result<Tensor> {
+        let unit = unit(shape.into_shape()?, seed, 0, device)?;
+        unit.mul(high - low)?.add(low)
+    }
+
+    /// Normal numbers (`f32`) by the Box-Muller transform of two uniform ones.
+    ///
+    /// # Errors
+    /// A shape too large.
+    #[track_caller]
+    pub fn normal(shape: impl IntoShape, mean: f64, std: f64, seed: u64, device: &Device) -> Result<Tensor> {
+        let shape = shape.into_shape()?;
+        // In (0, 1]: its logarithm is finite.
+        let u = unit(shape, seed, 0, device)?.mul(-1.0)?.add(1.0)?;
+        let angle = unit(shape, seed, 1, device)?.mul(std::f64::consts::TAU)?;
+        let radius = u.ln()?.mul(-2.0)?.sqrt()?;
+        radius.mul(&angle.cos()?)?.mul(std)?.add(mean)
+    }
+
+    /// True with probability `p` (`bool`).
+    ///
+    /// # Errors
+    /// A shape too large; `p` outside 0..=1.
+    #[track_caller]
+    pub fn bernoulli(shape: impl IntoShape, p: f64, seed: u64, device: &Device) -> Result<Tensor> {
+        if !(0.0..=1.0).contains(&p) {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`bernoulli` was given something that is no probability",
+                &p.to_string(),
+                "0 <= p <= 1",
+                "Check the probability",
+            ));
+        }
+        unit(shape.into_shape()?, seed, 0, device)?.lt(p)
+    }
+
+    /// The numbers `0..n` in random order (`i32`), shuffled on the host by Fisher and Yates's method.
+    ///
+    /// # Errors
+    /// More than 2^31 numbers; out of memory.
+    #[track_caller]
+    pub fn permutation(n: usize, seed: u64, device: &Device) -> Result<Tensor> {
+        let order = permutation(n, seed);
+        Tensor::from_slice(&order, [n], device)
+    }
+}
+
+/// A shuffled `0..n` (splitmix64 and Lemire's bounded numbers).
+pub(crate) fn permutation(n: usize, seed: u64) -> Vec<i32> {
+    let mut state = seed ^ 0x5851_f42d_4c95_7f2d;
+    let mut next = || {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    };
+    let mut order: Vec<i32> = (0..n as i32).collect();
+    for i in (1..n).rev() {
+        let j = ((u128::from(next()) * (i as u128 + 1)) >> 64) as usize;
+        order.swap(i, j);
+    }
+    order
+}
+
+#[track_caller]
+fn bits(shape: Shape, seed: u64, word: u8, device: &Device) -> Result<Tensor> {
+    if shape.numel() > u32::MAX as usize {
+        return Err(Error::parts(
+            Kind::Unsupported,
+            "Too many random numbers were asked for at once",
+            &format!("shape {shape}"),
+            "fewer than 2^32 elements",
+            "Draw them in several tensors with different seeds",
+        ));
+    }
+    let op = Op::Random { key: [seed as u32, (seed >> 32) as u32], stream: 0, word };
+    // Recorded flat: the counter is the element's flat index, whatever the shape.
+    Ok(Tensor::record(op, shape, DType::U32, Inputs::new(), make(device)))
+}
+
+/// Uniform in `[0, 1)`.
+#[track_caller]
+fn unit(shape: Shape, seed: u64, word: u8, device: &Device) -> Result<Tensor> {
+    bits(shape, seed, word, device)?.shr(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
+}

@@ -1,0 +1,173 @@
+//! Reading and adding by index.
+
+use std::panic::Location;
+
+use smallvec::SmallVec;
+
+use super::pointwise::{expect_dtype, same_device, same_dtype};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::graph::Tensor;
+use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::plan::op::{Axes, Op};
+use crate::shape::{Shape, axis_index};
+
+/// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
+#[track_caller]
+fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<()> {
+    expect_dtype(op, index, index.dtype().is_int(), "i32 or u32 for indices")?;
+    let mut base = index.clone();
+    while matches!(base.0.op, Op::Reshape | Op::Expand | Op::Permute(_)) {
+        let Some(below) = base.inputs().pop() else { break };
+        base = below;
+    }
+    let Some((low, high)) = base.0.bounds else { return Ok(()) };
+    let n = extent as i64;
+    if low >= -n && high < n {
+        return Ok(());
+    }
+    Err(Error::parts(
+        Kind::Index,
+        &format!("`{op}` was given an index outside the tensor"),
+        &format!("index {} along axis {axis} with {extent} elements", if high >= n { high } else { low }),
+        &format!("-{extent} <= index < {extent}"),
+        "Check the indices",
+    ))
+}
+
+impl Tensor {
+    /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (`i32`
+    /// or `u32`). Negative indices count from the end. Indices computed on the device are not checked: one outside
+    /// reads NaN (floats) or 0.
+    ///
+    /// # Errors
+    /// The axis does not exist, indices of another type, or indices from the host that are outside.
+    #[track_caller]
+    pub fn take(&self, index: &Tensor, axis: isize) -> Result<Tensor> {
+        let axis = axis_index("take", axis, self.rank())?;
+        same_device("take", self, index)?;
+        check_bounds("take", index, axis, self.dims()[axis])?;
+        let dims: Vec<usize> =
+            [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
+        let shape = Shape::new(&dims)?;
+        // The index at every position of the result.
+        let mut wide: SmallVec<[usize; 8]> = SmallVec::from_elem(1, axis);
+        wide.extend_from_slice(index.dims());
+        wide.extend((axis + 1..self.rank()).map(|_| 1));
+        let at = index.reshape(&wide[..])?.expand(shape)?;
+        let map: Axes<u8> =
+            (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
+        let make = Make { device: self.device(), vjp: Vjp::Node(take_grad), at: Location::caller() };
+        let op = Op::Gather { axis: axis as u8, map };
+        Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), at, index.clone()].into_iter().collect(), make))
+    }
+
+    /// Along an axis the element that `index` (same rank; its other extents broadcast with the tensor's) names, as
+    /// NumPy's `take_along_axis`.
+    ///
+    /// # Errors
+    /// As for [`take`](Tensor::take), and ranks or extents that do not fit.
+    #[track_caller]
+    pub fn take_along_axis(&self, index: &Tensor, axis: isize) -> Result<Tensor> {
+        let axis = axis_index("take_along_axis", axis, self.rank())?;
+        same_device("take_along_axis", self, index)?;
+        check_bounds("take_along_axis", index, axis, self.dims()[axis])?;
+        let beside = |t: &Tensor| t.shape().with(axis, 1);
+        let shape = (index.rank() == self.rank())
+            .then(|| crate::shape::broadcast(&beside(self), &beside(index)))
+            .flatten()
+            .ok_or_else(|| {
+                Error::parts(
+                    Kind::Shape,
+                    "`take_along_axis` was given indices that do not fit",
+                    &format!("indices {} for a tensor of shape {}", index.shape(), self.shape()),
+                    "equal ranks, and extents that broadcast beside the axis",
+                    "Reshape or expand the indices",
+                )
+            })?;
+        let x = self.expand(shape.with(axis, self.dims()[axis]))?;
+        let shape = shape.with(axis, index.dims()[axis]);
+        let at = index.expand(shape)?;
+        let map: Axes<u8> = (0..self.rank() as u8).collect();
+        let make = Make { device: self.device(), vjp: Vjp::Node(along_grad), at: Location::caller() };
+        let op = Op::Gather { axis: axis as u8, map };
+        Ok(Tensor::record(op, shape, self.dtype(), [x, at, index.clone()].into_iter().collect(), make))
+    }
+
+    /// This tensor with the slices of `src` added at `index` (one-dimensional) along an axis; slices with equal
+    /// indices add up, always in the same order. Indices computed on the device that are outside add nothing.
+    ///
+    /// # Errors
+    /// Shapes that do not fit, indices of another type, or indices from the host that are outside.
+    #[track_caller]
+    pub fn index_add(&self, axis: isize, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+        let axis = axis_index("index_add", axis, self.rank())?;
+        same_device("index_add", self, index)?;
+        same_device("index_add", self, src)?;
+        same_dtype("index_add", self, src)?;
+        expect_dtype("index_add", self, self.dtype() != DType::Bool, "a number")?;
+        check_bounds("index_add", index, axis, self.dims()[axis])?;
+        if index.rank() != 1 || *src.shape() != self.shape().with(axis, index.numel()) {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`index_add` was given a source that does not fit",
+                &format!("indices {}, source {} for a tensor of shape {}", index.shape(), src.shape(), self.shape()),
+                "one-dimensional indices, and a source with one slice for each",
+                "Reshape the source",
+            ));
+        }
+        let outer: usize = self.dims()[..axis].iter().product();
+        let inner: usize = self.dims()[axis + 1..].iter().product();
+        let (n, m) = (self.dims()[axis], index.numel());
+        if m == 0 || self.numel() == 0 {
+            return Ok(self.clone());
+        }
+        let inputs =
+            [self.reshape([outer, n, inner])?, index.clone(), src.reshape([outer, m, inner])?].into_iter().collect();
+        let make = Make { device: self.device(), vjp: Vjp::Node(scatter_grad), at: Location::caller() };
+        Tensor::record(Op::Scatter, Shape::of(&[outer, n, inner]), self.dtype(), inputs, make).reshape(self.shape())
+    }
+
+    /// A new last dimension of `classes` elements: 1 at the position the index names, 0 elsewhere (and everywhere for
+    /// an index outside).
+    ///
+    /// # Errors
+    /// Indices that are not integers.
+    #[track_caller]
+    pub fn one_hot(&self, classes: usize, dtype: DType) -> Result<Tensor> {
+        expect_dtype("one_hot", self, self.dtype().is_int(), "i32 or u32 for indices")?;
+        let ids = Tensor::arange(0.0, classes as f64, 1.0, self.dtype(), self.device())?;
+        self.unsqueeze(-1)?.eq(&ids)?.cast(dtype)
+    }
+}
+
+fn one(grad: Tensor) -> Result<InputGrads> {
+    Ok([Some(grad), None, None].into_iter().collect())
+}
+
+fn take_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Gather { axis, .. } = y.0.op else { unreachable!("a take's gradient") };
+    let (x, index) = (&inputs[0], &inputs[2]);
+    let src = grad.reshape(x.shape().with(axis as usize, index.numel()))?;
+    let zeros = Tensor::zeros(*x.shape(), x.dtype(), x.device())?;
+    one(zeros.index_add(axis as isize, &index.reshape(index.numel())?, &src)?)
+}
+
+/// Each element gets the sum over the indices that name it.
+fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Gather { axis, .. } = y.0.op else { unreachable!("a gradient of take_along_axis") };
+    let (x, at, axis) = (&inputs[0], &inputs[1], axis as isize);
+    let n = x.dims()[axis as usize];
+    let at = at.lt(0.0)?.select(&at.add(n)?, at)?;
+    let ids = Tensor::arange(0.0, n as f64, 1.0, at.dtype(), x.device())?;
+    // (.., n, m, ..) with the extent of x before the positions of the result.
+    let mut shape = vec![1; x.rank() + 1];
+    shape[axis as usize] = n;
+    let hit = at.unsqueeze(axis)?.eq(&ids.reshape(shape)?)?;
+    one(hit.select(&grad.unsqueeze(axis)?, 0.0)?.sum(axis + 1)?)
+}
+
+fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let src = if inputs[2].0.tracked { Some(grad.take(&inputs[1], 1)?) } else { None };
+    Ok([Some(grad.clone()), None, src].into_iter().collect())
+}

@@ -1,0 +1,71 @@
+//! Matrix products.
+
+use std::panic::Location;
+
+use super::pointwise::{expect_dtype, same_device, same_dtype};
+use crate::error::{Error, Kind, Result};
+use crate::graph::Tensor;
+use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::plan::op::Op;
+use crate::shape::{self, Shape};
+
+impl Tensor {
+    /// The matrix product by NumPy's rules: `(.., m, k) x (.., k, n) -> (.., m, n)`, batch dimensions broadcast, a
+    /// one-dimensional operand is a row (left) or a column (right) whose extra dimension is dropped from the result.
+    /// Transposed and broadcast operands are read in place.
+    ///
+    /// # Errors
+    /// Inner extents or batch dimensions that do not fit, scalars, mixed types or devices, integers.
+    #[track_caller]
+    pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
+        same_device("matmul", self, rhs)?;
+        same_dtype("matmul", self, rhs)?;
+        expect_dtype("matmul", self, self.dtype().is_float(), "a floating-point type")?;
+        let misfit = |why: &str| {
+            Error::parts(
+                Kind::Shape,
+                &format!("`matmul` was given shapes that do not fit: {why}"),
+                &format!("{} x {}", self.shape(), rhs.shape()),
+                "(.., m, k) x (.., k, n)",
+                "Transpose with `t`, or reshape an operand",
+            )
+        };
+        match (self.rank(), rhs.rank()) {
+            (0, _) | (_, 0) => return Err(misfit("a scalar is no matrix")),
+            (1, 1) => return self.unsqueeze(0)?.matmul(&rhs.unsqueeze(-1)?)?.reshape(()),
+            (1, _) => return self.unsqueeze(0)?.matmul(rhs)?.squeeze(-2),
+            (_, 1) => return self.matmul(&rhs.unsqueeze(-1)?)?.squeeze(-1),
+            _ => {}
+        }
+        let (ra, rb) = (self.rank(), rhs.rank());
+        let (m, k) = (self.dims()[ra - 2], self.dims()[ra - 1]);
+        let (k2, n) = (rhs.dims()[rb - 2], rhs.dims()[rb - 1]);
+        if k != k2 {
+            return Err(misfit(&format!("the inner extents are {k} and {k2}")));
+        }
+        // One matrix for the whole batch: the batch becomes rows.
+        if rb == 2 && ra > 2 {
+            let rows = self.dims()[..ra - 1].iter().product::<usize>();
+            let mut dims = self.dims().to_vec();
+            dims[ra - 1] = n;
+            return self.reshape([rows, k])?.matmul(rhs)?.reshape(dims);
+        }
+        let batch = shape::broadcast(&self.dims()[..ra - 2], &rhs.dims()[..rb - 2])
+            .ok_or_else(|| misfit("the batch dimensions do not broadcast"))?;
+        let with = |rows: usize, cols: usize| {
+            let dims: Vec<usize> = batch.iter().copied().chain([rows, cols]).collect();
+            Shape::new(&dims)
+        };
+        let (a, b) = (self.expand(with(m, k)?)?, rhs.expand(with(k, n)?)?);
+        let make = Make { device: self.device(), vjp: Vjp::Node(matmul_grad), at: Location::caller() };
+        Ok(Tensor::record(Op::MatMul, with(m, n)?, self.dtype(), [a, b].into_iter().collect(), make))
+    }
+}
+
+/// `da = g b^T`, `db = a^T g`.
+fn matmul_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let (a, b) = (&inputs[0], &inputs[1]);
+    let da = if a.0.tracked { Some(grad.matmul(&b.t()?)?) } else { None };
+    let db = if b.0.tracked { Some(a.t()?.matmul(grad)?) } else { None };
+    Ok([da, db].into_iter().collect())
+}

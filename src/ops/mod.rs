@@ -1,0 +1,25 @@
+//! The operations: method, shape rule, gradient and scalar meaning, one file a family.
+
+pub(crate) mod activation;
+pub(crate) mod assemble;
+pub(crate) mod binary;
+pub(crate) mod conv;
+pub(crate) mod create;
+pub(crate) mod index;
+pub(crate) mod matmul;
+pub(crate) mod pointwise;
+pub(crate) mod pool;
+pub(crate) mod reduce;
+pub(crate) mod softmax;
+pub(crate) mod unary;
+pub(crate) mod view;
+#[cfg(test)]
+mod row_tests;
+#[cfg(test)]
+mod wgsl_tests;
+
+pub use conv::{Conv2d, Padding};
+pub use pointwise::Operand;
+pub use pool::Pool2d;
+pub use reduce::Axes;
+pub use view::SliceRange;

@@ -1,0 +1,342 @@
+//! What all pointwise operations share: operands, broadcasting, dtype and device checks; select and cast.
+
+use std::panic::Location;
+
+use super::binary::BinaryRow;
+use super::unary::UnaryRow;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
+use crate::graph::{Device, Tensor};
+use crate::plan::op::Op;
+use crate::shape::{self, Shape};
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// The right-hand side of an operation: a tensor, or a number, which takes the left-hand side's type.
+pub trait Operand: sealed::Sealed {
+    /// As a tensor for use beside `like`.
+    #[doc(hidden)]
+    fn operand(self, like: &Tensor) -> Result<Tensor>;
+}
+
+impl sealed::Sealed for Tensor {}
+impl sealed::Sealed for &Tensor {}
+impl Operand for Tensor {
+    fn operand(self, _: &Tensor) -> Result<Tensor> {
+        Ok(self)
+    }
+}
+impl Operand for &Tensor {
+    fn operand(self, _: &Tensor) -> Result<Tensor> {
+        Ok(self.clone())
+    }
+}
+
+macro_rules! number {
+    ($($t:ty),*) => {$(
+        impl sealed::Sealed for $t {}
+        impl Operand for $t {
+            #[track_caller]
+            fn operand(self, like: &Tensor) -> Result<Tensor> {
+                #[allow(clippy::unnecessary_cast, reason = "one of the types is f64 itself")]
+                let value = self as f64;
+                if !like.dtype().is_float() && value.fract() != 0.0 {
+                    return Err(Error::parts(
+                        Kind::DType,
+                        "A fractional number met a tensor of whole numbers",
+                        &format!("{value} beside {}", like.dtype()),
+                        "a whole number, or a floating-point tensor",
+                        "Cast the tensor with `cast(DType::F32)`",
+                    ));
+                }
+                Ok(scalar(value, like.dtype(), like.device()))
+            }
+        }
+    )*};
+}
+number!(f32, f64, i32, u32, i64, usize);
+
+impl sealed::Sealed for bool {}
+impl Operand for bool {
+    #[track_caller]
+    fn operand(self, like: &Tensor) -> Result<Tensor> {
+        Ok(scalar(f64::from(u8::from(self)), like.dtype(), like.device()))
+    }
+}
+
+/// A scalar whose value is a run-time parameter of plans.
+#[track_caller]
+pub(crate) fn scalar(value: f64, dtype: DType, device: &Device) -> Tensor {
+    let make = Make { device, vjp: Vjp::None, at: Location::caller() };
+    Tensor::record(Op::Scalar(value), Shape::SCALAR, dtype, Inputs::new(), make)
+}
+
+/// The tensor at `shape`, by NumPy's rule; scalars of rank 0 stay, pointwise operations take them as they are.
+#[track_caller]
+pub(crate) fn fit(tensor: &Tensor, to: &Shape) -> Result<Tensor> {
+    if tensor.shape() == to || tensor.rank() == 0 { Ok(tensor.clone()) } else { tensor.expand(to) }
+}
+
+/// Operands on one device, or an error.
+#[track_caller]
+pub(crate) fn same_device(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.device() == b.device() {
+        return Ok(());
+    }
+    Err(Error::parts(
+        Kind::Device,
+        &format!("`{op}` was given tensors of different devices"),
+        &format!("{} and {}", a.device().info().id, b.device().info().id),
+        "one device",
+        "Copy one of them with `to_device`",
+    ))
+}
+
+/// Operands of one type, or an error.
+#[track_caller]
+pub(crate) fn same_dtype(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
+    if a.dtype() == b.dtype() {
+        return Ok(());
+    }
+    Err(Error::parts(
+        Kind::DType,
+        &format!("`{op}` was given tensors of different types"),
+        &format!("{} and {}", a.dtype(), b.dtype()),
+        "one type (nothing is converted silently)",
+        "Convert one of them with `cast`",
+    ))
+}
+
+#[track_caller]
+fn unfit_dtype(op: &str, dtype: DType, expected: &str) -> Error {
+    Error::parts(
+        Kind::DType,
+        &format!("`{op}` does not take this element type"),
+        &dtype.to_string(),
+        expected,
+        "Convert the tensor with `cast`",
+    )
+}
+
+/// A type the operation takes, or an error naming what it takes.
+#[track_caller]
+pub(crate) fn expect_dtype(op: &str, tensor: &Tensor, ok: bool, expected: &str) -> Result<()> {
+    if ok { Ok(()) } else { Err(unfit_dtype(op, tensor.dtype(), expected)) }
+}
+
+#[track_caller]
+pub(crate) fn unary(x: &Tensor, row: &'static UnaryRow) -> Result<Tensor> {
+    let f = row.f;
+    let Some(dtype) = f.output(x.dtype()) else {
+        let takes = [DType::F32, DType::I32, DType::U32, DType::Bool].map(|d| f.output(d).map(|_| d.to_string()));
+        let takes: Vec<String> = takes.into_iter().flatten().collect();
+        return Err(unfit_dtype(f.name, x.dtype(), &takes.join(" or ")));
+    };
+    let make = Make { device: x.device(), vjp: row.grad.map_or(Vjp::None, Vjp::Unary), at: Location::caller() };
+    Ok(Tensor::record(Op::Unary(f), *x.shape(), dtype, [x.clone()].into_iter().collect(), make))
+}
+
+#[track_caller]
+pub(crate) fn binary(a: &Tensor, rhs: impl Operand, row: &'static BinaryRow) -> Result<Tensor> {
+    let f = row.f;
+    let b = rhs.operand(a)?;
+    same_device(f.name, a, &b)?;
+    same_dtype(f.name, a, &b)?;
+    let Some(dtype) = f.output(a.dtype()) else {
+        let takes = [DType::F32, DType::I32, DType::U32, DType::Bool].map(|d| f.output(d).map(|_| d.to_string()));
+        let takes: Vec<String> = takes.into_iter().flatten().collect();
+        return Err(unfit_dtype(f.name, a.dtype(), &takes.join(" or ")));
+    };
+    let shape = if a.shape() == b.shape() { *a.shape() } else { broadcast(f.name, &[a, &b])? };
+    let (a, b) = (fit(a, &shape)?, fit(&b, &shape)?);
+    let make = Make { device: a.device(), vjp: row.grad.map_or(Vjp::None, Vjp::Binary), at: Location::caller() };
+    let inputs = [a.clone(), b].into_iter().collect();
+    Ok(Tensor::record(Op::Binary(f), shape, dtype, inputs, make))
+}
+
+/// The shape several operands broadcast to.
+#[track_caller]
+pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
+    let mut shape = *operands[0].shape();
+    for other in &operands[1..] {
+        shape = shape::broadcast(&shape, other.shape()).ok_or_else(|| {
+            let shapes: Vec<String> = operands.iter().map(|t| t.shape().to_string()).collect();
+            Error::parts(
+                Kind::Shape,
+                &format!("`{op}` was given shapes that do not broadcast"),
+                &shapes.join(" and "),
+                "extents that are equal or 1, compared from the last dimension",
+                "Reshape one of them, or insert dimensions with `unsqueeze`",
+            )
+        })?;
+    }
+    Ok(shape)
+}
+
+/// A binary gradient, with scalars' gradients summed back to scalars.
+pub(crate) fn binary_grad(
+    f: fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>,
+    inputs: &[Tensor],
+    output: &Tensor,
+    grad: &Tensor,
+) -> Result<InputGrads> {
+    let (a, b) = f(&inputs[0], &inputs[1], output, grad)?;
+    Ok([(a, &inputs[0]), (b, &inputs[1])].into_iter().map(|(g, x)| shrink(g, x)).collect::<Result<Vec<_>>>()?.into())
+}
+
+/// The gradient for an input that may have been a scalar beside a larger operand; `None` where none is wanted.
+fn shrink(grad: Tensor, input: &Tensor) -> Result<Option<Tensor>> {
+    if !input.0.tracked {
+        return Ok(None);
+    }
+    if input.rank() == 0 && grad.rank() != 0 { grad.sum(()).map(Some) } else { fit(&grad, input.shape()).map(Some) }
+}
+
+impl Tensor {
+    /// Elementwise choice: `a` where this boolean tensor is true, else `b`, broadcast together. Gradient flows to the
+    /// chosen side only.
+    ///
+    /// # Errors
+    /// This tensor is not boolean; `a` and `b` differ in type; shapes do not broadcast.
+    #[track_caller]
+    pub fn select(&self, a: impl Operand, b: impl Operand) -> Result<Tensor> {
+        expect_dtype("select", self, self.dtype() == DType::Bool, "bool for the condition")?;
+        // A number takes the other side's type; two numbers are f32.
+        let f32s = scalar(0.0, DType::F32, self.device());
+        let first = a.operand(&f32s)?;
+        let b = b.operand(&first)?;
+        let a = if first.rank() == 0 && matches!(first.0.op, Op::Scalar(_)) && first.dtype() != b.dtype() {
+            let Op::Scalar(value) = first.0.op else { unreachable!("matched") };
+            scalar(value, b.dtype(), self.device())
+        } else {
+            first
+        };
+        same_device("select", self, &a)?;
+        same_device("select", self, &b)?;
+        same_dtype("select", &a, &b)?;
+        let shape = broadcast("select", &[self, &a, &b])?;
+        let inputs = [fit(self, &shape)?, fit(&a, &shape)?, fit(&b, &shape)?].into_iter().collect();
+        let make = Make { device: self.device(), vjp: Vjp::Node(select_grad), at: Location::caller() };
+        Ok(Tensor::record(Op::Select, shape, a.dtype(), inputs, make))
+    }
+
+    /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), anything to bool
+    /// is `!= 0`.
+    ///
+    /// # Errors
+    /// The device does not have the type.
+    #[track_caller]
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
+        if dtype == self.dtype() {
+            return Ok(self.clone());
+        }
+        self.device().backend().check_dtype(dtype)?;
+        let floats = dtype.is_float() && self.dtype().is_float();
+        let vjp = if floats { Vjp::Node(cast_grad) } else { Vjp::None };
+        let make = Make { device: self.device(), vjp, at: Location::caller() };
+        Ok(Tensor::record(Op::Cast, *self.shape(), dtype, [self.clone()].into_iter().collect(), make))
+    }
+
+    /// Elements limited to `low..=high`; NaN stays NaN. The gradient is 0 outside.
+    ///
+    /// # Errors
+    /// `low` is above `high`.
+    #[track_caller]
+    pub fn clamp(&self, low: f64, high: f64) -> Result<Tensor> {
+        if low > high {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`clamp` was given an empty range",
+                &format!("low {low}, high {high}"),
+                "low <= high",
+                "Exchange the bounds",
+            ));
+        }
+        let inside = self.ge(low)?.logical_and(&self.le(high)?)?;
+        let bounded = self.detach().maximum(low)?.minimum(high)?;
+        if self.0.tracked { inside.select(self, &bounded) } else { Ok(bounded) }
+    }
+}
+
+fn select_grad(output: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let zero = scalar(0.0, output.dtype(), output.device());
+    let a = shrink_if(&inputs[1], || inputs[0].select(grad, &zero))?;
+    let b = shrink_if(&inputs[2], || inputs[0].select(&zero, grad))?;
+    Ok([None, a, b].into_iter().collect())
+}
+
+fn shrink_if(input: &Tensor, f: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
+    if input.0.tracked { shrink(f()?, input) } else { Ok(None) }
+}
+
+fn cast_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    Ok([Some(grad.cast(inputs[0].dtype())?)].into_iter().collect())
+}
+
+macro_rules! operator {
+    ($trait:ident, $method:ident) => {
+        operator!(@impl $trait, $method, Tensor, Tensor);
+        operator!(@impl $trait, $method, &Tensor, Tensor);
+        operator!(@impl $trait, $method, Tensor, &Tensor);
+        operator!(@impl $trait, $method, &Tensor, &Tensor);
+        operator!(@number $trait, $method, f32);
+        operator!(@number $trait, $method, f64);
+        operator!(@number $trait, $method, i32);
+    };
+    (@impl $trait:ident, $method:ident, $a:ty, $b:ty) => {
+        /// Panics with the error's text where the named method returns it.
+        impl std::ops::$trait<$b> for $a {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: $b) -> Tensor {
+                Tensor::$method(&self, rhs).unwrap_or_else(|e| panic!("{e}"))
+            }
+        }
+    };
+    (@number $trait:ident, $method:ident, $n:ty) => {
+        operator!(@impl $trait, $method, Tensor, $n);
+        operator!(@impl $trait, $method, &Tensor, $n);
+        /// Panics with the error's text where the named method returns it.
+        impl std::ops::$trait<&Tensor> for $n {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: &Tensor) -> Tensor {
+                let lhs = self.operand(rhs).unwrap_or_else(|e| panic!("{e}"));
+                Tensor::$method(&lhs, rhs).unwrap_or_else(|e| panic!("{e}"))
+            }
+        }
+        /// Panics with the error's text where the named method returns it.
+        impl std::ops::$trait<Tensor> for $n {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, rhs: Tensor) -> Tensor {
+                std::ops::$trait::$method(self, &rhs)
+            }
+        }
+    };
+}
+operator!(Add, add);
+operator!(Sub, sub);
+operator!(Mul, mul);
+operator!(Div, div);
+
+/// Panics with the error's text where the named method returns it.
+impl std::ops::Neg for &Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        Tensor::neg(self).unwrap_or_else(|e| panic!("{e}"))
+    }
+}
+
+/// Panics with the error's text where the named method returns it.
+impl std::ops::Neg for Tensor {
+    type Output = Tensor;
+    #[track_caller]
+    fn neg(self) -> Tensor {
+        -&self
+    }
+}

@@ -1,0 +1,85 @@
+//! Two-dimensional pooling, channels last.
+
+use std::panic::Location;
+
+use super::conv::{Padding, geometry};
+use super::pointwise::expect_dtype;
+use crate::error::Result;
+use crate::graph::Tensor;
+use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::plan::op::Op;
+use crate::plan::step::{Conv, WindowOp};
+use crate::shape::Shape;
+
+/// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool2d {
+    /// Rows and columns of the window.
+    pub size: (usize, usize),
+    /// Steps between windows.
+    pub strides: (usize, usize),
+    /// What surrounds the image; it never counts.
+    pub padding: Padding,
+}
+
+impl Default for Pool2d {
+    fn default() -> Self {
+        Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid }
+    }
+}
+
+#[track_caller]
+fn record(op: WindowOp, g: Conv, inputs: &[&Tensor]) -> Tensor {
+    let shape = match op {
+        WindowOp::Max | WindowOp::MaxPick | WindowOp::Sum => Shape::of(&[g.batch, g.oh, g.ow, g.c]),
+        WindowOp::MaxGrad | WindowOp::SumGrad => Shape::of(&[g.batch, g.h, g.w, g.c]),
+    };
+    let make = Make { device: inputs[0].device(), vjp: Vjp::Node(window_grad), at: Location::caller() };
+    let dtype = inputs[0].dtype();
+    Tensor::record(Op::Window(op, g), shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make)
+}
+
+impl Tensor {
+    /// The greatest element of each window of images `(n, h, w, c)`. The gradient goes to the first of equals.
+    ///
+    /// # Errors
+    /// Not four dimensions; a window larger than the padded image; integers.
+    #[track_caller]
+    pub fn max_pool2d(&self, options: &Pool2d) -> Result<Tensor> {
+        Ok(record(WindowOp::Max, self.windows("max_pool2d", options)?, &[self]))
+    }
+
+    /// The mean of each window of images `(n, h, w, c)`; padding does not count.
+    ///
+    /// # Errors
+    /// Those of [`max_pool2d`](Tensor::max_pool2d).
+    #[track_caller]
+    pub fn avg_pool2d(&self, options: &Pool2d) -> Result<Tensor> {
+        let g = self.windows("avg_pool2d", options)?;
+        let sum = record(WindowOp::Sum, g, &[self]);
+        if options.padding == Padding::Valid {
+            return sum.mul(1.0 / (g.kh * g.kw) as f64);
+        }
+        let one = Conv { batch: 1, c: 1, f: 1, ..g };
+        let image = Tensor::ones([1, g.h, g.w, 1], self.dtype(), self.device())?;
+        sum.div(&record(WindowOp::Sum, one, &[&image]))
+    }
+
+    #[track_caller]
+    fn windows(&self, op: &str, options: &Pool2d) -> Result<Conv> {
+        expect_dtype(op, self, self.dtype().is_float(), "a floating-point type")?;
+        let channels = self.dims().last().copied().unwrap_or(0);
+        geometry(op, self, options.size, channels, options.strides, (1, 1), options.padding)
+    }
+}
+
+fn window_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Window(op, g) = y.0.op else { unreachable!("a window's gradient") };
+    Ok(match op {
+        WindowOp::Max => [Some(record(WindowOp::MaxGrad, g, &[&inputs[0], grad]))].into_iter().collect(),
+        WindowOp::MaxGrad => [None, Some(record(WindowOp::MaxPick, g, &[&inputs[0], grad]))].into_iter().collect(),
+        WindowOp::MaxPick => [None, Some(record(WindowOp::MaxGrad, g, &[&inputs[0], grad]))].into_iter().collect(),
+        WindowOp::Sum => [Some(record(WindowOp::SumGrad, g, &[grad]))].into_iter().collect(),
+        WindowOp::SumGrad => [Some(record(WindowOp::Sum, g, &[grad]))].into_iter().collect(),
+    })
+}

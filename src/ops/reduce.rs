@@ -1,0 +1,255 @@
+//! Reductions over any set of axes.
+
+use std::panic::Location;
+
+use super::pointwise::{expect_dtype, scalar};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::graph::Tensor;
+use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::plan::op::Op;
+use crate::plan::program::ReduceOp;
+use crate::shape::{Shape, axes_set, axis_index};
+
+/// A set of axes: `()` for all, one number, an array or slice of numbers; negative ones count from the end.
+pub trait Axes {
+    /// The axes as given; empty for all.
+    fn axes(&self) -> &[isize];
+    /// Whether all axes are meant (an explicit empty list means none).
+    fn all(&self) -> bool {
+        false
+    }
+}
+impl Axes for () {
+    fn axes(&self) -> &[isize] {
+        &[]
+    }
+    fn all(&self) -> bool {
+        true
+    }
+}
+impl Axes for isize {
+    fn axes(&self) -> &[isize] {
+        std::slice::from_ref(self)
+    }
+}
+impl<const N: usize> Axes for [isize; N] {
+    fn axes(&self) -> &[isize] {
+        self
+    }
+}
+impl Axes for &[isize] {
+    fn axes(&self) -> &[isize] {
+        self
+    }
+}
+impl Axes for &Vec<isize> {
+    fn axes(&self) -> &[isize] {
+        self
+    }
+}
+impl Axes for Vec<isize> {
+    fn axes(&self) -> &[isize] {
+        self
+    }
+}
+
+#[track_caller]
+fn chosen(op: &str, axes: &impl Axes, rank: usize) -> Result<Vec<usize>> {
+    if !axes.all() && axes.axes().is_empty() { Ok(Vec::new()) } else { axes_set(op, axes.axes(), rank) }
+}
+
+/// The shape with the axes' extents set to 1 (kept) or left out.
+fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
+    let dims: Vec<usize> = (0..shape.rank())
+        .filter(|d| keep || !axes.contains(d))
+        .map(|d| if axes.contains(&d) { 1 } else { shape[d] })
+        .collect();
+    Shape::of(&dims)
+}
+
+/// Records a reduction; the axes stay as extents of 1.
+#[track_caller]
+fn record(x: &Tensor, op: ReduceOp, axes: &[usize], dtype: DType) -> Tensor {
+    if axes.is_empty() && matches!(op, ReduceOp::Sum | ReduceOp::Prod | ReduceOp::Max | ReduceOp::Min) {
+        return x.clone();
+    }
+    let vjp = match op {
+        ReduceOp::Sum => Vjp::Node(sum_grad),
+        ReduceOp::Prod => Vjp::Node(prod_grad),
+        ReduceOp::Max | ReduceOp::Min => Vjp::Node(extreme_grad),
+        ReduceOp::ArgMax | ReduceOp::ArgMin => Vjp::None,
+    };
+    let mask = axes.iter().fold(0, |m, &a| m | 1 << a);
+    let make = Make { device: x.device(), vjp, at: Location::caller() };
+    let inputs = [x.clone()].into_iter().collect();
+    Tensor::record(Op::Reduce { op, axes: mask }, reduced(x.shape(), axes, true), dtype, inputs, make)
+}
+
+fn one(grad: Tensor) -> Result<InputGrads> {
+    Ok([Some(grad)].into_iter().collect())
+}
+
+fn sum_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    one(grad.expand(inputs[0].shape())?)
+}
+
+/// `d/dx_i prod = product of the others`, by dividing where no element is zero and by excluding otherwise.
+fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Reduce { axes, .. } = y.0.op else { unreachable!("a reduction's gradient") };
+    let axes: Vec<isize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).map(|d| d as isize).collect();
+    let x = &inputs[0];
+    let zero = x.eq(0.0)?;
+    let zeros = zero.cast(x.dtype())?.sum_keepdims(&axes[..])?;
+    // With one zero only that element has a gradient, the product of the others; with two or more none has.
+    let others = zero.select(1.0, x)?.prod_keepdims(&axes[..])?;
+    let quotient = others.div(&zero.select(1.0, x)?)?;
+    let none = zeros.eq(0.0)?;
+    let single = zeros.eq(1.0)?.logical_and(&zero)?;
+    let d = none.select(&quotient, single.select(&others, 0.0)?)?;
+    one(d.mul(grad)?)
+}
+
+/// Shared equally among the elements that equal the extreme (as JAX and Keras do).
+fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
+    let Op::Reduce { axes, .. } = y.0.op else { unreachable!("a reduction's gradient") };
+    let axes: Vec<isize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).map(|d| d as isize).collect();
+    let x = &inputs[0];
+    let hit = x.eq(y)?.cast(x.dtype())?;
+    let count = hit.sum_keepdims(&axes[..])?;
+    one(hit.mul(&grad.div(&count)?)?)
+}
+
+macro_rules! reductions {
+    ($($(#[$doc:meta])* $name:ident, $keep:ident, $op:ident, $takes:expr, $expected:literal;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// An axis does not exist or is named twice; an element type that the operation does not take.
+            #[track_caller]
+            pub fn $name(&self, axes: impl Axes) -> Result<Tensor> {
+                let list = chosen(stringify!($name), &axes, self.rank())?;
+                self.$keep(axes)?.reshape(reduced(self.shape(), &list, false))
+            }
+
+            #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
+            ///
+            /// # Errors
+            #[doc = concat!("Those of [`", stringify!($name), "`](Tensor::", stringify!($name), ").")]
+            #[track_caller]
+            pub fn $keep(&self, axes: impl Axes) -> Result<Tensor> {
+                let takes: fn(DType) -> bool = $takes;
+                expect_dtype(stringify!($name), self, takes(self.dtype()), $expected)?;
+                let list = chosen(stringify!($name), &axes, self.rank())?;
+                Ok(record(self, ReduceOp::$op, &list, self.dtype()))
+            }
+        )*}
+    };
+}
+
+reductions! {
+    /// The sum over the axes; of nothing 0.
+    sum, sum_keepdims, Sum, |d| d != DType::Bool, "a number (cast booleans to count them)";
+    /// The product over the axes; of nothing 1.
+    prod, prod_keepdims, Prod, |d| d != DType::Bool, "a number";
+    /// The greatest element over the axes; NaN if there is one. Its gradient is shared equally among ties.
+    max, max_keepdims, Max, |d| d != DType::Bool, "a number (use `any` for booleans)";
+    /// The least element over the axes; NaN if there is one. Its gradient is shared equally among ties.
+    min, min_keepdims, Min, |d| d != DType::Bool, "a number (use `all` for booleans)";
+    /// Whether any element over the axes is true; of nothing false.
+    any, any_keepdims, Max, |d| d == DType::Bool, "bool";
+    /// Whether all elements over the axes are true; of nothing true.
+    all, all_keepdims, Min, |d| d == DType::Bool, "bool";
+}
+
+macro_rules! composites {
+    ($($(#[$doc:meta])* $name:ident, $keep:ident, |$x:ident, $list:ident| $body:expr;)*) => {
+        impl Tensor {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// An axis does not exist or is named twice; the tensor is not floating-point.
+            #[track_caller]
+            pub fn $name(&self, axes: impl Axes) -> Result<Tensor> {
+                let list = chosen(stringify!($name), &axes, self.rank())?;
+                self.$keep(axes)?.reshape(reduced(self.shape(), &list, false))
+            }
+
+            #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
+            ///
+            /// # Errors
+            #[doc = concat!("Those of [`", stringify!($name), "`](Tensor::", stringify!($name), ").")]
+            #[track_caller]
+            pub fn $keep(&self, axes: impl Axes) -> Result<Tensor> {
+                expect_dtype(stringify!($name), self, self.dtype().is_float(), "a floating-point type")?;
+                let list = chosen(stringify!($name), &axes, self.rank())?;
+                let ($x, $list): (&Tensor, Vec<isize>) = (self, list.iter().map(|&a| a as isize).collect());
+                $body
+            }
+        )*}
+    };
+}
+
+composites! {
+    /// The arithmetic mean over the axes; of nothing NaN.
+    mean, mean_keepdims, |x, axes| {
+        let count: usize = axes.iter().map(|&a| x.dims()[a as usize]).product();
+        let sum = x.sum_keepdims(&axes)?;
+        if count == 0 { sum.div(0.0) } else { sum.mul(1.0 / count as f64) }
+    };
+    /// The variance over the axes (biased: divided by the count), from the mean of squared deviations.
+    var, var_keepdims, |x, axes| {
+        let mean = x.mean_keepdims(&axes)?;
+        x.sub(&mean)?.square()?.mean_keepdims(&axes)
+    };
+    /// The standard deviation over the axes (biased).
+    std, std_keepdims, |x, axes| x.var_keepdims(&axes)?.sqrt();
+    /// `ln(sum(exp(x)))` over the axes, without overflow: the maximum is taken out first.
+    logsumexp, logsumexp_keepdims, |x, axes| {
+        let max = x.detach().max_keepdims(&axes)?;
+        // An infinite maximum is not subtracted (it would give NaN).
+        let shift = max.is_finite()?.select(&max, 0.0)?;
+        x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.ln()?.add(&shift)
+    };
+}
+
+impl Tensor {
+    /// Position of the first greatest element along an axis (`i32`; the axis is dropped). NaN counts as greatest.
+    ///
+    /// # Errors
+    /// The axis does not exist or is empty.
+    #[track_caller]
+    pub fn argmax(&self, axis: isize) -> Result<Tensor> {
+        self.arg("argmax", ReduceOp::ArgMax, axis)
+    }
+
+    /// Position of the first least element along an axis (`i32`; the axis is dropped). NaN counts as least.
+    ///
+    /// # Errors
+    /// The axis does not exist or is empty.
+    #[track_caller]
+    pub fn argmin(&self, axis: isize) -> Result<Tensor> {
+        self.arg("argmin", ReduceOp::ArgMin, axis)
+    }
+
+    #[track_caller]
+    fn arg(&self, name: &str, op: ReduceOp, axis: isize) -> Result<Tensor> {
+        let axis = axis_index(name, axis, self.rank())?;
+        expect_dtype(name, self, self.dtype() != DType::Bool, "a number")?;
+        if self.dims()[axis] == 0 {
+            return Err(Error::parts(
+                Kind::Shape,
+                &format!("`{name}` was asked for the position of an element among none"),
+                &format!("axis {axis} of shape {}", self.shape()),
+                "an axis with at least one element",
+                "Check for the empty tensor first",
+            ));
+        }
+        if self.dims()[axis] == 1 {
+            let zero = scalar(0.0, DType::I32, self.device());
+            return zero.expand(reduced(self.shape(), &[axis], false));
+        }
+        record(self, op, &[axis], DType::I32).reshape(reduced(self.shape(), &[axis], false))
+    }
+}

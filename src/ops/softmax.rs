@@ -1,0 +1,31 @@
+//! Softmax and its logarithm, as composites: the planner makes one row kernel of each.
+
+use crate::error::Result;
+use crate::graph::Tensor;
+use crate::shape::axis_index;
+
+impl Tensor {
+    /// `exp(x) / sum(exp(x))` along an axis, the maximum taken out first so that nothing overflows.
+    ///
+    /// # Errors
+    /// The axis does not exist; the tensor is not floating-point.
+    #[track_caller]
+    pub fn softmax(&self, axis: isize) -> Result<Tensor> {
+        let axis = axis_index("softmax", axis, self.rank())? as isize;
+        let max = self.detach().max_keepdims(axis)?;
+        let e = self.sub(&max)?.exp()?;
+        e.div(&e.sum_keepdims(axis)?)
+    }
+
+    /// `x - ln(sum(exp(x)))` along an axis, without overflow.
+    ///
+    /// # Errors
+    /// The axis does not exist; the tensor is not floating-point.
+    #[track_caller]
+    pub fn log_softmax(&self, axis: isize) -> Result<Tensor> {
+        let axis = axis_index("log_softmax", axis, self.rank())? as isize;
+        let max = self.detach().max_keepdims(axis)?;
+        let shifted = self.sub(&max)?;
+        shifted.sub(&shifted.exp()?.sum_keepdims(axis)?.ln()?)
+    }
+}

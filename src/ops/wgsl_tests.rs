@@ -1,0 +1,88 @@
+//! Every row's expression with the prelude, through naga's front end, validator and back ends: no GPU needed.
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+use super::binary::BINARY;
+use super::unary::UNARY;
+use crate::dtype::DType;
+
+const TYPES: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
+
+/// A compute shader of the prelude and one function for each row and type, all of which the entry point calls.
+fn source() -> String {
+    let mut functions = String::new();
+    let mut calls = String::new();
+    let mut add = |name: String, parameters: &[&str], dtype: DType, out: DType, expression: &str| {
+        let list: Vec<String> = parameters.iter().map(|p| format!("{p}: {dtype}")).collect();
+        functions += &format!("fn t_{name}({}) -> {out} {{ return {expression}; }}\n", list.join(", "));
+        let load = match dtype {
+            DType::Bool => "b0[id.x] != 0u".to_string(),
+            DType::U32 => "b0[id.x]".to_string(),
+            other => format!("bitcast<{other}>(b0[id.x])"),
+        };
+        calls += &format!("    sum += u32(t_{name}({}));\n", vec![load; parameters.len()].join(", "));
+    };
+    for row in UNARY {
+        for dtype in TYPES {
+            if let Some(out) = row.f.output(dtype) {
+                add(format!("{}_{dtype}", row.f.name), &["x"], dtype, out, row.f.expression(dtype));
+            }
+        }
+    }
+    for row in BINARY {
+        for dtype in TYPES {
+            if let Some(out) = row.f.output(dtype) {
+                add(format!("{}2_{dtype}", row.f.name), &["a", "b"], dtype, out, row.f.expression(dtype));
+            }
+        }
+    }
+    format!(
+        "{}\n{}\n{functions}\n@group(0) @binding(0) var<storage, read_write> b0: array<u32>;\n\
+         @compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
+         var sum = 0u;\n{calls}    b0[id.x] = sum;\n}}\n",
+        include_str!("../../shaders/math.wgsl"),
+        include_str!("../../shaders/whole.wgsl")
+    )
+}
+
+#[test]
+fn every_expression_compiles_everywhere() {
+    let source = source();
+    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+        .validate(&module)
+        .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
+
+    let words = spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap();
+    assert!(words.len() > 1_000);
+
+    let resource = naga::ResourceBinding { group: 0, binding: 0 };
+    let mut bindings = msl::EntryPointResources { sizes_buffer: Some(1), ..Default::default() };
+    bindings.resources.insert(resource, msl::BindTarget { buffer: Some(0), mutable: true, ..Default::default() });
+    let options = msl::Options { per_entry_point_map: [("main".to_string(), bindings)].into(), ..Default::default() };
+    let (metal, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).unwrap();
+    assert!(metal.contains("wgt_erf"));
+
+    let mut text = String::new();
+    let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
+    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+    writer.write(&module, &info, None).unwrap();
+    assert!(text.contains("wgt_erf"));
+}
+
+#[test]
+fn rows_are_complete() {
+    let mut names: Vec<&str> = UNARY.iter().map(|r| r.f.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), UNARY.len());
+    for row in UNARY {
+        assert!(TYPES.iter().any(|&t| row.f.output(t).is_some()), "{} takes no type", row.f.name);
+        assert_eq!(row.f.output(DType::F32).is_some(), row.f.output(DType::F64).is_some(), "{}", row.f.name);
+    }
+    for row in BINARY {
+        assert!(TYPES.iter().any(|&t| row.f.output(t).is_some()), "{} takes no type", row.f.name);
+        assert_eq!(row.f.output(DType::F32).is_some(), row.f.output(DType::F64).is_some(), "{}", row.f.name);
+    }
+}

@@ -1,0 +1,221 @@
+//! What is fused with what, on hand-made graphs. That the results are right is tested through the engines.
+
+use std::panic::Location;
+
+use smallvec::SmallVec;
+
+use super::op::{Keep, Op, PlanNode};
+use super::program::{Instr, ReduceOp};
+use super::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use super::step::{Plan, Role, StepKind};
+use super::{Limits, plan};
+use crate::dtype::DType;
+use crate::shape::Shape;
+
+static EXP: UnaryFn =
+    UnaryFn { name: "exp", cpu: Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None }, wgsl: "exp(x)", wgsl_int: "" };
+static ADD: BinaryFn = BinaryFn {
+    name: "add",
+    cpu: Binary1 { f32: None, f64: None, i32: None, u32: None, bool: None, cmp_f32: None, cmp_f64: None, cmp_i32: None, cmp_u32: None },
+    wgsl: "a + b",
+    wgsl_i32: "",
+    wgsl_u32: "",
+    wgsl_bool: "",
+    compares: false,
+};
+
+#[derive(Default)]
+struct Graph {
+    nodes: Vec<PlanNode>,
+    leaves: u32,
+}
+
+impl Graph {
+    fn push(&mut self, op: Op, shape: &[usize], inputs: &[u32]) -> u32 {
+        self.nodes.push(PlanNode {
+            op,
+            inputs: SmallVec::from_slice(inputs),
+            shape: Shape::of(shape),
+            dtype: DType::F32,
+            keep: Keep::No,
+            leaf: None,
+            at: Location::caller(),
+        });
+        self.nodes.len() as u32 - 1
+    }
+    fn leaf(&mut self, shape: &[usize]) -> u32 {
+        let n = self.push(Op::Leaf, shape, &[]);
+        self.nodes[n as usize].leaf = Some(self.leaves);
+        self.leaves += 1;
+        n
+    }
+    fn exp(&mut self, x: u32) -> u32 {
+        let shape = self.nodes[x as usize].shape;
+        self.push(Op::Unary(&EXP), &shape, &[x])
+    }
+    fn add(&mut self, a: u32, b: u32) -> u32 {
+        let shape = self.nodes[a as usize].shape;
+        self.push(Op::Binary(&ADD), &shape, &[a, b])
+    }
+    fn reduce(&mut self, x: u32, axes: u32) -> u32 {
+        let from = self.nodes[x as usize].shape;
+        let dims: Vec<usize> = (0..from.rank()).map(|d| if axes >> d & 1 == 1 { 1 } else { from[d] }).collect();
+        self.push(Op::Reduce { op: ReduceOp::Sum, axes }, &dims, &[x])
+    }
+    fn keep(&mut self, n: u32) {
+        self.nodes[n as usize].keep = Keep::Output;
+    }
+    fn assign(&mut self, value: u32, leaf: u32) -> u32 {
+        let shape = self.nodes[value as usize].shape;
+        let n = self.push(Op::Var, &shape, &[value]);
+        self.nodes[n as usize].keep = Keep::InPlace(leaf);
+        n
+    }
+    fn plan(&self) -> Plan {
+        let plan = plan(&self.nodes, Limits { max_buffers: 8, fusion: true }).unwrap();
+        println!("{plan}");
+        plan
+    }
+}
+
+fn kinds(plan: &Plan) -> Vec<&'static str> {
+    plan.steps.iter().map(|s| s.kind.name()).collect()
+}
+
+#[test]
+fn a_chain_is_one_step_and_collapses_to_one_dimension() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[4, 5, 6]);
+    let y = g.exp(x);
+    let z = g.add(y, x);
+    g.keep(z);
+    let plan = g.plan();
+    assert_eq!(kinds(&plan), ["elementwise"]);
+    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
+    assert_eq!(n.outer.as_slice(), &[120]);
+    assert_eq!(n.program.lines.len(), 3);
+}
+
+#[test]
+fn softmax_is_one_row_step() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[7, 10]);
+    let e = g.exp(x);
+    let s = g.reduce(e, 0b10);
+    let wide = g.push(Op::Expand, &[7, 10], &[s]);
+    let y = g.add(e, wide);
+    g.keep(y);
+    let plan = g.plan();
+    assert_eq!(kinds(&plan), ["row"]);
+    assert_eq!(plan.buffers.iter().filter(|b| matches!(b.role, Role::Temp { .. })).count() + 2, plan.buffers.len());
+}
+
+#[test]
+fn a_column_sum_takes_its_prologue_and_epilogue() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[64, 10]);
+    let e = g.exp(x);
+    let s = g.reduce(e, 0b01);
+    let flat = g.push(Op::Reshape, &[10], &[s]);
+    let y = g.exp(flat);
+    g.keep(y);
+    let plan = g.plan();
+    assert_eq!(kinds(&plan), ["reduce"]);
+    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
+    assert_eq!((n.outer.as_slice(), n.inner.as_slice()), (&[10][..], &[64][..]));
+}
+
+#[test]
+fn a_product_takes_bias_and_activation() {
+    let mut g = Graph::default();
+    let (x, w, b) = (g.leaf(&[32, 20]), g.leaf(&[20, 16]), g.leaf(&[16]));
+    let y = g.push(Op::MatMul, &[32, 16], &[x, w]);
+    let b = g.push(Op::Reshape, &[1, 16], &[b]);
+    let b = g.push(Op::Expand, &[32, 16], &[b]);
+    let y = g.add(y, b);
+    let y = g.exp(y);
+    g.keep(y);
+    assert_eq!(kinds(&g.plan()), ["gemm"]);
+}
+
+#[test]
+fn an_update_joins_the_product_only_if_nobody_reads_the_old_value_later() {
+    // gradient = x^T d; w' = w + gradient; but d2 = d w^T needs the old w.
+    let mut g = Graph::default();
+    let (x, d, w) = (g.leaf(&[20, 32]), g.leaf(&[32, 16]), g.leaf(&[20, 16]));
+    let gradient = g.push(Op::MatMul, &[20, 16], &[x, d]);
+    let value = g.add(w, gradient);
+    g.assign(value, 2);
+    assert_eq!(kinds(&g.plan()), ["gemm"]);
+
+    let wt = g.push(Op::Permute(SmallVec::from_slice(&[1, 0])), &[16, 20], &[w]);
+    let back = g.push(Op::MatMul, &[32, 20], &[d, wt]);
+    g.keep(back);
+    let plan = g.plan();
+    // The reader comes first.
+    assert_eq!(kinds(&plan), ["gemm", "gemm"]);
+    assert!(plan.steps[1].ops.contains(&"assign"));
+}
+
+#[test]
+fn variables_can_be_exchanged() {
+    let mut g = Graph::default();
+    let (a, b) = (g.leaf(&[5]), g.leaf(&[5]));
+    g.assign(b, 0);
+    g.assign(a, 1);
+    let plan = g.plan();
+    // At least one value passes through a temporary, and no step reads what an earlier one overwrote.
+    let mut written = Vec::new();
+    for step in &plan.steps {
+        for line in &step.kind.program().lines {
+            if let Instr::Load { buf, .. } = &line.instr {
+                assert!(!written.contains(&step.bufs[usize::from(*buf)]), "{plan}");
+            }
+        }
+        let stores = step.kind.program().stores.iter().map(|s| step.bufs[usize::from(s.buf)]);
+        written.extend(stores.filter(|&b| matches!(plan.buffers[b as usize].role, Role::Leaf(_))));
+    }
+}
+
+#[test]
+fn a_flattened_transpose_is_read_in_place() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[6, 4]);
+    let t = g.push(Op::Permute(SmallVec::from_slice(&[1, 0])), &[4, 6], &[x]);
+    let flat = g.push(Op::Reshape, &[24], &[t]);
+    let y = g.exp(flat);
+    g.keep(y);
+    assert_eq!(kinds(&g.plan()), ["elementwise"]);
+    // Of no common refinement with 4 x 6: the flattened transpose is written out.
+    let odd = g.push(Op::Reshape, &[3, 8], &[flat]);
+    let odd = g.push(Op::Permute(SmallVec::from_slice(&[1, 0])), &[8, 3], &[odd]);
+    let odd = g.push(Op::Reshape, &[24], &[odd]);
+    let z = g.exp(odd);
+    g.keep(z);
+    g.plan();
+}
+
+#[test]
+fn empty_reductions_and_empty_tensors_plan() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[3, 0]);
+    let s = g.reduce(x, 0b10);
+    g.keep(s);
+    let e = g.exp(x);
+    g.keep(e);
+    let plan = g.plan();
+    assert_eq!(plan.steps.len(), 1);
+    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
+    assert_eq!((n.outer.as_slice(), n.inner.as_slice()), (&[3][..], &[0][..]));
+}
+
+#[test]
+fn a_long_chain_ends_up_in_few_steps() {
+    let mut g = Graph::default();
+    let mut x = g.leaf(&[10]);
+    for _ in 0..1000 {
+        x = g.exp(x);
+    }
+    g.keep(x);
+    assert!(g.plan().steps.len() <= 7);
+}

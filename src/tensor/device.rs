@@ -1,0 +1,143 @@
+//! Finding, choosing and opening devices.
+
+use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, cpu, gpu};
+use crate::error::{Error, Kind, Result};
+use crate::graph::Device;
+use crate::plan::Limits;
+
+/// The environment variable that chooses a device: `auto`, `cpu`, `gpu`, `gpu:1`, or part of an adapter's name.
+const CHOICE: &str = "WGTENSOR_DEVICE";
+/// Set to `off`, every operation gets a kernel of its own: for finding faults.
+const FUSION: &str = "WGTENSOR_FUSION";
+
+impl Device {
+    /// The native CPU engine.
+    pub fn cpu() -> Device {
+        Self::cpu_with(&DeviceOptions::default())
+    }
+
+    /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones.
+    ///
+    /// # Errors
+    /// There is no adapter, or it cannot be opened.
+    pub fn gpu() -> Result<Device> {
+        Self::open("gpu")
+    }
+
+    /// The best hardware there is: a real GPU if it can be opened, else the CPU engine (which is preferred to a
+    /// software adapter). The log says what was taken and why.
+    pub fn best() -> Device {
+        Self::best_with(&DeviceOptions::default())
+    }
+
+    /// The device that `WGTENSOR_DEVICE` names: `auto` (the default, [`Device::best`]), `cpu`, `gpu`, `gpu:1`, or part
+    /// of an adapter's name.
+    ///
+    /// # Errors
+    /// No such device, or it cannot be opened.
+    pub fn from_env() -> Result<Device> {
+        let choice = std::env::var(CHOICE).unwrap_or_default();
+        Self::open(if choice.trim().is_empty() { "auto" } else { choice.trim() })
+            .map_err(|e| if choice.trim().is_empty() { e } else { e.context(format!("{CHOICE}={}", choice.trim())) })
+    }
+
+    /// Opens a device by name, as `WGTENSOR_DEVICE` writes it.
+    ///
+    /// # Errors
+    /// No such device, or it cannot be opened.
+    pub fn open(selector: &str) -> Result<Device> {
+        Self::open_with(selector, &DeviceOptions::default())
+    }
+
+    /// [`Device::open`] with options.
+    ///
+    /// # Errors
+    /// No such device, or it cannot be opened with these options.
+    pub fn open_with(selector: &str, options: &DeviceOptions) -> Result<Device> {
+        pollster::block_on(Self::open_async(selector, options))
+    }
+
+    /// [`Device::open_with`] without blocking.
+    ///
+    /// # Errors
+    /// Those of [`Device::open_with`].
+    pub async fn open_async(selector: &str, options: &DeviceOptions) -> Result<Device> {
+        let wanted = selector.trim().to_lowercase();
+        match wanted.as_str() {
+            "auto" | "best" => return Ok(Self::best_async(options).await),
+            "cpu" => return Ok(Self::cpu_with(options)),
+            _ => {}
+        }
+        let adapters = gpu::adapter::list();
+        let index = match wanted.as_str() {
+            "gpu" => (!adapters.is_empty()).then_some(0),
+            id => adapters
+                .iter()
+                .position(|a| a.id == id)
+                .or_else(|| adapters.iter().position(|a| a.name.to_lowercase().contains(id))),
+        };
+        let Some(index) = index else {
+            let known: Vec<String> = adapters.iter().map(|a| format!("{} ({})", a.id, a.name)).collect();
+            let known = if known.is_empty() { "no GPU adapters at all".into() } else { known.join(", ") };
+            return Err(Error::new(
+                Kind::NoAdapter,
+                format!(
+                    "No such device. Received: \"{selector}\"; this machine has cpu and {known}. Expected: auto, cpu, gpu, \
+                     gpu:N, or part of an adapter's name. Install a Vulkan driver (on Debian: mesa-vulkan-drivers) for a \
+                     software adapter, or use \"cpu\"."
+                ),
+            ));
+        };
+        Self::gpu_at(index, options).await
+    }
+
+    /// Everything [`Device::open`] can open: the CPU engine, then the adapters, real GPUs first.
+    pub fn list() -> Vec<DeviceInfo> {
+        let mut out = vec![Device::cpu().info().clone()];
+        out.extend(gpu::adapter::list());
+        out
+    }
+
+    fn cpu_with(options: &DeviceOptions) -> Device {
+        Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX)
+    }
+
+    async fn gpu_at(index: usize, options: &DeviceOptions) -> Result<Device> {
+        gpu::adapter::open(index, options).await.map(Self::of_gpu)
+    }
+
+    pub(crate) fn of_gpu(backend: gpu::GpuBackend) -> Device {
+        let bindings = backend.max_storage_bindings();
+        Self::of(Box::new(backend), bindings)
+    }
+
+    fn of(backend: Box<dyn Backend>, max_buffers: usize) -> Device {
+        let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
+        Self::with_backend(backend, Limits { max_buffers, fusion })
+    }
+
+    fn best_with(options: &DeviceOptions) -> Device {
+        pollster::block_on(Self::best_async(options))
+    }
+
+    async fn best_async(options: &DeviceOptions) -> Device {
+        let adapters = gpu::adapter::list();
+        for (index, info) in adapters.iter().enumerate() {
+            if info.kind == DeviceKind::Software {
+                log::info!("{} ({}) computes on the processor: the CPU engine is preferred", info.id, info.name);
+                continue;
+            }
+            match Self::gpu_at(index, options).await {
+                Ok(device) => {
+                    log::info!("using {} ({}, {}): the first real GPU", info.id, info.name, info.kind);
+                    return device;
+                }
+                Err(error) => log::warn!("{} ({}) cannot be opened: {error}", info.id, info.name),
+            }
+        }
+        let device = Self::cpu_with(options);
+        let why = if adapters.is_empty() { "no GPU adapter found" } else { "no real GPU found" };
+        log::info!("using the CPU engine ({}): {why}", device.info().name);
+        device
+    }
+}

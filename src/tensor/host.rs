@@ -1,0 +1,262 @@
+//! Host data in, host data out.
+
+use std::panic::Location;
+
+use crate::dtype::{DType, Element};
+use crate::error::{Error, Kind, Result};
+use crate::graph::flush::realise;
+use crate::graph::node::{Make, Vjp};
+use crate::graph::{Device, Tensor};
+use crate::shape::{IntoShape, Shape};
+
+/// Host data with a shape: a number, nested arrays of numbers, a slice or vector of numbers.
+pub trait IntoTensor {
+    /// Puts the data on a device.
+    ///
+    /// # Errors
+    /// Out of memory, or an element type the device does not have.
+    fn into_tensor(self, device: &Device) -> Result<Tensor>;
+}
+
+/// Numbers and nested arrays of them.
+trait Nested<T> {
+    fn shape(out: &mut Vec<usize>);
+    fn flatten(&self, out: &mut Vec<T>);
+}
+
+macro_rules! nested {
+    ($($t:ty),*) => {$(
+        impl Nested<$t> for $t {
+            fn shape(_: &mut Vec<usize>) {}
+            fn flatten(&self, out: &mut Vec<$t>) {
+                out.push(*self);
+            }
+        }
+        impl IntoTensor for $t {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                Tensor::from_slice(&[self], (), device)
+            }
+        }
+        impl IntoTensor for &[$t] {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                Tensor::from_slice(self, [self.len()], device)
+            }
+        }
+        impl IntoTensor for Vec<$t> {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                Tensor::from_slice(&self, [self.len()], device)
+            }
+        }
+        impl IntoTensor for &Vec<$t> {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                Tensor::from_slice(self, [self.len()], device)
+            }
+        }
+        nested!(@array $t, [$t; A], A);
+        nested!(@array $t, [[$t; B]; A], A B);
+        nested!(@array $t, [[[$t; C]; B]; A], A B C);
+        nested!(@array $t, [[[[$t; D]; C]; B]; A], A B C D);
+    )*};
+    (@array $t:ty, $array:ty, $($n:ident)*) => {
+        impl<$(const $n: usize),*> IntoTensor for $array {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                (&self).into_tensor(device)
+            }
+        }
+        impl<$(const $n: usize),*> IntoTensor for &$array {
+            #[track_caller]
+            fn into_tensor(self, device: &Device) -> Result<Tensor> {
+                let (mut shape, mut values) = (Vec::new(), Vec::new());
+                <$array as Nested<$t>>::shape(&mut shape);
+                Nested::<$t>::flatten(self, &mut values);
+                Tensor::from_slice(&values, shape, device)
+            }
+        }
+    };
+}
+impl<T, N: Nested<T>, const K: usize> Nested<T> for [N; K] {
+    fn shape(out: &mut Vec<usize>) {
+        out.push(K);
+        N::shape(out);
+    }
+    fn flatten(&self, out: &mut Vec<T>) {
+        self.iter().for_each(|n| n.flatten(out));
+    }
+}
+nested!(f32, f64, i32, u32, bool);
+
+impl IntoTensor for &Tensor {
+    fn into_tensor(self, device: &Device) -> Result<Tensor> {
+        self.to_device(device)
+    }
+}
+impl IntoTensor for Tensor {
+    fn into_tensor(self, device: &Device) -> Result<Tensor> {
+        self.to_device(device)
+    }
+}
+
+impl Tensor {
+    /// A tensor of host data: a number, nested arrays, a slice or a vector.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &Device::cpu())?;
+    /// assert_eq!(x.dims(), [2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Out of memory, or an element type the device does not have.
+    #[track_caller]
+    pub fn new(data: impl IntoTensor, device: &Device) -> Result<Tensor> {
+        data.into_tensor(device)
+    }
+
+    /// A tensor of these elements, row-major, of this shape.
+    ///
+    /// # Errors
+    /// The shape has another number of elements; out of memory; a type the device does not have.
+    #[track_caller]
+    pub fn from_slice<T: Element>(values: &[T], shape: impl IntoShape, device: &Device) -> Result<Tensor> {
+        let shape = shape.into_shape()?;
+        if shape.numel() != values.len() {
+            return Err(Error::parts(
+                Kind::Shape,
+                "A tensor was to be made of data that does not fill its shape",
+                &format!("{} elements for shape {shape}", values.len()),
+                &format!("{} elements", shape.numel()),
+                "Check the shape",
+            ));
+        }
+        let bounds = T::DTYPE.is_int().then(|| {
+            values.iter().fold((i64::MAX, i64::MIN), |(low, high), v| {
+                let v = v.to_f64() as i64;
+                (low.min(v), high.max(v))
+            })
+        });
+        let bounds = bounds.filter(|_| !values.is_empty());
+        Self::from_bytes(&T::to_bytes(values), shape, T::DTYPE, bounds, device)
+    }
+
+    #[track_caller]
+    fn from_bytes(
+        bytes: &[u8],
+        shape: Shape,
+        dtype: DType,
+        bounds: Option<(i64, i64)>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let backend = device.backend();
+        backend.check_dtype(dtype)?;
+        let buffer = backend.alloc(bytes.len())?;
+        if !bytes.is_empty() {
+            backend.write(&buffer, bytes)?;
+        }
+        let make = Make { device, vjp: Vjp::None, at: Location::caller() };
+        Ok(Tensor::leaf(buffer, shape, dtype, bounds, make))
+    }
+
+    /// The elements, row-major. Blocks until they are computed.
+    ///
+    /// # Errors
+    /// `T` is not the tensor's type; out of memory; a lost device.
+    #[track_caller]
+    pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
+        pollster::block_on(self.to_vec_async())
+    }
+
+    /// The elements, row-major. The work is submitted by this call, and the returned future waits for it.
+    ///
+    /// # Errors
+    /// Those of [`to_vec`](Tensor::to_vec).
+    #[track_caller]
+    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + 'static {
+        let bytes = if T::DTYPE == self.dtype() {
+            self.read()
+        } else {
+            Err(Error::parts(
+                Kind::DType,
+                "A tensor was read as another type",
+                &T::DTYPE.to_string(),
+                &self.dtype().to_string(),
+                "Cast it first, or read the type it has",
+            ))
+        };
+        async move { Ok(T::from_bytes(&bytes?.await?)) }
+    }
+
+    /// The one element of a tensor of one element. Blocks until it is computed.
+    ///
+    /// # Errors
+    /// More or fewer elements; otherwise those of [`to_vec`](Tensor::to_vec).
+    #[track_caller]
+    pub fn item<T: Element>(&self) -> Result<T> {
+        if self.numel() != 1 {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`item` was called on a tensor that is no single number",
+                &format!("shape {}", self.shape()),
+                "one element",
+                "Reduce it first, or read all with `to_vec`",
+            ));
+        }
+        Ok(self.to_vec::<T>()?[0])
+    }
+
+    /// The elements as `f64`, whatever the type (exact for all types). Blocks until they are computed.
+    ///
+    /// # Errors
+    /// Out of memory; a lost device.
+    #[track_caller]
+    pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
+            T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
+        }
+        let bytes = pollster::block_on(self.read()?)?;
+        Ok(match self.dtype() {
+            DType::F32 => wide::<f32>(&bytes),
+            DType::F64 => wide::<f64>(&bytes),
+            DType::I32 => wide::<i32>(&bytes),
+            DType::U32 => wide::<u32>(&bytes),
+            DType::Bool => wide::<bool>(&bytes),
+        })
+    }
+
+    /// Submits what this tensor needs, without waiting for it.
+    ///
+    /// # Errors
+    /// Out of memory; a lost device.
+    #[track_caller]
+    pub fn realize(&self) -> Result<()> {
+        realise(self).map(drop)
+    }
+
+    /// A copy on another device, through host memory. A constant: no gradient flows through it.
+    ///
+    /// # Errors
+    /// Out of memory; a type the other device does not have; a lost device.
+    #[track_caller]
+    pub fn to_device(&self, device: &Device) -> Result<Tensor> {
+        if self.device() == device {
+            return Ok(self.clone());
+        }
+        let bytes = pollster::block_on(self.read()?)?;
+        Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds, device)
+    }
+
+    #[track_caller]
+    fn read(&self) -> Result<futures::future::BoxFuture<'static, Result<Vec<u8>>>> {
+        let bytes = self.numel() * self.dtype().size();
+        if bytes == 0 {
+            return Ok(Box::pin(async { Ok(Vec::new()) }));
+        }
+        let buffer = realise(self)?;
+        Ok(self.device().backend().read(&buffer, bytes))
+    }
+}

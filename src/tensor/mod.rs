@@ -1,0 +1,7 @@
+//! Tensors as an embedding crate sees them: made from host data, read back, printed; and opening devices.
+
+mod device;
+mod display;
+mod host;
+
+pub use host::IntoTensor;

@@ -1,0 +1,190 @@
+//! Wrong calls: an `Err` of the right kind, whose text has four parts (what happened, what was received, what was
+//! expected, what to do) and the caller's line.
+
+use wgtensor::{Conv2d, DType, Device, Error, Result, Tensor, Var};
+
+use super::close::assert_all;
+use super::devices::{for_each_device, for_each_gpu};
+
+struct Wrong {
+    call: &'static str,
+    result: Result<Tensor>,
+    kind: fn(&Error) -> bool,
+    /// What the text must name: the offending shapes, types or numbers.
+    names: &'static [&'static str],
+}
+
+fn judge(table: Vec<Wrong>) {
+    let mut failures = Vec::new();
+    for Wrong { call, result, kind, names } in table {
+        let error = match result {
+            Err(e) => e,
+            Ok(t) => {
+                failures.push(format!("{call}: gave a tensor of shape {} and no error", t.shape()));
+                continue;
+            }
+        };
+        let text = error.to_string();
+        if !kind(&error) {
+            failures.push(format!("{call}: an error of the wrong kind: {error:?}"));
+        }
+        let missing: Vec<_> = names.iter().filter(|n| !text.contains(**n)).collect();
+        if !missing.is_empty() {
+            failures.push(format!("{call}: does not name {missing:?}: {text}"));
+        }
+        let parts = text.split_once(". Received: ").and_then(|(_, rest)| rest.split_once(". Expected: "));
+        let advice = parts.and_then(|(_, rest)| rest.split_once(". ")).is_some_and(|(_, fix)| fix.len() > 8);
+        if !advice {
+            failures.push(format!("{call}: not four parts: {text}"));
+        }
+        if !error.location().is_some_and(|at| at.file().ends_with("errors.rs")) {
+            failures.push(format!("{call}: does not name the caller's line: {text}"));
+        }
+    }
+    assert_all(failures);
+}
+
+macro_rules! wrong {
+    ($call:expr, $kind:ident, [$($name:literal),*]) => {
+        Wrong { call: stringify!($call), result: $call, kind: Error::$kind, names: &[$($name),*] }
+    };
+}
+
+#[test]
+fn wrong_shapes() {
+    for_each_device(|device| {
+        let a = Tensor::zeros([2, 3], DType::F32, device)?;
+        let b = Tensor::zeros([4], DType::F32, device)?;
+        let image = Tensor::zeros([1, 5, 5, 3], DType::F32, device)?;
+        let kernel = Tensor::zeros([3, 3, 4, 2], DType::F32, device)?;
+        judge(vec![
+            wrong!(a.add(&b), is_shape_mismatch, ["(2, 3)", "(4,)"]),
+            wrong!(a.matmul(&a), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(a.matmul(&b), is_shape_mismatch, ["(2, 3)", "(4,)"]),
+            wrong!(a.reshape([4, 2]), is_shape_mismatch, ["(2, 3)", "(4, 2)"]),
+            wrong!(a.reshape_infer(&[-1, 4]), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(a.expand([2, 4]), is_shape_mismatch, ["(2, 3)", "(2, 4)"]),
+            wrong!(a.squeeze(1), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(
+                Tensor::concat(&[&a, &Tensor::zeros([3, 4], DType::F32, device)?], 1),
+                is_shape_mismatch,
+                ["(2, 3)", "(3, 4)"]
+            ),
+            wrong!(Tensor::stack(&[&a, &b], 0), is_shape_mismatch, ["(2, 3)", "(4,)"]),
+            wrong!(Tensor::from_slice(&[1.0f32, 2.0, 3.0], [2, 2], device), is_shape_mismatch, ["3", "(2, 2)"]),
+            wrong!(image.conv2d(&kernel, &Conv2d::default()), is_shape_mismatch, ["(1, 5, 5, 3)", "(3, 3, 4, 2)"]),
+        ]);
+        Ok(())
+    });
+}
+
+#[test]
+fn wrong_types() {
+    for_each_device(|device| {
+        let x = Tensor::zeros([3], DType::F32, device)?;
+        let i = Tensor::zeros([3], DType::I32, device)?;
+        let b = Tensor::zeros([3], DType::Bool, device)?;
+        judge(vec![
+            wrong!(x.add(&i), is_dtype_mismatch, ["f32", "i32"]),
+            wrong!(x.eq(&b), is_dtype_mismatch, ["f32", "bool"]),
+            wrong!(i.exp(), is_dtype_mismatch, ["i32"]),
+            wrong!(b.sum(()), is_dtype_mismatch, ["bool"]),
+            wrong!(x.logical_and(&b), is_dtype_mismatch, ["f32"]),
+            wrong!(x.select(&x, &x), is_dtype_mismatch, ["f32", "bool"]),
+            wrong!(x.take(&x, 0), is_dtype_mismatch, ["f32"]),
+            wrong!(x.bit_and(&x), is_dtype_mismatch, ["f32"]),
+        ]);
+        assert!(x.to_vec::<i32>().unwrap_err().is_dtype_mismatch());
+        Ok(())
+    });
+}
+
+#[test]
+fn out_of_range() {
+    for_each_device(|device| {
+        let a = Tensor::zeros([2, 3], DType::F32, device)?;
+        judge(vec![
+            wrong!(a.sum(2), is_out_of_range, ["2"]),
+            wrong!(a.sum([0, -3]), is_out_of_range, ["-3"]),
+            wrong!(a.argmax(5), is_out_of_range, ["5"]),
+            wrong!(a.softmax(-3), is_out_of_range, ["-3"]),
+            wrong!(a.unsqueeze(5), is_out_of_range, ["5"]),
+            wrong!(a.transpose(0, 2), is_out_of_range, ["2"]),
+            wrong!(a.select_index(1, 3), is_out_of_range, ["3"]),
+            wrong!(a.narrow(1, 2, 2), is_out_of_range, ["2"]),
+            wrong!(a.flip(&[2]), is_out_of_range, ["2"]),
+        ]);
+        Ok(())
+    });
+}
+
+#[test]
+fn nonsense_arguments() {
+    for_each_device(|device| {
+        let a = Tensor::zeros([2, 3], DType::F32, device)?;
+        for (call, result) in [
+            ("permute twice the same", a.permute(&[0, 0])),
+            ("permute too few", a.permute(&[0])),
+            ("sum over one axis twice", a.sum([0, 0])),
+            ("step of zero", a.slice_step(0, None, None, 0)),
+            ("two inferred extents", a.reshape_infer(&[-1, -1])),
+            ("pad of too many axes", a.pad(&[(1, 1); 3], 0.0)),
+            ("concat of nothing", Tensor::concat(&[], 0)),
+            ("arange with step zero", Tensor::arange(0.0, 1.0, 0.0, DType::F32, device)),
+            (
+                "no groups",
+                a.reshape([1, 1, 2, 3])?.conv2d(&a.reshape([1, 1, 3, 2])?, &Conv2d { groups: 0, ..Conv2d::default() }),
+            ),
+        ] {
+            assert!(result.is_err(), "{call} must be an error");
+        }
+        assert!(a.split(1, &[1, 1]).is_err(), "a split must use the axis up");
+        assert!(a.item::<f32>().is_err(), "item of six elements");
+        assert!(a.backward().is_err(), "backward from a tensor that is no scalar");
+        Ok(())
+    });
+}
+
+#[test]
+fn operators_panic_with_the_same_text() {
+    for_each_device(|device| {
+        let (a, b) = (Tensor::zeros([2, 3], DType::F32, device)?, Tensor::zeros([4], DType::F32, device)?);
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| &a + &b)).err().expect("a panic");
+        let text = panic.downcast_ref::<String>().expect("a text");
+        assert!(text.contains("(2, 3)") && text.contains("(4,)"), "{text}");
+        Ok(())
+    });
+}
+
+#[test]
+fn mixed_devices() {
+    for_each_gpu(|device| {
+        let here = Tensor::zeros([2], DType::F32, device)?;
+        let there = Tensor::zeros([2], DType::F32, &Device::cpu())?;
+        judge(vec![
+            wrong!(here.add(&there), is_device_mismatch, ["cpu", "gpu"]),
+            wrong!(there.matmul(&here), is_device_mismatch, ["cpu", "gpu"]),
+            wrong!(Tensor::concat(&[&here, &there], 0), is_device_mismatch, ["cpu", "gpu"]),
+        ]);
+        assert!(Var::new(&here)?.assign(&there).unwrap_err().is_device_mismatch());
+        let double = Tensor::zeros([2], DType::F64, device).err().expect("an error");
+        assert!(double.is_dtype_mismatch() || double.is_unsupported(), "{double:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn devices_that_do_not_exist() {
+    assert!(Device::open("gpu:99").is_err_and(|e| e.is_no_adapter()));
+    assert!(Device::open("abacus").is_err_and(|e| e.is_no_adapter() && e.to_string().contains("abacus")));
+}
+
+#[test]
+fn an_error_leaves_the_device_usable() {
+    for_each_device(|device| {
+        let a = Tensor::new([1.0f32, 2.0], device)?;
+        assert!(a.matmul(&Tensor::zeros([3, 2], DType::F32, device)?).is_err());
+        assert_eq!((&a + &a).to_vec::<f32>()?, [2.0, 4.0]);
+        Ok(())
+    });
+}

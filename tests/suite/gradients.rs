@@ -1,0 +1,212 @@
+//! Gradients against central differences, in `f64` on the CPU engine.
+
+use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, grad};
+
+use super::close::assert_all;
+use super::naive::Nd;
+
+type Function = fn(&[Tensor]) -> Result<Tensor>;
+
+struct Entry {
+    name: &'static str,
+    inputs: Vec<Nd>,
+    function: Function,
+}
+
+/// `f` of one matrix with elements in a range where it is smooth.
+fn one(name: &'static str, low: f64, high: f64, function: Function) -> Entry {
+    Entry { name, inputs: vec![Nd::random(&[3, 4], 11, low, high)], function }
+}
+
+/// `f` of tensors of these shapes with elements in [0.5, 1.5).
+fn of(name: &'static str, shapes: &[&[usize]], function: Function) -> Entry {
+    let inputs = shapes.iter().enumerate().map(|(i, s)| Nd::random(s, 20 + i as u32, 0.5, 1.5)).collect();
+    Entry { name, inputs, function }
+}
+
+/// A weighted sum, so that no gradient is uniform.
+fn loss(entry: &Entry, inputs: &[Tensor], device: &Device) -> Result<Tensor> {
+    let out = (entry.function)(inputs)?;
+    let weights = Nd::random(out.dims(), 77, -1.0, 1.0).float(DType::F64, device)?;
+    out.mul(&weights)?.sum(())
+}
+
+fn verify(entry: &Entry, device: &Device) -> Result<Option<String>> {
+    let upload = |nds: &[Nd]| {
+        let tracked = nds.iter().map(|nd| Ok(nd.float(DType::F64, device)?.requires_grad()));
+        tracked.collect::<Result<Vec<_>>>()
+    };
+    let tracked = upload(&entry.inputs)?;
+    let grads = grad(&loss(entry, &tracked, device)?, &tracked.iter().collect::<Vec<_>>())?;
+    let step = 1e-5;
+    for (k, got) in grads.iter().enumerate() {
+        if got.dims() != entry.inputs[k].shape {
+            return Ok(Some(format!("{}: gradient {k} has shape {}", entry.name, got.shape())));
+        }
+        for (i, got) in got.to_f64_vec()?.into_iter().enumerate() {
+            let at = |delta: f64| {
+                let mut inputs = entry.inputs.clone();
+                inputs[k].data[i] += delta;
+                loss(entry, &upload(&inputs)?, device)?.item::<f64>()
+            };
+            let want = (at(step)? - at(-step)?) / (2.0 * step);
+            // Central differences err by step^2 and by the rounding of the loss over the step: 1e-10 each, times its scale.
+            if (got - want).abs() > 1e-6 * (1.0 + want.abs()) {
+                return Ok(Some(format!(
+                    "{}: d/d input {k}[{i}] is {got}, central differences give {want}",
+                    entry.name
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[track_caller]
+fn verify_all(table: Vec<Entry>) {
+    let device = Device::cpu();
+    let failures = table.iter().filter_map(|entry| match verify(entry, &device) {
+        Ok(verdict) => verdict,
+        Err(e) => Some(format!("{}: {e}", entry.name)),
+    });
+    assert_all(failures.collect());
+}
+
+#[test]
+fn unary_functions() {
+    verify_all(vec![
+        one("neg", -1.0, 1.0, |x| x[0].neg()),
+        one("abs", 0.2, 1.0, |x| x[0].neg()?.abs()),
+        one("square", -1.0, 1.0, |x| x[0].square()),
+        one("sqrt", 0.3, 2.0, |x| x[0].sqrt()),
+        one("rsqrt", 0.3, 2.0, |x| x[0].rsqrt()),
+        one("recip", 0.3, 2.0, |x| x[0].recip()),
+        one("exp", -1.0, 1.0, |x| x[0].exp()),
+        one("exp2", -1.0, 1.0, |x| x[0].exp2()),
+        one("expm1", -1.0, 1.0, |x| x[0].expm1()),
+        one("ln", 0.3, 2.0, |x| x[0].ln()),
+        one("log2", 0.3, 2.0, |x| x[0].log2()),
+        one("log10", 0.3, 2.0, |x| x[0].log10()),
+        one("log1p", -0.5, 2.0, |x| x[0].log1p()),
+        one("sin", -2.0, 2.0, |x| x[0].sin()),
+        one("cos", -2.0, 2.0, |x| x[0].cos()),
+        one("tan", -1.0, 1.0, |x| x[0].tan()),
+        one("asin", -0.8, 0.8, |x| x[0].asin()),
+        one("acos", -0.8, 0.8, |x| x[0].acos()),
+        one("atan", -2.0, 2.0, |x| x[0].atan()),
+        one("sinh", -1.0, 1.0, |x| x[0].sinh()),
+        one("cosh", -1.0, 1.0, |x| x[0].cosh()),
+        one("tanh", -2.0, 2.0, |x| x[0].tanh()),
+        one("asinh", -2.0, 2.0, |x| x[0].asinh()),
+        one("acosh", 1.3, 3.0, |x| x[0].acosh()),
+        one("atanh", -0.8, 0.8, |x| x[0].atanh()),
+        one("erf", -2.0, 2.0, |x| x[0].erf()),
+        one("erfinv", -0.8, 0.8, |x| x[0].erfinv()),
+        one("relu", 0.1, 1.0, |x| x[0].sub(0.05)?.relu()),
+        one("sigmoid", -3.0, 3.0, |x| x[0].sigmoid()),
+        one("softplus", -3.0, 3.0, |x| x[0].softplus()),
+        one("clamp", 0.1, 1.0, |x| x[0].clamp(0.05, 0.5001)),
+    ]);
+}
+
+#[test]
+fn binary_functions_and_broadcasting() {
+    verify_all(vec![
+        of("add", &[&[3, 4], &[4]], |x| x[0].add(&x[1])),
+        of("sub", &[&[3, 1], &[1, 4]], |x| x[0].sub(&x[1])),
+        of("mul", &[&[2, 3], &[]], |x| x[0].mul(&x[1])),
+        of("div", &[&[], &[2, 3]], |x| x[0].div(&x[1])),
+        of("pow", &[&[2, 1, 3], &[4, 1]], |x| x[0].pow(&x[1])),
+        of("maximum", &[&[3, 4], &[4]], |x| x[0].maximum(&x[1])),
+        of("minimum", &[&[3, 4], &[3, 1]], |x| x[0].minimum(&x[1])),
+        of("atan2", &[&[3, 4], &[4]], |x| x[0].atan2(&x[1])),
+        of("hypot", &[&[3, 4], &[4]], |x| x[0].hypot(&x[1])),
+        of("logaddexp", &[&[3, 4], &[4]], |x| x[0].logaddexp(&x[1])),
+        of("select", &[&[3, 4], &[4]], |x| x[0].gt(1.0)?.select(&x[1], &x[0].square()?)),
+        of("a reused operand", &[&[3]], |x| x[0].mul(&x[0])?.mul(&x[0])),
+    ]);
+}
+
+#[test]
+fn views_and_movement() {
+    verify_all(vec![
+        of("reshape", &[&[2, 6]], |x| x[0].reshape([3, 4])),
+        of("permute", &[&[2, 3, 4]], |x| x[0].permute(&[2, 0, 1])),
+        of("expand", &[&[3, 1]], |x| x[0].expand([2, 3, 4])),
+        of("slice", &[&[3, 7]], |x| x[0].slice_step(1, Some(5), None, -2)),
+        of("overlapping slices", &[&[8]], |x| x[0].slice(0, 1..6)?.mul(&x[0].slice(0, 3..)?)),
+        of("flip", &[&[3, 4]], |x| x[0].flip(&[0, 1])),
+        of("pad", &[&[2, 3]], |x| x[0].pad(&[(1, 0), (2, 1)], 9.0)),
+        of("concat", &[&[2, 3], &[2, 2]], |x| Tensor::concat(&[&x[0], &x[1], &x[0]], 1)),
+        of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
+        of("split", &[&[5, 2]], |x| x[0].split(0, &[2, 3])?[1].square()),
+        of("tile", &[&[2, 3]], |x| x[0].tile([2, 2])),
+        of("select_index", &[&[3, 4]], |x| x[0].select_index(1, -2)),
+        of("take", &[&[4, 3]], |x| x[0].take(&Tensor::from_slice(&[1i32, 3, 1, -1], [4], x[0].device())?, 0)),
+        of("take_along_axis", &[&[3, 4]], |x| {
+            x[0].take_along_axis(&Tensor::new([[0i32, 0], [3, 1], [2, 2]], x[0].device())?, 1)
+        }),
+        of("index_add", &[&[4, 2], &[3, 2]], |x| {
+            x[0].index_add(0, &Tensor::from_slice(&[2i32, 2, 0], [3], x[0].device())?, &x[1])
+        }),
+    ]);
+}
+
+#[test]
+fn reductions_and_rows() {
+    verify_all(vec![
+        of("sum", &[&[2, 3, 4]], |x| x[0].sum([0, 2])),
+        of("mean", &[&[2, 3, 4]], |x| x[0].mean_keepdims(1)),
+        of("max", &[&[2, 3, 4]], |x| x[0].max([1, 2])),
+        of("min", &[&[2, 3, 4]], |x| x[0].min(0)),
+        of("prod", &[&[2, 3]], |x| x[0].prod(1)),
+        of("var", &[&[3, 4]], |x| x[0].var(1)),
+        of("std", &[&[3, 4]], |x| x[0].std(())),
+        of("logsumexp", &[&[3, 4]], |x| x[0].logsumexp(0)),
+        of("softmax", &[&[3, 4]], |x| x[0].softmax(-1)),
+        of("softmax of the first axis", &[&[3, 4]], |x| x[0].softmax(0)),
+        of("log_softmax", &[&[3, 4]], |x| x[0].log_softmax(1)),
+        of("layer norm", &[&[3, 4], &[4]], |x| {
+            let centred = x[0].sub(&x[0].mean_keepdims(1)?)?;
+            centred.mul(&centred.square()?.mean_keepdims(1)?.add(1e-3)?.rsqrt()?)?.mul(&x[1])
+        }),
+    ]);
+}
+
+#[test]
+fn products_convolutions_and_pools() {
+    verify_all(vec![
+        of("matmul", &[&[3, 4], &[4, 2]], |x| x[0].matmul(&x[1])),
+        of("matmul of transposes", &[&[4, 3], &[2, 4]], |x| x[0].t()?.matmul(&x[1].t()?)),
+        of("matmul of vectors", &[&[4], &[4]], |x| x[0].matmul(&x[1])),
+        of("matmul of a vector", &[&[4], &[4, 3]], |x| x[0].matmul(&x[1])),
+        of("batched matmul", &[&[2, 3, 4], &[2, 4, 2]], |x| x[0].matmul(&x[1])),
+        of("matmul with a broadcast batch", &[&[2, 1, 2, 3], &[3, 3, 2]], |x| x[0].matmul(&x[1])),
+        of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
+        of("strided conv2d with padding", &[&[2, 5, 4, 1], &[3, 3, 1, 2]], |x| {
+            x[0].conv2d(&x[1], &Conv2d { strides: (2, 1), padding: Padding::Same, ..Conv2d::default() })
+        }),
+        of("dilated conv2d", &[&[1, 5, 5, 1], &[2, 2, 1, 2]], |x| {
+            x[0].conv2d(&x[1], &Conv2d { dilation: (2, 3), ..Conv2d::default() })
+        }),
+        of("grouped conv2d", &[&[1, 3, 3, 4], &[2, 2, 2, 4]], |x| {
+            x[0].conv2d(&x[1], &Conv2d { groups: 2, ..Conv2d::default() })
+        }),
+        of("max_pool2d", &[&[1, 5, 5, 2]], |x| {
+            x[0].max_pool2d(&Pool2d { size: (3, 2), strides: (2, 2), padding: Padding::Same })
+        }),
+        of("avg_pool2d", &[&[1, 5, 5, 2]], |x| {
+            x[0].avg_pool2d(&Pool2d { size: (2, 3), strides: (1, 2), padding: Padding::Same })
+        }),
+    ]);
+}
+
+#[test]
+fn gradients_of_gradients() {
+    verify_all(vec![
+        of("of tanh", &[&[3]], |x| grad(&x[0].tanh()?.sum(())?, &[&x[0]]).map(|mut g| g.remove(0))),
+        of("of a product", &[&[2, 3], &[3, 2]], |x| {
+            grad(&x[0].matmul(&x[1])?.square()?.sum(())?, &[&x[0]]).map(|mut g| g.remove(0))
+        }),
+    ]);
+}

@@ -1,0 +1,86 @@
+//! The house rules, held by reading the sources.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every source file below these folders, with its text.
+fn sources(folders: &[&str]) -> Vec<(PathBuf, String)> {
+    fn walk(dir: &Path, out: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                walk(&path, out);
+            } else if path.extension().is_some_and(|e| e == "rs" || e == "wgsl") {
+                let text = fs::read_to_string(&path).unwrap();
+                out.push((path.strip_prefix(root()).unwrap().to_path_buf(), text));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    for folder in folders {
+        walk(&root().join(folder), &mut out);
+    }
+    assert!(!out.is_empty());
+    out
+}
+
+/// `path:line` of every line that `wrong` names.
+fn lines(files: &[(PathBuf, String)], wrong: impl Fn(&Path, &str) -> bool) -> Vec<String> {
+    let all = files.iter().flat_map(|(path, text)| text.lines().enumerate().map(move |(i, line)| (path, i, line)));
+    all.filter(|(path, _, line)| wrong(path, line))
+        .map(|(p, i, l)| format!("{}:{}: {}", p.display(), i + 1, l.trim()))
+        .collect()
+}
+
+#[track_caller]
+fn none(rule: &str, found: Vec<String>) {
+    assert!(found.is_empty(), "{rule}:\n{}", found.join("\n"));
+}
+
+#[test]
+fn wgpu_is_named_only_by_the_gpu_backend_and_the_interop_module() {
+    let may = |path: &Path| path.starts_with("src/backend/gpu") || path == Path::new("src/interop.rs");
+    none(
+        "`wgpu::` outside the GPU backend",
+        lines(&sources(&["src"]), |path, line| line.contains("wgpu::") && !may(path)),
+    );
+}
+
+#[test]
+fn shaders_live_in_the_shaders_folder() {
+    none(
+        "a shader entry point in a Rust file",
+        lines(&sources(&["src"]), |_, line| {
+            let code = line.split("//").next().unwrap_or("");
+            code.contains("@compute") || code.contains("@workgroup_size")
+        }),
+    );
+}
+
+#[test]
+fn no_file_is_too_long_to_read_in_one_sitting() {
+    let files = sources(&["src", "shaders", "tests", "examples", "benches"]);
+    let long = files.iter().map(|(p, t)| (p, t.lines().count())).filter(|(_, n)| *n > 650);
+    none("files over 650 lines", long.map(|(p, n)| format!("{}: {n} lines", p.display())).collect());
+}
+
+#[test]
+fn nothing_is_left_to_do_in_the_sources() {
+    let words = ["TODO", "FIXME", "todo!", "unimplemented!"];
+    none("unfinished work", lines(&sources(&["src", "shaders"]), |_, line| words.iter().any(|w| line.contains(w))));
+}
+
+#[test]
+fn every_shader_says_what_it_computes() {
+    let files = sources(&["src", "shaders"]);
+    let shaders = files.iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "wgsl"));
+    let silent = shaders.filter(|(_, text)| {
+        let first = text.trim_start();
+        !first.starts_with("//") && !first.starts_with("{#")
+    });
+    none("shaders without an opening comment", silent.map(|(p, _)| p.display().to_string()).collect());
+}

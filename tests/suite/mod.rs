@@ -1,0 +1,16 @@
+//! The tests by subject, and what they share.
+
+mod close;
+mod conformance;
+mod devices;
+mod errors;
+mod gradients;
+mod house;
+mod indexing;
+mod naive;
+mod pointwise;
+mod random_graphs;
+mod reductions;
+mod runner;
+mod variables;
+mod views;

@@ -1,0 +1,147 @@
+//! Variables, effects, gradients as a user meets them, and what a training step costs.
+
+use wgtensor::{DType, Result, Tensor, Var, grad, no_grad};
+
+use super::close::assert_close;
+use super::devices::{for_each_device, for_each_device_alone};
+use super::naive::Nd;
+
+#[test]
+fn an_assignment_comes_after_every_earlier_reader() {
+    for_each_device(|device| {
+        let v = Var::new(&Tensor::new([1.0f32, 2.0], device)?)?;
+        let before = v.value().mul(10.0)?;
+        v.assign(&v.value().add(1.0)?)?;
+        let after = v.value().mul(10.0)?;
+        assert_close("read before", &before, &[2], &[10.0, 20.0]);
+        assert_close("read after", &after, &[2], &[20.0, 30.0]);
+        for _ in 0..100 {
+            v.assign(&v.value().add(0.5)?)?;
+        }
+        assert_close("a hundred assignments", &v.value(), &[2], &[52.0, 53.0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_variables_swap() {
+    for_each_device(|device| {
+        let (a, b) = (Var::new(&Tensor::new([1.0f32], device)?)?, Var::new(&Tensor::new([2.0f32], device)?)?);
+        let (x, y) = (a.value(), b.value());
+        a.assign(&y)?;
+        b.assign(&x)?;
+        assert_eq!((a.value().item::<f32>()?, b.value().item::<f32>()?), (2.0, 1.0));
+        Ok(())
+    });
+}
+
+#[test]
+fn gradients_add_up_over_uses_and_stop_at_detach() {
+    for_each_device(|device| {
+        let x = Tensor::new([1.0f32, -2.0, 3.0], device)?.requires_grad();
+        let loss = x.square()?.add(&x.mul(&x.detach())?)?.sum(())?;
+        let grads = loss.backward()?;
+        assert_close("2x + x", grads.wrt(&x).unwrap(), &[3], &[3.0, -6.0, 9.0]);
+        let other = Tensor::new([1.0f32], device)?.requires_grad();
+        assert!(grads.wrt(&other).is_none());
+        assert_eq!(grad(&loss, &[&other])?[0].to_vec::<f32>()?, [0.0]);
+        let silent = no_grad(|| x.square()?.sum(()))?;
+        assert!(silent.backward().is_err() || silent.backward()?.wrt(&x).is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn second_derivatives() {
+    for_each_device(|device| {
+        let x = Tensor::new([0.5f32, 1.0, 2.0], device)?.requires_grad();
+        let first = &grad(&x.pow(3.0)?.sum(())?, &[&x])?[0];
+        let second = &grad(&first.sum(())?, &[&x])?[0];
+        assert_close("3 x^2", first, &[3], &[0.75, 3.0, 12.0]);
+        assert_close("6 x", second, &[3], &[3.0, 6.0, 12.0]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_frozen_variable_gets_no_gradient() {
+    for_each_device(|device| {
+        let (a, b) = (Var::new(&Tensor::new([3.0f32], device)?)?, Var::new(&Tensor::new([4.0f32], device)?)?);
+        b.set_trainable(false);
+        let grads = a.value().mul(&b.value())?.sum(())?.backward()?;
+        assert_close("d(ab)/da", grads.get(&a).unwrap(), &[1], &[4.0]);
+        assert!(grads.get(&b).is_none());
+        Ok(())
+    });
+}
+
+/// One step of gradient descent on a two-layer network; the loss is returned unread.
+fn step(x: &Tensor, y: &Tensor, vars: &[Var; 2], rate: f32) -> Result<Tensor> {
+    let hidden = x.matmul(&vars[0].value())?.tanh()?;
+    let loss = hidden.matmul(&vars[1].value())?.sub(y)?.square()?.mean(())?;
+    let grads = loss.backward()?;
+    for v in vars {
+        v.assign(&v.value().sub(&grads.get(v).expect("a gradient").mul(rate)?)?)?;
+    }
+    Ok(loss)
+}
+
+#[test]
+fn training_lowers_the_loss_and_settles_into_replay() {
+    for_each_device_alone(|device| {
+        let (x, w) = (Nd::random(&[32, 8], 1, -1.0, 1.0), Nd::random(&[8, 1], 2, -1.0, 1.0));
+        let (x, y) = (x.f32(device)?, x.f32(device)?.matmul(&w.f32(device)?)?);
+        let init = |shape: &[usize], seed| Nd::random(shape, seed, -0.5, 0.5).f32(device).and_then(|t| Var::new(&t));
+        let vars = [init(&[8, 16], 3)?, init(&[16, 1], 4)?];
+        let mut losses = Vec::new();
+        for i in 0..40 {
+            // Another rate each step: a scalar is a run-time parameter, not part of a plan.
+            let loss = step(&x, &y, &vars, 0.1 + i as f32 * 1e-3)?;
+            device.flush()?;
+            losses.push(loss);
+        }
+        let (first, last) = (losses[0].item::<f32>()?, losses[39].item::<f32>()?);
+        assert!(last < first * 0.2, "the loss went from {first} to {last}");
+
+        device.sync()?;
+        let before = device.counters();
+        for _ in 0..10 {
+            step(&x, &y, &vars, 0.05)?;
+            device.flush()?;
+        }
+        device.sync()?;
+        let spent = device.counters() - before;
+        assert_eq!(spent.plan_misses, 0, "{spent:?}");
+        assert_eq!((spent.pipelines, spent.bind_groups), (0, 0), "{spent:?}");
+        assert_eq!((spent.readbacks, spent.upload_bytes), (0, 0), "{spent:?}");
+        assert_eq!(spent.allocations, 0, "{spent:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_long_chain_of_recorded_work_needs_no_deep_stack() {
+    for_each_device(|device| {
+        let mut t = Tensor::zeros([4], DType::F32, device)?;
+        for _ in 0..20_000 {
+            t = t.add(1.0)?;
+        }
+        assert_eq!(t.to_vec::<f32>()?, [20_000.0; 4]);
+        Ok(())
+    });
+}
+
+#[test]
+fn tensors_may_be_used_from_several_threads() {
+    for_each_device(|device| {
+        let shared = Nd::random(&[64, 64], 5, -1.0, 1.0).f32(device)?;
+        let want = shared.matmul(&shared)?.to_vec::<f32>()?;
+        std::thread::scope(|scope| {
+            let work: Vec<_> = (0..4).map(|_| scope.spawn(|| shared.matmul(&shared)?.to_vec::<f32>())).collect();
+            for thread in work {
+                assert_eq!(thread.join().unwrap().unwrap(), want);
+            }
+        });
+        Ok(())
+    });
+}

@@ -1,0 +1,136 @@
+//! Views and copies against the naive reference.
+
+use wgtensor::{DType, Tensor};
+
+use super::close::{assert_all, assert_close, bound, check};
+use super::devices::for_each_device;
+use super::naive::Nd;
+
+/// What NumPy's `range(start, stop, step)` on an axis of `n` selects.
+fn picks(n: isize, start: Option<isize>, stop: Option<isize>, step: isize) -> Vec<usize> {
+    let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
+    let fix = |v: isize| (if v < 0 { v + n } else { v }).clamp(low, high);
+    let mut at = start.map_or(if step > 0 { 0 } else { n - 1 }, fix);
+    let end = stop.map_or(if step > 0 { n } else { -1 }, fix);
+    let mut out = Vec::new();
+    while (step > 0 && at < end) || (step < 0 && at > end) {
+        out.push(at as usize);
+        at += step;
+    }
+    out
+}
+
+#[test]
+fn slices_with_steps_and_negative_bounds() {
+    let bounds = [None, Some(0), Some(2), Some(5), Some(7), Some(-1), Some(-3), Some(-7)];
+    for_each_device(|device| {
+        let x = Nd::random(&[3, 7], 1, -1.0, 1.0);
+        let t = x.f32(device)?;
+        let mut failures = Vec::new();
+        for step in [1, 2, 3, -1, -2, 7] {
+            for start in bounds {
+                for stop in bounds {
+                    let columns = picks(7, start, stop, step);
+                    let want = Nd::build(&[3, columns.len()], |c| x.at(&[c[0], columns[c[1]]]));
+                    let got = t.slice_step(1, start, stop, step)?;
+                    let verdict = check(&got, &want.shape, &want.data, bound(device, DType::F32));
+                    failures.extend(verdict.err().map(|e| format!("[:, {start:?}:{stop:?}:{step}]: {e}")));
+                }
+            }
+        }
+        assert_all(failures);
+        Ok(())
+    });
+}
+
+#[test]
+fn slices_by_range() {
+    for_each_device(|device| {
+        let t = Tensor::arange(0.0, 6.0, 1.0, DType::I32, device)?;
+        assert_eq!(t.slice(0, 1..4)?.to_vec::<i32>()?, [1, 2, 3]);
+        assert_eq!(t.slice(0, -2..)?.to_vec::<i32>()?, [4, 5]);
+        assert_eq!(t.slice(0, ..-4)?.to_vec::<i32>()?, [0, 1]);
+        assert_eq!(t.slice(0, ..)?.to_vec::<i32>()?, [0, 1, 2, 3, 4, 5]);
+        assert_eq!(t.slice(-1, 3..3)?.to_vec::<i32>()?, [0; 0]);
+        assert_eq!(t.narrow(0, 2, 2)?.to_vec::<i32>()?, [2, 3]);
+        assert_eq!(t.select_index(0, -1)?.item::<i32>()?, 5);
+        Ok(())
+    });
+}
+
+#[test]
+fn chains_of_views_without_a_copy() {
+    for_each_device(|device| {
+        let x = Nd::random(&[4, 5, 6], 2, -1.0, 1.0);
+        let t = x.f32(device)?.permute(&[2, 0, 1])?.flip(&[1])?.slice_step(0, None, None, -2)?.transpose(1, 2)?;
+        let want = Nd::build(&[3, 5, 4], |c| x.at(&[3 - c[2], c[1], 5 - 2 * c[0]]));
+        assert_close("permute, flip, slice, transpose", &t, &want.shape, &want.data);
+        assert_close("then arithmetic", &t.mul(2.0)?, &want.shape, &want.map(|v| 2.0 * v).data);
+        let flat = t.reshape([15, 4])?;
+        assert_close("then a reshape", &flat, &[15, 4], &want.data);
+        let sums = Nd::new(&[15, 4], want.data.clone()).reduce(&[1], |g| g.iter().sum());
+        assert_close("then a sum", &flat.sum(1)?, &[15], &sums.data);
+        Ok(())
+    });
+}
+
+#[test]
+fn reshapes_of_empty_and_scalar_tensors() {
+    for_each_device(|device| {
+        let empty = Tensor::zeros([0, 3], DType::F32, device)?;
+        assert_eq!(empty.reshape([3, 0, 2])?.dims(), [3, 0, 2]);
+        assert_eq!(empty.t()?.dims(), [3, 0]);
+        assert_eq!(empty.to_vec::<f32>()?, [0.0; 0]);
+        let one = Tensor::new(2.5f32, device)?;
+        assert_eq!(one.dims(), [0usize; 0]);
+        assert_eq!(one.reshape([1, 1])?.squeeze(0)?.unsqueeze(-1)?.dims(), [1, 1]);
+        assert_eq!(one.expand([2, 3])?.to_vec::<f32>()?, [2.5; 6]);
+        let t = Tensor::arange(0.0, 24.0, 1.0, DType::F32, device)?;
+        assert_eq!(t.reshape_infer(&[2, -1, 4])?.dims(), [2, 3, 4]);
+        assert_eq!(t.reshape([2, 3, 4])?.flatten_from(1)?.dims(), [2, 12]);
+        Ok(())
+    });
+}
+
+#[test]
+fn concatenation_stacking_splitting_and_padding() {
+    for_each_device(|device| {
+        let parts: Vec<Nd> = [3, 0, 1].iter().map(|&n| Nd::random(&[2, n, 2], n as u32, -1.0, 1.0)).collect();
+        let tensors = parts.iter().map(|p| p.f32(device)).collect::<Result<Vec<_>, _>>()?;
+        let joined = Tensor::concat(&tensors.iter().collect::<Vec<_>>(), 1)?;
+        let want = Nd::build(&[2, 4, 2], |c| if c[1] < 3 { parts[0].at(c) } else { parts[2].at(&[c[0], 0, c[2]]) });
+        assert_close("concat", &joined, &want.shape, &want.data);
+        let back = joined.split(1, &[3, 0, 1])?;
+        for (part, tensor) in parts.iter().zip(&back) {
+            assert_close("split", tensor, &part.shape, &part.data);
+        }
+        let stacked = Tensor::stack(&[&back[0], &back[0].neg()?], -1)?;
+        let want = Nd::build(&[2, 3, 2, 2], |c| parts[0].at(&c[..3]) * if c[3] == 0 { 1.0 } else { -1.0 });
+        assert_close("stack", &stacked, &want.shape, &want.data);
+        let padded = back[0].pad(&[(0, 1), (2, 0), (1, 1)], -3.0)?;
+        let want = Nd::build(&[3, 5, 4], |c| {
+            let inside = c[0] < 2 && c[1] >= 2 && (1..3).contains(&c[2]);
+            if inside { parts[0].at(&[c[0], c[1] - 2, c[2] - 1]) } else { -3.0 }
+        });
+        assert_close("pad", &padded, &want.shape, &want.data);
+        Ok(())
+    });
+}
+
+#[test]
+fn creation() {
+    for_each_device(|device| {
+        assert_eq!(Tensor::new([[1i32, 2], [3, 4]], device)?.dims(), [2, 2]);
+        assert_eq!(Tensor::full([2, 2], 7.0, DType::I32, device)?.to_vec::<i32>()?, [7; 4]);
+        assert_eq!(Tensor::eye(2, 3, DType::F32, device)?.to_vec::<f32>()?, [1.0, 0.0, 0.0, 0.0, 1.0, 0.0]);
+        assert_close(
+            "linspace",
+            &Tensor::linspace(0.0, 1.0, 5, DType::F32, device)?,
+            &[5],
+            &[0.0, 0.25, 0.5, 0.75, 1.0],
+        );
+        assert_eq!(Tensor::arange(5.0, 0.0, -2.0, DType::I32, device)?.to_vec::<i32>()?, [5, 3, 1]);
+        assert_eq!(Tensor::ones((), DType::Bool, device)?.item::<bool>()?, true);
+        Ok(())
+    });
+}
