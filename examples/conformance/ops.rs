@@ -173,6 +173,9 @@ fn binary(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
 macro_rules! reduce {
     ($c:ident, $x:expr, $plain:ident, $keep:ident) => {
         match ($c.flag("keepdims"), &$c.ints("axis")[..]) {
+            // No axis named: all of them.
+            (false, []) => $x.$plain(())?,
+            (true, []) => $x.$keep(())?,
             (false, axes) => $x.$plain(axes)?,
             (true, axes) => $x.$keep(axes)?,
         }

@@ -308,7 +308,8 @@ impl Lower<'_> {
         let (reg, builder) = self.attempt(space, mask, |b| {
             let at = Access::contiguous(&b.space);
             let value = b.value(input, at)?;
-            Ok(reduce(b, value))
+            // Over extents of 1 alone there is nothing to combine.
+            Ok(if mask == 0 { value } else { reduce(b, value) })
         })?;
         // The result is contiguous over the outer dimensions.
         let mut at = Access::constant(builder.space.len());

@@ -168,6 +168,13 @@ impl Compiler<'_> {
                         _ => None,
                     };
                     let dst = match store {
+                        // What is put back where it was read is there already.
+                        Some((s, _)) if in_place == Some(self.wiring.out_of_store[s as usize]) => {
+                            done[s as usize] = true;
+                            let r = self.register(&mut free);
+                            self.loc[l as usize] = Some(Src::Reg(r));
+                            Dst::Reg(r)
+                        }
                         Some((s, at)) => {
                             done[s as usize] = true;
                             let p = self.place(self.wiring.out_of_store[s as usize], &at);
