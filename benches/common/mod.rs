@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Times `run` and prints one line; `count` things happen in a run, so the figures are for one of them.
 /// Does nothing where the command line names a filter that `label` does not contain.
-pub fn time(label: &str, count: f64, mut run: impl FnMut()) {
+pub(crate) fn time(label: &str, count: f64, mut run: impl FnMut()) {
     let filter = std::env::args().skip(1).find(|a| !a.starts_with("--"));
     if filter.is_some_and(|f| !label.contains(&f)) {
         return;

@@ -9,7 +9,7 @@ use super::case::Case;
 use super::safetensors::{Data, Values};
 
 /// Why a case ended without outputs to judge.
-pub enum Stop {
+pub(crate) enum Stop {
     /// The crate has no such operation, layer or option; the text names it.
     Skip(String),
     /// The crate returned an error, or the case is broken.
@@ -29,29 +29,29 @@ impl From<String> for Stop {
 }
 
 /// The result of a step of a replay.
-pub type Replay<T> = Result<T, Stop>;
+pub(crate) type Replay<T> = Result<T, Stop>;
 
 /// A named feature that the crate lacks.
-pub fn skip<T>(what: impl Into<String>) -> Replay<T> {
+pub(crate) fn skip<T>(what: impl Into<String>) -> Replay<T> {
     Err(Stop::Skip(what.into()))
 }
 
 /// A computed tensor, on the host.
-pub struct Output {
-    pub name: String,
-    pub shape: Vec<usize>,
-    pub values: Vec<f64>,
+pub(crate) struct Output {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
 }
 
 impl Output {
     /// Reads `tensor` back.
-    pub fn read(name: impl Into<String>, tensor: &Tensor) -> Replay<Output> {
+    pub(crate) fn read(name: impl Into<String>, tensor: &Tensor) -> Replay<Output> {
         Ok(Output { name: name.into(), shape: tensor.dims().to_vec(), values: tensor.to_f64_vec()? })
     }
 }
 
 /// Moves a host tensor to the device.
-pub fn upload(data: &Data, device: &Device) -> Replay<Tensor> {
+pub(crate) fn upload(data: &Data, device: &Device) -> Replay<Tensor> {
     let shape = &data.shape[..];
     Ok(match &data.values {
         Values::F32(v) => Tensor::from_slice(v, shape, device)?,
@@ -61,16 +61,16 @@ pub fn upload(data: &Data, device: &Device) -> Replay<Tensor> {
 }
 
 /// The arguments of an `op_forward` or `op_grad` case.
-pub struct Call<'a> {
-    pub case: &'a Case,
-    pub device: &'a Device,
+pub(crate) struct Call<'a> {
+    pub(crate) case: &'a Case,
+    pub(crate) device: &'a Device,
     tensors: BTreeMap<&'a str, Tensor>,
     positional: Vec<&'a str>,
 }
 
 impl<'a> Call<'a> {
     /// Uploads the inputs; float inputs are tracked where gradients are wanted.
-    pub fn new(case: &'a Case, device: &'a Device, tracked: bool) -> Replay<Self> {
+    pub(crate) fn new(case: &'a Case, device: &'a Device, tracked: bool) -> Replay<Self> {
         let mut tensors = BTreeMap::new();
         for name in strs(&case.json["inputs"]) {
             let data = case.tensor(name).ok_or(format!("input `{name}` is missing"))?;
@@ -81,48 +81,48 @@ impl<'a> Call<'a> {
     }
 
     /// The positional tensor number `i`.
-    pub fn arg(&self, i: usize) -> Replay<&Tensor> {
+    pub(crate) fn arg(&self, i: usize) -> Replay<&Tensor> {
         let name = self.positional.get(i).ok_or(format!("no positional tensor {i}"))?;
         self.named(name).ok_or(Stop::Fail(format!("input `{name}` is missing")))
     }
 
     /// All positional tensors.
-    pub fn args(&self) -> Vec<&Tensor> {
+    pub(crate) fn args(&self) -> Vec<&Tensor> {
         self.positional.iter().filter_map(|n| self.tensors.get(n)).collect()
     }
 
     /// The tensor of that name, positional or by keyword.
-    pub fn named(&self, name: &str) -> Option<&Tensor> {
+    pub(crate) fn named(&self, name: &str) -> Option<&Tensor> {
         self.tensors.get(name)
     }
 
     /// A plain argument, null where the call does not name it.
-    pub fn attr(&self, key: &str) -> &Value {
+    pub(crate) fn attr(&self, key: &str) -> &Value {
         &self.case.json["attrs"][key]
     }
 
     /// A float argument.
-    pub fn float(&self, key: &str, default: f64) -> f64 {
+    pub(crate) fn float(&self, key: &str, default: f64) -> f64 {
         self.attr(key).as_f64().unwrap_or(default)
     }
 
     /// An integer argument.
-    pub fn int(&self, key: &str, default: isize) -> isize {
+    pub(crate) fn int(&self, key: &str, default: isize) -> isize {
         self.attr(key).as_i64().map_or(default, |v| v as isize)
     }
 
     /// A truth argument, false where the call does not name it.
-    pub fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         self.attr(key).as_bool().unwrap_or(false)
     }
 
     /// A text argument.
-    pub fn text<'s>(&'s self, key: &str, default: &'s str) -> &'s str {
+    pub(crate) fn text<'s>(&'s self, key: &str, default: &'s str) -> &'s str {
         self.attr(key).as_str().unwrap_or(default)
     }
 
     /// An integer or list of integers; empty where the call does not name it.
-    pub fn ints(&self, key: &str) -> Vec<isize> {
+    pub(crate) fn ints(&self, key: &str) -> Vec<isize> {
         match self.attr(key) {
             Value::Array(list) => list.iter().filter_map(Value::as_i64).map(|v| v as isize).collect(),
             one => one.as_i64().map(|v| v as isize).into_iter().collect(),
@@ -130,21 +130,16 @@ impl<'a> Call<'a> {
     }
 
     /// Sizes, one for each of `n` dimensions: a single number serves all of them.
-    pub fn sizes(&self, key: &str, n: usize, default: usize) -> Vec<usize> {
+    pub(crate) fn sizes(&self, key: &str, n: usize, default: usize) -> Vec<usize> {
         match self.ints(key)[..] {
             [] => vec![default; n],
             [one] => vec![one as usize; n],
             ref many => many.iter().map(|&v| v as usize).collect(),
         }
     }
-
-    /// Refuses a plain argument that has no counterpart in the crate.
-    pub fn without(&self, key: &str) -> Replay<()> {
-        if self.attr(key).is_null() { Ok(()) } else { skip(format!("argument `{key}`")) }
-    }
 }
 
 /// A JSON list of strings.
-pub fn strs(json: &Value) -> Vec<&str> {
+pub(crate) fn strs(json: &Value) -> Vec<&str> {
     json.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }

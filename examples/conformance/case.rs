@@ -8,18 +8,17 @@ use serde_json::Value;
 use super::safetensors::{self, Data, Values};
 
 /// A case as loaded.
-pub struct Case {
-    pub id: String,
-    pub kind: String,
+pub(crate) struct Case {
+    pub(crate) kind: String,
     /// The whole JSON.
-    pub json: Value,
+    pub(crate) json: Value,
     /// Every tensor, the generated ones included.
-    pub tensors: BTreeMap<String, Data>,
+    pub(crate) tensors: BTreeMap<String, Data>,
 }
 
 impl Case {
     /// Reads `<id>.json` and the tensor file it names.
-    pub fn load(dir: &Path, id: &str) -> Result<Case, String> {
+    pub(crate) fn load(dir: &Path, id: &str) -> Result<Case, String> {
         let path = dir.join(format!("{id}.json"));
         let json = read_json(&path)?;
         let mut tensors = match json["file"].as_str() {
@@ -39,28 +38,28 @@ impl Case {
                 ));
             }
         }
-        Ok(Case { id: id.into(), kind: string(&json["kind"]), json, tensors })
+        Ok(Case { kind: string(&json["kind"]), json, tensors })
     }
 
     /// The tensor of that name.
-    pub fn tensor(&self, name: &str) -> Option<&Data> {
+    pub(crate) fn tensor(&self, name: &str) -> Option<&Data> {
         self.tensors.get(name)
     }
 
     /// The names of the tensors that play one of `roles`, in the JSON's order.
-    pub fn with_role(&self, roles: &[&str]) -> Vec<&str> {
+    pub(crate) fn with_role(&self, roles: &[&str]) -> Vec<&str> {
         let all = self.json["tensors"].as_object().into_iter().flatten();
         all.filter(|(_, t)| roles.contains(&t["role"].as_str().unwrap_or(""))).map(|(n, _)| n.as_str()).collect()
     }
 
     /// Whether the case has NaN, infinities, values near the limits of `f32`, or ties.
-    pub fn edge_values(&self) -> bool {
+    pub(crate) fn edge_values(&self) -> bool {
         self.json["edge_values"].as_bool() == Some(true)
     }
 }
 
 /// The ids and kinds in a folder's `index.json`.
-pub fn index(dir: &Path) -> Result<Vec<(String, String)>, String> {
+pub(crate) fn index(dir: &Path) -> Result<Vec<(String, String)>, String> {
     let json = read_json(&dir.join("index.json"))?;
     let cases = json["cases"].as_array().ok_or("index.json lists no cases")?;
     Ok(cases.iter().map(|c| (string(&c["id"]), string(&c["kind"]))).collect())
@@ -89,7 +88,7 @@ fn generate(recipe: &Value) -> Option<Data> {
 }
 
 /// The formula of generated inputs: 24 hashed bits as a number in [0, 1), or in [-1, 1). Exact in `f32`.
-pub fn hash24(index: u32, seed: u32, signed: bool) -> f32 {
+pub(crate) fn hash24(index: u32, seed: u32, signed: bool) -> f32 {
     let mut h = index.wrapping_mul(2_654_435_761).wrapping_add(seed);
     h ^= h >> 16;
     h = h.wrapping_mul(0x85EB_CA6B);
@@ -101,11 +100,11 @@ pub fn hash24(index: u32, seed: u32, signed: bool) -> f32 {
 }
 
 /// A JSON list of sizes; empty where it is none.
-pub fn usizes(json: &Value) -> Vec<usize> {
+pub(crate) fn usizes(json: &Value) -> Vec<usize> {
     json.as_array().into_iter().flatten().filter_map(Value::as_u64).map(|n| n as usize).collect()
 }
 
 /// A JSON string; empty where it is none.
-pub fn string(json: &Value) -> String {
+pub(crate) fn string(json: &Value) -> String {
     json.as_str().unwrap_or_default().to_string()
 }

@@ -7,19 +7,22 @@ use serde_json::Value;
 
 /// How close is close enough.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tolerance {
-    pub rtol: f64,
-    pub atol: f64,
+pub(crate) struct Tolerance {
+    pub(crate) rtol: f64,
+    pub(crate) atol: f64,
 }
 
 impl Tolerance {
     /// Equality, for integers and booleans.
-    pub const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
+    pub(crate) const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
 
     /// The column of a case's tolerance that suits the device; `None` where the tensor is not to be judged.
-    pub fn of(json: &Value, gpu: bool) -> Option<Tolerance> {
+    pub(crate) fn of(json: &Value, gpu: bool) -> Option<Tolerance> {
         if json["skip"].as_bool() == Some(true) {
             return None;
+        }
+        if json["exact"].as_bool() == Some(true) {
+            return Some(Self::EXACT);
         }
         let (rtol, atol) = if gpu { ("rtol_gpu", "atol_gpu") } else { ("rtol", "atol") };
         let number = |key| json[key].as_f64().unwrap_or(0.0);
@@ -27,7 +30,7 @@ impl Tolerance {
     }
 
     /// Whether one element passes.
-    pub fn accepts(self, got: f64, expected: f64) -> bool {
+    pub(crate) fn accepts(self, got: f64, expected: f64) -> bool {
         if got.is_nan() || expected.is_nan() {
             return got.is_nan() && expected.is_nan();
         }
@@ -40,15 +43,15 @@ impl Tolerance {
 
 /// The elements of one tensor that do not pass.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Mismatch {
-    pub count: usize,
-    pub total: usize,
+pub(crate) struct Mismatch {
+    pub(crate) count: usize,
+    pub(crate) total: usize,
     /// The worst element.
-    pub index: usize,
-    pub coords: Vec<usize>,
-    pub got: f64,
-    pub expected: f64,
-    pub allowed: f64,
+    pub(crate) index: usize,
+    pub(crate) coords: Vec<usize>,
+    pub(crate) got: f64,
+    pub(crate) expected: f64,
+    pub(crate) allowed: f64,
 }
 
 impl fmt::Display for Mismatch {
@@ -64,15 +67,15 @@ impl fmt::Display for Mismatch {
 
 /// What a comparison found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Verdict {
-    pub mismatch: Option<Mismatch>,
+pub(crate) struct Verdict {
+    pub(crate) mismatch: Option<Mismatch>,
     /// Elements that do not pass but that `excuse` let off.
-    pub excused: usize,
+    pub(crate) excused: usize,
 }
 
 /// Compares element by element. `alternative` is another expected tensor, just as right;
 /// `excuse(i)` says whether a mismatch of element `i` counts.
-pub fn compare(
+pub(crate) fn compare(
     got: &[f64],
     expected: &[f64],
     alternative: Option<&[f64]>,
@@ -102,7 +105,7 @@ pub fn compare(
 }
 
 /// The row-major coordinates of a flat index.
-pub fn coords(mut index: usize, shape: &[usize]) -> Vec<usize> {
+pub(crate) fn coords(mut index: usize, shape: &[usize]) -> Vec<usize> {
     let mut out = vec![0; shape.len()];
     for (c, &extent) in out.iter_mut().zip(shape).rev() {
         *c = index % extent.max(1);
@@ -113,6 +116,6 @@ pub fn coords(mut index: usize, shape: &[usize]) -> Vec<usize> {
 
 /// Whether WGSL, whose implementations may assume that NaN and infinities do not occur and may flush subnormals,
 /// promises nothing about an element with this value among its operands or as its result.
-pub fn beyond_wgsl(value: f64) -> bool {
+pub(crate) fn beyond_wgsl(value: f64) -> bool {
     !value.is_finite() || value.abs() >= 1e18 || (value != 0.0 && value.abs() < f64::from(f32::MIN_POSITIVE))
 }

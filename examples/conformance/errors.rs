@@ -1,12 +1,13 @@
 //! The `error` kind: calls that must give a recoverable error.
 
+use wgtensor::nn::{Dense, Fit, IntoOptimizer, SGD, Sequential};
 use wgtensor::{Conv2d, DType, Device, Result, Tensor};
 
 use super::call::{Output, Replay, Stop, skip};
 use super::case::Case;
 
 /// Passes where the call gives an error (the runner turns a panic into a failure).
-pub fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let call = case.json["call"].as_str().unwrap_or_default();
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
     let done: Result<String> = match call {
@@ -24,6 +25,32 @@ pub fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "keras.ops.matmul(zeros(2,3), zeros(4,5))" => zeros(&[2, 3])?.matmul(&zeros(&[4, 5])?).map(described),
         "keras.ops.add(zeros(2,3), zeros(4))" => zeros(&[2, 3])?.add(&zeros(&[4])?).map(described),
         "keras.ops.reshape(zeros(2,3), (4,2))" => zeros(&[2, 3])?.reshape([4, 2]).map(described),
+        "Dense(2) built on (None,5), then called on zeros(3,6)" => {
+            let mut model = Sequential::new().add(Dense::new(2));
+            model.build([5])?;
+            model.call(&zeros(&[3, 6])?, false).map(described)
+        }
+        "Dense layer built with kernel (5,2): set_weights([zeros(4,2), zeros(2)])" => {
+            let mut model = Sequential::new().add(Dense::new(2));
+            model.build([5])?;
+            model.set_weights(&[zeros(&[4, 2])?, zeros(&[2])?]).map(|()| "weights of another shape".into())
+        }
+        "model for (None,4) fitted on zeros(8,5)" => {
+            let mut model = Sequential::new().add(Dense::new(1));
+            model.build([4])?;
+            model.compile("sgd", "mse", ())?;
+            model.fit(&zeros(&[8, 5])?, &zeros(&[8, 1])?, Fit::new().verbose(0)).map(|_| "a history".into())
+        }
+        "Sequential [Dense(2)] without input shape: count_params()" => {
+            Sequential::new().add(Dense::new(2)).count_params().map(|n| format!("{n} parameters"))
+        }
+        "SGD(clipnorm=1, clipvalue=1)" => {
+            let clipped = SGD::new().clipnorm(1.0).clipvalue(1.0).into_optimizer()?;
+            clipped.check().map(|()| "an optimizer".into())
+        }
+        "compile(optimizer='adamm')" => {
+            Sequential::new().add(Dense::new(2)).compile("adamm", "mse", ()).map(|()| "a compiled model".into())
+        }
         other => return skip(format!("call `{other}`")),
     };
     match done {

@@ -16,13 +16,18 @@
 //! with ordinary inputs and an ordinary result are judged like all others, and on the CPU nothing is excused.
 
 mod call;
-pub mod case;
-pub mod compare;
+pub(crate) mod case;
+pub(crate) mod compare;
+mod config;
 mod errors;
+mod layers;
+mod losses;
 mod ops;
 mod ops_nn;
 mod ops_shape;
-pub mod safetensors;
+mod optimizers;
+pub(crate) mod safetensors;
+mod training;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -38,15 +43,15 @@ use compare::{Tolerance, beyond_wgsl, compare};
 
 /// How many cases ended how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub passed: usize,
-    pub failed: usize,
-    pub skipped: usize,
+pub(crate) struct Tally {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
 }
 
 /// How one case ended.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Passed; with how many elements excused.
     Passed(usize),
     /// What is wrong.
@@ -84,7 +89,7 @@ fn command(arguments: &[String]) -> Result<Tally, String> {
             path => dir = PathBuf::from(path),
         }
     }
-    let device = Device::open_with(&device, options).map_err(|e| e.to_string())?;
+    let device = Device::open_with(&device, &options).map_err(|e| e.to_string())?;
     let info = device.info();
     println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
     let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);
@@ -94,7 +99,7 @@ fn command(arguments: &[String]) -> Result<Tally, String> {
 }
 
 /// Replays the cases of `dir` that `wanted(id, kind)` names, and describes what it found.
-pub fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bool) -> Result<(Tally, String), String> {
+pub(crate) fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bool) -> Result<(Tally, String), String> {
     let mut total = Tally::default();
     let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
     let mut details = String::new();
@@ -122,7 +127,7 @@ pub fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bool) -> 
 }
 
 /// Loads, replays and judges one case.
-pub fn one(dir: &Path, id: &str, device: &Device) -> Outcome {
+pub(crate) fn one(dir: &Path, id: &str, device: &Device) -> Outcome {
     let case = match Case::load(dir, id) {
         Ok(case) => case,
         Err(text) => return Outcome::Failed(text),
@@ -143,6 +148,14 @@ fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "op_forward" => ops::replay(&Call::new(case, device, false)?, false),
         "op_grad" => ops::replay(&Call::new(case, device, true)?, true),
         "error" => errors::replay(case, device),
+        "layer" => layers::replay(case, device),
+        "loss" => losses::replay_loss(case, device),
+        "metric" => losses::replay_metric(case, device),
+        "optimizer" => optimizers::replay_optimizer(case, device),
+        "schedule" => optimizers::replay_schedule(case),
+        "initializer" => optimizers::replay_initializer(case, device),
+        "training" => training::replay(case, device),
+        "model_summary" => training::replay_summary(case),
         kind => call::skip(format!("kind `{kind}`")),
     }
 }

@@ -8,7 +8,7 @@ use super::call::{Call, Output, Replay, Stop, skip, strs, upload};
 use super::{ops_nn, ops_shape};
 
 /// Replays an `op_forward` or `op_grad` case.
-pub fn replay(call: &Call, gradients: bool) -> Replay<Vec<Output>> {
+pub(crate) fn replay(call: &Call, gradients: bool) -> Replay<Vec<Output>> {
     let op = call.case.json["op"].as_str().unwrap_or_default();
     let outs = outputs(op, call)?;
     let expected = call.case.with_role(&["expected"]);
@@ -215,7 +215,7 @@ fn reduction(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
 }
 
 /// A dtype by Keras's name.
-pub fn dtype(name: &str) -> Replay<DType> {
+pub(crate) fn dtype(name: &str) -> Replay<DType> {
     match name {
         "float32" => Ok(DType::F32),
         "int32" => Ok(DType::I32),

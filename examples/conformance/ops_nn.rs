@@ -5,7 +5,7 @@ use wgtensor::{Conv2d, Padding, Pool2d, Tensor};
 use super::call::{Call, Replay, skip};
 
 /// The table; `None` where the name is not in it.
-pub fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
+pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
     let x = || c.arg(0);
     let out = match op {
         "relu" => x()?.relu()?,

@@ -6,7 +6,7 @@ use super::call::{Call, Replay, skip};
 use super::case::usizes;
 
 /// The table; `None` where the name is not in it.
-pub fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
+pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
     if let Some(outs) = several(op, c)? {
         return Ok(Some(outs));
     }
@@ -45,7 +45,10 @@ pub fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         "stack" => Tensor::stack(&c.args(), c.int("axis", 0))?,
         "tile" => {
             let repeats: Vec<usize> = c.ints("repeats").iter().map(|&r| r as usize).collect();
-            x()?.tile(&repeats)?
+            x()?.tile(repeats)?
+        }
+        "repeat" if c.attr("repeats").is_u64() && !c.attr("axis").is_null() => {
+            x()?.repeat(c.int("repeats", 1) as usize, c.int("axis", 0))?
         }
         "take" if !c.attr("axis").is_null() => x()?.take(c.arg(1)?, c.int("axis", 0))?,
         "take_along_axis" if !c.attr("axis").is_null() => x()?.take_along_axis(c.arg(1)?, c.int("axis", 0))?,

@@ -7,14 +7,14 @@ use serde_json::Value;
 
 /// A host tensor.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Data {
-    pub shape: Vec<usize>,
-    pub values: Values,
+pub(crate) struct Data {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Values,
 }
 
 /// Its elements.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Values {
+pub(crate) enum Values {
     F32(Vec<f32>),
     I32(Vec<i32>),
     Bool(Vec<bool>),
@@ -22,7 +22,7 @@ pub enum Values {
 
 impl Data {
     /// All elements as `f64`, which holds each of the three types exactly.
-    pub fn to_f64(&self) -> Vec<f64> {
+    pub(crate) fn to_f64(&self) -> Vec<f64> {
         match &self.values {
             Values::F32(v) => v.iter().map(|&x| f64::from(x)).collect(),
             Values::I32(v) => v.iter().map(|&x| f64::from(x)).collect(),
@@ -31,7 +31,7 @@ impl Data {
     }
 
     /// The elements of a float tensor.
-    pub fn f32s(&self) -> Option<&[f32]> {
+    pub(crate) fn f32s(&self) -> Option<&[f32]> {
         match &self.values {
             Values::F32(v) => Some(v),
             _ => None,
@@ -39,7 +39,7 @@ impl Data {
     }
 
     /// Entry `i` along the first axis.
-    pub fn row(&self, i: usize) -> Data {
+    pub(crate) fn row(&self, i: usize) -> Data {
         let shape = self.shape[1..].to_vec();
         let n: usize = shape.iter().product();
         let span = i * n..(i + 1) * n;
@@ -53,13 +53,13 @@ impl Data {
 }
 
 /// All tensors of the file at `path`, by name.
-pub fn load(path: &Path) -> Result<BTreeMap<String, Data>, String> {
+pub(crate) fn load(path: &Path) -> Result<BTreeMap<String, Data>, String> {
     let bytes = std::fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
     parse(&bytes).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// All tensors of a file's bytes, by name.
-pub fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Data>, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Data>, String> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or("shorter than its length word")?;
     let length = u64::from_le_bytes(*length) as usize;
     let (header, body) = rest.split_at_checked(length).ok_or("shorter than its header")?;

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::error::{Error, Kind, Result};
 use crate::Tensor;
+use crate::error::{Error, Kind, Result};
 
 /// An activation function.
 ///

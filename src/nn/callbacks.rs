@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
+use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
 use crate::nn::model::Sequential;
 use crate::nn::progress::print;
-use crate::Tensor;
 
 /// Hooks called by `fit`; each does nothing unless implemented. An error ends the training with it.
 ///

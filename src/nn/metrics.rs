@@ -1,10 +1,10 @@
 //! Metrics: sums that grow on the device, and what is made of them.
 
+use crate::Tensor;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::nn::activations::unknown;
 use crate::nn::losses::{self, IntoLoss, Loss, align_weight, fit_targets};
-use crate::Tensor;
 
 /// A figure computed from all samples of an epoch.
 ///
@@ -288,6 +288,11 @@ pub enum MetricSpec {
 }
 
 impl MetricSpec {
+    /// A metric under a name of your own.
+    pub fn named(name: impl Into<String>, metric: impl Metric + 'static) -> Self {
+        MetricSpec::Metric(Some(name.into()), Box::new(metric))
+    }
+
     /// The name shown, and the metric for targets and outputs of these shapes.
     pub(crate) fn resolve(self, target: &[usize], output: &[usize]) -> (String, Box<dyn Metric>) {
         match self {

@@ -99,7 +99,7 @@ impl Device {
     }
 
     fn cpu_with(options: &DeviceOptions) -> Device {
-        Self::of(Box::new(cpu::open(options)), usize::MAX)
+        Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX)
     }
 
     async fn gpu_at(index: usize, options: &DeviceOptions) -> Result<Device> {

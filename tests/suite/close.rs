@@ -2,12 +2,12 @@
 
 use wgtensor::{DType, Device, Tensor};
 
-pub use crate::conformance::compare::Tolerance;
+pub(crate) use crate::conformance::compare::Tolerance;
 use crate::conformance::compare::coords;
 
 /// The bound for `f32` results of a few operations on values near 1: a driver's `exp`, `sin` or `tanh` is an
 /// approximation, hence the wider one for GPUs; 1e-10 for `f64`, which only the CPU has.
-pub fn bound(device: &Device, dtype: DType) -> Tolerance {
+pub(crate) fn bound(device: &Device, dtype: DType) -> Tolerance {
     match (dtype, device.is_gpu()) {
         (DType::F64, _) => Tolerance { rtol: 1e-10, atol: 1e-10 },
         (DType::F32, true) => Tolerance { rtol: 2e-4, atol: 4e-5 },
@@ -18,20 +18,20 @@ pub fn bound(device: &Device, dtype: DType) -> Tolerance {
 
 /// Asserts shape and values with the default bound.
 #[track_caller]
-pub fn assert_close(what: &str, got: &Tensor, shape: &[usize], expected: &[f64]) {
+pub(crate) fn assert_close(what: &str, got: &Tensor, shape: &[usize], expected: &[f64]) {
     assert_within(what, got, shape, expected, bound(got.device(), got.dtype()));
 }
 
 /// Asserts shape and values within `tolerance`; a caller that widens the default says why.
 #[track_caller]
-pub fn assert_within(what: &str, got: &Tensor, shape: &[usize], expected: &[f64], tolerance: Tolerance) {
+pub(crate) fn assert_within(what: &str, got: &Tensor, shape: &[usize], expected: &[f64], tolerance: Tolerance) {
     if let Err(text) = check(got, shape, expected, tolerance) {
         panic!("{what}: {text}");
     }
 }
 
 /// The same as a result, for tables that report all their failures.
-pub fn check(got: &Tensor, shape: &[usize], expected: &[f64], tolerance: Tolerance) -> Result<(), String> {
+pub(crate) fn check(got: &Tensor, shape: &[usize], expected: &[f64], tolerance: Tolerance) -> Result<(), String> {
     if got.dims() != shape {
         return Err(format!("shape {:?}, expected {shape:?}", got.dims()));
     }
@@ -51,6 +51,6 @@ pub fn check(got: &Tensor, shape: &[usize], expected: &[f64], tolerance: Toleran
 
 /// Fails with every entry of a table that did not pass.
 #[track_caller]
-pub fn assert_all(failures: Vec<String>) {
+pub(crate) fn assert_all(failures: Vec<String>) {
     assert!(failures.is_empty(), "{} entries failed:\n{}", failures.len(), failures.join("\n"));
 }

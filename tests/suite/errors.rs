@@ -149,7 +149,7 @@ fn nonsense_arguments() {
 fn operators_panic_with_the_same_text() {
     for_each_device(|device| {
         let (a, b) = (Tensor::zeros([2, 3], DType::F32, device)?, Tensor::zeros([4], DType::F32, device)?);
-        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| &a + &b)).unwrap_err();
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| &a + &b)).err().expect("a panic");
         let text = panic.downcast_ref::<String>().expect("a text");
         assert!(text.contains("(2, 3)") && text.contains("(4,)"), "{text}");
         Ok(())
@@ -167,7 +167,7 @@ fn mixed_devices() {
             wrong!(Tensor::concat(&[&here, &there], 0), is_device_mismatch, ["cpu", "gpu"]),
         ]);
         assert!(Var::new(&here)?.assign(&there).unwrap_err().is_device_mismatch());
-        let double = Tensor::zeros([2], DType::F64, device).unwrap_err();
+        let double = Tensor::zeros([2], DType::F64, device).err().expect("an error");
         assert!(double.is_dtype_mismatch() || double.is_unsupported(), "{double:?}");
         Ok(())
     });
@@ -176,7 +176,7 @@ fn mixed_devices() {
 #[test]
 fn devices_that_do_not_exist() {
     assert!(Device::open("gpu:99").is_err_and(|e| e.is_no_adapter()));
-    assert!(Device::open("abacus").is_err_and(|e| e.is_invalid_argument()));
+    assert!(Device::open("abacus").is_err_and(|e| e.is_no_adapter() && e.to_string().contains("abacus")));
 }
 
 #[test]

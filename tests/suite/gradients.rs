@@ -140,7 +140,7 @@ fn views_and_movement() {
         of("concat", &[&[2, 3], &[2, 2]], |x| Tensor::concat(&[&x[0], &x[1], &x[0]], 1)),
         of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
         of("split", &[&[5, 2]], |x| x[0].split(0, &[2, 3])?[1].square()),
-        of("tile", &[&[2, 3]], |x| x[0].tile(&[2, 2])),
+        of("tile", &[&[2, 3]], |x| x[0].tile([2, 2])),
         of("select_index", &[&[3, 4]], |x| x[0].select_index(1, -2)),
         of("take", &[&[4, 3]], |x| x[0].take(&Tensor::from_slice(&[1i32, 3, 1, -1], [4], x[0].device())?, 0)),
         of("take_along_axis", &[&[3, 4]], |x| {

@@ -3,7 +3,7 @@
 use wgtensor::{DType, Result, Tensor, Var, grad, no_grad};
 
 use super::close::assert_close;
-use super::devices::for_each_device;
+use super::devices::{for_each_device, for_each_device_alone};
 use super::naive::Nd;
 
 #[test]
@@ -88,7 +88,7 @@ fn step(x: &Tensor, y: &Tensor, vars: &[Var; 2], rate: f32) -> Result<Tensor> {
 
 #[test]
 fn training_lowers_the_loss_and_settles_into_replay() {
-    for_each_device(|device| {
+    for_each_device_alone(|device| {
         let (x, w) = (Nd::random(&[32, 8], 1, -1.0, 1.0), Nd::random(&[8, 1], 2, -1.0, 1.0));
         let (x, y) = (x.f32(device)?, x.f32(device)?.matmul(&w.f32(device)?)?);
         let init = |shape: &[usize], seed| Nd::random(shape, seed, -0.5, 0.5).f32(device).and_then(|t| Var::new(&t));

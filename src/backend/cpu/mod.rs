@@ -1,8 +1,178 @@
-//! The native CPU engine.
+//! The native CPU engine. Programs run block by block through an interpreter whose loops the compiler vectorises
+//! (`interp`), matrix products go to the `gemm` crate, threads are rayon's. Everything runs inside the call that asks for
+//! it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 
+mod compile;
+mod conv;
+mod exec;
+mod gemm;
+mod geometry;
+mod interp;
+mod loops;
 pub(crate) mod math;
+mod memory;
+mod nest;
+mod philox;
+mod pointwise;
+mod reduce;
+mod scatter;
+mod space;
+#[cfg(test)]
+mod tests;
+mod window;
 
-/// Host memory. Words of 8 bytes, so that every element type is aligned.
-pub(crate) struct CpuBuffer {
-    pub(crate) data: std::sync::RwLock<Vec<u64>>,
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, ready};
+
+use self::exec::CpuPlan;
+use self::memory::Memory;
+use super::{Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, MemoryStats, count};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::step::Plan;
+
+pub(crate) use self::memory::CpuBuffer;
+
+/// The CPU engine behind a device.
+pub(crate) struct CpuBackend {
+    info: DeviceInfo,
+    shared: Arc<Shared>,
+}
+
+/// Temporaries by rank of size.
+type Table = Vec<Option<Arc<CpuBuffer>>>;
+
+/// What plans share with their device.
+struct Shared {
+    memory: Arc<Memory>,
+    /// Tables of temporaries not in use: one, unless several threads run plans at once.
+    tables: Mutex<Vec<Table>>,
+}
+
+impl Shared {
+    fn borrow_table(&self) -> Table {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    fn return_table(&self, table: Table) {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).push(table);
+    }
+}
+
+impl CpuBackend {
+    /// Opens the engine. It always exists.
+    pub(crate) fn open(options: &DeviceOptions) -> CpuBackend {
+        let memory = Memory::new(options.reserve, options.cap);
+        CpuBackend { info: info(), shared: Arc::new(Shared { memory, tables: Mutex::default() }) }
+    }
+}
+
+/// What is known of the processor.
+pub(crate) fn info() -> DeviceInfo {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(':'));
+    let name = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_string();
+    let threads = rayon::current_num_threads();
+    DeviceInfo {
+        id: "cpu".into(),
+        name,
+        kind: DeviceKind::Cpu,
+        api: "native".into(),
+        driver: format!("wgtensor {}, {threads} threads", env!("CARGO_PKG_VERSION")),
+        features: features(),
+        limits: vec![("threads", threads as u64)],
+    }
+}
+
+/// The vector instructions present that matter to the engine.
+fn features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let mut out = Vec::new();
+        if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+            out.push("avx2");
+        }
+        if std::is_x86_feature_detected!("avx512f") {
+            out.push("avx512f");
+        }
+        out
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        vec!["neon"]
+    }
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    {
+        Vec::new()
+    }
+}
+
+fn host(buffer: &Buffer) -> Result<&Arc<CpuBuffer>> {
+    match buffer {
+        Buffer::Cpu(b) => Ok(b),
+        _ => Err(Error::internal("a GPU buffer was given to the CPU engine")),
+    }
+}
+
+impl Backend for CpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn check_dtype(&self, _: DType) -> Result<()> {
+        Ok(())
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Buffer> {
+        Ok(Buffer::Cpu(self.shared.memory.buffer(bytes)?))
+    }
+
+    fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
+        let mut data = host(buffer)?.data.write().unwrap_or_else(PoisonError::into_inner);
+        let to = bytemuck::cast_slice_mut::<u64, u8>(&mut data);
+        let room = to.len();
+        let to = to.get_mut(..bytes.len()).ok_or_else(|| {
+            Error::internal(format!("{} bytes were written to a buffer of {room}", bytes.len()))
+        })?;
+        to.copy_from_slice(bytes);
+        count(&self.counters().uploads, 1);
+        count(&self.counters().upload_bytes, bytes.len() as u64);
+        Ok(())
+    }
+
+    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+        let copy = || {
+            let data = host(buffer)?.data.read().unwrap_or_else(PoisonError::into_inner);
+            let from = bytemuck::cast_slice::<u64, u8>(&data);
+            let from = from.get(..bytes).ok_or_else(|| {
+                Error::internal(format!("{bytes} bytes were read from a buffer of {}", from.len()))
+            })?;
+            count(&self.counters().readbacks, 1);
+            Ok(from.to_vec())
+        };
+        ready(copy()).boxed()
+    }
+
+    fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
+        Ok(Box::new(CpuPlan::new(self.shared.clone(), plan)?))
+    }
+
+    fn sync(&self) -> BoxFuture<'static, Result<()>> {
+        ready(Ok(())).boxed()
+    }
+
+    fn memory(&self) -> MemoryStats {
+        self.shared.memory.stats()
+    }
+
+    fn trim(&self) {
+        self.shared.tables.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.shared.memory.trim();
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.shared.memory.counters
+    }
 }

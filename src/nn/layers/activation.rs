@@ -1,10 +1,10 @@
 //! Activations as layers of their own.
 
 use super::{BuildCtx, CallCtx, Layer, named};
+use crate::Tensor;
 use crate::error::Result;
 use crate::nn::activations::{Activation, IntoActivation, leaky_relu};
 use crate::shape::Shape;
-use crate::Tensor;
 
 /// An activation as a layer: Keras's `Activation("relu")`.
 ///

@@ -1,9 +1,9 @@
 //! Layers without weights: input, reshaping, dropout, rescaling.
 
 use super::{Added, BuildCtx, CallCtx, IntoLayer, Layer, named};
+use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::shape::Shape;
-use crate::Tensor;
 
 /// The shape of one input sample, without the batch dimension: added first, it lets a model be built (and
 /// summarised) before it sees data.

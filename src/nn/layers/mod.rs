@@ -97,7 +97,8 @@ pub struct BuildCtx<'a> {
 }
 
 impl<'a> BuildCtx<'a> {
-    pub(crate) fn new(device: &'a Device, name: &'a str, seeds: &'a mut SeedStream) -> Self {
+    /// For a layer called `name` on `device`, its initial weights drawn from `seeds`.
+    pub fn new(device: &'a Device, name: &'a str, seeds: &'a mut SeedStream) -> Self {
         BuildCtx { device, name, seeds }
     }
 

@@ -1,10 +1,10 @@
 //! Cross-entropies.
 
 use super::{EPSILON, Loss, Reduction, reduced};
+use crate::Tensor;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::nn::names::with_batch;
-use crate::Tensor;
 
 /// Keeps probabilities where their logarithm and its gradient are finite.
 fn clip(p: &Tensor) -> Result<Tensor> {

@@ -12,10 +12,10 @@ pub use regression::{
     MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, SquaredHinge,
 };
 
+use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::activations::unknown;
 use crate::nn::names::with_batch;
-use crate::Tensor;
 
 /// Keras's fuzz factor: probabilities are kept this far from 0 and 1.
 pub(crate) const EPSILON: f64 = 1e-7;
@@ -87,6 +87,21 @@ pub trait Loss: Send + Sync {
     }
 }
 
+impl Loss for Box<dyn Loss> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+    fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
+        (**self).values(y_true, y_pred)
+    }
+    fn reduction(&self) -> Reduction {
+        (**self).reduction()
+    }
+    fn keeps_integers(&self) -> bool {
+        (**self).keeps_integers()
+    }
+}
+
 /// Targets in the shape of the predictions, where they differ by a last dimension of 1 only.
 pub(crate) fn fit_targets(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
     let (t, p) = (y_true.dims(), y_pred.dims());
@@ -134,12 +149,6 @@ pub trait IntoLoss {
 impl<L: Loss + 'static> IntoLoss for L {
     fn into_loss(self) -> Result<Option<Box<dyn Loss>>> {
         Ok(Some(Box::new(self)))
-    }
-}
-
-impl IntoLoss for Box<dyn Loss> {
-    fn into_loss(self) -> Result<Option<Box<dyn Loss>>> {
-        Ok(Some(self))
     }
 }
 

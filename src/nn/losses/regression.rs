@@ -1,8 +1,8 @@
 //! Losses that are a mean or a sum of a pointwise formula.
 
 use super::{EPSILON, Loss, Reduction, reduced};
-use crate::error::Result;
 use crate::Tensor;
+use crate::error::Result;
 
 /// A loss without settings of its own.
 macro_rules! plain {

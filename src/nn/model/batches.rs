@@ -1,8 +1,8 @@
 //! Batches: which rows, gathered where the data is.
 
+use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::seeds::SeedStream;
-use crate::Tensor;
 
 /// Arrays with one row a sample.
 pub(super) struct Data<'a> {

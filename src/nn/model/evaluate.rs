@@ -95,8 +95,8 @@ impl Sequential {
     ) -> Result<Logs> {
         self.compiled()?.reset()?;
         for (step, rows) in rows.chunks(size).enumerate() {
-            let batch = data.batch(rows)?;
             no_grad(|| {
+                let batch = data.batch(rows)?;
                 let output = self.forward(&batch.x, CallCtx::inference())?;
                 let compiled = self.compiled()?;
                 let loss = compiled.loss(&batch, &output)?;

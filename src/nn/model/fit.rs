@@ -5,13 +5,13 @@ use std::time::Instant;
 use super::Sequential;
 use super::batches::{Batch, Data, class_weights, order};
 use super::evaluate::batch_size;
+use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::callbacks::Callback;
 use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
-use crate::Tensor;
 
 /// Seconds between two read-backs of the running figures for the progress bar.
 const READ_INTERVAL: f64 = 0.25;
@@ -224,21 +224,27 @@ impl Sequential {
         data.check_device()?;
         self.ready_for(x)?;
         let batch = Batch { x: x.clone(), y: Some(y.clone()), weight: None, len };
-        self.train_step(&batch, CallCtx::training(seeds::next_global()))?;
+        self.train_step(batch, CallCtx::training(seeds::next_global()))?;
         self.compiled()?.read()
     }
 
     /// Forward, backward, update: recorded, then submitted as one.
-    fn train_step(&mut self, batch: &Batch, ctx: CallCtx) -> Result<()> {
+    fn train_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
+        let device = batch.x.device().clone();
+        self.record_step(batch, ctx)?;
+        device.flush()
+    }
+
+    /// The recording. No handle to what is in between outlives it, so the flush need not keep any of that in memory.
+    fn record_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
         let output = self.forward(&batch.x, ctx)?;
         let vars = self.trainable_weights();
         let compiled = self.compiled()?;
-        let loss = compiled.loss(batch, &output)?;
+        let loss = compiled.loss(&batch, &output)?;
         let grads = loss.backward()?;
-        compiled.track(batch, &output, &loss)?;
+        compiled.track(&batch, &output, &loss)?;
         let pairs = vars.into_iter().filter_map(|var| grads.get(&var).cloned().map(|grad| (var, grad)));
-        compiled.optimizer.step(pairs.collect())?;
-        batch.x.device().flush()
+        compiled.optimizer.step(pairs.collect())
     }
 }
 
@@ -276,7 +282,7 @@ impl Run<'_> {
         for (step, rows) in rows.chunks(self.size).enumerate() {
             self.each(|callback| callback.on_train_batch_begin(step, model))?;
             let batch = self.data.batch(rows)?;
-            model.train_step(&batch, CallCtx::training(seeds.draw()))?;
+            model.train_step(batch, CallCtx::training(seeds.draw()))?;
             self.each(|callback| callback.on_train_batch_end(step, model))?;
             display.step(step + 1, || running.read(model))?;
             if model.stop_training {

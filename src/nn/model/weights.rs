@@ -70,10 +70,7 @@ impl Sequential {
             }
         }
         for (var, value) in vars.iter().zip(values) {
-            match value.device() == var.device() {
-                true => var.assign(&value.detach())?,
-                false => var.assign(&copy_to(value, var.device())?)?,
-            }
+            var.assign(&value.detach().to_device(var.device())?)?;
         }
         match &self.device {
             Some(device) => device.flush(),

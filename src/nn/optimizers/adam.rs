@@ -1,8 +1,8 @@
 //! Adam and its family.
 
 use super::{Optimizer, Rule, Update, setting};
-use crate::error::Result;
 use crate::Tensor;
+use crate::error::Result;
 
 /// `m + (x - m) * (1 - beta)`: an exponential moving average, one step further.
 fn moving(m: &Tensor, x: &Tensor, beta: f64) -> Result<Tensor> {

@@ -1,8 +1,8 @@
 //! Rates adapted to each element by its past gradients.
 
 use super::{Optimizer, Rule, Update, setting};
-use crate::error::Result;
 use crate::Tensor;
+use crate::error::Result;
 
 /// `rho * old + (1 - rho) * new`
 fn blend(old: &Tensor, new: &Tensor, rho: f64) -> Result<Tensor> {

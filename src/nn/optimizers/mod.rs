@@ -158,7 +158,7 @@ impl<R: Rule> Optimizer<R> {
     /// # Errors
     /// Contradicting options, no gradients at all, or those of the device.
     pub fn apply(&mut self, grads: &Grads) -> Result<()> {
-        let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var.clone(), grad.clone())).collect();
+        let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var, grad.clone())).collect();
         let Some((first, _)) = pairs.first() else { return Err(no_gradients()) };
         let device = first.device().clone();
         self.step(pairs)?;

@@ -1,8 +1,8 @@
 //! Gradient descent.
 
 use super::{Optimizer, Rule, Update, setting};
-use crate::error::Result;
 use crate::Tensor;
+use crate::error::Result;
 
 /// Gradient descent, with optional (Nesterov) momentum. Defaults: learning rate 0.01, no momentum.
 ///

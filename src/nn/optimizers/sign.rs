@@ -1,8 +1,8 @@
 //! Updates by the sign of the momentum.
 
 use super::{Optimizer, Rule, Update, setting};
-use crate::error::Result;
 use crate::Tensor;
+use crate::error::Result;
 
 /// Lion (Chen et al., 2023): `w -= lr * sign(beta_1 m + (1 - beta_1) g)`. Defaults: learning rate 1e-3,
 /// beta_1 0.9, beta_2 0.99.

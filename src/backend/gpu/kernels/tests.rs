@@ -1,1 +1,176 @@
-//! Kernels checked by naga alone.
+//! Every kind of kernel, checked by naga without a device and against plain loops on one.
+
+mod cases;
+mod reference;
+
+use std::sync::Arc;
+
+use cases::Case;
+
+use super::build;
+use crate::backend::gpu::adapter;
+use crate::backend::gpu::kernel::{Caps, Kernel};
+use crate::backend::{Backend, DeviceOptions};
+use crate::dtype::DType;
+use crate::plan::program::ReduceOp;
+use crate::plan::step::{BufferInfo, Role};
+
+/// What any WebGPU device has, and a large one.
+const PLAIN: Caps =
+    Caps { subgroups: false, max_workgroup_size: 256, max_workgroup_memory: 16384, max_storage_bindings: 8 };
+const LARGE: Caps =
+    Caps { subgroups: true, max_workgroup_size: 1024, max_workgroup_memory: 49152, max_storage_bindings: 32 };
+
+fn kernels(case: &Case, caps: &Caps) -> Vec<Kernel> {
+    // A case may keep more results than plain devices bind at once.
+    let caps = Caps { max_storage_bindings: 32, ..*caps };
+    build(&case.plan, &case.plan.steps[0], &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name))
+}
+
+/// Parses, validates and writes a shader as the three back ends would.
+fn check(case: &str, source: &str, subgroups: bool) {
+    use naga::back::{hlsl, msl, spv};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    let module = naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
+    let caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut validator = Validator::new(ValidationFlags::all(), caps);
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    let info =
+        validator.validate(&module).unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
+
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{case}: SPIR-V: {e}"));
+
+    let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+    let pipeline = msl::PipelineOptions::default();
+    msl::write_string(&module, &info, &options, &pipeline).unwrap_or_else(|e| panic!("{case}: MSL: {e}"));
+
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    hlsl::Writer::new(&mut text, &options, &pipeline)
+        .write(&module, &info, None)
+        .unwrap_or_else(|e| panic!("{case}: HLSL: {e}"));
+}
+
+#[test]
+fn every_variant_validates() {
+    let mut seen: Vec<Kernel> = Vec::new();
+    for caps in [PLAIN, LARGE] {
+        for case in cases::all() {
+            for kernel in kernels(&case, &caps) {
+                assert!(kernel.groups > 0, "{}: an empty dispatch", case.name);
+                if !seen.iter().any(|k| k.shader.same(&*kernel.shader)) {
+                    check(&case.name, &kernel.shader.source().unwrap(), caps.subgroups);
+                    seen.push(kernel);
+                }
+            }
+        }
+    }
+    assert!(seen.len() > 100, "{} variants", seen.len());
+}
+
+fn agree(case: &Case, dtype: DType, got: u32, want: u32) -> bool {
+    if got == want {
+        return true;
+    }
+    if dtype != DType::F32 {
+        return false;
+    }
+    let (got, want) = (f32::from_bits(got), f32::from_bits(want));
+    // Sums of thousands of terms in another order than the reference's.
+    let bound = if case.name.starts_with("softmax") { 1e-6 + 1e-4 * want.abs() } else { 2e-3 + 1e-5 * want.abs() };
+    (got.is_nan() && want.is_nan()) || (got - want).abs() <= bound
+}
+
+/// Runs a case on a device; gives the words of all its buffers.
+fn compute(backend: &dyn Backend, case: &Case) -> Vec<Vec<u32>> {
+    let place = |data: &Vec<u32>| {
+        let buffer = backend.alloc(data.len() * 4).unwrap();
+        backend.write(&buffer, bytemuck::cast_slice(data)).unwrap();
+        buffer
+    };
+    let buffers: Vec<_> = case.data.iter().map(place).collect();
+    let of = |wanted: fn(&BufferInfo) -> bool| {
+        let both = case.plan.buffers.iter().zip(&buffers).filter(|(info, _)| wanted(info));
+        both.map(|(_, buffer)| buffer.clone()).collect::<Vec<_>>()
+    };
+    let leaves = of(|b| matches!(b.role, Role::Leaf(_)));
+    let outputs = of(|b| matches!(b.role, Role::Output(_)));
+    let executable = backend.prepare(Arc::clone(&case.plan)).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let read = |(buffer, data): (_, &Vec<u32>)| {
+        let bytes = pollster::block_on(backend.read(buffer, data.len() * 4)).unwrap();
+        bytemuck::pod_collect_to_vec(&bytes)
+    };
+    buffers.iter().zip(&case.data).map(read).collect()
+}
+
+/// The first word that differs from what plain loops give.
+fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String> {
+    let places = (0..want.len()).flat_map(|b| (0..want[b].len()).map(move |i| (b, i)));
+    let (b, i) = places.into_iter().find(|&(b, i)| !agree(case, case.plan.buffers[b].dtype, got[b][i], want[b][i]))?;
+    let show = |word: u32| format!("{word:#x} ({})", f32::from_bits(word));
+    Some(format!("{}: buffer {b} at {i}: {}, expected {}", case.name, show(got[b][i]), show(want[b][i])))
+}
+
+#[test]
+fn kernels_agree_with_plain_loops() {
+    let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
+    for (index, info) in adapter::list().iter().enumerate() {
+        for webgpu_defaults in [false, true] {
+            let options = DeviceOptions { webgpu_defaults, ..Default::default() };
+            let backend = pollster::block_on(adapter::open(index, &options)).unwrap();
+            let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
+            let fitting = cases.iter().filter(|(_, case)| fits(case));
+            let wrong: Vec<String> =
+                fitting.filter_map(|(want, case)| {eprintln!("{:?} {}", std::time::Instant::now(), case.name); difference(case, &compute(&backend, case), want)}).collect();
+            let place = format!("{}, plain WebGPU {webgpu_defaults}", info.name);
+            assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+        }
+    }
+}
+
+/// Two cases of one structure need the same pipelines.
+fn assert_same_shaders(a: Case, b: Case) {
+    let (ka, kb) = (kernels(&a, &PLAIN), kernels(&b, &PLAIN));
+    assert_eq!(ka.len(), kb.len(), "{} and {}", a.name, b.name);
+    for (x, y) in ka.iter().zip(&kb) {
+        assert!(x.shader.same(&*y.shader), "{} and {}:\n{}\n{}", a.name, b.name, x.shader.source().unwrap(), y.shader.source().unwrap());
+        assert_eq!(x.params.len(), y.params.len());
+    }
+}
+
+#[test]
+fn pipelines_do_not_depend_on_extents() {
+    assert_same_shaders(cases::chain(&[6, 8]), cases::chain(&[60, 800]));
+    assert_same_shaders(cases::chain(&[6, 7]), cases::chain(&[31, 801]));
+    assert_same_shaders(
+        cases::reduce(&[ReduceOp::Sum], DType::F32, &[64], &[512], false),
+        cases::reduce(&[ReduceOp::Sum], DType::F32, &[80], &[640], false),
+    );
+    assert_same_shaders(
+        cases::reduce(&[ReduceOp::Sum], DType::F32, &[], &[1 << 20], false),
+        cases::reduce(&[ReduceOp::Sum], DType::F32, &[], &[1 << 18], false),
+    );
+    assert_same_shaders(cases::softmax(&[64], &[512], false), cases::softmax(&[300], &[600], false));
+    let t = [false, false];
+    assert_same_shaders(cases::gemm(&[], [512, 512, 512], t, 0), cases::gemm(&[], [640, 1024, 256], t, 0));
+}
+
+#[test]
+fn a_space_beyond_32_bits_is_refused() {
+    let mut case = cases::chain(&[4]);
+    Arc::get_mut(&mut case.plan).expect("not shared").buffers[0].len = 1 << 32;
+    let error = build(&case.plan, &case.plan.steps[0], &PLAIN).err().expect("too large");
+    assert!(error.is_unsupported(), "{error}");
+    assert!(error.to_string().contains("4294967296 elements"), "{error}");
+}
+
+#[test]
+fn philox_reference_has_the_published_values() {
+    // Known answers of Random123 for counter and key 0, and for counter (0, 0, 0, 0) with another key by hand.
+    assert_eq!(reference::philox(0, 0, [0, 0]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
+}

@@ -1,0 +1,98 @@
+//! A Keras configuration, read key by key: what nobody asked for must be neutral, or the case is skipped by that name.
+
+use std::cell::RefCell;
+
+use serde_json::{Map, Value, json};
+
+use super::call::{Replay, Stop, skip};
+use super::case::{string, usizes};
+
+/// The `config` of a layer, loss, metric, optimizer or schedule.
+pub(crate) struct Config<'a> {
+    class: String,
+    map: Option<&'a Map<String, Value>>,
+    read: RefCell<Vec<String>>,
+}
+
+/// What a key may hold without meaning anything to the crate.
+fn neutral(key: &str, value: &Value) -> bool {
+    match key {
+        "name" | "dtype" | "trainable" | "seed" | "ema_momentum" | "num_regressors" => true,
+        "axis" => [json!(-1), json!([-1])].contains(value),
+        "data_format" => value == "channels_last",
+        "dilation_rate" => usizes(value).iter().all(|&d| d == 1),
+        _ => value.is_null() || value == &Value::Bool(false),
+    }
+}
+
+impl<'a> Config<'a> {
+    /// The configuration of a `class`.
+    pub(crate) fn new(class: &str, config: &'a Value) -> Self {
+        Config { class: class.into(), map: config.as_object(), read: RefCell::default() }
+    }
+
+    /// The configuration of a `{"class", "config"}` object.
+    pub(crate) fn of(object: &'a Value) -> Self {
+        Self::new(object["class"].as_str().unwrap_or_default(), &object["config"])
+    }
+
+    /// The class it belongs to.
+    pub(crate) fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The value of a key, null where there is none.
+    pub(crate) fn get(&self, key: &str) -> &'a Value {
+        self.read.borrow_mut().push(key.into());
+        self.map.and_then(|m| m.get(key)).unwrap_or(&Value::Null)
+    }
+
+    /// A number.
+    pub(crate) fn float(&self, key: &str) -> Option<f64> {
+        self.get(key).as_f64()
+    }
+
+    /// A count.
+    pub(crate) fn count(&self, key: &str) -> Option<u64> {
+        self.get(key).as_u64()
+    }
+
+    /// A truth value.
+    pub(crate) fn flag(&self, key: &str, default: bool) -> bool {
+        self.get(key).as_bool().unwrap_or(default)
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, key: &str, default: &str) -> String {
+        self.get(key).as_str().unwrap_or(default).into()
+    }
+
+    /// One number for height and width, or two.
+    pub(crate) fn pair(&self, key: &str, default: (usize, usize)) -> (usize, usize) {
+        match (self.get(key).as_u64(), &usizes(self.get(key))[..]) {
+            (Some(n), _) => (n as usize, n as usize),
+            (_, [h, w]) => (*h, *w),
+            _ => default,
+        }
+    }
+
+    /// Ends the reading: a key left over must be neutral.
+    pub(crate) fn finish(&self) -> Replay<()> {
+        let read = self.read.borrow();
+        let left = self.map.into_iter().flatten().find(|(key, value)| !read.contains(key) && !neutral(key, value));
+        match left {
+            Some((key, value)) => skip(format!("{} with `{key}` = {value}", self.class)),
+            None => Ok(()),
+        }
+    }
+
+    /// The stop for a class that the crate does not have.
+    pub(crate) fn unknown<T>(&self, what: &str) -> Replay<T> {
+        Err(Stop::Skip(format!("{what} `{}`", self.class)))
+    }
+}
+
+/// The name in a string, or of the class in an object.
+pub(crate) fn class_of(json: &Value) -> String {
+    if json.is_string() { string(json) } else { string(&json["class"]) }
+}

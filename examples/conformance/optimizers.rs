@@ -1,0 +1,240 @@
+//! The `optimizer`, `schedule` and `initializer` kinds, and all three from their Keras configurations.
+
+use serde_json::Value;
+use wgtensor::nn::{
+    Adadelta, Adagrad, Adam, AdamW, Adamax, AnyOptimizer, CosineDecay, CosineDecayRestarts, Distribution,
+    ExponentialDecay, Fan, Ftrl, Initializer, IntoOptimizer, InverseTimeDecay, Lamb, LearningRate, Lion, Nadam,
+    Optimizer, PiecewiseConstantDecay, PolynomialDecay, RMSprop, Rule, SGD,
+};
+use wgtensor::{Device, Shape, Tensor, Var};
+
+use super::call::{Output, Replay, Stop, skip, upload};
+use super::case::{Case, string, usizes};
+use super::config::Config;
+
+/// The optimizer of that class and configuration.
+pub(crate) fn optimizer(c: &Config) -> Replay<Box<dyn AnyOptimizer>> {
+    /// Sets what the configuration names of an optimizer's own numbers.
+    macro_rules! own {
+        ($optimizer:expr, $($setting:ident)*) => {{
+            let mut o = $optimizer;
+            $(if let Some(value) = c.float(stringify!($setting)) {
+                o = o.$setting(value);
+            })*
+            o
+        }};
+    }
+    let flag = |key| c.flag(key, false);
+    let made = match c.class() {
+        "SGD" => shared(own!(SGD::new().nesterov(flag("nesterov")), momentum), c)?,
+        "Adam" => shared(own!(Adam::new().amsgrad(flag("amsgrad")), beta_1 beta_2 epsilon), c)?,
+        "AdamW" => shared(own!(AdamW::new().amsgrad(flag("amsgrad")), beta_1 beta_2 epsilon), c)?,
+        "Adamax" => shared(own!(Adamax::new(), beta_1 beta_2 epsilon), c)?,
+        "Nadam" => shared(own!(Nadam::new(), beta_1 beta_2 epsilon), c)?,
+        "Lamb" => shared(own!(Lamb::new(), beta_1 beta_2 epsilon), c)?,
+        "Lion" => shared(own!(Lion::new(), beta_1 beta_2), c)?,
+        "RMSprop" => shared(own!(RMSprop::new().centered(flag("centered")), rho momentum epsilon), c)?,
+        "Adagrad" => shared(own!(Adagrad::new(), initial_accumulator_value epsilon), c)?,
+        "Adadelta" => shared(own!(Adadelta::new(), rho epsilon), c)?,
+        "Ftrl" => shared(
+            own!(
+                Ftrl::new(),
+                learning_rate_power initial_accumulator_value l1_regularization_strength l2_regularization_strength
+                l2_shrinkage_regularization_strength beta
+            ),
+            c,
+        )?,
+        _ => return c.unknown("optimizer"),
+    };
+    c.finish()?;
+    Ok(made)
+}
+
+/// The options that all optimizers share.
+fn shared<R: Rule + 'static>(mut o: Optimizer<R>, c: &Config) -> Replay<Box<dyn AnyOptimizer>> {
+    o = match c.get("learning_rate") {
+        Value::Null => o,
+        Value::Number(rate) => o.learning_rate(rate.as_f64().unwrap_or(0.0)),
+        object => o.learning_rate(schedule(&Config::of(object))?),
+    };
+    if let Some(share) = c.float("weight_decay") {
+        o = o.weight_decay(share);
+    }
+    if let Some(norm) = c.float("clipnorm") {
+        o = o.clipnorm(norm);
+    }
+    if let Some(size) = c.float("clipvalue") {
+        o = o.clipvalue(size);
+    }
+    if let Some(norm) = c.float("global_clipnorm") {
+        o = o.global_clipnorm(norm);
+    }
+    if c.flag("use_ema", false) {
+        o = o.use_ema(c.float("ema_momentum").unwrap_or(0.99));
+        if let Some(steps) = c.count("ema_overwrite_frequency") {
+            o = o.ema_overwrite_frequency(steps);
+        }
+    }
+    if let Some(calls) = c.count("gradient_accumulation_steps") {
+        o = o.gradient_accumulation_steps(calls);
+    }
+    Ok(Box::new(o))
+}
+
+/// The optimizer of a `compile` argument: Keras's shorthand, or an object.
+pub(crate) fn any_optimizer(json: &Value) -> Replay<Box<dyn AnyOptimizer>> {
+    match json.as_str() {
+        Some(name) => name.into_optimizer().or_else(|_| skip(format!("optimizer `{name}`"))),
+        None => optimizer(&Config::of(json)),
+    }
+}
+
+/// The schedule of that class and configuration.
+fn schedule(c: &Config) -> Replay<LearningRate> {
+    let initial = c.float("initial_learning_rate").unwrap_or(0.0);
+    let steps = || c.count("decay_steps").unwrap_or(1);
+    let rate = || c.float("decay_rate").unwrap_or(1.0);
+    let or = |key, default| c.float(key).unwrap_or(default);
+    let made: LearningRate = match c.class() {
+        "ExponentialDecay" => {
+            ExponentialDecay::new(initial, steps(), rate()).staircase(c.flag("staircase", false)).into()
+        }
+        "InverseTimeDecay" => {
+            InverseTimeDecay::new(initial, steps(), rate()).staircase(c.flag("staircase", false)).into()
+        }
+        "PolynomialDecay" => PolynomialDecay::new(initial, steps())
+            .end_learning_rate(or("end_learning_rate", 0.0001))
+            .power(or("power", 1.0))
+            .cycle(c.flag("cycle", false))
+            .into(),
+        "CosineDecay" => {
+            let decay = CosineDecay::new(initial, steps()).alpha(or("alpha", 0.0));
+            match c.float("warmup_target") {
+                Some(target) => decay.warmup(target, c.count("warmup_steps").unwrap_or(0)).into(),
+                None => decay.into(),
+            }
+        }
+        "CosineDecayRestarts" => CosineDecayRestarts::new(initial, c.count("first_decay_steps").unwrap_or(1))
+            .t_mul(or("t_mul", 2.0))
+            .m_mul(or("m_mul", 1.0))
+            .alpha(or("alpha", 0.0))
+            .into(),
+        "PiecewiseConstantDecay" => {
+            let numbers = |key| c.get(key).as_array().into_iter().flatten();
+            let boundaries: Vec<u64> = numbers("boundaries").filter_map(Value::as_u64).collect();
+            let values: Vec<f64> = numbers("values").filter_map(Value::as_f64).collect();
+            PiecewiseConstantDecay::new(boundaries, values).into()
+        }
+        _ => return c.unknown("schedule"),
+    };
+    c.finish()?;
+    Ok(made)
+}
+
+/// Replays a `schedule` case.
+pub(crate) fn replay_schedule(case: &Case) -> Replay<Vec<Output>> {
+    let rate = schedule(&Config::new(&string(&case.json["schedule"]), &case.json["config"]))?;
+    let steps = case.tensor("steps").ok_or("no `steps`".to_string())?;
+    let values: Vec<f64> = steps.to_f64().into_iter().map(|step| rate.at(step as u64)).collect();
+    Ok(vec![Output { name: "out".into(), shape: steps.shape.clone(), values }])
+}
+
+/// Replays an `optimizer` case: all parameters move together, by given gradients.
+pub(crate) fn replay_optimizer(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+    let json = &case.json;
+    let mut optimizer = optimizer(&Config::new(&string(&json["optimizer"]), &json["config"]))?;
+    let steps = json["steps"].as_u64().unwrap_or(0) as usize;
+    let params = json["n_params"].as_u64().unwrap_or(0) as usize;
+    let get = |name: String| case.tensor(&name).ok_or_else(|| Stop::Fail(format!("no `{name}`")));
+    let vars = (0..params).map(|k| Ok(Var::new(&upload(get(format!("p.{k}.init"))?, device)?)?));
+    let vars = vars.collect::<Replay<Vec<Var>>>()?;
+    let mut paths = vec![Vec::new(); params];
+    for step in 0..steps {
+        if let Some(want) = json["learning_rate_before_each_step"][step].as_f64() {
+            let rate = optimizer.current_rate();
+            if (rate - want).abs() > 1e-7 * want.abs().max(1e-3) {
+                return Err(Stop::Fail(format!("the learning rate before step {step} is {rate}, expected {want}")));
+            }
+        }
+        let grads = vars
+            .iter()
+            .enumerate()
+            .map(|(k, var)| Ok((var.clone(), upload(&get(format!("g.{k}"))?.row(step), device)?)));
+        optimizer.step(grads.collect::<Replay<Vec<(Var, Tensor)>>>()?)?;
+        device.flush()?;
+        for (path, var) in paths.iter_mut().zip(&vars) {
+            path.extend(var.value().to_f64_vec()?);
+        }
+    }
+    let mut done = Vec::new();
+    for (k, (values, var)) in paths.into_iter().zip(&vars).enumerate() {
+        let shape = [&[steps], &var.shape()[..]].concat();
+        done.push(Output { name: format!("traj.{k}"), shape, values });
+    }
+    optimizer.finalize(&vars)?;
+    for (k, var) in vars.iter().enumerate() {
+        done.push(Output::read(format!("after_finalize.{k}"), &var.value())?);
+    }
+    Ok(done)
+}
+
+/// Replays an `initializer` case: bounds, moments within five deviations of their sampling error, and that a seed repeats.
+pub(crate) fn replay_initializer(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+    let c = Config::new(case.json["initializer"].as_str().unwrap_or_default(), &case.json["config"]);
+    let or = |key, default| c.float(key).unwrap_or(default);
+    let initializer = match c.class() {
+        "Zeros" => Initializer::Zeros,
+        "Ones" => Initializer::Ones,
+        "Constant" => Initializer::Constant(or("value", 0.0)),
+        "RandomUniform" => Initializer::RandomUniform { low: or("minval", -0.05), high: or("maxval", 0.05) },
+        "RandomNormal" => Initializer::RandomNormal { mean: or("mean", 0.0), std: or("stddev", 0.05) },
+        "TruncatedNormal" => Initializer::TruncatedNormal { mean: or("mean", 0.0), std: or("stddev", 0.05) },
+        "GlorotUniform" => Initializer::GLOROT_UNIFORM,
+        "GlorotNormal" => Initializer::GLOROT_NORMAL,
+        "HeUniform" => Initializer::HE_UNIFORM,
+        "HeNormal" => Initializer::HE_NORMAL,
+        "LecunUniform" => Initializer::LECUN_UNIFORM,
+        "LecunNormal" => Initializer::LECUN_NORMAL,
+        "VarianceScaling" => Initializer::VarianceScaling {
+            scale: or("scale", 1.0),
+            fan: match c.text("mode", "fan_in").as_str() {
+                "fan_in" => Fan::In,
+                "fan_out" => Fan::Out,
+                _ => Fan::Average,
+            },
+            distribution: match c.text("distribution", "truncated_normal").as_str() {
+                "uniform" => Distribution::Uniform,
+                "untruncated_normal" => Distribution::Normal,
+                _ => Distribution::TruncatedNormal,
+            },
+        },
+        _ => return c.unknown("initializer"),
+    };
+    c.finish()?;
+    let shape = Shape::new(&usizes(&case.json["shape"]))?;
+    let draw = |seed| initializer.sample(&shape, seed, device)?.to_vec::<f32>();
+    let (values, again) = (draw(7)?, draw(7)?);
+    let n = values.len() as f64;
+    let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+    let std = (values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n).sqrt();
+    let (least, most) = values.iter().fold((f64::MAX, f64::MIN), |(l, m), &v| (l.min(v.into()), m.max(v.into())));
+    let fact = |key: &str| case.json["expected"][key].as_f64();
+    let (want_mean, want_std) = (fact("mean").or(fact("value")).unwrap_or(0.0), fact("std").unwrap_or(0.0));
+    let error = 5.0 * want_std / n.sqrt() + 1e-6 * (1.0 + want_mean.abs());
+    let slack = 1e-5 * (1.0 + want_std);
+    let complaint = if values != again {
+        "the same seed does not repeat".to_string()
+    } else if want_std > 0.0 && draw(8)? == values {
+        "another seed gives the same values".to_string()
+    } else if (mean - want_mean).abs() > error {
+        format!("mean {mean}, expected {want_mean} within {error:.2e}")
+    } else if (std - want_std).abs() > error {
+        format!("standard deviation {std}, expected {want_std} within {error:.2e}")
+    } else if fact("low").is_some_and(|low| least < low - slack) || fact("high").is_some_and(|high| most > high + slack)
+    {
+        format!("values from {least} to {most}, beyond the distribution's support")
+    } else {
+        return Ok(Vec::new());
+    };
+    Err(Stop::Fail(complaint))
+}

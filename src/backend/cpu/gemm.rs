@@ -1,0 +1,268 @@
+//! Matrix products by the `gemm` crate, and which of the ways to compute a product a step takes.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+use smallvec::SmallVec;
+
+use super::conv;
+use super::exec::{Bufs, Epilogue};
+use super::interp::Ctx;
+use super::memory::Memory;
+use super::space::{Outs, Words};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::program::Dims;
+use crate::plan::step::{self, Conv, Loader};
+
+/// Elements that matrices can be made of.
+pub(super) trait Float: bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static {
+    const ZERO: Self;
+    const ONE: Self;
+    /// The words of an output as such elements.
+    fn of<'a>(words: Words<'a>) -> &'a mut [Self];
+}
+
+macro_rules! float {
+    ($t:ty) => {
+        impl Float for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            fn of<'a>(words: Words<'a>) -> &'a mut [Self] {
+                match words {
+                    Words::Four(w) => bytemuck::cast_slice_mut(w),
+                    Words::Eight(w) => bytemuck::cast_slice_mut(w),
+                }
+            }
+        }
+    };
+}
+float!(f32);
+float!(f64);
+
+/// A matrix inside a slice: where its first element is, and the steps between rows and columns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View {
+    pub(super) offset: i64,
+    pub(super) row: i64,
+    pub(super) col: i64,
+}
+
+impl View {
+    /// Row-major with `cols` columns, from `offset` on.
+    pub(super) fn rows(offset: usize, cols: usize) -> Self {
+        View { offset: offset as i64, row: cols as i64, col: 1 }
+    }
+
+    /// The least and greatest index of a matrix of this size (neither dimension 0).
+    fn reach(&self, rows: usize, cols: usize) -> (i64, i64) {
+        let (r, c) = (self.row * (rows as i64 - 1), self.col * (cols as i64 - 1));
+        (self.offset + r.min(0) + c.min(0), self.offset + r.max(0) + c.max(0))
+    }
+}
+
+/// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous.
+#[allow(clippy::too_many_arguments, reason = "the arguments of a matrix product")]
+#[allow(unsafe_code, reason = "the gemm crate takes raw pointers; all bounds are checked first")]
+pub(super) fn product<T: Float>(
+    (m, n, k): (usize, usize, usize),
+    dst: &mut [T],
+    add: bool,
+    a: &[T],
+    av: View,
+    b: &[T],
+    bv: View,
+    threads: Parallelism,
+) -> Result<()> {
+    let dst = dst.get_mut(..m * n).ok_or_else(|| Error::internal("a product larger than its place"))?;
+    if dst.is_empty() {
+        return Ok(());
+    }
+    if k == 0 {
+        if !add {
+            dst.fill(T::ZERO);
+        }
+        return Ok(());
+    }
+    for (len, (low, high)) in [(a.len(), av.reach(m, k)), (b.len(), bv.reach(k, n))] {
+        if low < 0 || high >= len as i64 {
+            return Err(Error::internal(format!("a matrix reaches {low}..={high} of {len} elements")));
+        }
+    }
+    // SAFETY: `T` is `f32` or `f64`, both of which the crate takes. `dst` holds m * n elements and is borrowed mutably, so it
+    // overlaps neither operand; its strides (n, 1) stay within them. The pointers to `a` and `b` point at `offset`, which
+    // lies within the slices, and every `offset + i * row + j * col` of the m x k and k x n matrices lies between the bounds
+    // of `reach`, which were found to be within the slices above.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.as_ptr().offset(av.offset as isize),
+            av.col as isize,
+            av.row as isize,
+            b.as_ptr().offset(bv.offset as isize),
+            bv.col as isize,
+            bv.row as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+    Ok(())
+}
+
+/// A matrix for each batch index.
+#[derive(Clone, Debug)]
+struct Strided {
+    view: View,
+    batch: Dims<i64>,
+}
+
+impl Strided {
+    fn at(&self, dims: &[usize], mut index: usize) -> View {
+        let mut view = self.view;
+        for (&extent, &stride) in dims.iter().zip(&self.batch).rev() {
+            view.offset += (index % extent) as i64 * stride;
+            index /= extent;
+        }
+        view
+    }
+}
+
+#[derive(Debug)]
+enum Method {
+    Strided { a: Strided, b: Strided },
+    /// Convolution: rows of patches times a matrix.
+    Forward { conv: Conv, b: View },
+    /// Its kernel gradient: transposed rows of patches times a matrix.
+    KernelGradient { conv: Conv, b: View },
+    /// Its input gradient.
+    InputGradient { conv: Conv },
+}
+
+pub(super) struct Gemm {
+    dtype: DType,
+    batch: Dims<usize>,
+    m: usize,
+    n: usize,
+    k: usize,
+    a: u16,
+    b: u16,
+    method: Method,
+    epilogue: Epilogue,
+}
+
+/// Multiplications below which one thread is faster than several.
+const SERIAL: usize = 1 << 17;
+
+impl Gemm {
+    pub(super) fn new(g: &step::Gemm, bufs: &mut Bufs) -> Result<Self> {
+        let dims: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
+        let (mut batch, mut m) = (g.batch.clone(), g.m);
+        let lengths = |l: &Loader| match l {
+            Loader::Strided { .. } => 0,
+            Loader::Patches { conv, .. } => conv.batch * conv.h * conv.w * conv.c,
+            Loader::Spread { conv } => conv.batch * conv.oh * conv.ow * conv.f,
+            Loader::Kernel { conv } => conv.kh * conv.kw * conv.c * conv.f,
+        };
+        bufs.operand(g.a.buf, g.dtype, lengths(&g.a.load))?;
+        bufs.operand(g.b.buf, g.dtype, lengths(&g.b.load))?;
+        let single = |s: Strided| s.batch.iter().all(|&s| s == 0).then_some(s.view);
+        let unknown = || Error::internal(format!("a product of {:?} and {:?}", g.a.load, g.b.load));
+        let method = match (simple(&g.a.load, g.batch.len()), simple(&g.b.load, g.batch.len()), &g.a.load, &g.b.load) {
+            (Some(mut a), Some(mut b), ..) => {
+                // A batch that only lengthens the rows of `a` is one product.
+                while let Some(&extent) = batch.last() {
+                    let (x, y) = (a.batch.last().copied().unwrap_or(0), b.batch.last().copied().unwrap_or(0));
+                    if extent != 1 && (y != 0 || x != a.view.row * m as i64) {
+                        break;
+                    }
+                    m *= extent;
+                    (batch.pop(), a.batch.pop(), b.batch.pop());
+                }
+                Method::Strided { a, b }
+            }
+            (_, Some(b), Loader::Patches { conv, transposed: false }, _) => {
+                Method::Forward { conv: *conv, b: single(b).ok_or_else(unknown)? }
+            }
+            (_, Some(b), Loader::Patches { conv, transposed: true }, _) => {
+                Method::KernelGradient { conv: *conv, b: single(b).ok_or_else(unknown)? }
+            }
+            (_, _, Loader::Spread { conv }, Loader::Kernel { .. }) => Method::InputGradient { conv: *conv },
+            _ => return Err(unknown()),
+        };
+        let epilogue = Epilogue::new(&g.epilogue, &dims, g.dtype, bufs)?;
+        Ok(Gemm { dtype: g.dtype, batch, m, n: g.n, k: g.k, a: g.a.buf, b: g.b.buf, method, epilogue })
+    }
+
+    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        self.epilogue.run(memory, ctx, outs, |words| match self.dtype {
+            DType::F64 => self.compute::<f64>(memory, ctx, words),
+            _ => self.compute::<f32>(memory, ctx, words),
+        })
+    }
+
+    fn compute<T: Float>(&self, memory: &Memory, ctx: Ctx<'_>, words: Words<'_>) -> Result<()> {
+        let out = T::of(words);
+        if out.is_empty() {
+            return Ok(());
+        }
+        let a: &[T] = bytemuck::cast_slice(ctx.ins[self.a as usize]);
+        let b: &[T] = bytemuck::cast_slice(ctx.ins[self.b as usize]);
+        match &self.method {
+            Method::Strided { a: av, b: bv } => self.strided(out, a, av, b, bv),
+            Method::Forward { conv, b: bv } => conv::forward(conv, self.n, out, a, b, *bv),
+            Method::KernelGradient { conv, b: bv } => conv::kernel_gradient(conv, self.n, memory, out, a, b, *bv),
+            Method::InputGradient { conv } => conv::input_gradient(conv, memory, out, a, b),
+        }
+    }
+
+    fn strided<T: Float>(&self, out: &mut [T], a: &[T], av: &Strided, b: &[T], bv: &Strided) -> Result<()> {
+        let (size, each) = ((self.m, self.n, self.k), self.m * self.n * self.k.max(1));
+        let count: usize = self.batch.iter().product();
+        let one = |i: usize, out: &mut [T], threads: Parallelism| {
+            product(size, out, false, a, av.at(&self.batch, i), b, bv.at(&self.batch, i), threads)
+        };
+        let matrices = self.m * self.n;
+        if each * count < SERIAL || rayon::current_num_threads() == 1 {
+            return out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::None));
+        }
+        // Several matrices: each on one thread, unless they are few and large.
+        if count >= 2 * rayon::current_num_threads() || (count > 1 && each < 64 * SERIAL) {
+            let group = (SERIAL / 4 / each).max(1);
+            return out.par_chunks_mut(matrices * group).enumerate().try_for_each(|(g, out)| {
+                out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(g * group + i, out, Parallelism::None))
+            });
+        }
+        out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::Rayon(0)))
+    }
+}
+
+/// The operand as plain matrices, where it is that: also convolutions with one tap that skip and pad nothing.
+fn simple(load: &Loader, rank: usize) -> Option<Strided> {
+    let plain = |conv: &Conv| {
+        let one = [conv.kh, conv.kw, conv.stride_h, conv.stride_w].iter().all(|&v| v == 1);
+        one && conv.pad_h == 0 && conv.pad_w == 0 && conv.oh == conv.h && conv.ow == conv.w
+    };
+    let matrix = |row: usize, col: usize| {
+        let view = View { offset: 0, row: row as i64, col: col as i64 };
+        Some(Strided { view, batch: SmallVec::from_elem(0, rank) })
+    };
+    match load {
+        Loader::Strided { offset, batch, row, col } => {
+            Some(Strided { view: View { offset: *offset, row: *row, col: *col }, batch: batch.clone() })
+        }
+        Loader::Patches { conv, transposed: false } if plain(conv) => matrix(conv.c, 1),
+        Loader::Patches { conv, transposed: true } if plain(conv) => matrix(1, conv.c),
+        Loader::Spread { conv } if plain(conv) => matrix(conv.f, 1),
+        Loader::Kernel { conv } if conv.kh * conv.kw == 1 => matrix(1, conv.f),
+        _ => None,
+    }
+}

@@ -1,0 +1,419 @@
+//! Compiled programs and their interpreter: a block of values for each instruction, so that the compiler vectorises
+//! every loop, and few blocks alive at once, so that they stay in the first caches.
+
+use std::cell::RefCell;
+
+use bytemuck::Pod;
+use smallvec::SmallVec;
+
+use super::loops;
+use super::philox;
+use super::reduce::{Acc, Operand, Tile};
+use super::space::{Block, Coords, Outs, Space, dot};
+use crate::dtype::DType;
+use crate::plan::program::Access;
+use crate::plan::scalar::{Block1, Block2};
+
+/// Where a block of values is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Src {
+    /// A register.
+    Reg(u16),
+    /// An input buffer itself, where the block lies in it contiguously (index of a [`Place`]).
+    Buf(u16),
+    /// An output buffer, written by an instruction before (index of a [`Place`]).
+    Out(u16),
+}
+
+/// Where an instruction's values go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dst {
+    /// Nowhere: stores and reductions.
+    None,
+    Reg(u16),
+    /// Straight into an output (index of a [`Place`]).
+    Out(u16),
+}
+
+/// An access to a buffer.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// Index of the input (a step's buffer) or of the output.
+    pub(super) index: u16,
+    pub(super) at: Access,
+    /// The address is `offset + position`.
+    pub(super) flat: bool,
+}
+
+/// An index of a gather.
+#[derive(Clone, Debug)]
+pub(super) struct Pick {
+    pub(super) index: Src,
+    pub(super) signed: bool,
+    pub(super) extent: i64,
+    pub(super) stride: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fn1 {
+    F32(Block1<f32>),
+    F64(Block1<f64>),
+    I32(Block1<i32>),
+    U32(Block1<u32>),
+    Test32(Block1<f32, u32>),
+    Test64(Block1<f64, u32>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fn2 {
+    F32(Block2<f32>),
+    F64(Block2<f64>),
+    I32(Block2<i32>),
+    U32(Block2<u32>),
+    Cmp32(Block2<f32, u32>),
+    Cmp64(Block2<f64, u32>),
+    CmpI32(Block2<i32, u32>),
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Op {
+    /// Copies from an input.
+    Load(u16),
+    /// Copies from an output that the program also writes.
+    LoadOut(u16),
+    Gather {
+        place: u16,
+        picks: SmallVec<[Pick; 1]>,
+        /// The indices are constant along each run.
+        uniform: bool,
+    },
+    Index(Access),
+    Random {
+        at: Access,
+        key: u16,
+        stream: u32,
+        word: u8,
+    },
+    Param(u16),
+    Unary(Fn1, Src),
+    Binary(Fn2, Src, Src),
+    Select(Src, Src, Src),
+    Cast(DType, Src),
+    /// An outer value for every inner position.
+    Expand(u16),
+    Reduce(u16, Src),
+    Store(u16, Src),
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Inst {
+    pub(super) op: Op,
+    pub(super) dst: Dst,
+    /// The type of the values produced, stored or reduced.
+    pub(super) dtype: DType,
+}
+
+/// What the steps of one run share.
+#[derive(Clone, Copy)]
+pub(super) struct Ctx<'a> {
+    /// The step's buffers as words; empty for those only written.
+    pub(super) ins: &'a [&'a [u64]],
+    pub(super) params: &'a [f64],
+}
+
+/// Registers of one task.
+#[derive(Default)]
+pub(super) struct Regs {
+    pub(super) files: Vec<Vec<u64>>,
+}
+
+thread_local! {
+    /// Register files not in use, so that steady work allocates nothing.
+    static FREE: RefCell<Vec<Vec<Vec<u64>>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Regs {
+    /// `count` registers of at least `words` words, with undefined content.
+    pub(super) fn take(count: usize, words: usize) -> Self {
+        let mut files = FREE.with(|f| f.borrow_mut().pop()).unwrap_or_default();
+        if files.len() < count {
+            files.resize_with(count, Vec::new);
+        }
+        for file in files[..count].iter_mut().filter(|f| f.len() < words) {
+            file.resize(words, 0);
+        }
+        Regs { files }
+    }
+}
+
+impl Drop for Regs {
+    fn drop(&mut self) {
+        let files = std::mem::take(&mut self.files);
+        // At the end of a thread the list may be gone already; then the memory is simply freed.
+        let _ = FREE.try_with(|f| f.borrow_mut().push(files));
+    }
+}
+
+/// Everything instructions act on while one block is evaluated.
+pub(super) struct Env<'r, 'a> {
+    pub(super) space: &'r Space,
+    pub(super) places: &'r [Place],
+    pub(super) ctx: Ctx<'r>,
+    pub(super) outs: &'r mut Outs<'a>,
+    pub(super) regs: &'r mut [Vec<u64>],
+    pub(super) block: Block,
+    pub(super) coords: Coords,
+    pub(super) tile: Tile,
+    /// Registers of the outer level, for `Expand`.
+    pub(super) outer: &'r [Vec<u64>],
+    pub(super) accs: &'r mut [Acc],
+}
+
+/// No reductions: all positions are one segment of no lane.
+pub(super) const NO_TILE: Tile = Tile { column: false, lane: 0, lanes: 0, at: 0, inner: 0 };
+
+impl<'r> Env<'r, '_> {
+    /// Moves on to another block.
+    pub(super) fn enter(&mut self, block: Block, tile: Tile) {
+        self.block = block;
+        self.tile = tile;
+        // Flat spaces never ask for coordinates.
+        if self.space.dims.len() > 1 {
+            self.coords = self.space.coords(block.start);
+        }
+    }
+
+    fn address(&self, place: &Place) -> i64 {
+        match place.flat {
+            true => place.at.offset + self.block.start as i64,
+            false if self.space.dims.len() == 1 => place.at.offset + place.at.strides[0] * self.block.start as i64,
+            false => dot(&place.at, &self.coords),
+        }
+    }
+
+    /// The values of an operand.
+    #[inline]
+    fn get<T: Pod>(&self, src: Src) -> &[T] {
+        let n = self.block.total();
+        match src {
+            Src::Reg(r) => &bytemuck::cast_slice(&self.regs[r as usize])[..n],
+            Src::Buf(p) => {
+                let place = &self.places[p as usize];
+                let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
+                &from[self.address(place) as usize..][..n]
+            }
+            Src::Out(p) => {
+                let place = &self.places[p as usize];
+                &self.outs[place.index as usize].piece(self.tile.at).from(self.address(place))[..n]
+            }
+        }
+    }
+
+    /// Lets `f` fill the destination.
+    #[inline]
+    fn put<T: Pod>(&mut self, dst: Dst, f: impl FnOnce(&Self, &mut [T])) {
+        let n = self.block.total();
+        match dst {
+            Dst::None => {}
+            Dst::Reg(r) => {
+                let mut words = std::mem::take(&mut self.regs[r as usize]);
+                f(self, &mut bytemuck::cast_slice_mut(&mut words)[..n]);
+                self.regs[r as usize] = words;
+            }
+            Dst::Out(p) => {
+                let place = &self.places[p as usize];
+                let (index, address) = (place.index as usize, self.address(place));
+                let row = self.tile.at;
+                let mut piece = std::mem::take(self.outs[index].piece_mut(row));
+                f(self, &mut piece.from_mut(address)[..n]);
+                *self.outs[index].piece_mut(row) = piece;
+            }
+        }
+    }
+
+    /// Runs instructions over the block.
+    pub(super) fn run(&mut self, code: &'r [Inst]) {
+        for inst in code {
+            self.step(inst);
+        }
+    }
+
+    fn step(&mut self, inst: &'r Inst) {
+        let dst = inst.dst;
+        let wide = inst.dtype == DType::F64;
+        match &inst.op {
+            Op::Unary(f, a) => match *f {
+                Fn1::F32(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+                Fn1::F64(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+                Fn1::I32(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+                Fn1::U32(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+                Fn1::Test32(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+                Fn1::Test64(f) => self.put(dst, |e, out| f(e.get(*a), out)),
+            },
+            Op::Binary(f, a, b) => match *f {
+                Fn2::F32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::F64(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::I32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::U32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::Cmp32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::Cmp64(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+                Fn2::CmpI32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
+            },
+            Op::Select(c, a, b) if wide => self.put(dst, |e, out| loops::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out)),
+            Op::Select(c, a, b) => self.put(dst, |e, out| loops::select::<u32>(e.get(*c), e.get(*a), e.get(*b), out)),
+            Op::Cast(from, a) => self.cast(dst, *from, inst.dtype, *a),
+            Op::Load(p) if wide => self.put(dst, |e, out| e.load::<u64>(*p, out)),
+            Op::Load(p) => self.put(dst, |e, out| e.load::<u32>(*p, out)),
+            Op::LoadOut(p) if wide => self.put(dst, |e, out| e.load_out::<u64>(*p, out)),
+            Op::LoadOut(p) => self.put(dst, |e, out| e.load_out::<u32>(*p, out)),
+            Op::Gather { place, picks, uniform } => match inst.dtype {
+                DType::F64 => self.put(dst, |e, out| e.gather(*place, picks, *uniform, f64::NAN, out)),
+                DType::F32 => self.put(dst, |e, out| e.gather(*place, picks, *uniform, f32::NAN, out)),
+                _ => self.put(dst, |e, out| e.gather(*place, picks, *uniform, 0u32, out)),
+            },
+            Op::Index(at) => {
+                let stride = at.strides.last().copied().unwrap_or(0);
+                self.put(dst, |e, out| {
+                    e.space.runs(at, &e.block, |_, d, address, n| loops::iota(&mut out[d..d + n], address, stride));
+                });
+            }
+            Op::Random { at, key, stream, word } => {
+                let key = [*key as usize, *key as usize + 1].map(|k| self.ctx.params[k] as u32);
+                let stride = at.strides.last().copied().unwrap_or(0);
+                self.put(dst, |e, out: &mut [u32]| {
+                    e.space.runs(at, &e.block, |_, d, address, n| {
+                        philox::fill(&mut out[d..d + n], address, stride, *stream, key, *word);
+                    });
+                });
+            }
+            Op::Param(slot) => {
+                let value = self.ctx.params[*slot as usize];
+                match inst.dtype {
+                    DType::F32 => self.put(dst, |_, out| out.fill(value as f32)),
+                    DType::F64 => self.put(dst, |_, out| out.fill(value)),
+                    DType::I32 => self.put(dst, |_, out| out.fill(value as i32)),
+                    DType::U32 => self.put(dst, |_, out| out.fill(value as u32)),
+                    DType::Bool => self.put(dst, |_, out| out.fill(u32::from(value != 0.0))),
+                }
+            }
+            Op::Expand(r) if wide => self.put(dst, |e, out| e.expand::<u64>(*r, out)),
+            Op::Expand(r) => self.put(dst, |e, out| e.expand::<u32>(*r, out)),
+            Op::Reduce(acc, a) => {
+                let accs = std::mem::take(&mut self.accs);
+                let operand = match inst.dtype {
+                    DType::F32 => Operand::F32(self.get(*a)),
+                    DType::F64 => Operand::F64(self.get(*a)),
+                    DType::I32 => Operand::I32(self.get(*a)),
+                    DType::U32 | DType::Bool => Operand::U32(self.get(*a)),
+                };
+                accs[*acc as usize].add(&operand, self.tile);
+                self.accs = accs;
+            }
+            Op::Store(p, a) if wide => self.store::<u64>(*p, *a),
+            Op::Store(p, a) => self.store::<u32>(*p, *a),
+        }
+    }
+
+    fn load<T: Pod>(&self, p: u16, out: &mut [T]) {
+        let place = &self.places[p as usize];
+        let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
+        let stride = place.at.strides.last().copied().unwrap_or(0);
+        self.space.runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
+    }
+
+    fn load_out<T: Pod>(&self, p: u16, out: &mut [T]) {
+        let place = &self.places[p as usize];
+        let from = &self.outs[place.index as usize];
+        let stride = place.at.strides.last().copied().unwrap_or(0);
+        self.space.runs(&place.at, &self.block, |row, d, address, n| {
+            let piece = from.piece(self.tile.at + row);
+            loops::read(&mut out[d..d + n], piece.from(piece.base), address - piece.base, stride);
+        });
+    }
+
+    fn store<T: Pod>(&mut self, p: u16, src: Src) {
+        let place = &self.places[p as usize];
+        let mut to = std::mem::take(&mut self.outs[place.index as usize]);
+        let values: &[T] = self.get(src);
+        let stride = place.at.strides.last().copied().unwrap_or(0);
+        self.space.runs(&place.at, &self.block, |row, d, address, n| {
+            // With a negative stride the run begins at its last element.
+            let (low, values) = (address.min(address + stride * (n as i64 - 1)), &values[d..d + n]);
+            let to = to.piece_mut(self.tile.at + row).from_mut(low);
+            match stride < 0 {
+                true => {
+                    for (i, &v) in values.iter().enumerate() {
+                        to[(n - 1 - i) * stride.unsigned_abs() as usize] = v;
+                    }
+                }
+                false => loops::write(to, values, stride),
+            }
+        });
+        self.outs[place.index as usize] = to;
+    }
+
+    fn gather<T: Pod>(&self, p: u16, picks: &[Pick], uniform: bool, missing: T, out: &mut [T]) {
+        let place = &self.places[p as usize];
+        let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
+        let stride = place.at.strides.last().copied().unwrap_or(0);
+        // The words of an index are the same whether it is signed or not.
+        let indices: SmallVec<[&[u32]; 2]> = picks.iter().map(|pick| self.get(pick.index)).collect();
+        let picked = |i: usize| {
+            let mut address = 0i64;
+            for (pick, index) in picks.iter().zip(&indices) {
+                let mut v = if pick.signed { i64::from(index[i] as i32) } else { i64::from(index[i]) };
+                v += if v < 0 { pick.extent } else { 0 };
+                if v < 0 || v >= pick.extent {
+                    return None;
+                }
+                address += v * pick.stride;
+            }
+            Some(address)
+        };
+        self.space.runs(&place.at, &self.block, |_, d, address, n| {
+            let out = &mut out[d..d + n];
+            if uniform {
+                match picked(d) {
+                    Some(a) => loops::read(out, from, address + a, stride),
+                    None => out.fill(missing),
+                }
+                return;
+            }
+            for (i, o) in out.iter_mut().enumerate() {
+                *o = picked(d + i).map_or(missing, |a| from[(address + a + i as i64 * stride) as usize]);
+            }
+        });
+    }
+
+    fn expand<T: Pod>(&self, r: u16, out: &mut [T]) {
+        let from: &[T] = bytemuck::cast_slice(&self.outer[r as usize]);
+        loops::repeat(&from[self.tile.lane..][..self.tile.lanes], out, !self.tile.column);
+    }
+
+    fn cast(&mut self, dst: Dst, from: DType, to: DType, a: Src) {
+        use DType::*;
+        macro_rules! map {
+            ($from:ty, $f:expr) => {
+                self.put(dst, |e, out| loops::map::<$from, _>(e.get(a), out, $f))
+            };
+        }
+        match (from, to) {
+            (F32, F64) => map!(f32, f64::from),
+            (F32, I32) => map!(f32, |v| v as i32),
+            (F32, U32) => map!(f32, |v| v as u32),
+            (F32, Bool) => map!(f32, |v| u32::from(v != 0.0)),
+            (F64, F32) => map!(f64, |v| v as f32),
+            (F64, I32) => map!(f64, |v| v as i32),
+            (F64, U32) => map!(f64, |v| v as u32),
+            (F64, Bool) => map!(f64, |v| u32::from(v != 0.0)),
+            (I32, F32) => map!(i32, |v| v as f32),
+            (I32, F64) => map!(i32, f64::from),
+            (U32 | Bool, F32) => map!(u32, |v| v as f32),
+            (U32 | Bool, F64) => map!(u32, f64::from),
+            (I32 | U32, Bool) => map!(u32, |v| u32::from(v != 0)),
+            // The same bits: between equal types, integers, and from booleans to integers.
+            (F64, F64) => map!(u64, |v| v),
+            (F32 | I32 | U32 | Bool, _) => map!(u32, |v| v),
+        }
+    }
+}

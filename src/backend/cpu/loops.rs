@@ -1,0 +1,94 @@
+//! The inner loops that are not operations of their own: strided copies, conversions, selection, repetition.
+
+use bytemuck::Pod;
+use pulp::Arch;
+
+/// Reads `out.len()` elements from `address` on, `stride` apart.
+#[inline]
+pub(super) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64) {
+    let n = out.len();
+    if n == 0 {
+        return;
+    }
+    match stride {
+        1 => out.copy_from_slice(&from[address as usize..][..n]),
+        0 => out.fill(from[address as usize]),
+        s if s > 0 => {
+            let from = &from[address as usize..];
+            out.iter_mut().zip(from.iter().step_by(s as usize)).for_each(|(o, &v)| *o = v);
+        }
+        s => {
+            let from = &from[..=address as usize];
+            out.iter_mut().zip(from.iter().rev().step_by(s.unsigned_abs() as usize)).for_each(|(o, &v)| *o = v);
+        }
+    }
+}
+
+/// Writes elements from the start of `to` on, `stride` apart.
+#[inline]
+pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
+    match stride {
+        1 => to[..values.len()].copy_from_slice(values),
+        s if s > 0 => to.iter_mut().step_by(s as usize).zip(values).for_each(|(o, &v)| *o = v),
+        _ => {
+            // A repeated store keeps its last value.
+            if let Some(&last) = values.last() {
+                to[0] = last;
+            }
+        }
+    }
+}
+
+/// `address + i * stride` as `i32`.
+pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
+    let (start, stride) = (address as i32, stride as i32);
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (i, o) in out.iter_mut().enumerate() {
+                *o = start.wrapping_add((i as i32).wrapping_mul(stride));
+            }
+        },
+    );
+}
+
+/// `if condition { a } else { b }` by element.
+pub(super) fn select<T: Pod>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
+                *o = if c != 0 { a } else { b };
+            }
+        },
+    );
+}
+
+/// Every value of `from` repeated, by element or as a whole, until `out` is full.
+pub(super) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
+    match from {
+        [] => {}
+        [one] => out.fill(*one),
+        _ if each => {
+            let times = out.len() / from.len();
+            match times {
+                1 => out.copy_from_slice(from),
+                _ => out.chunks_exact_mut(times.max(1)).zip(from).for_each(|(o, &v)| o.fill(v)),
+            }
+        }
+        _ => out.chunks_exact_mut(from.len()).for_each(|o| o.copy_from_slice(from)),
+    }
+}
+
+/// A function of every element.
+#[inline(always)]
+pub(super) fn map<T: Pod, U: Pod>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (o, &v) in out.iter_mut().zip(x) {
+                *o = f(v);
+            }
+        },
+    );
+}

@@ -1,0 +1,216 @@
+//! Programs without reductions over one space: elementwise steps and the epilogues of the other kinds.
+
+use std::ops::Range;
+
+use super::compile::{Compiler, Item, Layout, Wiring, cost};
+use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
+use super::space::{Block, Outs, Space, fork, grain};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::plan::program::{Access, Instr, Program};
+
+/// Values a block holds: few enough for several blocks in the first cache, many enough to hide the interpreter.
+pub(super) const BLOCK: usize = 1024;
+
+/// Rows at least this long are cut into blocks of their own.
+const LONG_ROW: usize = 128;
+
+pub(super) struct Pointwise {
+    space: Space,
+    places: Vec<Place>,
+    /// Lines whose value is the same everywhere, evaluated once for each task ...
+    once: Vec<Inst>,
+    /// ... and the others, for each block.
+    body: Vec<Inst>,
+    regs: usize,
+    words: usize,
+    layout: Layout,
+    block: usize,
+    /// Where each output is written, for cutting it; `None` where it cannot be cut.
+    cuts: Vec<Option<Access>>,
+    /// Whether all outputs can be cut.
+    splits: bool,
+    /// Whether the space is walked in the order it was given in.
+    pub(super) natural: bool,
+    cost: usize,
+}
+
+impl Pointwise {
+    /// Compiles `program` over `dims`.
+    pub(super) fn new(dims: &[usize], program: &Program, wiring: &Wiring, outputs: usize) -> Result<Self> {
+        let mut at: Vec<Option<Access>> = program.lines.iter().map(|l| l.instr.access().cloned()).collect();
+        let mut store_at: Vec<Access> = program.stores.iter().map(|s| s.at.clone()).collect();
+        let mut dims: Vec<usize> = dims.to_vec();
+        let space = Space { dims: dims.iter().copied().collect(), numel: dims.iter().product() };
+        let natural = store_at.iter().all(|s| increasing(&space, s));
+        if !natural {
+            turn(&mut dims, at.iter_mut().flatten().collect(), &mut store_at);
+        }
+        let space = Space::merge(&dims, at.iter_mut().flatten().chain(&mut store_at));
+        let mut shared = vec![0; outputs];
+        for &k in &wiring.out_of_store {
+            shared[k as usize] += 1;
+        }
+        let mut cuts = vec![None; outputs];
+        for (store, &k) in store_at.iter().zip(&wiring.out_of_store) {
+            if shared[k as usize] == 1 && space.is_increasing(store) {
+                cuts[k as usize] = Some(store.clone());
+            }
+        }
+        let last = space.dims.last().copied().unwrap_or(1);
+        let layout = if space.dims.len() < 2 || last >= LONG_ROW { Layout::InRow } else { Layout::Flat };
+        let block = match layout {
+            Layout::InRow if space.dims.len() > 1 => last.div_ceil(last.div_ceil(BLOCK).max(1)).max(1),
+            _ => BLOCK.min(space.numel).max(1),
+        };
+
+        let mut varies = vec![false; program.lines.len()];
+        let mut uniform = vec![true; program.lines.len()];
+        for (l, line) in program.lines.iter().enumerate() {
+            let operands = line.instr.operands();
+            let strides = at[l].as_ref().map_or(&[][..], |a| &a.strides);
+            varies[l] = strides.last().is_some_and(|&s| s != 0) || operands.iter().any(|&r| varies[r as usize]);
+            uniform[l] = strides.iter().all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
+        }
+        let in_place = |l: usize| wiring.in_place.get(l).is_some_and(Option::is_some);
+        let mut items: Vec<Item> = Vec::new();
+        let lines = || 0..program.lines.len();
+        items.extend(lines().filter(|&l| uniform[l] && !in_place(l)).map(|l| Item::Line(l as u16)));
+        let once = items.len();
+        let stores = |l: usize, items: &mut Vec<Item>| {
+            let of = program.stores.iter().enumerate().filter(|(_, s)| s.reg as usize == l);
+            items.extend(of.map(|(s, _)| Item::Store(s as u16)));
+        };
+        // What is overwritten is read before anything is written.
+        items.extend(lines().filter(|&l| in_place(l)).map(|l| Item::Line(l as u16)));
+        lines().filter(|&l| in_place(l) || uniform[l]).for_each(|l| stores(l, &mut items));
+        for l in lines().filter(|&l| !uniform[l] && !in_place(l)) {
+            items.push(Item::Line(l as u16));
+            stores(l, &mut items);
+        }
+        let mut compiler = Compiler {
+            program,
+            wiring,
+            space: &space,
+            layout,
+            at,
+            store_at: store_at.into_iter().map(Some).collect(),
+            varies,
+            slots: Vec::new(),
+            accs: Vec::new(),
+            places: Vec::new(),
+            regs: 0,
+            loc: Vec::new(),
+        };
+        let mut code = compiler.compile(&items, once, &[once, items.len()])?;
+        let (places, regs) = (compiler.places, compiler.regs);
+        let (body, once) = (code.pop().unwrap_or_default(), code.pop().unwrap_or_default());
+        let wide = program.lines.iter().any(|l| l.dtype == DType::F64);
+        Ok(Pointwise {
+            words: if wide { block } else { block.div_ceil(2) },
+            cost: cost(body.iter()),
+            splits: cuts.iter().zip(&shared).all(|(c, &n)| c.is_some() || n == 0),
+            space,
+            places,
+            once,
+            body,
+            regs,
+            layout,
+            block,
+            cuts,
+            natural,
+        })
+    }
+
+    /// Whether any part of the flat space, in the order given, may be run on its own with its part of the outputs.
+    pub(super) fn is_divisible(&self) -> bool {
+        self.natural && self.splits
+    }
+
+    /// Parts the outputs at a flat position.
+    pub(super) fn cut<'a>(&self, outs: Outs<'a>, at: usize) -> (Outs<'a>, Outs<'a>) {
+        let parts = outs.into_iter().zip(&self.cuts).map(|(out, access)| {
+            let address = access.as_ref().map_or(i64::MAX, |a| self.space.address(a, at));
+            out.split(|_| address)
+        });
+        parts.unzip()
+    }
+
+    /// Runs over the whole space, on several threads where that pays.
+    pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
+        let numel = self.space.numel;
+        let grain = if self.splits { grain(numel, self.cost) } else { numel };
+        let grain = if grain < numel { grain.next_multiple_of(self.block) } else { grain };
+        fork(0..numel, grain, outs, &|outs, at| self.cut(outs, at), &|range, outs| self.range(ctx, range, outs));
+    }
+
+    /// Runs over a part of the flat space.
+    pub(super) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, mut outs: Outs<'_>) {
+        if range.is_empty() {
+            return;
+        }
+        let mut regs = Regs::take(self.regs, self.words);
+        let mut env = Env {
+            space: &self.space,
+            places: &self.places,
+            ctx,
+            outs: &mut outs,
+            regs: &mut regs.files,
+            block: Block::flat(0..0),
+            coords: Default::default(),
+            tile: NO_TILE,
+            outer: &[],
+            accs: &mut [],
+        };
+        if !self.once.is_empty() {
+            env.enter(Block::flat(range.start..range.end.min(range.start + self.block)), NO_TILE);
+            env.run(&self.once);
+        }
+        let row = match self.layout {
+            Layout::InRow if self.space.dims.len() > 1 => self.space.dims[self.space.dims.len() - 1],
+            _ => usize::MAX,
+        };
+        let mut at = range.start;
+        while at < range.end {
+            let room = if row == usize::MAX { usize::MAX } else { row - at % row };
+            let len = self.block.min(room).min(range.end - at);
+            env.enter(Block::flat(at..at + len), NO_TILE);
+            env.run(&self.body);
+            at += len;
+        }
+    }
+}
+
+/// Whether later points are stored at greater addresses; extents of 1 do not count.
+fn increasing(space: &Space, at: &Access) -> bool {
+    let mut reach = 0i64;
+    space.dims.iter().zip(&at.strides).rev().filter(|(e, _)| **e != 1).all(|(&extent, &stride)| {
+        let fits = stride > reach;
+        reach += stride * (extent as i64 - 1);
+        fits
+    })
+}
+
+/// Reorders the dimensions so that the first store runs upwards through its buffer.
+fn turn(dims: &mut Vec<usize>, at: Vec<&mut Access>, stores: &mut [Access]) {
+    let Some(lead) = stores.first().cloned() else { return };
+    let mut order: Vec<usize> = (0..dims.len()).collect();
+    order.sort_by_key(|&d| std::cmp::Reverse(lead.strides[d].abs()));
+    for access in at.into_iter().chain(stores) {
+        for d in (0..dims.len()).filter(|&d| lead.strides[d] < 0) {
+            access.offset += access.strides[d] * (dims[d] as i64 - 1);
+            access.strides[d] = -access.strides[d];
+        }
+        access.strides = order.iter().map(|&d| access.strides[d]).collect();
+    }
+    *dims = order.iter().map(|&d| dims[d]).collect();
+}
+
+/// The program with every `Acc` read from `bufs[buf]` at `at`.
+pub(super) fn with_acc(program: &Program, buf: u16, at: &Access) -> Program {
+    let mut out = program.clone();
+    for line in out.lines.iter_mut().filter(|l| matches!(l.instr, Instr::Acc)) {
+        line.instr = Instr::Load { buf, at: at.clone(), gather: Default::default() };
+    }
+    out
+}

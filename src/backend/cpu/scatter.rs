@@ -1,0 +1,121 @@
+//! Sums by index: every result adds its own sources in their order, so threads never meet and the bits never change.
+
+use rayon::prelude::*;
+
+use super::exec::{Bufs, Epilogue};
+use super::interp::Ctx;
+use super::memory::Memory;
+use super::space::{Outs, Words, grain};
+use super::window::Value;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::program::Dims;
+use crate::plan::step;
+
+pub(super) struct Scatter {
+    dtype: DType,
+    outer: usize,
+    extent: usize,
+    inner: usize,
+    count: usize,
+    base: Option<u16>,
+    index: u16,
+    signed: bool,
+    src: u16,
+    epilogue: Epilogue,
+}
+
+impl Scatter {
+    pub(super) fn new(s: &step::Scatter, bufs: &mut Bufs) -> Result<Self> {
+        let numel = s.outer * s.extent * s.inner;
+        if let Some(base) = s.base {
+            bufs.operand(base, s.dtype, numel)?;
+        }
+        bufs.operand(s.index, DType::I32, s.count)?;
+        bufs.operand(s.src, s.dtype, s.outer * s.count * s.inner)?;
+        let dims: Dims<usize> = Dims::from_slice(&[numel]);
+        Ok(Scatter {
+            dtype: s.dtype,
+            outer: s.outer,
+            extent: s.extent,
+            inner: s.inner,
+            count: s.count,
+            base: s.base,
+            index: s.index,
+            signed: bufs.dtype(s.index) == DType::I32,
+            src: s.src,
+            epilogue: Epilogue::new(&s.epilogue, &dims, s.dtype, bufs)?,
+        })
+    }
+
+    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        self.epilogue.run(memory, ctx, outs, |words| match (self.dtype, words) {
+            (DType::F32, Words::Four(w)) => self.compute::<f32>(memory, ctx, bytemuck::cast_slice_mut(w)),
+            (DType::F64, Words::Eight(w)) => self.compute::<f64>(memory, ctx, bytemuck::cast_slice_mut(w)),
+            (_, Words::Four(w)) => self.compute::<u32>(memory, ctx, w),
+            _ => Err(Error::internal("a scatter of values of another size")),
+        })
+    }
+
+    fn compute<T: Value>(&self, memory: &Memory, ctx: Ctx<'_>, out: &mut [T]) -> Result<()> {
+        let Scatter { outer, extent, inner, count, signed, .. } = *self;
+        if out.is_empty() {
+            return Ok(());
+        }
+        let base: Option<&[T]> = self.base.map(|b| bytemuck::cast_slice(ctx.ins[b as usize]));
+        let src: &[T] = bytemuck::cast_slice(ctx.ins[self.src as usize]);
+        let index: &[u32] = &bytemuck::cast_slice(ctx.ins[self.index as usize])[..count];
+        let target = |word: u32| -> Option<usize> {
+            let v = if signed { i64::from(word as i32) } else { i64::from(word) };
+            let v = if v < 0 { v + extent as i64 } else { v };
+            (0..extent as i64).contains(&v).then_some(v as usize)
+        };
+        let begin = |out: &mut [T], at: usize| match base {
+            Some(base) => out.copy_from_slice(&base[at..][..out.len()]),
+            None => out.fill(T::ZERO),
+        };
+        let add = |out: &mut [T], o: usize, j: usize| {
+            let src = &src[(o * count + j) * inner..][..inner];
+            out.iter_mut().zip(src).for_each(|(o, &v)| *o = o.plus(v));
+        };
+        let rows = outer * extent;
+        let work = inner * 300 + outer * count * inner * 500 / rows;
+        let part = grain(rows, work);
+        if part >= rows {
+            begin(out, 0);
+            for o in 0..outer {
+                for (j, &word) in index.iter().enumerate() {
+                    if let Some(v) = target(word) {
+                        add(&mut out[(o * extent + v) * inner..][..inner], o, j);
+                    }
+                }
+            }
+            return Ok(());
+        }
+        // The sources of each target, in order: a counting sort. `starts[v + 1]` first counts, then runs through v's sources.
+        let mut scratch = memory.scratch((extent + 2 + count) * 4)?;
+        let (starts, order) = bytemuck::cast_slice_mut::<u64, u32>(&mut scratch.words).split_at_mut(extent + 2);
+        starts.fill(0);
+        for v in index.iter().filter_map(|&w| target(w)) {
+            starts[v + 2] += 1;
+        }
+        for v in 1..starts.len() {
+            starts[v] += starts[v - 1];
+        }
+        for (j, v) in index.iter().enumerate().filter_map(|(j, &w)| Some((j, target(w)?))) {
+            order[starts[v + 1] as usize] = j as u32;
+            starts[v + 1] += 1;
+        }
+        let (starts, order) = (&*starts, &*order);
+        out.par_chunks_mut(part * inner).enumerate().for_each(|(p, out)| {
+            begin(out, p * part * inner);
+            for (i, out) in out.chunks_exact_mut(inner).enumerate() {
+                let (o, v) = ((p * part + i) / extent, (p * part + i) % extent);
+                for &j in &order[starts[v] as usize..starts[v + 1] as usize] {
+                    add(out, o, j as usize);
+                }
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! Pooling and its gradients, channels last: every loop runs over the channels, which are neighbours in memory.
+
+use std::ops::Range;
+
+use bytemuck::Pod;
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::exec::{Bufs, Epilogue};
+use super::interp::Ctx;
+use super::memory::Memory;
+use super::space::{Outs, Words, grain};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::program::Dims;
+use crate::plan::step::{self, Conv, WindowOp};
+
+pub(super) struct Window {
+    op: WindowOp,
+    conv: Conv,
+    dtype: DType,
+    inputs: Vec<u16>,
+    epilogue: Epilogue,
+}
+
+/// Elements that can be pooled.
+pub(super) trait Value: Pod + PartialOrd + Send + Sync {
+    const ZERO: Self;
+    /// Integers wrap.
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! value {
+    ($($t:ty: $zero:expr, $plus:expr;)*) => {$(
+        impl Value for $t {
+            const ZERO: Self = $zero;
+            #[inline(always)]
+            fn plus(self, other: Self) -> Self {
+                $plus(self, other)
+            }
+        }
+    )*};
+}
+value! {
+    f32: 0.0, |a, b| a + b;
+    f64: 0.0, |a, b| a + b;
+    i32: 0, i32::wrapping_add;
+    u32: 0, u32::wrapping_add;
+}
+
+/// Whether `new` comes before `best` as the greatest: greater, or the first NaN.
+#[inline(always)]
+#[allow(clippy::eq_op, reason = "false only for NaN, in generic code")]
+fn beats<T: Value>(new: T, best: T) -> bool {
+    (new > best) | ((new != new) & (best == best))
+}
+
+impl Window {
+    pub(super) fn new(w: &step::Window, bufs: &mut Bufs) -> Result<Self> {
+        let g = &w.conv;
+        let (x, y) = (g.batch * g.h * g.w * g.c, g.batch * g.oh * g.ow * g.c);
+        let lengths: &[usize] = match w.op {
+            WindowOp::Max | WindowOp::Sum => &[x],
+            WindowOp::MaxGrad => &[x, y],
+            WindowOp::MaxPick => &[x, x],
+            WindowOp::SumGrad => &[y],
+        };
+        if w.inputs.len() != lengths.len() {
+            return Err(Error::internal(format!("{:?} of {} inputs", w.op, w.inputs.len())));
+        }
+        for (&input, &len) in w.inputs.iter().zip(lengths) {
+            bufs.operand(input, w.dtype, len)?;
+        }
+        let dims: Dims<usize> = Dims::from_slice(&[w.op.numel(g)]);
+        let epilogue = Epilogue::new(&w.epilogue, &dims, w.dtype, bufs)?;
+        Ok(Window { op: w.op, conv: w.conv, dtype: w.dtype, inputs: w.inputs.clone(), epilogue })
+    }
+
+    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        self.epilogue.run(memory, ctx, outs, |words| {
+            match (self.dtype, words) {
+                (DType::F32, Words::Four(w)) => self.compute::<f32>(ctx, bytemuck::cast_slice_mut(w)),
+                (DType::F64, Words::Eight(w)) => self.compute::<f64>(ctx, bytemuck::cast_slice_mut(w)),
+                (DType::I32, Words::Four(w)) => self.compute::<i32>(ctx, bytemuck::cast_slice_mut(w)),
+                (_, Words::Four(w)) => self.compute::<u32>(ctx, w),
+                _ => return Err(Error::internal("a window of values of another size")),
+            }
+            Ok(())
+        })
+    }
+
+    fn compute<T: Value>(&self, ctx: Ctx<'_>, out: &mut [T]) {
+        let g = &self.conv;
+        let input = |i: usize| -> &[T] { bytemuck::cast_slice(ctx.ins[self.inputs[i] as usize]) };
+        let (height, width) = match self.op {
+            WindowOp::MaxGrad | WindowOp::SumGrad => (g.h, g.w),
+            _ => (g.oh, g.ow),
+        };
+        let line = width * g.c;
+        if out.is_empty() {
+            return;
+        }
+        let lines = grain(g.batch * height, line * g.kh * g.kw * 300);
+        let one = |(i, out): (usize, &mut [T])| {
+            // A part may reach over several images.
+            let (mut at, mut rest) = (i * lines, out);
+            while !rest.is_empty() {
+                let (n, first) = (at / height, at % height);
+                let count = (height - first).min(rest.len() / line);
+                let (part, tail) = rest.split_at_mut(count * line);
+                self.image(n, first..first + count, input(0), input(self.inputs.len() - 1), part);
+                (at, rest) = (at + count, tail);
+            }
+        };
+        match lines < g.batch * height {
+            true => out.par_chunks_mut(lines * line).enumerate().for_each(one),
+            false => one((0, out)),
+        }
+    }
+
+    /// Lines `lines` of image `n` of the result.
+    fn image<T: Value>(&self, n: usize, lines: Range<usize>, x: &[T], y: &[T], out: &mut [T]) {
+        let g = &self.conv;
+        let (before, after) = (g.h * g.w * g.c, g.oh * g.ow * g.c);
+        let (xi, yi) = (n * before, n * after);
+        Arch::new().dispatch(
+            #[inline(always)]
+            || match self.op {
+                WindowOp::Max => max(g, lines, &x[xi..][..before], out),
+                WindowOp::Sum => sum(g, lines, &x[xi..][..before], out),
+                WindowOp::MaxPick => max_pick(g, lines, &x[xi..][..before], &y[xi..][..before], out),
+                WindowOp::MaxGrad => max_grad(g, lines, &x[xi..][..before], &y[yi..][..after], out),
+                WindowOp::SumGrad => sum_grad(g, lines, &x[yi..][..after], out),
+            },
+        );
+    }
+}
+
+/// Calls `f(tap, offset)` for the taps of the window at `(oh, ow)` that lie inside, in row-major order.
+#[inline(always)]
+fn inside(g: &Conv, oh: usize, ow: usize, mut f: impl FnMut(u32, usize, usize)) {
+    for kh in 0..g.kh {
+        let Some(ih) = (oh * g.stride_h + kh * g.dilation_h).checked_sub(g.pad_h).filter(|&i| i < g.h) else { continue };
+        for kw in 0..g.kw {
+            let Some(iw) = (ow * g.stride_w + kw * g.dilation_w).checked_sub(g.pad_w).filter(|&i| i < g.w) else { continue };
+            f((kh * g.kw + kw) as u32, ih, (ih * g.w + iw) * g.c);
+        }
+    }
+}
+
+#[inline(always)]
+fn max<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
+    for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
+        let mut first = true;
+        inside(g, lines.start + point / g.ow, point % g.ow, |_, _, at| {
+            let x = &x[at..][..g.c];
+            if std::mem::take(&mut first) {
+                out.copy_from_slice(x);
+            } else {
+                out.iter_mut().zip(x).for_each(|(o, &v)| *o = if beats(v, *o) { v } else { *o });
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn sum<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
+    for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
+        out.fill(T::ZERO);
+        inside(g, lines.start + point / g.ow, point % g.ow, |_, _, at| {
+            out.iter_mut().zip(&x[at..][..g.c]).for_each(|(o, &v)| *o = o.plus(v));
+        });
+    }
+}
+
+/// The tap of the first greatest value of each channel's window; `best` is scratch.
+#[inline(always)]
+fn first_greatest<T: Value>(g: &Conv, oh: usize, ow: usize, x: &[T], best: &mut [T], taps: &mut [u32]) {
+    let mut first = true;
+    inside(g, oh, ow, |tap, _, at| {
+        let x = &x[at..][..g.c];
+        if std::mem::take(&mut first) {
+            best.copy_from_slice(x);
+            taps.fill(tap);
+        } else {
+            for ((b, t), &v) in best.iter_mut().zip(taps.iter_mut()).zip(x) {
+                let take = beats(v, *b);
+                *b = if take { v } else { *b };
+                *t = if take { tap } else { *t };
+            }
+        }
+    });
+}
+
+#[inline(always)]
+fn max_pick<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], y: &[T], out: &mut [T]) {
+    let (mut best, mut taps) = (vec![T::ZERO; g.c], vec![0; g.c]);
+    for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
+        let (oh, ow) = (lines.start + point / g.ow, point % g.ow);
+        first_greatest(g, oh, ow, x, &mut best, &mut taps);
+        inside(g, oh, ow, |tap, _, at| {
+            for ((o, &t), &v) in out.iter_mut().zip(&taps).zip(&y[at..][..g.c]) {
+                *o = if t == tap { v } else { *o };
+            }
+        });
+    }
+}
+
+#[inline(always)]
+fn max_grad<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], dy: &[T], out: &mut [T]) {
+    out.fill(T::ZERO);
+    let (mut best, mut taps) = (vec![T::ZERO; g.c], vec![0; g.c]);
+    let from = lines.start * g.w * g.c;
+    for oh in 0..g.oh {
+        // Only windows that reach these lines.
+        let (top, bottom) = (oh * g.stride_h, oh * g.stride_h + (g.kh - 1) * g.dilation_h);
+        if bottom < lines.start + g.pad_h || top >= lines.end + g.pad_h {
+            continue;
+        }
+        for ow in 0..g.ow {
+            first_greatest(g, oh, ow, x, &mut best, &mut taps);
+            let dy = &dy[(oh * g.ow + ow) * g.c..][..g.c];
+            inside(g, oh, ow, |tap, ih, at| {
+                if lines.contains(&ih) {
+                    let out = &mut out[at - from..][..g.c];
+                    for ((o, &t), &v) in out.iter_mut().zip(&taps).zip(dy) {
+                        *o = o.plus(if t == tap { v } else { T::ZERO });
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_grad<T: Value>(g: &Conv, lines: Range<usize>, dy: &[T], out: &mut [T]) {
+    out.fill(T::ZERO);
+    let from = lines.start * g.w * g.c;
+    for oh in 0..g.oh {
+        let (top, bottom) = (oh * g.stride_h, oh * g.stride_h + (g.kh - 1) * g.dilation_h);
+        if bottom < lines.start + g.pad_h || top >= lines.end + g.pad_h {
+            continue;
+        }
+        for ow in 0..g.ow {
+            let dy = &dy[(oh * g.ow + ow) * g.c..][..g.c];
+            inside(g, oh, ow, |_, ih, at| {
+                if lines.contains(&ih) {
+                    out[at - from..][..g.c].iter_mut().zip(dy).for_each(|(o, &v)| *o = o.plus(v));
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,526 @@
+//! Steps of every kind and shape, made by hand.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::dtype::DType;
+use crate::plan::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
+use crate::plan::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use crate::plan::step::{
+    BufferInfo, Conv, Gemm, Loader, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window, WindowOp,
+};
+
+use DType::{Bool, F32, I32, U32};
+
+/// A plan of one step, the content of its buffers before the step, and its run-time scalars.
+pub(super) struct Case {
+    pub(super) name: String,
+    pub(super) plan: Arc<Plan>,
+    pub(super) data: Vec<Vec<u32>>,
+    pub(super) params: Vec<f64>,
+}
+
+const NO_CPU1: Unary1 =
+    Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
+const NO_CPU2: Binary1 = Binary1 {
+    f32: None, f64: None, i32: None, u32: None, bool: None, cmp_f32: None, cmp_f64: None, cmp_i32: None, cmp_u32: None,
+};
+const fn unary(name: &'static str, wgsl: &'static str) -> UnaryFn {
+    UnaryFn { name, cpu: NO_CPU1, wgsl, wgsl_int: "" }
+}
+const fn binary(name: &'static str, wgsl: &'static str, compares: bool) -> BinaryFn {
+    BinaryFn { name, cpu: NO_CPU2, wgsl, wgsl_i32: "", wgsl_u32: "", wgsl_bool: "", compares }
+}
+static NEG: UnaryFn = unary("neg", "-x");
+static EXP: UnaryFn = unary("exp", "exp(x)");
+static IS_NAN: UnaryFn = unary("is_nan", "k_is_nan(x)");
+static ADD: BinaryFn = binary("add", "a + b", false);
+static SUB: BinaryFn = binary("sub", "a - b", false);
+static MUL: BinaryFn = binary("mul", "a * b", false);
+static DIV: BinaryFn = binary("div", "a / b", false);
+static LT: BinaryFn = binary("lt", "a < b", true);
+
+/// Row-major strides.
+pub(super) fn row_major(extents: &[usize]) -> Vec<i64> {
+    let mut out = vec![1; extents.len()];
+    for d in (1..extents.len()).rev() {
+        out[d - 1] = out[d] * extents[d] as i64;
+    }
+    out
+}
+
+fn product(extents: &[usize]) -> usize {
+    extents.iter().product()
+}
+
+#[derive(Default)]
+pub(super) struct Draft {
+    name: String,
+    buffers: Vec<BufferInfo>,
+    data: Vec<Vec<u32>>,
+    program: Program,
+    params: Vec<f64>,
+    seed: u32,
+}
+
+impl Draft {
+    pub(super) fn new(name: impl Into<String>) -> Self {
+        Draft { name: name.into(), seed: 1, ..Draft::default() }
+    }
+
+    /// Small numbers in all directions: multiples of 1/8 below 4 in size, so that products and short sums are exact.
+    fn noise(&mut self, dtype: DType) -> u32 {
+        self.seed = self.seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let n = ((self.seed >> 16) % 65) as i32 - 32;
+        match dtype {
+            F32 | DType::F64 => (n as f32 / 8.0).to_bits(),
+            I32 => n as u32,
+            U32 => n.unsigned_abs(),
+            Bool => (n & 1) as u32,
+        }
+    }
+
+    pub(super) fn input(&mut self, dtype: DType, len: usize) -> u16 {
+        let words = (0..len).map(|_| self.noise(dtype)).collect();
+        self.given(dtype, words)
+    }
+
+    fn given(&mut self, dtype: DType, words: Vec<u32>) -> u16 {
+        let leaves = self.buffers.iter().filter(|b| matches!(b.role, Role::Leaf(_))).count();
+        self.buffers.push(BufferInfo { role: Role::Leaf(leaves as u32), dtype, len: words.len() });
+        self.data.push(words);
+        self.buffers.len() as u16 - 1
+    }
+
+    fn floats(&mut self, values: &[f32]) -> u16 {
+        self.given(F32, values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    pub(super) fn output(&mut self, dtype: DType, len: usize) -> u16 {
+        let outputs = self.buffers.iter().filter(|b| matches!(b.role, Role::Output(_))).count();
+        self.buffers.push(BufferInfo { role: Role::Output(outputs as u32), dtype, len });
+        self.data.push(vec![0; len]);
+        self.buffers.len() as u16 - 1
+    }
+
+    fn line(&mut self, instr: Instr, dtype: DType, inner: bool) -> Reg {
+        self.program.lines.push(Line { instr, dtype, inner });
+        self.program.lines.len() as Reg - 1
+    }
+
+    fn dtype(&self, reg: Reg) -> DType {
+        self.program.lines[reg as usize].dtype
+    }
+
+    fn is_inner(&self, regs: &[Reg]) -> bool {
+        regs.iter().any(|&r| self.program.lines[r as usize].inner)
+    }
+
+    pub(super) fn load(&mut self, buf: u16, offset: i64, strides: &[i64], inner: bool) -> Reg {
+        self.gather(buf, offset, strides, inner, &[])
+    }
+
+    fn gather(&mut self, buf: u16, offset: i64, strides: &[i64], inner: bool, gather: &[Gather]) -> Reg {
+        let (at, dtype) = (access(offset, strides), self.buffers[buf as usize].dtype);
+        self.line(Instr::Load { buf, at, gather: gather.iter().cloned().collect() }, dtype, inner)
+    }
+
+    fn unary(&mut self, f: &'static UnaryFn, x: Reg) -> Reg {
+        let dtype = if f.name == "is_nan" { Bool } else { self.dtype(x) };
+        self.line(Instr::Unary(f, x), dtype, self.is_inner(&[x]))
+    }
+
+    fn binary(&mut self, f: &'static BinaryFn, a: Reg, b: Reg) -> Reg {
+        let dtype = if f.compares { Bool } else { self.dtype(a) };
+        self.line(Instr::Binary(f, a, b), dtype, self.is_inner(&[a, b]))
+    }
+
+    fn cast(&mut self, x: Reg, dtype: DType) -> Reg {
+        self.line(Instr::Cast(x), dtype, self.is_inner(&[x]))
+    }
+
+    fn reduce(&mut self, op: ReduceOp, x: Reg) -> Reg {
+        let arg = matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin);
+        let dtype = if arg { I32 } else { self.dtype(x) };
+        self.line(Instr::Reduce(op, x), dtype, false)
+    }
+
+    fn param(&mut self, value: f64, dtype: DType) -> Reg {
+        self.params.push(value);
+        self.line(Instr::Param { slot: self.params.len() as u16 - 1 }, dtype, false)
+    }
+
+    fn store(&mut self, reg: Reg, buf: u16, offset: i64, strides: &[i64], inner: bool) {
+        self.program.stores.push(Store { reg, buf, at: access(offset, strides), inner });
+    }
+
+    /// Stores a register contiguously in a new output.
+    fn keep(&mut self, reg: Reg, extents: &[usize], inner: bool) {
+        let out = self.output(self.dtype(reg), product(extents));
+        self.store(reg, out, 0, &row_major(extents), inner);
+    }
+
+    fn step(self, kind: impl FnOnce(Program) -> StepKind) -> Case {
+        let step = Step {
+            kind: kind(self.program),
+            bufs: (0..self.buffers.len() as u32).collect(),
+            ops: vec!["test"],
+            at: Location::caller(),
+        };
+        let plan = Plan { buffers: self.buffers, steps: vec![step], params: self.params.len(), slots: Vec::new() };
+        Case { name: self.name, plan: Arc::new(plan), data: self.data, params: self.params }
+    }
+
+    pub(super) fn nest(self, outer: &[usize], inner: &[usize]) -> Case {
+        let (outer, inner) = (Dims::from_slice(outer), Dims::from_slice(inner));
+        self.step(|program| StepKind::Nest(Nest { outer, inner, program }))
+    }
+}
+
+fn access(offset: i64, strides: &[i64]) -> Access {
+    Access { offset, strides: Dims::from_slice(strides) }
+}
+
+/// `(x + y) * c - bias[last]` in two outputs.
+pub(super) fn chain(extents: &[usize]) -> Case {
+    let mut d = Draft::new(format!("chain {extents:?}"));
+    let strides = row_major(extents);
+    let (x, y) = (d.input(F32, product(extents)), d.input(F32, product(extents)));
+    let bias = d.input(F32, *extents.last().unwrap_or(&1));
+    let mut last = vec![0; extents.len()];
+    last.iter_mut().next_back().into_iter().for_each(|s| *s = 1);
+    let (x, y, bias) = (d.load(x, 0, &strides, false), d.load(y, 0, &strides, false), d.load(bias, 0, &last, false));
+    let c = d.param(1.5, F32);
+    let sum = d.binary(&ADD, x, y);
+    let scaled = d.binary(&MUL, sum, c);
+    let shifted = d.binary(&SUB, scaled, bias);
+    d.keep(shifted, extents, false);
+    d.keep(sum, extents, false);
+    d.nest(extents, &[])
+}
+
+/// Transposed and reversed reads.
+fn views(rows: usize, cols: usize) -> Case {
+    let mut d = Draft::new(format!("views {rows}x{cols}"));
+    let x = d.input(F32, rows * cols);
+    let t = d.load(x, 0, &[1, rows as i64], false);
+    let r = d.load(x, (rows * cols) as i64 - 1, &[-(cols as i64), -1], false);
+    let sum = d.binary(&ADD, t, r);
+    d.keep(sum, &[rows, cols], false);
+    d.nest(&[rows, cols], &[])
+}
+
+/// All types, casts, comparison and selection; special floats.
+fn types(n: usize) -> Case {
+    let mut d = Draft::new(format!("types {n}"));
+    let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 3e9, -3e9, 2.7, -2.7, 5e9, 2147483648.0, 1e-40, 0.0];
+    let values: Vec<f32> = (0..n).map(|i| special[i % special.len()]).collect();
+    let x = d.floats(&values);
+    let (i, u, b) = (d.input(I32, n), d.input(U32, n), d.input(Bool, n));
+    let x = d.load(x, 0, &[1], false);
+    let (i, u, b) = (d.load(i, 0, &[1], false), d.load(u, 0, &[1], false), d.load(b, 0, &[1], false));
+    for (reg, dtype) in [(x, I32), (x, U32), (x, Bool), (i, F32), (i, U32), (i, Bool), (u, F32), (u, I32), (b, F32), (b, I32), (b, U32)] {
+        let c = d.cast(reg, dtype);
+        d.keep(c, &[n], false);
+    }
+    d.nest(&[n], &[])
+}
+
+fn select(n: usize) -> Case {
+    let mut d = Draft::new(format!("select {n}"));
+    let values: Vec<f32> = (0..n).map(|i| if i % 3 == 0 { f32::NAN } else { i as f32 }).collect();
+    let (x, b) = (d.floats(&values), d.input(Bool, n));
+    let (x, b) = (d.load(x, 0, &[1], false), d.load(b, 0, &[1], false));
+    let (inf, four) = (d.param(f64::INFINITY, F32), d.param(4.0, F32));
+    let nan = d.unary(&IS_NAN, x);
+    let less = d.binary(&LT, x, four);
+    let y = d.line(Instr::Select(nan, inf, x), F32, false);
+    let z = d.line(Instr::Select(b, y, four), F32, false);
+    let z = d.unary(&NEG, z);
+    for reg in [z, nan, less] {
+        d.keep(reg, &[n], false);
+    }
+    d.nest(&[n], &[])
+}
+
+/// Coordinates and random bits.
+fn counters(rows: usize, cols: usize) -> Case {
+    let mut d = Draft::new(format!("counters {rows}x{cols}"));
+    d.params = vec![123456789.0, 987654321.0];
+    let at = access(7, &[cols as i64, 1]);
+    for word in 0..4 {
+        let r = d.line(Instr::Random { at: at.clone(), key: 0, stream: 5, word }, U32, false);
+        d.keep(r, &[rows, cols], false);
+    }
+    let col = d.line(Instr::Index { at: access(-3, &[0, 2]) }, I32, false);
+    d.keep(col, &[rows, cols], false);
+    d.nest(&[rows, cols], &[])
+}
+
+/// `table[idx[i], c]`, and `x[i, idx[i, c]]`, some indices negative or outside.
+fn gathers(rows: usize, cols: usize, index: DType) -> Case {
+    let mut d = Draft::new(format!("gather {rows}x{cols} by {index}"));
+    let (extent, table) = (20, d.input(F32, 20 * cols));
+    let (idx, each) = (d.input(index, rows), d.input(index, rows * cols));
+    let idx = d.load(idx, 0, &[1, 0], false);
+    let row = d.gather(table, 0, &[0, 1], false, &[Gather { index: idx, extent, stride: cols as i64 }]);
+    d.keep(row, &[rows, cols], false);
+    let each = d.load(each, 0, &[cols as i64, 1], false);
+    let ints = d.input(I32, rows * cols);
+    let item = d.gather(ints, 0, &[cols as i64, 0], false, &[Gather { index: each, extent: cols, stride: 1 }]);
+    d.keep(item, &[rows, cols], false);
+    d.nest(&[rows, cols], &[])
+}
+
+const OPS: [ReduceOp; 6] =
+    [ReduceOp::Sum, ReduceOp::Prod, ReduceOp::Max, ReduceOp::Min, ReduceOp::ArgMax, ReduceOp::ArgMin];
+
+/// Reductions over the last dimensions (`rows`), or over the first ones, with pointwise work on both sides.
+pub(super) fn reduce(ops: &[ReduceOp], dtype: DType, outer: &[usize], inner: &[usize], leading: bool) -> Case {
+    let way = if leading { "leading" } else { "trailing" };
+    let mut d = Draft::new(format!("reduce {ops:?} {dtype} {outer:?} {inner:?} {way}"));
+    let x = d.input(dtype, product(outer) * product(inner));
+    if dtype == F32 && product(inner) > 5 {
+        let at = d.data[x as usize].len() - 3;
+        d.data[x as usize][at] = f32::NAN.to_bits();
+    }
+    let strides = match leading {
+        true => {
+            let all = row_major(&[inner, outer].concat());
+            [&all[inner.len()..], &all[..inner.len()]].concat()
+        }
+        false => row_major(&[outer, inner].concat()),
+    };
+    let x = d.load(x, 0, &strides, true);
+    for &op in ops {
+        // Products of many values overflow, so they are of ones and signs.
+        let operand = match (op, dtype) {
+            (ReduceOp::Prod, F32 | I32) => {
+                let zero = d.line(Instr::Index { at: access(0, &vec![0; strides.len()]) }, I32, true);
+                let zero = d.cast(zero, dtype);
+                let negative = d.binary(&LT, x, zero);
+                let ones = d.cast(negative, dtype);
+                let one = d.line(Instr::Index { at: access(1, &vec![0; strides.len()]) }, I32, true);
+                let one = d.cast(one, dtype);
+                let twice = d.binary(&ADD, ones, ones);
+                d.binary(&SUB, one, twice)
+            }
+            _ => x,
+        };
+        let r = d.reduce(op, operand);
+        d.keep(r, outer, false);
+        if d.dtype(r) == F32 {
+            let r = d.unary(&NEG, r);
+            d.keep(r, outer, false);
+        }
+    }
+    d.nest(outer, inner)
+}
+
+/// Softmax over the inner space: three sweeps.
+pub(super) fn softmax(outer: &[usize], inner: &[usize], leading: bool) -> Case {
+    let mut d = Draft::new(format!("softmax {outer:?} {inner:?} {leading}"));
+    let all = [outer, inner].concat();
+    let strides = match leading {
+        true => {
+            let all = row_major(&[inner, outer].concat());
+            [&all[inner.len()..], &all[..inner.len()]].concat()
+        }
+        false => row_major(&all),
+    };
+    let x = d.input(F32, product(&all));
+    let x = d.load(x, 0, &strides, true);
+    let max = d.reduce(ReduceOp::Max, x);
+    let shifted = d.binary(&SUB, x, max);
+    let e = d.unary(&EXP, shifted);
+    let sum = d.reduce(ReduceOp::Sum, e);
+    let y = d.binary(&DIV, e, sum);
+    let out = d.output(F32, product(&all));
+    d.store(y, out, 0, &strides, true);
+    d.keep(sum, outer, false);
+    d.nest(outer, inner)
+}
+
+/// A running mean updated in place while its row is centred in place.
+fn in_place(rows: usize, cols: usize) -> Case {
+    let mut d = Draft::new(format!("in place {rows}x{cols}"));
+    let (x, mean) = (d.input(F32, rows * cols), d.input(F32, rows));
+    let (v, old) = (d.load(x, 0, &[cols as i64, 1], true), d.load(mean, 0, &[1], false));
+    let sum = d.reduce(ReduceOp::Sum, v);
+    let rate = d.param(1.0 / 64.0, F32);
+    let part = d.binary(&MUL, sum, rate);
+    let new = d.binary(&ADD, old, part);
+    let centred = d.binary(&SUB, v, new);
+    let squares = d.binary(&MUL, centred, centred);
+    let spread = d.reduce(ReduceOp::Sum, squares);
+    d.store(centred, x, 0, &[cols as i64, 1], true);
+    d.store(new, mean, 0, &[1], false);
+    d.keep(spread, &[rows], false);
+    d.nest(&[rows], &[cols])
+}
+
+/// `relu`-like epilogue with a bias over n: `max(acc + bias, ...)` as a selection, and the raw product.
+fn finish(d: &mut Draft, outer: &[usize]) {
+    let n = outer[outer.len() - 1];
+    let bias = d.input(F32, n);
+    let acc = d.line(Instr::Acc, F32, false);
+    let mut strides = vec![0; outer.len()];
+    *strides.last_mut().expect("n") = 1;
+    let bias = d.load(bias, 0, &strides, false);
+    let sum = d.binary(&ADD, acc, bias);
+    let zero = d.param(0.0, F32);
+    let less = d.binary(&LT, sum, zero);
+    let y = d.line(Instr::Select(less, zero, sum), F32, false);
+    d.keep(y, outer, false);
+    d.keep(acc, outer, false);
+}
+
+/// A batched product; `t` transposes the operands in memory, `shift` is their offset.
+pub(super) fn gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: i64) -> Case {
+    let mut d = Draft::new(format!("gemm {batch:?} {m}x{n}x{k} {t:?} +{shift}"));
+    let z = product(batch);
+    let a = d.input(F32, z * m * k + shift as usize);
+    let b = d.input(F32, k * n + shift as usize);
+    let outer: Dims<usize> = batch.iter().copied().chain([m, n]).collect();
+    finish(&mut d, &outer);
+    let strides = |rows: usize, cols: usize, t: bool| if t { (1, rows as i64) } else { (cols as i64, 1) };
+    let ((ar, ac), (br, bc)) = (strides(m, k, t[0]), strides(k, n, t[1]));
+    let steps: Dims<i64> = row_major(batch).iter().map(|s| s * (m * k) as i64).collect();
+    let none = Dims::from_elem(0, batch.len());
+    let batch = Dims::from_slice(batch);
+    let a = Operand { buf: a, load: Loader::Strided { offset: shift, batch: steps, row: ar, col: ac } };
+    let b = Operand { buf: b, load: Loader::Strided { offset: shift, batch: none, row: br, col: bc } };
+    d.step(|epilogue| StepKind::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b, epilogue }))
+}
+
+fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Conv {
+    let (h, w, kh, kw) = (7, 6, 3, 2);
+    let out = |n: usize, k: usize| (n + 2 * pad - (k - 1) * dilation - 1) / stride + 1;
+    Conv {
+        batch: 2, h, w, c, kh, kw, f, oh: out(h, kh), ow: out(w, kw), stride_h: stride, stride_w: stride,
+        dilation_h: dilation, dilation_w: dilation, pad_h: pad, pad_w: pad,
+    }
+}
+
+/// A convolution and its two gradients as products.
+fn conv(v: Conv, which: usize) -> Case {
+    let mut d = Draft::new(format!("conv {which} {v:?}"));
+    let (x, y, taps) = (v.batch * v.h * v.w, v.batch * v.oh * v.ow, v.kh * v.kw);
+    let strided = |row: i64, col: i64| Loader::Strided { offset: 0, batch: Dims::new(), row, col };
+    let (m, n, k, a, b) = match which {
+        0 => {
+            let (a, b) = (d.input(F32, x * v.c), d.input(F32, taps * v.c * v.f));
+            let patches = Loader::Patches { conv: v, transposed: false };
+            (y, v.f, taps * v.c, (a, patches), (b, strided(v.f as i64, 1)))
+        }
+        1 => {
+            let (a, b) = (d.input(F32, x * v.c), d.input(F32, y * v.f));
+            let patches = Loader::Patches { conv: v, transposed: true };
+            (taps * v.c, v.f, y, (a, patches), (b, strided(v.f as i64, 1)))
+        }
+        _ => {
+            let (a, b) = (d.input(F32, y * v.f), d.input(F32, taps * v.c * v.f));
+            (x, v.c, taps * v.f, (a, Loader::Spread { conv: v }), (b, Loader::Kernel { conv: v }))
+        }
+    };
+    finish(&mut d, &[m, n]);
+    let (a, b) = (Operand { buf: a.0, load: a.1 }, Operand { buf: b.0, load: b.1 });
+    d.step(|epilogue| StepKind::Gemm(Gemm { dtype: F32, batch: Dims::new(), m, n, k, a, b, epilogue }))
+}
+
+fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
+    let mut d = Draft::new(format!("window {op:?} {dtype} {v:?}"));
+    let (x, y) = (v.batch * v.h * v.w * v.c, v.batch * v.oh * v.ow * v.c);
+    let inputs = match op {
+        WindowOp::Max | WindowOp::Sum => vec![d.input(dtype, x)],
+        WindowOp::MaxGrad => vec![d.input(dtype, x), d.input(dtype, y)],
+        WindowOp::MaxPick => vec![d.input(dtype, x), d.input(dtype, x)],
+        WindowOp::SumGrad => vec![d.input(dtype, y)],
+    };
+    if nan {
+        d.data[0][x / 2] = f32::NAN.to_bits();
+    }
+    let acc = d.line(Instr::Acc, dtype, false);
+    let twice = d.binary(&ADD, acc, acc);
+    d.keep(twice, &[op.numel(&v)], false);
+    d.step(|epilogue| StepKind::Window(Window { op, conv: v, dtype, inputs, epilogue }))
+}
+
+fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4], with_base: bool) -> Case {
+    let mut d = Draft::new(format!("scatter {dtype} {index} {outer} {extent} {inner} {count} {with_base}"));
+    let len = outer * extent * inner;
+    let base = with_base.then(|| d.input(dtype, len));
+    let (index, src) = (d.input(index, count), d.input(dtype, outer * count * inner));
+    let acc = d.line(Instr::Acc, dtype, false);
+    let out = d.output(dtype, len);
+    d.store(acc, out, 0, &[1], false);
+    d.step(|epilogue| StepKind::Scatter(Scatter { dtype, outer, extent, inner, count, base, index, src, epilogue }))
+}
+
+/// The whole family. Sizes straddle vectors, teams and tiles.
+pub(super) fn all() -> Vec<Case> {
+    let mut out = Vec::new();
+    for extents in [&[][..], &[1], &[3], &[4], &[1000], &[5, 7], &[6, 8], &[3, 1, 4], &[2, 3, 5], &[0, 4], &[300, 300]] {
+        out.push(chain(extents));
+    }
+    out.extend([views(5, 7), views(8, 8), types(11), types(12), types(24), select(7), select(64)]);
+    out.extend([counters(3, 5), counters(4, 8), gathers(9, 6, I32), gathers(9, 8, I32), gathers(5, 8, U32)]);
+    for op in OPS {
+        for dtype in [F32, I32, U32] {
+            out.push(reduce(&[op], dtype, &[3], &[37], false));
+        }
+        for leading in [false, true] {
+            for (outer, inner) in
+                [(&[][..], &[0][..]), (&[], &[1]), (&[], &[70_001]), (&[], &[80_000]), (&[5], &[3]), (&[7], &[64])]
+            {
+                out.push(reduce(&[op], F32, outer, inner, leading));
+            }
+            for (outer, inner) in [
+                (&[70][..], &[130][..]), (&[2, 35], &[13, 10]), (&[3, 5], &[4, 12]), (&[300], &[20]), (&[4], &[0]),
+                (&[40], &[3000]), (&[9, 1], &[1, 1, 33]),
+            ] {
+                out.push(reduce(&[op], F32, outer, inner, leading));
+            }
+        }
+    }
+    out.push(reduce(&[ReduceOp::Max, ReduceOp::Min], Bool, &[5], &[40], false));
+    out.push(reduce(&OPS, F32, &[6], &[257], false));
+    out.push(reduce(&OPS, F32, &[], &[100_000], false));
+    out.push(reduce(&OPS, I32, &[33], &[5000], true));
+    for (outer, inner) in [(&[1][..], &[5][..]), (&[3], &[1024]), (&[300], &[10]), (&[4, 3], &[5, 8]), (&[2], &[9000])] {
+        out.extend([softmax(outer, inner, false), softmax(outer, inner, true)]);
+    }
+    out.extend([in_place(5, 64), in_place(40, 7), in_place(3, 2048)]);
+    for t in [[false, false], [true, false], [false, true], [true, true]] {
+        for mnk in [[31, 33, 17], [32, 32, 16], [65, 64, 40], [1, 50, 70], [50, 1, 70], [40, 40, 3], [20, 24, 0], [130, 140, 36]] {
+            out.push(gemm(&[], mnk, t, 0));
+        }
+        out.push(gemm(&[2, 3], [33, 20, 24], t, 0));
+        out.push(gemm(&[3], [36, 40, 20], t, 3));
+        out.push(gemm(&[], [40, 36, 2100], t, 0));
+        out.push(gemm(&[], [33, 35, 4099], t, 0));
+        out.push(gemm(&[70], [64, 64, 16], t, 4));
+        out.push(gemm(&[9], [256, 260, 20], t, 0));
+        out.push(gemm(&[33], [258, 31, 20], t, 0));
+        out.push(gemm(&[33], [31, 258, 20], t, 0));
+    }
+    for v in [geometry(3, 5, 1, 1, 1), geometry(4, 8, 2, 1, 1), geometry(8, 4, 1, 2, 2), geometry(1, 32, 3, 1, 0)] {
+        (0..3).for_each(|which| out.push(conv(v, which)));
+    }
+    for op in [WindowOp::Max, WindowOp::MaxGrad, WindowOp::MaxPick, WindowOp::Sum, WindowOp::SumGrad] {
+        for v in [geometry(3, 3, 1, 1, 1), geometry(4, 4, 2, 1, 0), geometry(1, 1, 1, 2, 2)] {
+            out.push(window(op, F32, v, false));
+            out.push(window(op, I32, v, false));
+            if matches!(op, WindowOp::Max | WindowOp::MaxGrad | WindowOp::MaxPick) {
+                out.push(window(op, F32, v, true));
+            }
+        }
+    }
+    for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [1, 64, 64, 100]] {
+        out.push(scatter(F32, I32, sizes, true));
+        out.push(scatter(F32, U32, sizes, false));
+        out.push(scatter(I32, I32, sizes, true));
+    }
+    out
+}
+

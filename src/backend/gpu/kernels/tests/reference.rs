@@ -1,0 +1,348 @@
+//! What steps mean, in plain loops over `f64`: the yardstick of the kernels.
+
+use super::cases::Case;
+use crate::dtype::DType;
+use crate::plan::program::{Access, Gather, Instr, Program, ReduceOp};
+use crate::plan::step::{Conv, Gemm, Loader, Nest, Scatter, StepKind, Window, WindowOp};
+
+/// A value of any type: floats, integers and booleans alike are exact in `f64`.
+type Value = f64;
+
+/// Buffers after the step, as the device stores them.
+pub(super) fn run(case: &Case) -> Vec<Vec<u32>> {
+    let mut memory = case.data.clone();
+    let step = &case.plan.steps[0];
+    let mut m = Machine { case, writes: Vec::new() };
+    match &step.kind {
+        StepKind::Nest(nest) => m.nest(nest),
+        StepKind::Gemm(gemm) => m.gemm(gemm),
+        StepKind::Window(window) => m.window(window),
+        StepKind::Scatter(scatter) => m.scatter(scatter),
+    }
+    for (buf, at, word) in m.writes {
+        memory[buf][at] = word;
+    }
+    memory
+}
+
+struct Machine<'a> {
+    case: &'a Case,
+    writes: Vec<(usize, usize, u32)>,
+}
+
+/// All coordinates of a space in row-major order.
+fn points(extents: &[usize]) -> impl Iterator<Item = Vec<i64>> {
+    let extents = extents.to_vec();
+    (0..extents.iter().product::<usize>()).map(move |mut linear| {
+        let mut at = vec![0; extents.len()];
+        for d in (0..extents.len()).rev() {
+            at[d] = (linear % extents[d]) as i64;
+            linear /= extents[d];
+        }
+        at
+    })
+}
+
+fn address(at: &Access, coords: &[i64]) -> i64 {
+    at.offset + at.strides.iter().zip(coords).map(|(s, c)| s * c).sum::<i64>()
+}
+
+fn decode(dtype: DType, word: u32) -> Value {
+    match dtype {
+        DType::F32 | DType::F64 => f32::from_bits(word).into(),
+        DType::I32 => (word as i32).into(),
+        DType::U32 => word.into(),
+        DType::Bool => u32::from(word != 0).into(),
+    }
+}
+
+fn encode(dtype: DType, value: Value) -> u32 {
+    match dtype {
+        DType::F32 | DType::F64 => (value as f32).to_bits(),
+        DType::I32 => value as i64 as u32,
+        DType::U32 => value as u32,
+        DType::Bool => u32::from(value != 0.0),
+    }
+}
+
+impl Machine<'_> {
+    fn dtype(&self, buf: u16) -> DType {
+        self.case.plan.buffers[self.case.plan.steps[0].bufs[buf as usize] as usize].dtype
+    }
+
+    fn fetch(&self, buf: u16, at: i64) -> Value {
+        let id = self.case.plan.steps[0].bufs[buf as usize] as usize;
+        decode(self.dtype(buf), self.case.data[id][usize::try_from(at).expect("inside")])
+    }
+
+    fn nest(&mut self, nest: &Nest) {
+        for outer in points(&nest.outer) {
+            self.point(&nest.program, &outer, &nest.inner, None);
+        }
+    }
+
+    /// Runs a program at one outer point.
+    fn point(&mut self, program: &Program, outer: &[i64], inner: &[usize], acc: Option<Value>) {
+        let mut fixed = vec![None; program.lines.len()];
+        for reg in 0..program.lines.len() {
+            if !program.lines[reg].inner {
+                fixed[reg] = Some(self.line(program, reg, outer, inner, &fixed, acc));
+            }
+        }
+        for inner_at in points(inner) {
+            let coords: Vec<i64> = outer.iter().copied().chain(inner_at).collect();
+            let mut regs = fixed.clone();
+            for store in program.stores.iter().filter(|s| s.inner) {
+                let value = self.value(program, store.reg as usize, &coords, &mut regs, acc);
+                self.put(store.buf, address(&store.at, &coords), value);
+            }
+        }
+        for store in program.stores.iter().filter(|s| !s.inner) {
+            self.put(store.buf, address(&store.at, outer), fixed[store.reg as usize].expect("outer"));
+        }
+    }
+
+    fn put(&mut self, buf: u16, at: i64, value: Value) {
+        let id = self.case.plan.steps[0].bufs[buf as usize] as usize;
+        self.writes.push((id, usize::try_from(at).expect("inside"), encode(self.dtype(buf), value)));
+    }
+
+    /// An outer line, reductions included.
+    fn line(
+        &self,
+        program: &Program,
+        reg: usize,
+        outer: &[i64],
+        inner: &[usize],
+        fixed: &[Option<Value>],
+        acc: Option<Value>,
+    ) -> Value {
+        let Instr::Reduce(op, operand) = program.lines[reg].instr else {
+            return self.value(program, reg, outer, &mut fixed.to_vec(), acc);
+        };
+        let dtype = program.lines[operand as usize].dtype;
+        let values: Vec<Value> = points(inner)
+            .map(|at| {
+                let coords: Vec<i64> = outer.iter().copied().chain(at).collect();
+                self.value(program, operand as usize, &coords, &mut fixed.to_vec(), acc)
+            })
+            .collect();
+        let beats = |a: f64, b: f64, sign: f64| (a.is_nan() && !b.is_nan()) || (a - b) * sign > 0.0;
+        let arg = |sign: f64| {
+            let best = (0..values.len()).reduce(|b, i| if beats(values[i], values[b], sign) { i } else { b });
+            best.unwrap_or(0) as f64
+        };
+        let bounds = match dtype {
+            DType::I32 => (i32::MIN.into(), i32::MAX.into()),
+            DType::U32 => (0.0, u32::MAX.into()),
+            DType::Bool => (0.0, 1.0),
+            _ => (f64::NEG_INFINITY, f64::INFINITY),
+        };
+        let pick = |from: f64, sign: f64| values.iter().fold(from, |a, &v| if beats(v, a, sign) { v } else { a });
+        match op {
+            ReduceOp::Sum => values.iter().sum(),
+            ReduceOp::Prod => values.iter().product(),
+            ReduceOp::Max => pick(bounds.0, 1.0),
+            ReduceOp::Min => pick(bounds.1, -1.0),
+            ReduceOp::ArgMax => arg(1.0),
+            ReduceOp::ArgMin => arg(-1.0),
+        }
+    }
+
+    /// A pointwise line at a point; `regs` holds what is known there.
+    fn value(
+        &self,
+        program: &Program,
+        reg: usize,
+        coords: &[i64],
+        regs: &mut Vec<Option<Value>>,
+        acc: Option<Value>,
+    ) -> Value {
+        if let Some(known) = regs[reg] {
+            return known;
+        }
+        let line = &program.lines[reg];
+        let of = |m: &Self, r: u16, regs: &mut Vec<_>| m.value(program, r as usize, coords, regs, acc);
+        let value = match &line.instr {
+            Instr::Load { buf, at, gather } => {
+                let mut to = Some(address(at, coords));
+                for Gather { index, extent, stride } in gather {
+                    let (i, n) = (of(self, *index, regs) as i64, *extent as i64);
+                    let i = if i < 0 { i + n } else { i };
+                    to = to.filter(|_| (0..n).contains(&i)).map(|a| a + i * stride);
+                }
+                let bad = if line.dtype.is_float() { f64::NAN } else { 0.0 };
+                to.map_or(bad, |a| self.fetch(*buf, a))
+            }
+            Instr::Index { at } => address(at, coords) as f64,
+            Instr::Param { slot } => self.case.params[*slot as usize],
+            Instr::Random { at, key, stream, word } => {
+                let key = [0, 1].map(|i| self.case.params[*key as usize + i] as u32);
+                philox(address(at, coords) as u32, *stream, key)[*word as usize].into()
+            }
+            Instr::Acc => acc.expect("an epilogue"),
+            Instr::Unary(f, x) => unary(f.name, of(self, *x, regs)),
+            Instr::Binary(f, a, b) => binary(f.name, of(self, *a, regs), of(self, *b, regs)),
+            Instr::Select(c, a, b) => of(self, if of(self, *c, regs) != 0.0 { *a } else { *b }, regs),
+            Instr::Cast(x) => {
+                let v = of(self, *x, regs);
+                match (program.lines[*x as usize].dtype, line.dtype) {
+                    (from, DType::I32) if from.is_float() => f64::from(v as i32),
+                    (from, DType::U32) if from.is_float() => f64::from(v as u32),
+                    (_, DType::I32) => f64::from(v as i64 as i32),
+                    (_, DType::U32) => f64::from(v as i64 as u32),
+                    (_, DType::Bool) => f64::from(u32::from(v != 0.0)),
+                    _ => f64::from(v as f32),
+                }
+            }
+            Instr::Reduce(..) => unreachable!("outer lines are known"),
+        };
+        regs[reg] = Some(value);
+        value
+    }
+
+    fn gemm(&mut self, g: &Gemm) {
+        let space: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
+        for at in points(&space) {
+            let (batch, m, n) = (&at[..at.len() - 2], at[at.len() - 2], at[at.len() - 1]);
+            let product = |k: i64| self.operand(&g.a, batch, m, k) * self.operand(&g.b, batch, k, n);
+            let acc = (0..g.k as i64).map(product).sum();
+            self.point(&g.epilogue, &at, &[], Some(acc));
+        }
+    }
+
+    fn operand(&self, operand: &crate::plan::step::Operand, z: &[i64], row: i64, col: i64) -> Value {
+        let split = |mut at: i64, extents: [usize; 2]| {
+            let c = at % extents[1] as i64;
+            at /= extents[1] as i64;
+            (at / extents[0] as i64, at % extents[0] as i64, c)
+        };
+        match &operand.load {
+            Loader::Strided { offset, batch, row: rows, col: cols } => {
+                let base: i64 = batch.iter().zip(z).map(|(s, c)| s * c).sum();
+                self.fetch(operand.buf, offset + base + row * rows + col * cols)
+            }
+            Loader::Patches { conv: v, transposed } => {
+                let (position, tap) = if *transposed { (col, row) } else { (row, col) };
+                let (n, oh, ow) = split(position, [v.oh, v.ow]);
+                let (kh, kw, c) = split(tap, [v.kw, v.c]);
+                let y = oh * v.stride_h as i64 - v.pad_h as i64 + kh * v.dilation_h as i64;
+                let x = ow * v.stride_w as i64 - v.pad_w as i64 + kw * v.dilation_w as i64;
+                self.pixel(operand.buf, n, y, x, c, [v.h, v.w, v.c])
+            }
+            Loader::Spread { conv: v } => {
+                let (n, h, w) = split(row, [v.h, v.w]);
+                let (kh, kw, f) = split(col, [v.kw, v.f]);
+                let back = |at: i64, pad: usize, k: i64, dilation: usize, stride: usize| {
+                    let t = at + pad as i64 - k * dilation as i64;
+                    if t % stride as i64 == 0 { t / stride as i64 } else { -1 }
+                };
+                let y = back(h, v.pad_h, kh, v.dilation_h, v.stride_h);
+                let x = back(w, v.pad_w, kw, v.dilation_w, v.stride_w);
+                self.pixel(operand.buf, n, y, x, f, [v.oh, v.ow, v.f])
+            }
+            Loader::Kernel { conv: v } => {
+                let (kh, kw, f) = split(row, [v.kw, v.f]);
+                self.fetch(operand.buf, ((kh * v.kw as i64 + kw) * v.c as i64 + col) * v.f as i64 + f)
+            }
+        }
+    }
+
+    fn pixel(&self, buf: u16, n: i64, y: i64, x: i64, c: i64, [h, w, channels]: [usize; 3]) -> Value {
+        let (h, w) = (h as i64, w as i64);
+        let inside = (0..h).contains(&y) && (0..w).contains(&x);
+        if inside { self.fetch(buf, ((n * h + y) * w + x) * channels as i64 + c) } else { 0.0 }
+    }
+
+    /// The places of an output's window in x, in row-major order.
+    fn window_of(v: &Conv, n: i64, oh: i64, ow: i64, c: i64) -> Vec<i64> {
+        let mut out = Vec::new();
+        for tap in points(&[v.kh, v.kw]) {
+            let y = oh * v.stride_h as i64 - v.pad_h as i64 + tap[0] * v.dilation_h as i64;
+            let x = ow * v.stride_w as i64 - v.pad_w as i64 + tap[1] * v.dilation_w as i64;
+            if (0..v.h as i64).contains(&y) && (0..v.w as i64).contains(&x) {
+                out.push(((n * v.h as i64 + y) * v.w as i64 + x) * v.c as i64 + c);
+            }
+        }
+        out
+    }
+
+    fn window(&mut self, w: &Window) {
+        let v = &w.conv;
+        let greatest = |m: &Self, places: &[i64]| {
+            let value = |&at: &i64| m.fetch(w.inputs[0], at);
+            let beats = |a: f64, b: f64| (a.is_nan() && !b.is_nan()) || a > b;
+            places.iter().copied().reduce(|b, i| if beats(value(&i), value(&b)) { i } else { b })
+        };
+        let mut acc = vec![0.0; w.op.numel(v)];
+        for (o, at) in points(&[v.batch, v.oh, v.ow, v.c]).enumerate() {
+            let places = Self::window_of(v, at[0], at[1], at[2], at[3]);
+            let sums = matches!(w.op, WindowOp::Sum | WindowOp::SumGrad);
+            let best = if sums { None } else { greatest(self, &places) };
+            match w.op {
+                WindowOp::Max => acc[o] = best.map_or(f64::NEG_INFINITY, |b| self.fetch(w.inputs[0], b)),
+                WindowOp::MaxPick => acc[o] = best.map_or(0.0, |b| self.fetch(w.inputs[1], b)),
+                WindowOp::Sum => acc[o] = places.iter().map(|&p| self.fetch(w.inputs[0], p)).sum(),
+                WindowOp::MaxGrad => {
+                    best.into_iter().for_each(|b| acc[b as usize] += self.fetch(w.inputs[1], o as i64));
+                }
+                WindowOp::SumGrad => {
+                    places.iter().for_each(|&p| acc[p as usize] += self.fetch(w.inputs[0], o as i64));
+                }
+            }
+        }
+        self.flat(&w.epilogue, &acc);
+    }
+
+    fn scatter(&mut self, s: &Scatter) {
+        let len = s.outer * s.extent * s.inner;
+        let mut acc: Vec<f64> = (0..len).map(|at| s.base.map_or(0.0, |b| self.fetch(b, at as i64))).collect();
+        for at in points(&[s.outer, s.count, s.inner]) {
+            let mut v = self.fetch(s.index, at[1]) as i64;
+            v = if v < 0 { v + s.extent as i64 } else { v };
+            if (0..s.extent as i64).contains(&v) {
+                let from = (at[0] * s.count as i64 + at[1]) * s.inner as i64 + at[2];
+                acc[((at[0] * s.extent as i64 + v) * s.inner as i64 + at[2]) as usize] += self.fetch(s.src, from);
+            }
+        }
+        self.flat(&s.epilogue, &acc);
+    }
+
+    fn flat(&mut self, epilogue: &Program, acc: &[f64]) {
+        for (o, &value) in acc.iter().enumerate() {
+            self.point(epilogue, &[o as i64], &[], Some(value));
+        }
+    }
+}
+
+fn unary(name: &str, x: f64) -> f64 {
+    match name {
+        "neg" => -x,
+        "exp" => x.exp(),
+        "is_nan" => u32::from(x.is_nan()).into(),
+        other => panic!("no function {other}"),
+    }
+}
+
+fn binary(name: &str, a: f64, b: f64) -> f64 {
+    match name {
+        "add" => a + b,
+        "sub" => a - b,
+        "mul" => a * b,
+        "div" => a / b,
+        "lt" => u32::from(a < b).into(),
+        other => panic!("no function {other}"),
+    }
+}
+
+/// Philox4x32-10, as in the paper.
+pub(super) fn philox(at: u32, stream: u32, mut key: [u32; 2]) -> [u32; 4] {
+    let mut c = [at, stream, 0, 0];
+    for _ in 0..10 {
+        let x = u64::from(c[0]) * 0xd251_1f53;
+        let y = u64::from(c[2]) * 0xcd9e_8d57;
+        c = [(y >> 32) as u32 ^ c[1] ^ key[0], y as u32, (x >> 32) as u32 ^ c[3] ^ key[1], x as u32];
+        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+    }
+    c
+}
