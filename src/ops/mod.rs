@@ -14,6 +14,8 @@ pub(crate) mod softmax;
 pub(crate) mod unary;
 pub(crate) mod view;
 #[cfg(test)]
+mod row_tests;
+#[cfg(test)]
 mod wgsl_tests;
 
 pub use conv::{Conv2d, Padding};

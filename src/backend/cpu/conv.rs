@@ -119,7 +119,7 @@ pub(super) fn forward<T: Float>(g: &Conv, n: usize, out: &mut [T], x: &[T], kern
 }
 
 /// Runs `f` over parts of `out`, on several threads when `work` multiplications are worth it.
-fn each<T: Float>(out: &mut [T], part: usize, work: usize, f: impl Fn((usize, &mut [T])) -> Result<()> + Sync + Send) -> Result<()> {
+fn each<T: Float>(out: &mut [T], part: usize, work: usize, f: impl Fn((usize, &mut [T])) -> Result<()> + Send + Sync) -> Result<()> {
     match work < 1 << 17 {
         true => out.chunks_mut(part).enumerate().try_for_each(f),
         false => out.par_chunks_mut(part).enumerate().try_for_each(f),

@@ -2,7 +2,6 @@
 //! (`interp`), matrix products go to the `gemm` crate, threads are rayon's. Everything runs inside the call that asks for
 //! it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 
-pub(crate) mod math;
 mod compile;
 mod conv;
 mod exec;
@@ -10,6 +9,7 @@ mod gemm;
 mod geometry;
 mod interp;
 mod loops;
+pub(crate) mod math;
 mod memory;
 mod nest;
 mod philox;
@@ -17,8 +17,8 @@ mod pointwise;
 mod reduce;
 mod scatter;
 mod space;
-
-
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -55,7 +55,7 @@ impl Totals {
 
     fn reset(&mut self) -> Result<()> {
         self.samples = 0.0;
-        self.sums.iter().try_for_each(|var| var.assign(&Tensor::zeros(var.shape(), DType::F32, &var.device())?))
+        self.sums.iter().try_for_each(|var| var.assign(&Tensor::zeros(var.shape(), DType::F32, var.device())?))
     }
 }
 

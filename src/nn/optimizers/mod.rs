@@ -194,7 +194,7 @@ impl<R: Rule> Optimizer<R> {
             return Ok(());
         }
         let slot = |value: f64| {
-            let var = Var::new(&Tensor::full(var.shape(), value, var.dtype(), &var.device())?)?;
+            let var = Var::new(&Tensor::full(var.shape(), value, var.dtype(), var.device())?)?;
             var.set_trainable(false);
             Ok(var)
         };
@@ -217,7 +217,7 @@ impl<R: Rule> Optimizer<R> {
             let total = sum.value().add(&grad)?;
             match complete {
                 true => {
-                    sum.assign(&Tensor::zeros(var.shape(), var.dtype(), &var.device())?)?;
+                    sum.assign(&Tensor::zeros(var.shape(), var.dtype(), var.device())?)?;
                     means.push((var, total.div(calls as f64)?));
                 }
                 false => sum.assign(&total)?,

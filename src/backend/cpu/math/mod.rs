@@ -131,8 +131,6 @@ real! {
     }
     test {
         is_nan: f32::is_nan, f64::is_nan;
-        is_infinite: f32::is_infinite, f64::is_infinite;
-        is_finite: f32::is_finite, f64::is_finite;
         far: trig::far, never;
     }
 }

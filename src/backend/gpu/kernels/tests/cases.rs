@@ -1,6 +1,7 @@
 //! Steps of every kind and shape, made by hand.
 
 use std::panic::Location;
+use std::sync::Arc;
 
 use crate::dtype::DType;
 use crate::plan::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
@@ -14,7 +15,7 @@ use DType::{Bool, F32, I32, U32};
 /// A plan of one step, the content of its buffers before the step, and its run-time scalars.
 pub(super) struct Case {
     pub(super) name: String,
-    pub(super) plan: Plan,
+    pub(super) plan: Arc<Plan>,
     pub(super) data: Vec<Vec<u32>>,
     pub(super) params: Vec<f64>,
 }
@@ -167,7 +168,7 @@ impl Draft {
             at: Location::caller(),
         };
         let plan = Plan { buffers: self.buffers, steps: vec![step], params: self.params.len(), slots: Vec::new() };
-        Case { name: self.name, plan, data: self.data, params: self.params }
+        Case { name: self.name, plan: Arc::new(plan), data: self.data, params: self.params }
     }
 
     pub(super) fn nest(self, outer: &[usize], inner: &[usize]) -> Case {
