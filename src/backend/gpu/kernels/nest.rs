@@ -277,10 +277,9 @@ impl Reduction {
         };
         let result = format!("q{reg}");
         let other = match self.best() {
-            true => format!(
-                "{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))",
-                self.ty()
-            ),
+            true => {
+                format!("{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))", self.ty())
+            }
             false => format!("subgroupShuffleXor({result}, h)"),
         };
         Acc {
@@ -562,9 +561,9 @@ impl<'a> Writer<'a> {
         let parts_word = self.e.cx.size(parts);
         let outer_word = self.e.cx.size(outer);
         let packed = reductions.iter().flat_map(|r| r.pack(&format!("q{}", r.reg)));
-        let stores = packed.enumerate().map(|(k, word)| {
-            format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};")
-        });
+        let stores = packed
+            .enumerate()
+            .map(|(k, word)| format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};"));
         let stores = stores.collect();
         let width = self.e.width;
         let loops = vec![Sweep { body, accs: self.accs(&reductions, width), after: Vec::new() }];

@@ -37,8 +37,7 @@ fn check(case: &str, source: &str, subgroups: bool) {
     let mut validator = Validator::new(ValidationFlags::all(), caps);
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
-    let info =
-        validator.validate(&module).unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
+    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
 
     let options = spv::Options { lang_version: (1, 3), ..Default::default() };
     spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{case}: SPIR-V: {e}"));
@@ -126,7 +125,7 @@ fn kernels_agree_with_plain_loops() {
             let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
             let fitting = cases.iter().filter(|(_, case)| fits(case));
             let wrong: Vec<String> =
-                fitting.filter_map(|(want, case)| {eprintln!("{:?} {}", std::time::Instant::now(), case.name); difference(case, &compute(&backend, case), want)}).collect();
+                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, case), want)).collect();
             let place = format!("{}, plain WebGPU {webgpu_defaults}", info.name);
             assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
         }
@@ -138,7 +137,14 @@ fn assert_same_shaders(a: Case, b: Case) {
     let (ka, kb) = (kernels(&a, &PLAIN), kernels(&b, &PLAIN));
     assert_eq!(ka.len(), kb.len(), "{} and {}", a.name, b.name);
     for (x, y) in ka.iter().zip(&kb) {
-        assert!(x.shader.same(&*y.shader), "{} and {}:\n{}\n{}", a.name, b.name, x.shader.source().unwrap(), y.shader.source().unwrap());
+        assert!(
+            x.shader.same(&*y.shader),
+            "{} and {}:\n{}\n{}",
+            a.name,
+            b.name,
+            x.shader.source().unwrap(),
+            y.shader.source().unwrap()
+        );
         assert_eq!(x.params.len(), y.params.len());
     }
 }
