@@ -115,7 +115,8 @@ impl Compiler<'_> {
             match item {
                 Item::Line(l) => {
                     let line = &self.program.lines[l as usize];
-                    let at = |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
+                    let at =
+                        |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
                     let in_place = self.wiring.in_place.get(l as usize).copied().flatten();
                     // Values that already lie in a row in an input are used where they are.
                     if let Instr::Load { buf, gather, .. } = &line.instr
@@ -129,7 +130,9 @@ impl Compiler<'_> {
                         continue;
                     }
                     let loc = &self.loc;
-                    let get = |r: Reg| loc[r as usize].ok_or_else(|| Error::internal(format!("r{r} is used before it is computed")));
+                    let get = |r: Reg| {
+                        loc[r as usize].ok_or_else(|| Error::internal(format!("r{r} is used before it is computed")))
+                    };
                     let type_of = |r: Reg| self.program.lines[r as usize].dtype;
                     let op = match &line.instr {
                         Instr::Load { gather, buf, .. } => {
@@ -204,7 +207,9 @@ impl Compiler<'_> {
                 Item::Store(s) => {
                     let reg = self.program.stores[s as usize].reg as usize;
                     let src = self.loc[reg].ok_or_else(|| Error::internal("a store of nothing"))?;
-                    let at = self.store_at[s as usize].clone().ok_or_else(|| Error::internal("a store without an address"))?;
+                    let at = self.store_at[s as usize]
+                        .clone()
+                        .ok_or_else(|| Error::internal("a store without an address"))?;
                     let p = self.place(self.wiring.out_of_store[s as usize], &at);
                     emit(Op::Store(p, src), Dst::None, self.program.lines[reg].dtype);
                 }

@@ -126,7 +126,14 @@ impl Build {
         self.line(Instr::Load { buf, at, gather: Default::default() }, dtype, inner)
     }
 
-    pub(super) fn gather(&mut self, buf: u16, at: Access, picks: &[(Reg, usize, i64)], dtype: DType, inner: bool) -> Reg {
+    pub(super) fn gather(
+        &mut self,
+        buf: u16,
+        at: Access,
+        picks: &[(Reg, usize, i64)],
+        dtype: DType,
+        inner: bool,
+    ) -> Reg {
         let gather = picks.iter().map(|&(index, extent, stride)| Gather { index, extent, stride }).collect();
         self.line(Instr::Load { buf, at, gather }, dtype, inner)
     }
@@ -229,7 +236,8 @@ pub(super) fn numbers(n: usize, seed: u64) -> Vec<f64> {
 pub(super) fn single(kind: StepKind, leaves: &[&Values], outputs: &[(DType, usize)], params: usize) -> Plan {
     let leaf = leaves.iter().enumerate().map(|(i, v)| (Role::Leaf(i as u32), v.dtype, v.data.len()));
     let output = outputs.iter().enumerate().map(|(i, &(dtype, len))| (Role::Output(i as u32), dtype, len));
-    let buffers: Vec<BufferInfo> = leaf.chain(output).map(|(role, dtype, len)| BufferInfo { role, dtype, len }).collect();
+    let buffers: Vec<BufferInfo> =
+        leaf.chain(output).map(|(role, dtype, len)| BufferInfo { role, dtype, len }).collect();
     let bufs = (0..buffers.len() as u32).collect();
     let steps = vec![Step { kind, bufs, ops: vec!["test"], at: Location::caller() }];
     Plan { buffers, steps, params, slots: vec![] }
@@ -299,7 +307,13 @@ impl Reference<'_> {
             Instr::Acc => self.acc[o.iter().zip(&self.outer).fold(0, |f, (&c, &e)| f * e + c)],
             Instr::Unary(f, a) => apply1(f, arg(*a), type_of(*a)),
             Instr::Binary(f, a, b) => apply2(f, arg(*a), arg(*b), type_of(*a)),
-            Instr::Select(c, a, b) => if arg(*c) != 0.0 { arg(*a) } else { arg(*b) },
+            Instr::Select(c, a, b) => {
+                if arg(*c) != 0.0 {
+                    arg(*a)
+                } else {
+                    arg(*b)
+                }
+            }
             Instr::Cast(a) => convert(arg(*a), line.dtype),
             Instr::Reduce(op, a) => {
                 if let Some(v) = self.known.borrow()[reg as usize] {
@@ -415,11 +429,15 @@ fn kernel(kind: &StepKind, bufs: &[Values]) -> Vec<f64> {
             let dims: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
             let dot = |p: Vec<usize>| {
                 let (batch, m, n) = (&p[..g.batch.len()], p[g.batch.len()], p[g.batch.len() + 1]);
-                (0..g.k).map(|k| element(&g.a.load, g.a.buf, batch, m, k) * element(&g.b.load, g.b.buf, batch, k, n)).sum()
+                (0..g.k)
+                    .map(|k| element(&g.a.load, g.a.buf, batch, m, k) * element(&g.b.load, g.b.buf, batch, k, n))
+                    .sum()
             };
             points(&dims).map(dot).collect()
         }
-        StepKind::Window(w) => windows::window(w.op, &w.conv, &w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect::<Vec<_>>()),
+        StepKind::Window(w) => {
+            windows::window(w.op, &w.conv, &w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect::<Vec<_>>())
+        }
         StepKind::Scatter(s) => {
             let mut out = s.base.map_or(vec![0.0; s.outer * s.extent * s.inner], |b| bufs[b as usize].data.clone());
             for o in 0..s.outer {
@@ -447,7 +465,16 @@ pub(super) fn check(kind: StepKind, leaves: &[Values], outputs: &[(DType, usize)
     let acc = kernel(&kind, &bufs);
     let acc_dtype = kind.program().lines.iter().find(|l| matches!(l.instr, Instr::Acc)).map_or(DType::F64, |l| l.dtype);
     let acc = acc.into_iter().map(|v| convert(v, acc_dtype)).collect();
-    let reference = Reference { program: kind.program(), bufs, params, outer: kind.outer().to_vec(), inner, acc, known: RefCell::new(vec![None; kind.program().lines.len()]) }.run();
+    let reference = Reference {
+        program: kind.program(),
+        bufs,
+        params,
+        outer: kind.outer().to_vec(),
+        inner,
+        acc,
+        known: RefCell::new(vec![None; kind.program().lines.len()]),
+    }
+    .run();
     let label = format!("{} {:?}", kind.name(), kind.outer());
     let plan = || single_again(&kind, &all, outputs, params.len());
     let on = |threads: usize| {
@@ -507,4 +534,3 @@ fn single_again(kind: &StepKind, leaves: &[&Values], outputs: &[(DType, usize)],
     };
     single(kind, leaves, outputs, params)
 }
-

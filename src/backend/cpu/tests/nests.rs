@@ -6,7 +6,11 @@ use crate::plan::step::Nest;
 const F: DType = DType::F32;
 
 fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
-    StepKind::Nest(Nest { outer: outer.iter().copied().collect(), inner: inner.iter().copied().collect(), program: b.program })
+    StepKind::Nest(Nest {
+        outer: outer.iter().copied().collect(),
+        inner: inner.iter().copied().collect(),
+        program: b.program,
+    })
 }
 
 fn values(dtype: DType, n: usize, seed: u64) -> Values {
@@ -76,7 +80,11 @@ fn gathers_wrap_and_mark_what_is_outside() {
     for (rows, width) in [(5, 3), (50, 200)] {
         for (index, dtype) in [(DType::I32, F), (DType::U32, DType::I32), (DType::I32, DType::F64)] {
             // out[i, j] = table[index[i], j] and out2[i, j] = table[i % rows.., index[j]]
-            let picks = if index == DType::I32 { vec![0.0, -1.0, 4.0, 7.0, -9.0, 2.0] } else { vec![0.0, 1.0, 4.0, 7.0, 4e9, 2.0] };
+            let picks = if index == DType::I32 {
+                vec![0.0, -1.0, 4.0, 7.0, -9.0, 2.0]
+            } else {
+                vec![0.0, 1.0, 4.0, 7.0, 4e9, 2.0]
+            };
             let mut b = Build::default();
             let i = b.load(1, at(0, &[1, 0]), index, false);
             let x = b.gather(0, at(0, &[0, 1]), &[(i, 5, width)], dtype, false);
@@ -95,7 +103,8 @@ fn in_place_and_overlapping_updates() {
     for n in [5, 3000, 200_000] {
         // v = v * 2 + g; p = p - v: both in place.
         let mut b = Build::default();
-        let (v, p, g) = (b.load(0, at(0, &[1]), F, false), b.load(1, at(0, &[1]), F, false), b.load(2, at(0, &[1]), F, false));
+        let (v, p, g) =
+            (b.load(0, at(0, &[1]), F, false), b.load(1, at(0, &[1]), F, false), b.load(2, at(0, &[1]), F, false));
         let two = b.param(0, F);
         let v = b.binary(&MUL, v, two);
         let v = b.binary(&ADD, v, g);
@@ -133,11 +142,25 @@ fn one_buffer_bound_twice_is_seen_at_run_time() {
     assert!(got.data.iter().eq(x.data.iter().rev()));
 }
 
-const OPS: [ReduceOp; 6] = [ReduceOp::Sum, ReduceOp::Prod, ReduceOp::Max, ReduceOp::Min, ReduceOp::ArgMax, ReduceOp::ArgMin];
+const OPS: [ReduceOp; 6] =
+    [ReduceOp::Sum, ReduceOp::Prod, ReduceOp::Max, ReduceOp::Min, ReduceOp::ArgMax, ReduceOp::ArgMin];
 
 #[test]
 fn reductions_of_rows_and_columns() {
-    for (m, n) in [(1, 0), (3, 0), (1, 1), (4, 1), (5, 7), (70, 33), (1, 5000), (3, 20_000), (2, 150_000), (1500, 3), (100, 1300), (2000, 70)] {
+    for (m, n) in [
+        (1, 0),
+        (3, 0),
+        (1, 1),
+        (4, 1),
+        (5, 7),
+        (70, 33),
+        (1, 5000),
+        (3, 20_000),
+        (2, 150_000),
+        (1500, 3),
+        (100, 1300),
+        (2000, 70),
+    ] {
         for column in [false, true] {
             for op in OPS {
                 for dtype in [F, DType::I32, DType::F64] {
@@ -209,7 +232,19 @@ fn softmax(x_strides: [i64; 2], y_strides: [i64; 2], in_place: bool) -> Build {
 
 #[test]
 fn softmax_of_rows_and_columns() {
-    for (m, n) in [(1, 1), (9, 10), (200, 10), (30, 1000), (3, 9000), (1, 140_000), (600, 50), (2000, 9), (50, 3000), (300, 200), (1100, 130)] {
+    for (m, n) in [
+        (1, 1),
+        (9, 10),
+        (200, 10),
+        (30, 1000),
+        (3, 9000),
+        (1, 140_000),
+        (600, 50),
+        (2000, 9),
+        (50, 3000),
+        (300, 200),
+        (1100, 130),
+    ] {
         let (rows, cols) = ([n as i64, 1], [1, m as i64]);
         for (x, y) in [(rows, rows), (cols, cols), (rows, cols), (cols, rows)] {
             let leaves = [values(F, m * n, (m + n) as u64)];

@@ -66,7 +66,9 @@ fn epilogue(dtype: DType, dims: &[usize], bias: bool) -> Program {
 #[test]
 fn products_of_all_layouts() {
     let mut seed = 0;
-    for &(m, n, k) in &[(1, 1, 1), (3, 5, 7), (17, 1, 9), (1, 33, 40), (64, 65, 63), (5, 4, 0), (0, 3, 2), (130, 70, 90)] {
+    for &(m, n, k) in
+        &[(1, 1, 1), (3, 5, 7), (17, 1, 9), (1, 33, 40), (64, 65, 63), (5, 4, 0), (0, 3, 2), (130, 70, 90)]
+    {
         for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
             for (dtype, bias) in [(DType::F32, false), (DType::F32, true), (DType::F64, true)] {
                 seed += 1;

@@ -100,12 +100,16 @@ fn windows_of_all_kinds() {
 #[test]
 fn scatters_add_in_order() {
     for (i, &(outer, extent, inner, count)) in
-        [(1, 5, 3, 7), (2, 4, 1, 0), (3, 1, 4, 9), (1, 700, 64, 900), (2, 300, 100, 40), (1, 0, 3, 4)].iter().enumerate()
+        [(1, 5, 3, 7), (2, 4, 1, 0), (3, 1, 4, 9), (1, 700, 64, 900), (2, 300, 100, 40), (1, 0, 3, 4)]
+            .iter()
+            .enumerate()
     {
         let seed = i as u64;
         for (dtype, signed) in [(DType::F32, true), (DType::F64, false), (DType::I32, true)] {
             let span = extent as f64 + 2.0;
-            let index = numbers(count, seed).into_iter().map(|v| (v * 37.0).rem_euclid(2.0 * span) - if signed { span } else { 0.0 });
+            let index = numbers(count, seed)
+                .into_iter()
+                .map(|v| (v * 37.0).rem_euclid(2.0 * span) - if signed { span } else { 0.0 });
             let index = Values::new(if signed { DType::I32 } else { DType::U32 }, index.collect());
             let src = Values::new(dtype, numbers(outer * count * inner, seed + 5));
             let base = Values::new(dtype, numbers(outer * extent * inner, seed + 9));
