@@ -71,18 +71,16 @@ impl Tensor {
         same_device("take_along_axis", self, index)?;
         check_bounds("take_along_axis", index, axis, self.dims()[axis])?;
         let beside = |t: &Tensor| t.shape().with(axis, 1);
-        let shape = (index.rank() == self.rank())
-            .then(|| crate::shape::broadcast(&beside(self), &beside(index)))
-            .flatten()
-            .ok_or_else(|| {
-                Error::parts(
-                    Kind::Shape,
-                    "`take_along_axis` was given indices that do not fit",
-                    &format!("indices {} for a tensor of shape {}", index.shape(), self.shape()),
-                    "equal ranks, and extents that broadcast beside the axis",
-                    "Reshape or expand the indices",
-                )
-            })?;
+        let fit = index.rank() == self.rank();
+        let Some(shape) = fit.then(|| crate::shape::broadcast(&beside(self), &beside(index))).flatten() else {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`take_along_axis` was given indices that do not fit",
+                &format!("indices {} for a tensor of shape {}", index.shape(), self.shape()),
+                "equal ranks, and extents that broadcast beside the axis",
+                "Reshape or expand the indices",
+            ));
+        };
         let x = self.expand(shape.with(axis, self.dims()[axis]))?;
         let shape = shape.with(axis, index.dims()[axis]);
         let at = index.expand(shape)?;
