@@ -6,7 +6,7 @@ use std::path::Path;
 use wgtensor::nn::SeedStream;
 
 /// The features, row after row, and the labels (the last column) of a file in `examples/data`.
-pub fn read_csv(name: &str) -> Result<(Vec<f32>, Vec<i32>), Box<dyn std::error::Error>> {
+pub(crate) fn read_csv(name: &str) -> Result<(Vec<f32>, Vec<i32>), Box<dyn std::error::Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let (mut features, mut labels) = (Vec::new(), Vec::new());
@@ -21,7 +21,7 @@ pub fn read_csv(name: &str) -> Result<(Vec<f32>, Vec<i32>), Box<dyn std::error::
 }
 
 /// Brings each column to mean 0 and standard deviation 1.
-pub fn standardize(features: &mut [f32], width: usize) {
+pub(crate) fn standardize(features: &mut [f32], width: usize) {
     let rows = (features.len() / width) as f32;
     for column in 0..width {
         let mean = features.iter().skip(column).step_by(width).sum::<f32>() / rows;
@@ -32,7 +32,7 @@ pub fn standardize(features: &mut [f32], width: usize) {
 }
 
 /// The rows in another order, always the same for a seed.
-pub fn shuffled(features: &[f32], labels: &[i32], width: usize, seed: u64) -> (Vec<f32>, Vec<i32>) {
+pub(crate) fn shuffled(features: &[f32], labels: &[i32], width: usize, seed: u64) -> (Vec<f32>, Vec<i32>) {
     let mut order: Vec<usize> = (0..labels.len()).collect();
     SeedStream::new(seed).shuffle(&mut order);
     let rows = order.iter().flat_map(|&row| features[row * width..][..width].iter().copied()).collect();
