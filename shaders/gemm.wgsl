@@ -76,12 +76,21 @@ fn main(
             {%- if s.along_k %}
             let q = u % {{ bk / 4 }}u;
             let l = u / {{ bk / 4 }}u;
+            {%- if s.wide %}
             {%- for c in 0..4 %}
             let v{{ c }} = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + {{ c }}u, k0 + q * 4u);
             {%- endfor %}
+            var rows = mat4x4<f32>(v0, v1, v2, v3);
+            {%- else %}
+            // A loop, because this loader is long and its copies would be too much for compilers.
+            var rows = mat4x4<f32>();
+            for (var c = 0u; c < 4u; c++) {
+                rows[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + c, k0 + q * 4u);
+            }
+            {%- endif %}
             let at = q * {{ s.lines }}u + (l ^ ((q & 3u) << 1u));
             {%- for c in LANES %}
-            tile_{{ s.name }}[at + {{ row * loop.index0 as u32 }}u] = vec4<f32>(v0.{{ c }}, v1.{{ c }}, v2.{{ c }}, v3.{{ c }});
+            tile_{{ s.name }}[at + {{ row * loop.index0 as u32 }}u] = vec4<f32>(rows[0].{{ c }}, rows[1].{{ c }}, rows[2].{{ c }}, rows[3].{{ c }});
             {%- endfor %}
             {%- else %}
             tile_{{ s.name }}[u] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + u % {{ row }}u * 4u, k0 + u / {{ row }}u);
@@ -117,9 +126,8 @@ fn main(
             {%- if quads %}
             if n{{ j }} < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, m, n{{ j }} >> 2u, c{{ i }}_{{ j }}); }
             {%- else %}
-            {%- for c in 0..4 %}
-            if n{{ j }} + {{ c }}u < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, m, n{{ j }} + {{ c }}u, c{{ i }}_{{ j }}.{{ LANES[c as usize] }}); }
-            {%- endfor %}
+            let done{{ j }} = c{{ i }}_{{ j }};
+            for (var c = 0u; c < 4u && n{{ j }} + c < {{ n }}; c++) { finish({% if split.is_some() %}part, {% endif %}z, m, n{{ j }} + c, done{{ j }}[c]); }
             {%- endif %}
         {%- endfor %}
         }

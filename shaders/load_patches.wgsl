@@ -4,7 +4,7 @@ fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
     var v = vec4<f32>();
     if line >= {{ s.extent }} || k >= {{ k }} { return v; }
     let position = {% if s.along_k %}line{% else %}k{% endif %};
-    var tap = {% if s.along_k %}k{% else %}line{% endif %};
+    let tap = {% if s.along_k %}k{% else %}line{% endif %};
     let row = position / {{ w.ow }};
     let image = row / {{ w.oh }};
     // Addresses below 0 wrap to the far end, so one comparison finds both sides.
@@ -22,27 +22,22 @@ fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
     }
     {%- else %}
     let taps = {% if s.along_k %}{{ k }}{% else %}{{ s.extent }}{% endif %};
-    {%- for e in 0..4 %}
-    if tap < taps {
+    for (var e = 0u; e < 4u && tap + e < taps; e++) {
         let y = y0 + kh * {{ w.dilation_h }};
         let x = x0 + kw * {{ w.dilation_w }};
         if y < {{ w.h }} && x < {{ w.w }} {
-            v.{{ LANES[e as usize] }} = b{{ s.buffer }}[((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c];
+            v[e] = b{{ s.buffer }}[((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c];
+        }
+        c++;
+        if c == {{ w.c }} {
+            c = 0u;
+            kw++;
+            if kw == {{ w.kw }} {
+                kw = 0u;
+                kh++;
+            }
         }
     }
-    {%- if e < 3 %}
-    tap++;
-    c++;
-    if c == {{ w.c }} {
-        c = 0u;
-        kw++;
-        if kw == {{ w.kw }} {
-            kw = 0u;
-            kh++;
-        }
-    }
-    {%- endif %}
-    {%- endfor %}
     {%- endif %}
     return v;
 }

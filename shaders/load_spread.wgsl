@@ -11,34 +11,31 @@ fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
     var f = k - tap_row * {{ w.f }};
     var kh = tap_row / {{ w.kw }};
     var kw = tap_row - kh * {{ w.kw }};
-    {%- for e in 0..self.spans(s) %}
-    {
+    for (var e = 0u; e < {% if s.wide %}1u{% else %}4u && k + e < {{ k }}{% endif %}; e++) {
         // Below 0 wraps to the far end, and is outside as well.
         let y = y0 - kh * {{ w.dilation_h }};
         let x = x0 - kw * {{ w.dilation_w }};
         let oh = y / {{ w.stride_h }};
         let ow = x / {{ w.stride_w }};
-        let hit = oh * {{ w.stride_h }} == y && ow * {{ w.stride_w }} == x && oh < {{ w.oh }} && ow < {{ w.ow }};
-        if hit && k + {{ e }}u < {{ k }} {
+        if oh * {{ w.stride_h }} == y && ow * {{ w.stride_w }} == x && oh < {{ w.oh }} && ow < {{ w.ow }} {
             let at = ((image * {{ w.oh }} + oh) * {{ w.ow }} + ow) * {{ w.f }} + f;
             {%- if s.wide %}
             v = b{{ s.buffer }}[at >> 2u];
             {%- else %}
-            v.{{ LANES[e as usize] }} = b{{ s.buffer }}[at];
+            v[e] = b{{ s.buffer }}[at];
             {%- endif %}
         }
-    }
-    {%- if !s.wide && e < 3 %}
-    f++;
-    if f == {{ w.f }} {
-        f = 0u;
-        kw++;
-        if kw == {{ w.kw }} {
-            kw = 0u;
-            kh++;
+        {%- if !s.wide %}
+        f++;
+        if f == {{ w.f }} {
+            f = 0u;
+            kw++;
+            if kw == {{ w.kw }} {
+                kw = 0u;
+                kh++;
+            }
         }
+        {%- endif %}
     }
-    {%- endif %}
-    {%- endfor %}
     return v;
 }

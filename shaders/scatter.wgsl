@@ -18,8 +18,8 @@ fn main(
     let v = line - outer * {{ extent }};
     {%- if signed %}
     // Negative indices count from the end.
-    let alias = bitcast<i32>(v - {{ extent }});
-    let self_index = bitcast<i32>(v);
+    let from_end = bitcast<i32>(v - {{ extent }});
+    let from_start = bitcast<i32>(v);
     {%- endif %}
     let first = outer * {{ indices }} * {{ inner }} + i;
     {%- match base %}
@@ -30,7 +30,7 @@ fn main(
     {%- endmatch %}
     for (var j = 0u; j < {{ indices }}; j++) {
         let index = b{{ index }}[j];
-        if {% if signed %}index == self_index || index == alias{% else %}index == v{% endif %} {
+        if {% if signed %}index == from_start || index == from_end{% else %}index == v{% endif %} {
             acc += b{{ src }}[first + j * {{ inner }}];
         }
     }

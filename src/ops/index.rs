@@ -47,16 +47,14 @@ impl Tensor {
         let axis = axis_index("take", axis, self.rank())?;
         same_device("take", self, index)?;
         check_bounds("take", index, axis, self.dims()[axis])?;
-        let dims: Vec<usize> =
-            [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
+        let dims: Vec<usize> = [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
         let shape = Shape::new(&dims)?;
         // The index at every position of the result.
         let mut wide: SmallVec<[usize; 8]> = SmallVec::from_elem(1, axis);
         wide.extend_from_slice(index.dims());
         wide.extend((axis + 1..self.rank()).map(|_| 1));
         let at = index.reshape(&wide[..])?.expand(shape)?;
-        let map: Axes<u8> =
-            (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
+        let map: Axes<u8> = (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(take_grad), at: Location::caller() };
         let op = Op::Gather { axis: axis as u8, map };
         Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), at, index.clone()].into_iter().collect(), make))

@@ -55,14 +55,8 @@ pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
     if next > usize::from(u16::MAX) || nodes.len() > usize::from(u16::MAX) {
         return Err(Error::internal("a flush of more than 65,535 nodes"));
     }
-    let mut lower = Lower {
-        nodes,
-        slots,
-        forced: vec![false; nodes.len()],
-        buffer: Vec::new(),
-        buffers: Vec::new(),
-        fusion,
-    };
+    let mut lower =
+        Lower { nodes, slots, forced: vec![false; nodes.len()], buffer: Vec::new(), buffers: Vec::new(), fusion };
     // Each failed attempt writes out one more view, so this ends.
     loop {
         lower.choose();
@@ -87,7 +81,9 @@ impl Lower<'_> {
         loop {
             n = self.base(n);
             match &self.nodes[n] {
-                PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => n = inputs[0] as usize,
+                PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => {
+                    n = inputs[0] as usize
+                }
                 _ => return n,
             }
         }
@@ -113,7 +109,12 @@ impl Lower<'_> {
                 }
                 let opaque = matches!(
                     node.op,
-                    Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Window(..) | Op::Scatter
+                    Op::MatMul
+                        | Op::Conv(_)
+                        | Op::ConvInputGrad(_)
+                        | Op::ConvKernelGrad(_)
+                        | Op::Window(..)
+                        | Op::Scatter
                 );
                 must[base] |= opaque || i == 0 && matches!(node.op, Op::Gather { .. });
             }
@@ -184,7 +185,8 @@ impl Lower<'_> {
                 if node.shape.numel() > 0 {
                     let input = node.inputs[0] as usize;
                     let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
-                    let written = self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
+                    let written =
+                        self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
                     let source = match written {
                         Some(buf) => buf,
                         None => {
@@ -243,8 +245,14 @@ impl Lower<'_> {
     ) -> std::result::Result<(T, Builder<'_>), usize> {
         let (mut space, mut mask) = (space, mask);
         loop {
-            let mut builder =
-                Builder { lower: self, space: space.clone(), mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() };
+            let mut builder = Builder {
+                lower: self,
+                space: space.clone(),
+                mask,
+                lines: Vec::new(),
+                memo: FxHashMap::default(),
+                ops: Vec::new(),
+            };
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
                 Err(Stop::Force(view)) => return Err(view),
@@ -290,7 +298,8 @@ impl Lower<'_> {
             let space: Space = SmallVec::from_slice(&[node.shape.numel(), 0]);
             let dtype = self.nodes[input].dtype;
             let (reg, builder) = self.attempt(space, 0b10, |b| {
-                let value = b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
+                let value =
+                    b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
                 let value = b.push(Line { instr: Instr::Cast(value), dtype, inner: true });
                 Ok(reduce(b, value))
             })?;
@@ -308,7 +317,8 @@ impl Lower<'_> {
         let (reg, builder) = self.attempt(space, mask, |b| {
             let at = Access::contiguous(&b.space);
             let value = b.value(input, at)?;
-            Ok(reduce(b, value))
+            // Over extents of 1 alone there is nothing to combine.
+            Ok(if mask == 0 { value } else { reduce(b, value) })
         })?;
         // The result is contiguous over the outer dimensions.
         let mut at = Access::constant(builder.space.len());
@@ -382,7 +392,8 @@ impl Lower<'_> {
                 // Batch dimensions without ones, merged where both operands allow.
                 let keep: SmallVec<[usize; 4]> = (0..rank - 2).filter(|&d| batch_shape[d] != 1).collect();
                 let fine: Space = keep.iter().map(|&d| batch_shape[d]).collect();
-                let pick = |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
+                let pick =
+                    |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
                 let (mut ba, mut bb, mut batch) = (pick(&a.1), pick(&b.1), fine.clone());
                 let flat: Space = SmallVec::from_slice(&[fine.iter().product()]);
                 if fine.len() > 1
@@ -403,26 +414,18 @@ impl Lower<'_> {
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
                 let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
-                let rows = |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
+                let rows =
+                    |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
                 let (first, second) = (dense(0)?, dense(1)?);
                 let (m, n, k, a, b) = match node.op {
-                    Op::Conv(_) => {
-                        (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f))
-                    }
+                    Op::Conv(_) => (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f)),
                     Op::ConvInputGrad(_) => {
                         (g.batch * g.h * g.w, g.c, taps * g.f, Loader::Spread { conv: g }, Loader::Kernel { conv: g })
                     }
                     _ => (taps * g.c, g.f, out, Loader::Patches { conv: g, transposed: true }, rows(g.f)),
                 };
-                let body = Body::Gemm {
-                    dtype: node.dtype,
-                    batch: SmallVec::new(),
-                    m,
-                    n,
-                    k,
-                    a: (first, a),
-                    b: (second, b),
-                };
+                let body =
+                    Body::Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a: (first, a), b: (second, b) };
                 (body, SmallVec::from_slice(&[m, n]))
             }
             Op::Window(op, conv) => {

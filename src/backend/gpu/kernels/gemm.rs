@@ -168,11 +168,6 @@ impl Product {
         let plain = if shift == 0 { thread.to_string() } else { format!("({thread} + {shift}u)") };
         if side.along_k { format!("({plain} ^ swizzle)") } else { plain }
     }
-
-    /// How many times a loader finds an address for a vector.
-    fn spans(&self, side: &Side) -> u32 {
-        if side.wide { 1 } else { 4 }
-    }
 }
 
 macro_rules! conv_words {
@@ -269,7 +264,25 @@ fn product(
     let Tile { bm, bn, tm, tn } = tile;
     let head = cx.head();
     let shader = Product {
-        head, bm, bn, bk: BK, tm, tn, a, b, m, n, k, tiles_m, tiles_n, groups, width, split, quads, setup, finish,
+        head,
+        bm,
+        bn,
+        bk: BK,
+        tm,
+        tn,
+        a,
+        b,
+        m,
+        n,
+        k,
+        tiles_m,
+        tiles_n,
+        groups,
+        width,
+        split,
+        quads,
+        setup,
+        finish,
     };
     Ok(cx.kernel(shader, count))
 }
@@ -362,7 +375,15 @@ fn side(
 static MUL: BinaryFn = BinaryFn {
     name: "product",
     cpu: Binary1 {
-        f32: None, f64: None, i32: None, u32: None, bool: None, cmp_f32: None, cmp_f64: None, cmp_i32: None, cmp_u32: None,
+        f32: None,
+        f64: None,
+        i32: None,
+        u32: None,
+        bool: None,
+        cmp_f32: None,
+        cmp_f64: None,
+        cmp_i32: None,
+        cmp_u32: None,
     },
     wgsl: "a * b",
     wgsl_i32: "",
@@ -375,15 +396,20 @@ static MUL: BinaryFn = BinaryFn {
 /// from memory, which tiles of 32 could not.
 fn as_nest(g: &Gemm, outer: &[usize]) -> Option<Nest> {
     let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
-    let (Loader::Strided { offset: oa, batch: ba, row: ma, col: ka }, Loader::Strided { offset: ob, batch: bb, row: kb, col: nb }) =
-        (&g.a.load, &g.b.load)
+    let (
+        Loader::Strided { offset: oa, batch: ba, row: ma, col: ka },
+        Loader::Strided { offset: ob, batch: bb, row: kb, col: nb },
+    ) = (&g.a.load, &g.b.load)
     else {
         return None;
     };
     if !thin {
         return None;
     }
-    let access = |offset: i64, batch: &[i64], rest: [i64; 3]| Access { offset, strides: batch.iter().copied().chain(rest).collect() };
+    let access = |offset: i64, batch: &[i64], rest: [i64; 3]| Access {
+        offset,
+        strides: batch.iter().copied().chain(rest).collect(),
+    };
     let load = |buf: u16, at: Access| Instr::Load { buf, at, gather: Default::default() };
     let line = |instr: Instr, inner: bool| Line { instr, dtype: DType::F32, inner };
     let mut lines = vec![

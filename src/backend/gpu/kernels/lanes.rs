@@ -39,7 +39,8 @@ pub(super) fn quads(step: &Step, program: &Program, inner: bool, extents: &[usiz
             Instr::Load { buf, at: access, gather } => {
                 let id = step.bufs[*buf as usize];
                 let last = if here { *access.strides.last()? } else { 0 };
-                let vector = last == 1 && !operands && gather.iter().all(|g| g.stride % 4 == 0) && divide(access, extents);
+                let vector =
+                    last == 1 && !operands && gather.iter().all(|g| g.stride % 4 == 0) && divide(access, extents);
                 if vector {
                     gather.iter_mut().for_each(|g| g.stride /= 4);
                     out.wide[at] = true;

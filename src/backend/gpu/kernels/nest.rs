@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
-use super::render::{Emitter, LANES, Space};
+use super::render::{Emitter, Space};
 use super::{Build, Head, numel, storage_type, threads};
 use crate::backend::gpu::kernel::{Caps, Kernel, Named};
 use crate::dtype::DType;
@@ -277,10 +277,9 @@ impl Reduction {
         };
         let result = format!("q{reg}");
         let other = match self.best() {
-            true => format!(
-                "{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))",
-                self.ty()
-            ),
+            true => {
+                format!("{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))", self.ty())
+            }
             false => format!("subgroupShuffleXor({result}, h)"),
         };
         Acc {
@@ -398,7 +397,8 @@ fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Kernel
     let parts = steps.div_ceil(chunk);
     let first = Writer::new(plan, step, nest, form(lanes), width, layout, stages.clone(), caps);
     let first = first.partial(outer, steps, chunk, parts)?;
-    let layout = Layout::choose(outer, parts, outer > 1, 8 * accs, caps);
+    let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
+    let layout = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
     let second = Writer::new(plan, step, nest, single(program), 1, layout, stages, caps);
     Ok(vec![first, second.combined(outer, parts)?])
 }
@@ -440,6 +440,12 @@ impl<'a> Writer<'a> {
 
     fn program(&self) -> &Program {
         &self.e.lanes.program
+    }
+
+    /// Whether the program reads the buffer `buf`.
+    fn loads(&self, buf: u16) -> bool {
+        let id = |buf: u16| self.e.cx.step.bufs[buf as usize];
+        self.program().lines.iter().any(|l| matches!(l.instr, Instr::Load { buf: other, .. } if id(other) == id(buf)))
     }
 
     /// The reductions that end with sweep `s`.
@@ -514,16 +520,12 @@ impl<'a> Writer<'a> {
     fn whole(mut self, outer: usize, steps: usize) -> Result<Kernel> {
         let all: Vec<Store> = self.program().stores.clone();
         let need = self.live.clone();
-        let id = |w: &Self, buf: u16| w.e.cx.step.bufs[buf as usize];
-        let loaded = |w: &Self, buf: u16| {
-            w.program().lines.iter().any(|l| matches!(l.instr, Instr::Load { buf: b, .. } if id(w, b) == id(w, buf)))
-        };
         // An inner store goes into the sweep in which its value is first known; into the last one where the kernel
         // also loads that buffer, since an earlier store would change what later sweeps read.
         let rounds = self.stages.iter().copied().max().unwrap_or(0);
         let inner: Vec<&Store> = all.iter().filter(|s| s.inner).collect();
         let count = inner.iter().map(|s| self.stages[s.reg as usize] + 1).max().unwrap_or(0).max(rounds);
-        let sweep_of = |s: &Store| if loaded(&self, s.buf) { count - 1 } else { self.stages[s.reg as usize] };
+        let sweep_of = |s: &Store| if self.loads(s.buf) { count - 1 } else { self.stages[s.reg as usize] };
         let placed: Vec<(u16, Store)> = inner.iter().map(|s| (sweep_of(s), (*s).clone())).collect();
 
         let (mut first, mut loops) = (Vec::new(), Vec::new());
@@ -542,7 +544,7 @@ impl<'a> Writer<'a> {
         for store in &last {
             self.e.store(store, &mut stores)?;
         }
-        let settle = last.iter().any(|s| loaded(&self, s.buf));
+        let settle = last.iter().any(|s| self.loads(s.buf));
         let groups = outer.div_ceil(self.layout.rows as usize);
         Ok(self.kernel(outer, steps, groups, None, first, loops, stores, settle))
     }
@@ -559,9 +561,9 @@ impl<'a> Writer<'a> {
         let parts_word = self.e.cx.size(parts);
         let outer_word = self.e.cx.size(outer);
         let packed = reductions.iter().flat_map(|r| r.pack(&format!("q{}", r.reg)));
-        let stores = packed.enumerate().map(|(k, word)| {
-            format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};")
-        });
+        let stores = packed
+            .enumerate()
+            .map(|(k, word)| format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};"));
         let stores = stores.collect();
         let width = self.e.width;
         let loops = vec![Sweep { body, accs: self.accs(&reductions, width), after: Vec::new() }];
@@ -597,7 +599,8 @@ impl<'a> Writer<'a> {
         }
         let loops = vec![Sweep { body, accs: self.accs(&reductions, 1), after }];
         let groups = outer.div_ceil(self.layout.rows as usize);
-        Ok(self.kernel(outer, parts, groups, None, first, loops, stores, true))
+        let settle = all.iter().any(|s| self.loads(s.buf));
+        Ok(self.kernel(outer, parts, groups, None, first, loops, stores, settle))
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of the template")]

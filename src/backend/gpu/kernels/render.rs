@@ -360,11 +360,7 @@ pub(super) fn substitute(expression: &str, names: &[(&str, &str)]) -> String {
     let mut member = false;
     while let Some(first) = rest.chars().next() {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        let end = if word(first) {
-            rest.find(|c| !word(c)).unwrap_or(rest.len())
-        } else {
-            first.len_utf8()
-        };
+        let end = if word(first) { rest.find(|c| !word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
         let (token, tail) = rest.split_at(end);
         let name = names.iter().find(|(from, _)| *from == token && !member).map_or(token, |(_, to)| to);
         out.push_str(name);

@@ -54,7 +54,18 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Resul
     let [count_word, inner, extent] = words;
     let (threads, ty, signed) = (threads(caps), storage_type(s.dtype, false)?, index_type == DType::I32);
     let shader = ScatterAdd {
-        head: e.cx.head(), threads, ty, signed, count: count_word, inner, extent, indices, base, index, src, body,
+        head: e.cx.head(),
+        threads,
+        ty,
+        signed,
+        count: count_word,
+        inner,
+        extent,
+        indices,
+        base,
+        index,
+        src,
+        body,
     };
     Ok(vec![e.cx.kernel(shader, count.div_ceil(threads as usize))])
 }

@@ -277,7 +277,8 @@ impl Machine<'_> {
         let mut acc = vec![0.0; w.op.numel(v)];
         for (o, at) in points(&[v.batch, v.oh, v.ow, v.c]).enumerate() {
             let places = Self::window_of(v, at[0], at[1], at[2], at[3]);
-            let best = greatest(self, &places);
+            let sums = matches!(w.op, WindowOp::Sum | WindowOp::SumGrad);
+            let best = if sums { None } else { greatest(self, &places) };
             match w.op {
                 WindowOp::Max => acc[o] = best.map_or(f64::NEG_INFINITY, |b| self.fetch(w.inputs[0], b)),
                 WindowOp::MaxPick => acc[o] = best.map_or(0.0, |b| self.fetch(w.inputs[1], b)),
