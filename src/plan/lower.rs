@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::Limits;
 use super::access::{Blocked, Space, project, pull_back, squeeze};
 use super::kernel::{Body, Kernel};
 use super::op::{Keep, Op, PlanNode};
@@ -42,10 +43,12 @@ struct Lower<'a> {
     buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
     fusion: bool,
+    /// Distinct buffers a kernel may bind, its result among them.
+    max_buffers: usize,
 }
 
 /// Lowers a graph. With `fusion` off every operation is written out (views are still folded).
-pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
+pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
     let mut slots = Vec::with_capacity(nodes.len());
     let mut next = 0usize;
     for node in nodes {
@@ -55,8 +58,15 @@ pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
     if next > usize::from(u16::MAX) || nodes.len() > usize::from(u16::MAX) {
         return Err(Error::internal("a flush of more than 65,535 nodes"));
     }
-    let mut lower =
-        Lower { nodes, slots, forced: vec![false; nodes.len()], buffer: Vec::new(), buffers: Vec::new(), fusion };
+    let mut lower = Lower {
+        nodes,
+        slots,
+        forced: vec![false; nodes.len()],
+        buffer: Vec::new(),
+        buffers: Vec::new(),
+        fusion: limits.fusion,
+        max_buffers: limits.max_buffers,
+    };
     // Each failed attempt writes out one more view, so this ends.
     loop {
         lower.choose();
@@ -121,6 +131,8 @@ impl Lower<'_> {
         }
         let mut size = vec![1usize; count];
         let mut pure = vec![false; count];
+        // Buffers that the inlined expression of a value reads, at most.
+        let mut loads = vec![1usize; count];
         self.buffer = vec![None; count];
         self.buffers.clear();
         let mut outputs = 0;
@@ -132,9 +144,10 @@ impl Lower<'_> {
                 Some(Role::Output(outputs - 1))
             } else if node.op.is_view() {
                 let below = node.inputs[0] as usize;
-                (size[n], pure[n]) = (size[below] + 1, pure[below]);
+                (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
+                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
                 size[n] = 1;
                 pure[n] = !matches!(node.op, Op::Gather { .. });
                 for &input in &node.inputs {
@@ -153,10 +166,26 @@ impl Lower<'_> {
             };
             if let Some(role) = role {
                 size[n] = 1;
+                loads[n] = 1;
                 pure[n] = false;
                 let len = node.shape.numel();
                 self.buffer[n] = Some(self.new_buffer(role, node.dtype, len));
             }
+        }
+    }
+
+    /// How many buffers a pointwise node reads with its inputs inlined. Where these would be more than a kernel may bind,
+    /// the inputs that read most are written out.
+    fn bound_loads(&mut self, node: &PlanNode, loads: &mut [usize], size: &mut [usize], pure: &mut [bool]) -> usize {
+        let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
+        loop {
+            let total = bases.iter().map(|&b| if pure[b] { 0 } else { loads[b] }).sum::<usize>();
+            let widest =
+                bases.iter().copied().filter(|&b| self.buffer[b].is_none() && loads[b] > 1).max_by_key(|&b| loads[b]);
+            let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
+            let PlanNode { dtype, shape, .. } = &self.nodes[widest];
+            self.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
+            (loads[widest], size[widest], pure[widest]) = (1, 1, false);
         }
     }
 
