@@ -38,8 +38,8 @@ fn mlp(device: &Device, batch: usize, width: usize) -> Result<()> {
     let (x, y) = (random(&[batch, width], 1, device)?, random(&[batch, 10], 2, device)?);
     let vars = variables(&[&[width, width], &[width], &[width, 10], &[10]], device)?;
     bench(device, &format!("MLP step, batch {batch}, width {width}"), || {
-        let hidden = x.matmul(&vars[0].value())?.add(&vars[1].value())?.relu()?;
-        let loss = hidden.matmul(&vars[2].value())?.add(&vars[3].value())?.sub(&y)?.square()?.mean(())?;
+        let hidden = x.matmul(&vars[0].value())?.add(vars[1].value())?.relu()?;
+        let loss = hidden.matmul(&vars[2].value())?.add(vars[3].value())?.sub(&y)?.square()?.mean(())?;
         descend(&loss, &vars)?;
         Ok(loss)
     });

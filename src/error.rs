@@ -45,12 +45,6 @@ impl Error {
         Error(Box::new(Inner { kind, text: text.into(), at: None }))
     }
 
-    /// An error of the calling line: use in `#[track_caller]` functions.
-    #[track_caller]
-    pub(crate) fn here(kind: Kind, text: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, text: text.into(), at: Some(Location::caller()) }))
-    }
-
     /// The four parts of a good message, in their order.
     #[track_caller]
     pub(crate) fn parts(kind: Kind, happened: &str, received: &str, expected: &str, fix: &str) -> Self {

@@ -60,7 +60,7 @@ fn whole(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         }
         ("composite", "x*x + sin(x)*x") => c.arg(0)?.square()?.add(&c.arg(0)?.sin()?.mul(c.arg(0)?)?)?,
         ("composite", _) => return skip(format!("composite `{text}`")),
-        ("stop_gradient", "x * keras.ops.stop_gradient(x)") => c.arg(0)?.mul(&c.arg(0)?.detach())?,
+        ("stop_gradient", "x * keras.ops.stop_gradient(x)") => c.arg(0)?.mul(c.arg(0)?.detach())?,
         ("stop_gradient", _) => c.arg(0)?.detach(),
         ("where", _) if text.contains("x > 0.5, keras.ops.sqrt(x)") => {
             c.arg(0)?.gt(0.5)?.select(&c.arg(0)?.sqrt()?, 0.0)?

@@ -62,7 +62,7 @@ impl Tensor {
         }
         let one = Conv { batch: 1, c: 1, f: 1, ..g };
         let image = Tensor::ones([1, g.h, g.w, 1], self.dtype(), self.device())?;
-        sum.div(&record(WindowOp::Sum, one, &[&image]))
+        sum.div(record(WindowOp::Sum, one, &[&image]))
     }
 
     #[track_caller]

@@ -200,7 +200,7 @@ fn coordinates(shape: &Shape, at: &Access, space: &[usize]) -> Result<Coordinate
             if reach == 0 || reach * (e - 1) < shape[d] && low >= 0 && high < shape[d] as i64 {
                 continue;
             }
-            if shape[d] % reach == 0 {
+            if shape[d].is_multiple_of(reach) {
                 let inner = shape[d] / reach;
                 if inner > 1 && inner < e && e % inner == 0 {
                     return Err(Blocked::Split { dim, inner });

@@ -149,7 +149,7 @@ fn nonsense_arguments() {
 fn operators_panic_with_the_same_text() {
     for_each_device(|device| {
         let (a, b) = (Tensor::zeros([2, 3], DType::F32, device)?, Tensor::zeros([4], DType::F32, device)?);
-        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| &a + &b)).err().expect("a panic");
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| &a + &b)).expect_err("a panic");
         let text = panic.downcast_ref::<String>().expect("a text");
         assert!(text.contains("(2, 3)") && text.contains("(4,)"), "{text}");
         Ok(())
@@ -167,7 +167,7 @@ fn mixed_devices() {
             wrong!(Tensor::concat(&[&here, &there], 0), is_device_mismatch, ["cpu", "gpu"]),
         ]);
         assert!(Var::new(&here)?.assign(&there).unwrap_err().is_device_mismatch());
-        let double = Tensor::zeros([2], DType::F64, device).err().expect("an error");
+        let double = Tensor::zeros([2], DType::F64, device).expect_err("an error");
         assert!(double.is_dtype_mismatch() || double.is_unsupported(), "{double:?}");
         Ok(())
     });

@@ -39,7 +39,7 @@ fn two_variables_swap() {
 fn gradients_add_up_over_uses_and_stop_at_detach() {
     for_each_device(|device| {
         let x = Tensor::new([1.0f32, -2.0, 3.0], device)?.requires_grad();
-        let loss = x.square()?.add(&x.mul(&x.detach())?)?.sum(())?;
+        let loss = x.square()?.add(&x.mul(x.detach())?)?.sum(())?;
         let grads = loss.backward()?;
         assert_close("2x + x", grads.wrt(&x).unwrap(), &[3], &[3.0, -6.0, 9.0]);
         let other = Tensor::new([1.0f32], device)?.requires_grad();
@@ -68,7 +68,7 @@ fn a_frozen_variable_is_not_among_those_to_move() {
     for_each_device(|device| {
         let (a, b) = (Var::new(&Tensor::new([3.0f32], device)?)?, Var::new(&Tensor::new([4.0f32], device)?)?);
         b.set_trainable(false);
-        let grads = a.value().mul(&b.value())?.sum(())?.backward()?;
+        let grads = a.value().mul(b.value())?.sum(())?.backward()?;
         assert_close("d(ab)/da", grads.get(&a).unwrap(), &[1], &[4.0]);
         let moved: Vec<u64> = grads.iter().map(|(var, _)| var.id()).collect();
         assert_eq!(moved, [a.id()], "what an optimizer would move");

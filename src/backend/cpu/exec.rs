@@ -462,8 +462,8 @@ impl Epilogue {
             Some(k) => {
                 let piece = &mut outs[k as usize].pieces[0];
                 produce(match self.dtype.size() {
-                    8 => Words::Eight(&mut piece.from_mut(self.offset as i64)[..self.numel]),
-                    _ => Words::Four(&mut piece.from_mut(self.offset as i64)[..self.numel]),
+                    8 => Words::Eight(&mut piece.words_mut(self.offset as i64)[..self.numel]),
+                    _ => Words::Four(&mut piece.words_mut(self.offset as i64)[..self.numel]),
                 })?;
                 if !self.direct {
                     self.point.run(ctx, outs);

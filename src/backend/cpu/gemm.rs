@@ -196,7 +196,9 @@ impl Gemm {
                         break;
                     }
                     m *= extent;
-                    (batch.pop(), a.batch.pop(), b.batch.pop());
+                    batch.pop();
+                    a.batch.pop();
+                    b.batch.pop();
                 }
                 Method::Strided { a, b }
             }

@@ -225,7 +225,7 @@ impl<'r> Env<'r, '_> {
                 let (index, address) = (place.index as usize, self.address(place));
                 let row = self.tile.at;
                 let mut piece = std::mem::take(self.outs[index].piece_mut(row));
-                f(self, &mut piece.from_mut(address)[..n]);
+                f(self, &mut piece.words_mut(address)[..n]);
                 *self.outs[index].piece_mut(row) = piece;
             }
         }
@@ -342,7 +342,7 @@ impl<'r> Env<'r, '_> {
         self.space.runs(&place.at, &self.block, |row, d, address, n| {
             // With a negative stride the run begins at its last element.
             let (low, values) = (address.min(address + stride * (n as i64 - 1)), &values[d..d + n]);
-            let to = to.piece_mut(self.tile.at + row).from_mut(low);
+            let to = to.piece_mut(self.tile.at + row).words_mut(low);
             match stride < 0 {
                 true => {
                     for (i, &v) in values.iter().enumerate() {

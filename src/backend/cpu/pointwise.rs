@@ -30,8 +30,6 @@ pub(super) struct Pointwise {
     cuts: Vec<Option<Access>>,
     /// Whether all outputs can be cut.
     splits: bool,
-    /// Whether the space is walked in the order it was given in.
-    pub(super) natural: bool,
     cost: usize,
 }
 
@@ -119,13 +117,7 @@ impl Pointwise {
             layout,
             block,
             cuts,
-            natural,
         })
-    }
-
-    /// Whether any part of the flat space, in the order given, may be run on its own with its part of the outputs.
-    pub(super) fn is_divisible(&self) -> bool {
-        self.natural && self.splits
     }
 
     /// Parts the outputs at a flat position.

@@ -102,11 +102,6 @@ impl Space {
         })
     }
 
-    /// The least and the greatest address; `None` in an empty space.
-    pub(super) fn bounds(&self, at: &Access) -> Option<(i64, i64)> {
-        bounds(&self.dims, at)
-    }
-
     /// Calls `f(row, position in the block, address, length)` for every run along the innermost dimension.
     #[inline]
     pub(super) fn runs(&self, at: &Access, block: &Block, mut f: impl FnMut(usize, usize, i64, usize)) {
@@ -217,7 +212,7 @@ impl<'a> Piece<'a> {
     }
 
     /// The same, to be written.
-    pub(super) fn from_mut<T: bytemuck::Pod>(&mut self, address: i64) -> &mut [T] {
+    pub(super) fn words_mut<T: bytemuck::Pod>(&mut self, address: i64) -> &mut [T] {
         let at = (address - self.base) as usize;
         match &mut self.words {
             Words::Four(w) => bytemuck::cast_slice_mut(&mut w[at..]),

@@ -105,7 +105,7 @@ impl Layer for Dense {
             y = y.add(bias.value())?;
         }
         if x.rank() != 2 {
-            y = y.reshape(&x.shape().with(x.rank() - 1, self.units))?;
+            y = y.reshape(x.shape().with(x.rank() - 1, self.units))?;
         }
         self.activation.clone()?.apply(&y)
     }

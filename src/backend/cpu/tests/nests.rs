@@ -344,7 +344,7 @@ fn conversions_saturate() {
         let v = b.load(0, at(0, &[1]), DType::F64, false);
         let y = b.cast(v, to);
         b.store(y, 1, at(0, &[1]), false);
-        check(nest(&[8], &[], b), &[x.clone()], &[(to, 8)], &[]);
+        check(nest(&[8], &[], b), std::slice::from_ref(&x), &[(to, 8)], &[]);
     }
     let i = Values::new(DType::I32, vec![-3.0, 0.0, 2147483647.0]);
     for to in [DType::F32, DType::F64, DType::Bool] {
@@ -352,7 +352,7 @@ fn conversions_saturate() {
         let v = b.load(0, at(0, &[1]), DType::I32, false);
         let y = b.cast(v, to);
         b.store(y, 1, at(0, &[1]), false);
-        check(nest(&[3], &[], b), &[i.clone()], &[(to, 3)], &[]);
+        check(nest(&[3], &[], b), std::slice::from_ref(&i), &[(to, 3)], &[]);
     }
 }
 
@@ -380,9 +380,9 @@ fn plans_of_several_steps_share_temporaries() {
     let (x, out) = (cpu.alloc(4 * n).unwrap(), cpu.alloc(4).unwrap());
     cpu.write(&x, &f32::to_bytes(&vec![0.5; n])).unwrap();
     let ready = cpu.prepare(Arc::new(plan)).unwrap();
-    ready.run(&[x.clone()], &[out.clone()], &[]).unwrap();
+    ready.run(std::slice::from_ref(&x), std::slice::from_ref(&out), &[]).unwrap();
     let before = cpu.counters().snapshot();
-    ready.run(&[x], &[out.clone()], &[]).unwrap();
+    ready.run(&[x], std::slice::from_ref(&out), &[]).unwrap();
     let spent = cpu.counters().snapshot() - before;
     assert_eq!((spent.allocations, spent.submits, spent.dispatches), (0, 1, 2));
     assert_eq!(f32::from_bytes(&pollster::block_on(cpu.read(&out, 4)).unwrap()), [-2500.0]);

@@ -150,7 +150,7 @@ impl Product {
 
     /// Whether all threads copy in every round.
     fn even(&self, side: &Side) -> bool {
-        self.pieces(side) % self.threads() == 0
+        self.pieces(side).is_multiple_of(self.threads())
     }
 
     /// A thread's piece in each round of copying. Where few threads copy patches, those of b are the last ones.
@@ -258,7 +258,7 @@ fn product(
 
     let (quads, finish, split) = match split {
         Some((parts, chunk)) => {
-            let quads = g.n % 4 == 0;
+            let quads = g.n.is_multiple_of(4);
             let ty = if quads { "vec4<f32>" } else { "f32" };
             let scratch = cx.scratch(parts * numel(outer), ty, true);
             let total = cx.size(numel(outer) / if quads { 4 } else { 1 });
@@ -342,8 +342,8 @@ impl Way {
                 let (line, k) = if is_a { (*row, *col) } else { (*col, *row) };
                 let aligned = |stride: i64, extent: usize| extent == 1 || stride % 4 == 0;
                 let base = offset % 4 == 0 && batch.iter().zip(&g.batch).all(|(&s, &e)| aligned(s, e));
-                let wide_k = base && k == 1 && g.k % 4 == 0 && aligned(line, lines);
-                let wide_line = base && line == 1 && lines % 4 == 0 && aligned(k, g.k);
+                let wide_k = base && k == 1 && g.k.is_multiple_of(4) && aligned(line, lines);
+                let wide_line = base && line == 1 && lines.is_multiple_of(4) && aligned(k, g.k);
                 Way { along_k: wide_k || (k == 1 && !wide_line), wide: wide_k || wide_line }
             }
             Loader::Patches { conv, transposed } => Way { along_k: !transposed, wide: conv.c % 4 == 0 },

@@ -26,7 +26,7 @@ pub(super) fn single(program: &Program) -> Lanes {
 
 /// The form of four lanes along the last dimension of the inner level, or of the outer one; `None` where some access forbids it.
 pub(super) fn quads(step: &Step, program: &Program, inner: bool, extents: &[usize]) -> Option<Lanes> {
-    if !extents.last().is_some_and(|e| e % 4 == 0) {
+    if extents.last().is_none_or(|e| e % 4 != 0) {
         return None;
     }
     let mut out = single(program);
