@@ -6,6 +6,7 @@
 {% include "common.wgsl" %}
 {%- if head.math %}
 {% include "math.wgsl" %}
+{% include "whole.wgsl" %}
 {%- endif %}
 {%- if head.philox %}
 {% include "philox.wgsl" %}

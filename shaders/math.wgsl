@@ -1,9 +1,8 @@
-// Scalar functions for fused programs: `wgt_*` of `f32` and of whole numbers. No bindings, no globals, no state; every
+// Scalar functions of `f32` for fused programs, named `wgt_*`. No bindings, no globals, no state; every
 // function is pure and works on one element. They exist because WGSL's own are loose (asin, acos and atan may be 4096
 // units off, sin and cos are bounded on -pi..pi only) and because a driver may assume that NaN and infinities do not
 // occur: tests for them work on bits, and neither appears as a literal. The polynomials are those of the CPU engine
-// (`src/backend/cpu/math`), which says what each approximates and how well. Sums of products are `fma`, which drivers do
-// not reassociate; whether it rounds once or twice does not matter here.
+// (`src/backend/cpu/math`), which says what each approximates and how well. Nothing here depends on `fma` rounding once.
 
 fn wgt_is_nan(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
@@ -100,6 +99,12 @@ fn wgt_scale(y: f32, n: i32) -> f32 {
     return y * wgt_pow2(half) * wgt_pow2(n - half);
 }
 
+// A whole number below 2^15 as it is, but so that compilers do not see it: they would join `n * a + (n * b + c)` to
+// `n * (a + b) + c`, and lose the digits for which the constant was split.
+fn wgt_hide(n: f32) -> f32 {
+    return bitcast<f32>(bitcast<u32>(n) & 0xffffff00u);
+}
+
 // n with x = n ln 2 + r and |r| <= ln(2) / 2.
 fn wgt_exp_n(x: f32) -> f32 {
     return round(x * 1.44269504);
@@ -107,7 +112,7 @@ fn wgt_exp_n(x: f32) -> f32 {
 
 // That r.
 fn wgt_exp_r(x: f32, n: f32) -> f32 {
-    return fma(n, 2.1219444e-4, fma(n, -0.693359375, x));
+    return fma(wgt_hide(n), 2.1219444e-4, fma(n, -0.693359375, x));
 }
 
 // e^x * 2^k.
@@ -233,18 +238,19 @@ fn wgt_logaddexp(a: f32, b: f32) -> f32 {
     return wgt_max(a, b) + tail;
 }
 
-// x^y = 2^(y log2 |x|). The product with the exponent is split exactly, so that only the fraction's error grows with y.
+// x^y = 2^(y log2 |x|). The product with the exponent is taken exactly, in two parts, so that only the error of the
+// fraction's logarithm grows with y.
 fn wgt_pow(x: f32, y: f32) -> f32 {
     let a = abs(x);
     let ab = bitcast<u32>(a);
     let yb = bitcast<u32>(y) & 0x7fffffffu;
     let s = wgt_split(a);
-    let high = y * s.y;
-    let low = fma(y, s.y, -high);
-    let part = y * wgt_log2_core(s.x);
-    let t = clamp(high + part, -200.0, 200.0);
+    let y_high = bitcast<f32>(bitcast<u32>(y) & 0xfffff000u);
+    let high = y_high * s.y;
+    let low = fma(y - y_high, wgt_hide(s.y), y * wgt_log2_core(s.x));
+    let t = clamp(high + low, -200.0, 200.0);
     let n = round(t);
-    let r = select((high - n) + (low + part), 0.0, abs(t) == 200.0);
+    let r = select((high - n) + low, 0.0, abs(t) == 200.0);
     var p = wgt_scale(wgt_exp2_core(r), i32(n));
     // 0, infinity or 1 where |x| or |y| is 0 or infinite: by the direction in which |x| lies from 1.
     if ab == 0u || ab == 0x7f800000u || yb == 0x7f800000u {
@@ -309,7 +315,9 @@ fn wgt_reduce(x: f32) -> WgtAngle {
     if abs(x) < 8192.0 {
         // pi/2 in three parts, the first two short enough for exact products (Cephes).
         let k = round(x * 0.63661975);
-        let r = fma(k, -7.549789948768648e-8, fma(k, -4.837512969970703e-4, fma(k, -1.5703125, x)));
+        let low = wgt_hide(k);
+        let lowest = bitcast<f32>(bitcast<u32>(k) & 0xfffffe00u);
+        let r = fma(lowest, -7.549789948768648e-8, fma(low, -4.837512969970703e-4, fma(k, -1.5703125, x)));
         return WgtAngle(r, bitcast<u32>(i32(k)));
     }
     return wgt_reduce_far(x);
@@ -448,7 +456,7 @@ fn wgt_asinh(x: f32) -> f32 {
     let large = a > 67108864.0;
     let c = min(a, 67108864.0);
     let y = wgt_log1p(select(c + c * c / (1.0 + sqrt(fma(c, c, 1.0))), a, large));
-    return wgt_copysign(select(y, y + 0.6931472, large), x);
+    return select(wgt_copysign(select(y, y + 0.6931472, large), x), x, wgt_is_nan(x));
 }
 
 fn wgt_acosh(x: f32) -> f32 {
@@ -545,65 +553,4 @@ fn wgt_floor_div(a: f32, b: f32) -> f32 {
     }
     q = select(q, wgt_nan(), wgt_is_nan(r));
     return select(q, a / b, b == 0.0);
-}
-
-// --- whole numbers: division by 0 gives 0, overflow wraps ---
-
-fn wgt_div_i32(a: i32, b: i32) -> i32 {
-    // Neither 0 nor -1 reaches the division.
-    let q = a / select(b, 1, b == 0 || b == -1);
-    return select(select(q, 0 - a, b == -1), 0, b == 0);
-}
-
-fn wgt_div_u32(a: u32, b: u32) -> u32 {
-    return select(a / max(b, 1u), 0u, b == 0u);
-}
-
-fn wgt_trunc_rem_i32(a: i32, b: i32) -> i32 {
-    return select(a - wgt_div_i32(a, b) * b, 0, b == 0);
-}
-
-fn wgt_rem_i32(a: i32, b: i32) -> i32 {
-    let r = wgt_trunc_rem_i32(a, b);
-    return select(r, r + b, r != 0 && (r < 0) != (b < 0));
-}
-
-fn wgt_rem_u32(a: u32, b: u32) -> u32 {
-    return select(a - a / max(b, 1u) * b, 0u, b == 0u);
-}
-
-fn wgt_floor_div_i32(a: i32, b: i32) -> i32 {
-    let r = wgt_trunc_rem_i32(a, b);
-    return wgt_div_i32(a, b) - select(0, 1, r != 0 && (r < 0) != (b < 0));
-}
-
-fn wgt_pow_u32(a: u32, b: u32) -> u32 {
-    var result = 1u;
-    var base = a;
-    var left = b;
-    while left > 0u {
-        result *= select(1u, base, (left & 1u) == 1u);
-        base *= base;
-        left >>= 1u;
-    }
-    return result;
-}
-
-// A negative exponent gives the truncated quotient: 0 unless a is 1 or -1.
-fn wgt_pow_i32(a: i32, b: i32) -> i32 {
-    let p = bitcast<i32>(wgt_pow_u32(bitcast<u32>(a), bitcast<u32>(max(b, 0))));
-    let unit = select(0, select(1, a, (b & 1) == 1), abs(a) == 1);
-    return select(p, unit, b < 0);
-}
-
-fn wgt_shl(a: u32, b: u32) -> u32 {
-    return select(a << (b & 31u), 0u, b > 31u);
-}
-
-fn wgt_shr_u32(a: u32, b: u32) -> u32 {
-    return select(a >> (b & 31u), 0u, b > 31u);
-}
-
-fn wgt_shr_i32(a: i32, b: i32) -> i32 {
-    return a >> min(bitcast<u32>(b), 31u);
 }

@@ -30,7 +30,6 @@ pub(crate) mod safetensors;
 mod training;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -93,16 +92,18 @@ fn command(arguments: &[String]) -> Result<Tally, String> {
     let info = device.info();
     println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
     let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);
-    let (tally, report) = run(&dir, &device, wanted)?;
-    print!("{report}");
-    Ok(tally)
+    run(&dir, &device, wanted, |line| println!("{line}"))
 }
 
-/// Replays the cases of `dir` that `wanted(id, kind)` names, and describes what it found.
-pub(crate) fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bool) -> Result<(Tally, String), String> {
+/// Replays the cases of `dir` that `wanted(id, kind)` names, and gives `report` a line for each finding and each total.
+pub(crate) fn run(
+    dir: &Path,
+    device: &Device,
+    wanted: impl Fn(&str, &str) -> bool,
+    mut report: impl FnMut(&str),
+) -> Result<Tally, String> {
     let mut total = Tally::default();
     let mut kinds: BTreeMap<String, Tally> = BTreeMap::new();
-    let mut details = String::new();
     for (id, kind) in case::index(dir)?.into_iter().filter(|(id, kind)| wanted(id, kind)) {
         let outcome = one(dir, &id, device);
         for tally in [&mut total, kinds.entry(kind).or_default()] {
@@ -112,18 +113,18 @@ pub(crate) fn run(dir: &Path, device: &Device, wanted: impl Fn(&str, &str) -> bo
                 Outcome::Skipped(_) => tally.skipped += 1,
             }
         }
-        let _ = match outcome {
-            Outcome::Passed(0) => Ok(()),
-            Outcome::Passed(n) => writeln!(details, "excused {id}: {n} elements on values beyond WGSL's promises"),
-            Outcome::Failed(what) => writeln!(details, "FAILED  {id}: {what}"),
-            Outcome::Skipped(what) => writeln!(details, "skipped {id}: not in the crate: {what}"),
-        };
+        match outcome {
+            Outcome::Passed(0) => {}
+            Outcome::Passed(n) => report(&format!("excused {id}: {n} elements on values beyond WGSL's promises")),
+            Outcome::Failed(what) => report(&format!("FAILED  {id}: {what}")),
+            Outcome::Skipped(what) => report(&format!("skipped {id}: not in the crate: {what}")),
+        }
     }
     for (kind, t) in &kinds {
-        let _ = writeln!(details, "{kind:<14} {:>4} passed {:>4} failed {:>4} skipped", t.passed, t.failed, t.skipped);
+        report(&format!("{kind:<14} {:>4} passed {:>4} failed {:>4} skipped", t.passed, t.failed, t.skipped));
     }
-    let _ = writeln!(details, "{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
-    Ok((total, details))
+    report(&format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped));
+    Ok(total)
 }
 
 /// Loads, replays and judges one case.
@@ -156,7 +157,9 @@ fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "initializer" => optimizers::replay_initializer(case, device),
         "training" => training::replay(case, device),
         "model_summary" => training::replay_summary(case),
-        kind => call::skip(format!("kind `{kind}`")),
+        kind => {
+            call::skip(format!("{kind} `{}`", case.json[kind].as_str().or(case.json["call"].as_str()).unwrap_or("")))
+        }
     }
 }
 

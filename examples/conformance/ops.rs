@@ -116,6 +116,8 @@ fn unary(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         "isinf" => x.is_inf()?,
         "isfinite" => x.is_finite()?,
         "logical_not" => x.logical_not()?,
+        "bitwise_not" | "bitwise_invert" => x.bit_not()?,
+        "trace" if x.rank() == 2 => x.mul(&Tensor::eye(x.dims()[0], x.dims()[1], x.dtype(), c.device)?)?.sum(())?,
         "clip" => x.clamp(c.float("x_min", f64::MIN), c.float("x_max", f64::MAX))?,
         "cast" => x.cast(dtype(c.text("dtype", ""))?)?,
         "copy" | "identity" | "convert_to_tensor" => x.clone(),
@@ -145,7 +147,7 @@ fn binary(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         "minimum" => a.minimum(b)?,
         "floor_divide" => a.floor_div(b)?,
         "mod" | "remainder" => a.rem(b)?,
-        "fmod" => a.sub(&a.div(b)?.trunc()?.mul(b)?)?,
+        "fmod" => a.trunc_rem(b)?,
         "arctan2" => a.atan2(b)?,
         "hypot" => a.hypot(b)?,
         "logaddexp" => a.logaddexp(b)?,
@@ -173,6 +175,9 @@ fn binary(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
 macro_rules! reduce {
     ($c:ident, $x:expr, $plain:ident, $keep:ident) => {
         match ($c.flag("keepdims"), &$c.ints("axis")[..]) {
+            // No axis named: all of them.
+            (false, []) => $x.$plain(())?,
+            (true, []) => $x.$keep(())?,
             (false, axes) => $x.$plain(axes)?,
             (true, axes) => $x.$keep(axes)?,
         }

@@ -212,13 +212,13 @@ pub(crate) fn replay_summary(case: &Case) -> Replay<Vec<Output>> {
             use wgtensor::nn::{Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D};
             Sequential::named("model")
                 .add(Input::new([28, 28, 1]))
-                .add(Conv2D::new(32, 3).activation("relu"))
-                .add(MaxPooling2D::new(2))
-                .add(Conv2D::new(64, 3).activation("relu"))
-                .add(MaxPooling2D::new(2))
-                .add(Flatten::new())
-                .add(Dropout::new(0.5))
-                .add(Dense::new(10).activation("softmax"))
+                .add(Conv2D::new(32, 3).activation("relu").name("conv2d"))
+                .add(MaxPooling2D::new(2).name("max_pooling2d"))
+                .add(Conv2D::new(64, 3).activation("relu").name("conv2d_1"))
+                .add(MaxPooling2D::new(2).name("max_pooling2d_1"))
+                .add(Flatten::new().name("flatten"))
+                .add(Dropout::new(0.5).name("dropout"))
+                .add(Dense::new(10).activation("softmax").name("dense"))
         }
         _ => return skip(format!("the layers of model `{name}`")),
     };

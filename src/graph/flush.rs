@@ -196,7 +196,11 @@ impl<'a> Flush<'a> {
     fn assigns(&self) -> bool {
         self.order.iter().any(|e| {
             e.leaf.is_none()
-                && e.tensor.0.var.as_ref().is_some_and(|v| v.latest.load(Relaxed) == e.tensor.0.id && v.storage().buffer.is_some())
+                && e.tensor
+                    .0
+                    .var
+                    .as_ref()
+                    .is_some_and(|v| v.latest.load(Relaxed) == e.tensor.0.id && v.storage().buffer.is_some())
         })
     }
 
@@ -265,7 +269,8 @@ impl<'a> Flush<'a> {
             }
             let (node, root) = (self.order[i].tensor.0.clone(), self.order[i].root);
             // One handle here, one in the order, one more for a view remembered above.
-            let own = 2 + usize::from(self.all && node.op.is_view() && self.views.iter().any(|v| Arc::ptr_eq(&v.0, &node)));
+            let own =
+                2 + usize::from(self.all && node.op.is_view() && self.views.iter().any(|v| Arc::ptr_eq(&v.0, &node)));
             let external = self.order[i].tensor.handles(own) > 0;
             let keep = if let Some(var) = &node.var {
                 let mut storage = var.storage();
@@ -315,8 +320,7 @@ impl<'a> Flush<'a> {
         while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
             n = self.order[n].inputs[0] as usize;
         }
-        self.order[n].tensor.0.var.is_none()
-            && (self.order[n].leaf.is_some() || !self.order[n].tensor.0.op.is_view())
+        self.order[n].tensor.0.var.is_none() && (self.order[n].leaf.is_some() || !self.order[n].tensor.0.op.is_view())
     }
 
     /// The value a view looks at.
@@ -350,7 +354,9 @@ impl<'a> Flush<'a> {
                 Keep::Output => 1,
                 Keep::InPlace(leaf) => 2 + u64::from(leaf),
             };
-            out.push(node.dtype as u64 | (node.shape.rank() as u64) << 8 | (entry.inputs.len() as u64) << 16 | keep << 24);
+            out.push(
+                node.dtype as u64 | (node.shape.rank() as u64) << 8 | (entry.inputs.len() as u64) << 16 | keep << 24,
+            );
             out.extend(node.shape.iter().map(|&d| d as u64));
             out.extend(entry.inputs.iter().map(|&i| u64::from(i)));
         }
@@ -411,9 +417,8 @@ impl<'a> Flush<'a> {
             graph.pending = views;
             let epoch = self.epoch & 0xffff_ffff;
             graph.pending.extend(old.into_iter().filter(|w| {
-                w.upgrade().is_some_and(|n| {
-                    n.mark.load(Relaxed) >> 32 != epoch && !n.is_ready() && Tensor(n).handles(1) > 0
-                })
+                w.upgrade()
+                    .is_some_and(|n| n.mark.load(Relaxed) >> 32 != epoch && !n.is_ready() && Tensor(n).handles(1) > 0)
             }));
         }
     }
@@ -444,7 +449,12 @@ fn overwritten(tensor: &Tensor) -> Error {
     Error::parts(
         Kind::Overwritten,
         "A value was needed again after its variable had been assigned to",
-        &format!("the old value of a variable of shape {}, read at {}:{}", tensor.shape(), tensor.0.at.file(), tensor.0.at.line()),
+        &format!(
+            "the old value of a variable of shape {}, read at {}:{}",
+            tensor.shape(),
+            tensor.0.at.file(),
+            tensor.0.at.line()
+        ),
         "reads and gradients of the old value before the assignment",
         "Call `backward` (once) before the optimizer's step, or hold the value with `detach` and read it first",
     )

@@ -79,12 +79,8 @@ impl Var {
     pub fn named(name: impl Into<String>, value: &Tensor) -> Result<Var> {
         let at = Location::caller();
         let id = NEXT_VAR.fetch_add(1, Relaxed);
-        let shared = Arc::new(VarShared {
-            id,
-            latest: AtomicU64::new(0),
-            storage: Mutex::default(),
-            owner: OnceLock::new(),
-        });
+        let shared =
+            Arc::new(VarShared { id, latest: AtomicU64::new(0), storage: Mutex::default(), owner: OnceLock::new() });
         let current = Mutex::new(pending(&shared, value, at));
         let trainable = AtomicBool::new(true);
         let (shape, dtype, device) = (*value.shape(), value.dtype(), value.device().clone());

@@ -104,3 +104,79 @@ activations! {
     /// 0 up to -1, `(x + 1) / 2` up to 1, and 1 above.
     sparse_sigmoid |x| { x.add(1.0)?.mul(0.5)?.clamp(0.0, 1.0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{DType, Device, Result, Tensor, grad};
+
+    /// Each function's value and slope at a few points, from Keras's formulas in `f64`.
+    #[test]
+    fn values_and_slopes_are_those_of_the_formulas() -> Result<()> {
+        type Case = (&'static str, fn(&Tensor) -> Result<Tensor>, fn(f64) -> f64);
+        let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+        let cases: [Case; 18] = [
+            ("silu", |x| x.silu(), |x| x / (1.0 + (-x).exp())),
+            (
+                "gelu",
+                |x| x.gelu(true),
+                |x| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh()),
+            ),
+            ("elu", |x| x.elu(1.2), |x| if x > 0.0 { x } else { 1.2 * x.exp_m1() }),
+            ("selu", |x| x.selu(), |x| 1.0507009873554805 * if x > 0.0 { x } else { 1.6732632423543772 * x.exp_m1() }),
+            ("celu", |x| x.celu(1.5), |x| x.max(0.0) + (1.5 * (x / 1.5).exp_m1()).min(0.0)),
+            ("softsign", |x| x.softsign(), |x| x / (1.0 + x.abs())),
+            ("hard_sigmoid", |x| x.hard_sigmoid(), |x| (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            ("hard_tanh", |x| x.hard_tanh(), |x| x.clamp(-1.0, 1.0)),
+            ("hard_silu", |x| x.hard_silu(), |x| x * (x + 3.0).clamp(0.0, 6.0) / 6.0),
+            ("leaky_relu", |x| x.leaky_relu(0.2), |x| if x > 0.0 { x } else { 0.2 * x }),
+            ("relu6", |x| x.relu6(), |x| x.clamp(0.0, 6.0)),
+            ("mish", |x| x.mish(), |x| x * x.exp().ln_1p().tanh()),
+            ("tanh_shrink", |x| x.tanh_shrink(), |x| x - x.tanh()),
+            ("soft_shrink", |x| x.soft_shrink(0.5), |x| x.signum() * (x.abs() - 0.5).max(0.0)),
+            ("hard_shrink", |x| x.hard_shrink(0.5), |x| if x.abs() > 0.5 { x } else { 0.0 }),
+            ("threshold", |x| x.threshold(0.3, -1.0), |x| if x > 0.3 { x } else { -1.0 }),
+            ("squareplus", |x| x.squareplus(4.0), |x| (x + (x * x + 4.0).sqrt()) / 2.0),
+            (
+                "sparse_plus",
+                |x| x.sparse_plus(),
+                |x| match x {
+                    x if x <= -1.0 => 0.0,
+                    x if x < 1.0 => (x + 1.0) * (x + 1.0) / 4.0,
+                    x => x,
+                },
+            ),
+        ];
+        let xs = [-88.9, -7.3, -3.21, -1.4, -0.61, -0.2, 0.17, 0.45, 0.77, 1.9, 2.7, 5.3, 8.1, 90.0];
+        let x = Tensor::new(xs, &Device::cpu())?.requires_grad();
+        assert_eq!(x.dtype(), DType::F64);
+        for (name, f, formula) in cases {
+            let y = f(&x)?;
+            let slopes = grad(&y.sum(())?, &[&x])?[0].to_vec::<f64>()?;
+            for ((x, y), slope) in xs.into_iter().zip(y.to_vec::<f64>()?).zip(slopes) {
+                let (want, h) = (formula(x), 1e-5);
+                assert!((y - want).abs() <= 1e-12 * (1.0 + want.abs()), "{name}({x}) = {y}, not {want}");
+                let want = (formula(x + h) - formula(x - h)) / (2.0 * h);
+                assert!((slope - want).abs() <= 1e-6, "{name}'({x}) = {slope}, not {want}");
+            }
+        }
+        let exact = x.gelu(false)?.to_vec::<f64>()?;
+        assert!((exact[6] - 0.17 * 0.567_494_931_675_038_8).abs() < 1e-9, "{}", exact[6]);
+        assert_eq!(x.sparse_sigmoid()?.to_vec::<f64>()?[4], 0.5 * (1.0 - 0.61));
+        assert!((x.sigmoid()?.to_vec::<f64>()?[1] - sigmoid(-7.3)).abs() < 1e-15);
+        Ok(())
+    }
+
+    #[test]
+    fn kinks_have_kerass_slopes() -> Result<()> {
+        let x = Tensor::new([-3.0f32, 0.0, 3.0, 6.0], &Device::cpu())?.requires_grad();
+        let slope = |y: Tensor| grad(&y.sum(())?, &[&x])?[0].to_vec::<f32>();
+        assert_eq!(slope(x.relu6()?)?, [0.0, 0.0, 1.0, 0.0]);
+        assert_eq!(slope(x.leaky_relu(0.2)?)?, [0.2, 0.2, 1.0, 1.0]);
+        assert!(x.detach().relu6()?.to_vec::<f32>()? == [0.0, 0.0, 3.0, 6.0]);
+        let nan = Tensor::new([f32::NAN], &Device::cpu())?;
+        for y in [nan.relu6()?, nan.elu(1.0)?, nan.leaky_relu(0.1)?, nan.hard_tanh()?, nan.sparse_plus()?] {
+            assert!(y.item::<f32>()?.is_nan());
+        }
+        Ok(())
+    }
+}

@@ -90,6 +90,15 @@ impl Tensor {
     /// Those of [`concat`](Tensor::concat).
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+        if let Some(other) = tensors.iter().find(|t| t.shape() != tensors[0].shape()) {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`stack` was given tensors of different shapes",
+                &format!("{} and {}", tensors[0].shape(), other.shape()),
+                "one shape",
+                "Reshape or pad them first, or join them with `concat`",
+            ));
+        }
         let wide = tensors.iter().map(|t| t.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
         Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
     }

@@ -122,11 +122,7 @@ pub(crate) fn geometry(
 }
 
 fn shapes(g: &Conv) -> (Shape, Shape, Shape) {
-    (
-        Shape::of(&[g.batch, g.h, g.w, g.c]),
-        Shape::of(&[g.kh, g.kw, g.c, g.f]),
-        Shape::of(&[g.batch, g.oh, g.ow, g.f]),
-    )
+    (Shape::of(&[g.batch, g.h, g.w, g.c]), Shape::of(&[g.kh, g.kw, g.c, g.f]), Shape::of(&[g.batch, g.oh, g.ow, g.f]))
 }
 
 impl Tensor {

@@ -47,16 +47,14 @@ impl Tensor {
         let axis = axis_index("take", axis, self.rank())?;
         same_device("take", self, index)?;
         check_bounds("take", index, axis, self.dims()[axis])?;
-        let dims: Vec<usize> =
-            [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
+        let dims: Vec<usize> = [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
         let shape = Shape::new(&dims)?;
         // The index at every position of the result.
         let mut wide: SmallVec<[usize; 8]> = SmallVec::from_elem(1, axis);
         wide.extend_from_slice(index.dims());
         wide.extend((axis + 1..self.rank()).map(|_| 1));
         let at = index.reshape(&wide[..])?.expand(shape)?;
-        let map: Axes<u8> =
-            (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
+        let map: Axes<u8> = (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(take_grad), at: Location::caller() };
         let op = Op::Gather { axis: axis as u8, map };
         Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), at, index.clone()].into_iter().collect(), make))
@@ -73,18 +71,16 @@ impl Tensor {
         same_device("take_along_axis", self, index)?;
         check_bounds("take_along_axis", index, axis, self.dims()[axis])?;
         let beside = |t: &Tensor| t.shape().with(axis, 1);
-        let shape = (index.rank() == self.rank())
-            .then(|| crate::shape::broadcast(&beside(self), &beside(index)))
-            .flatten()
-            .ok_or_else(|| {
-                Error::parts(
-                    Kind::Shape,
-                    "`take_along_axis` was given indices that do not fit",
-                    &format!("indices {} for a tensor of shape {}", index.shape(), self.shape()),
-                    "equal ranks, and extents that broadcast beside the axis",
-                    "Reshape or expand the indices",
-                )
-            })?;
+        let fit = index.rank() == self.rank();
+        let Some(shape) = fit.then(|| crate::shape::broadcast(&beside(self), &beside(index))).flatten() else {
+            return Err(Error::parts(
+                Kind::Shape,
+                "`take_along_axis` was given indices that do not fit",
+                &format!("indices {} for a tensor of shape {}", index.shape(), self.shape()),
+                "equal ranks, and extents that broadcast beside the axis",
+                "Reshape or expand the indices",
+            ));
+        };
         let x = self.expand(shape.with(axis, self.dims()[axis]))?;
         let shape = shape.with(axis, index.dims()[axis]);
         let at = index.expand(shape)?;

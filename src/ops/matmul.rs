@@ -21,28 +21,21 @@ impl Tensor {
         same_device("matmul", self, rhs)?;
         same_dtype("matmul", self, rhs)?;
         expect_dtype("matmul", self, self.dtype().is_float(), "a floating-point type")?;
-        let misfit = |why: &str| {
-            Error::parts(
-                Kind::Shape,
-                &format!("`matmul` was given shapes that do not fit: {why}"),
-                &format!("{} x {}", self.shape(), rhs.shape()),
-                "(.., m, k) x (.., k, n)",
-                "Transpose with `t`, or reshape an operand",
-            )
-        };
-        match (self.rank(), rhs.rank()) {
-            (0, _) | (_, 0) => return Err(misfit("a scalar is no matrix")),
+        let (ra, rb) = (self.rank(), rhs.rank());
+        if ra == 0 || rb == 0 {
+            return Err(misfit(self, rhs, "a scalar is no matrix"));
+        }
+        let (k, k2) = (self.dims()[ra - 1], rhs.dims()[rb.max(2) - 2]);
+        if k != k2 {
+            return Err(misfit(self, rhs, &format!("the inner extents are {k} and {k2}")));
+        }
+        match (ra, rb) {
             (1, 1) => return self.unsqueeze(0)?.matmul(&rhs.unsqueeze(-1)?)?.reshape(()),
             (1, _) => return self.unsqueeze(0)?.matmul(rhs)?.squeeze(-2),
             (_, 1) => return self.matmul(&rhs.unsqueeze(-1)?)?.squeeze(-1),
             _ => {}
         }
-        let (ra, rb) = (self.rank(), rhs.rank());
-        let (m, k) = (self.dims()[ra - 2], self.dims()[ra - 1]);
-        let (k2, n) = (rhs.dims()[rb - 2], rhs.dims()[rb - 1]);
-        if k != k2 {
-            return Err(misfit(&format!("the inner extents are {k} and {k2}")));
-        }
+        let (m, n) = (self.dims()[ra - 2], rhs.dims()[rb - 1]);
         // One matrix for the whole batch: the batch becomes rows.
         if rb == 2 && ra > 2 {
             let rows = self.dims()[..ra - 1].iter().product::<usize>();
@@ -50,8 +43,9 @@ impl Tensor {
             dims[ra - 1] = n;
             return self.reshape([rows, k])?.matmul(rhs)?.reshape(dims);
         }
-        let batch = shape::broadcast(&self.dims()[..ra - 2], &rhs.dims()[..rb - 2])
-            .ok_or_else(|| misfit("the batch dimensions do not broadcast"))?;
+        let Some(batch) = shape::broadcast(&self.dims()[..ra - 2], &rhs.dims()[..rb - 2]) else {
+            return Err(misfit(self, rhs, "the batch dimensions do not broadcast"));
+        };
         let with = |rows: usize, cols: usize| {
             let dims: Vec<usize> = batch.iter().copied().chain([rows, cols]).collect();
             Shape::new(&dims)
@@ -60,6 +54,17 @@ impl Tensor {
         let make = Make { device: self.device(), vjp: Vjp::Node(matmul_grad), at: Location::caller() };
         Ok(Tensor::record(Op::MatMul, with(m, n)?, self.dtype(), [a, b].into_iter().collect(), make))
     }
+}
+
+#[track_caller]
+fn misfit(a: &Tensor, b: &Tensor, why: &str) -> Error {
+    Error::parts(
+        Kind::Shape,
+        &format!("`matmul` was given shapes that do not fit: {why}"),
+        &format!("{} x {}", a.shape(), b.shape()),
+        "(.., m, k) x (.., k, n)",
+        "Transpose with `t`, or reshape an operand",
+    )
 }
 
 /// `da = g b^T`, `db = a^T g`.

@@ -10,6 +10,8 @@ pub(crate) mod matmul;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod reduce;
+#[cfg(test)]
+mod row_tests;
 pub(crate) mod softmax;
 pub(crate) mod unary;
 pub(crate) mod view;

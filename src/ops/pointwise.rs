@@ -162,16 +162,17 @@ pub(crate) fn binary(a: &Tensor, rhs: impl Operand, row: &'static BinaryRow) -> 
 pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
     let mut shape = *operands[0].shape();
     for other in &operands[1..] {
-        shape = shape::broadcast(&shape, other.shape()).ok_or_else(|| {
+        let Some(both) = shape::broadcast(&shape, other.shape()) else {
             let shapes: Vec<String> = operands.iter().map(|t| t.shape().to_string()).collect();
-            Error::parts(
+            return Err(Error::parts(
                 Kind::Shape,
                 &format!("`{op}` was given shapes that do not broadcast"),
                 &shapes.join(" and "),
                 "extents that are equal or 1, compared from the last dimension",
                 "Reshape one of them, or insert dimensions with `unsqueeze`",
-            )
-        })?;
+            ));
+        };
+        shape = both;
     }
     Ok(shape)
 }

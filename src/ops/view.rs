@@ -190,10 +190,8 @@ impl Tensor {
             return Ok(source);
         }
         Ok(view(&source, Op::Expand, shape, |y, inputs, g| {
-            let axes: SmallVec<[isize; 8]> = (0..y.rank())
-                .filter(|&d| inputs[0].dims()[d] == 1 && y.dims()[d] != 1)
-                .map(|d| d as isize)
-                .collect();
+            let axes: SmallVec<[isize; 8]> =
+                (0..y.rank()).filter(|&d| inputs[0].dims()[d] == 1 && y.dims()[d] != 1).map(|d| d as isize).collect();
             one(g.sum_keepdims(&axes[..])?)
         }))
     }

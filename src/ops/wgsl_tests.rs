@@ -38,10 +38,11 @@ fn source() -> String {
         }
     }
     format!(
-        "{}\n{functions}\n@group(0) @binding(0) var<storage, read_write> b0: array<u32>;\n\
+        "{}\n{}\n{functions}\n@group(0) @binding(0) var<storage, read_write> b0: array<u32>;\n\
          @compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
          var sum = 0u;\n{calls}    b0[id.x] = sum;\n}}\n",
-        include_str!("../../shaders/math.wgsl")
+        include_str!("../../shaders/math.wgsl"),
+        include_str!("../../shaders/whole.wgsl")
     )
 }
 

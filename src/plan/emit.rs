@@ -95,7 +95,11 @@ fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims
         extent *= space[d];
         if !joins[i] {
             takes.push(d);
-            if i < split { outer.push(extent) } else { inner.push(extent) }
+            if i < split {
+                outer.push(extent)
+            } else {
+                inner.push(extent)
+            }
             extent = 1;
         }
     }

@@ -91,11 +91,12 @@ impl Kernels {
     fn is_part(&self, kernel: &Kernel, buf: BufId) -> bool {
         let writers = self.kernels.iter().flatten().filter(|k| k.writes().any(|b| b == buf)).count();
         let len = self.buffers[buf as usize].len;
-        writers > 1 || !kernel.stores.iter().any(|s| {
-            let count: usize =
-                kernel.space.iter().zip(&s.at.strides).map(|(&e, &t)| if t == 0 { 1 } else { e }).product();
-            BufId::from(s.buf) == buf && count == len
-        })
+        writers > 1
+            || !kernel.stores.iter().any(|s| {
+                let count: usize =
+                    kernel.space.iter().zip(&s.at.strides).map(|(&e, &t)| if t == 0 { 1 } else { e }).product();
+                BufId::from(s.buf) == buf && count == len
+            })
     }
 
     /// For each kernel those that must run before it.
@@ -161,11 +162,9 @@ impl Kernels {
             .iter()
             .filter(|s| {
                 let buf = BufId::from(s.buf);
-                let read_elsewhere = self
-                    .kernels
-                    .iter()
-                    .enumerate()
-                    .any(|(k, other)| k != producer && k != consumer && other.iter().any(|o| o.reads().any(|b| b == buf)));
+                let read_elsewhere = self.kernels.iter().enumerate().any(|(k, other)| {
+                    k != producer && k != consumer && other.iter().any(|o| o.reads().any(|b| b == buf))
+                });
                 read_elsewhere || !matches!(self.buffers[buf as usize].role, Role::Temp { .. })
             })
             .cloned()
@@ -193,7 +192,9 @@ impl Kernels {
             }
             !kernel.has_operand(buf)
                 && kernel.lines.iter().all(|l| match &l.instr {
-                    Instr::Load { buf: b, at, gather } if *b == s.buf => gather.is_empty() && at.same(&s.at, &kernel.space),
+                    Instr::Load { buf: b, at, gather } if *b == s.buf => {
+                        gather.is_empty() && at.same(&s.at, &kernel.space)
+                    }
                     _ => true,
                 })
         })
@@ -207,10 +208,8 @@ impl Kernels {
         for (k, before) in preds.iter().enumerate() {
             before.iter().for_each(|&p| followers[p].push(k));
         }
-        let mut ready: std::collections::BinaryHeap<_> = (0..preds.len())
-            .filter(|&k| waiting[k] == 0 && self.kernels[k].is_some())
-            .map(std::cmp::Reverse)
-            .collect();
+        let mut ready: std::collections::BinaryHeap<_> =
+            (0..preds.len()).filter(|&k| waiting[k] == 0 && self.kernels[k].is_some()).map(std::cmp::Reverse).collect();
         let mut kernels = self.kernels;
         let mut out = Vec::with_capacity(kernels.len());
         while let Some(std::cmp::Reverse(k)) = ready.pop() {

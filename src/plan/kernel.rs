@@ -13,9 +13,31 @@ use crate::dtype::DType;
 #[derive(Clone, Debug)]
 pub(crate) enum Body {
     Nest,
-    Gemm { dtype: DType, batch: Space, m: usize, n: usize, k: usize, a: (BufId, Loader), b: (BufId, Loader) },
-    Window { op: WindowOp, conv: Conv, dtype: DType, inputs: Vec<BufId> },
-    Scatter { dtype: DType, outer: usize, extent: usize, inner: usize, count: usize, base: BufId, index: BufId, src: BufId },
+    Gemm {
+        dtype: DType,
+        batch: Space,
+        m: usize,
+        n: usize,
+        k: usize,
+        a: (BufId, Loader),
+        b: (BufId, Loader),
+    },
+    Window {
+        op: WindowOp,
+        conv: Conv,
+        dtype: DType,
+        inputs: Vec<BufId>,
+    },
+    Scatter {
+        dtype: DType,
+        outer: usize,
+        extent: usize,
+        inner: usize,
+        count: usize,
+        base: BufId,
+        index: BufId,
+        src: BufId,
+    },
 }
 
 /// A kernel. `Load.buf` and `Store.buf` are numbers of plan buffers here; addresses have one stride per dimension of

@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::Limits;
 use super::access::{Blocked, Space, project, pull_back, squeeze};
 use super::kernel::{Body, Kernel};
 use super::op::{Keep, Op, PlanNode};
@@ -42,10 +43,12 @@ struct Lower<'a> {
     buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
     fusion: bool,
+    /// Distinct buffers a kernel may bind, its result among them.
+    max_buffers: usize,
 }
 
 /// Lowers a graph. With `fusion` off every operation is written out (views are still folded).
-pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
+pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
     let mut slots = Vec::with_capacity(nodes.len());
     let mut next = 0usize;
     for node in nodes {
@@ -61,7 +64,8 @@ pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
         forced: vec![false; nodes.len()],
         buffer: Vec::new(),
         buffers: Vec::new(),
-        fusion,
+        fusion: limits.fusion,
+        max_buffers: limits.max_buffers,
     };
     // Each failed attempt writes out one more view, so this ends.
     loop {
@@ -87,7 +91,9 @@ impl Lower<'_> {
         loop {
             n = self.base(n);
             match &self.nodes[n] {
-                PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => n = inputs[0] as usize,
+                PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => {
+                    n = inputs[0] as usize
+                }
                 _ => return n,
             }
         }
@@ -113,13 +119,20 @@ impl Lower<'_> {
                 }
                 let opaque = matches!(
                     node.op,
-                    Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Window(..) | Op::Scatter
+                    Op::MatMul
+                        | Op::Conv(_)
+                        | Op::ConvInputGrad(_)
+                        | Op::ConvKernelGrad(_)
+                        | Op::Window(..)
+                        | Op::Scatter
                 );
                 must[base] |= opaque || i == 0 && matches!(node.op, Op::Gather { .. });
             }
         }
         let mut size = vec![1usize; count];
         let mut pure = vec![false; count];
+        // Buffers that the inlined expression of a value reads, at most.
+        let mut loads = vec![1usize; count];
         self.buffer = vec![None; count];
         self.buffers.clear();
         let mut outputs = 0;
@@ -131,9 +144,10 @@ impl Lower<'_> {
                 Some(Role::Output(outputs - 1))
             } else if node.op.is_view() {
                 let below = node.inputs[0] as usize;
-                (size[n], pure[n]) = (size[below] + 1, pure[below]);
+                (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
+                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
                 size[n] = 1;
                 pure[n] = !matches!(node.op, Op::Gather { .. });
                 for &input in &node.inputs {
@@ -152,10 +166,26 @@ impl Lower<'_> {
             };
             if let Some(role) = role {
                 size[n] = 1;
+                loads[n] = 1;
                 pure[n] = false;
                 let len = node.shape.numel();
                 self.buffer[n] = Some(self.new_buffer(role, node.dtype, len));
             }
+        }
+    }
+
+    /// How many buffers a pointwise node reads with its inputs inlined. Where these would be more than a kernel may bind,
+    /// the inputs that read most are written out.
+    fn bound_loads(&mut self, node: &PlanNode, loads: &mut [usize], size: &mut [usize], pure: &mut [bool]) -> usize {
+        let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
+        loop {
+            let total = bases.iter().map(|&b| if pure[b] { 0 } else { loads[b] }).sum::<usize>();
+            let widest =
+                bases.iter().copied().filter(|&b| self.buffer[b].is_none() && loads[b] > 1).max_by_key(|&b| loads[b]);
+            let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
+            let PlanNode { dtype, shape, .. } = &self.nodes[widest];
+            self.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
+            (loads[widest], size[widest], pure[widest]) = (1, 1, false);
         }
     }
 
@@ -184,7 +214,8 @@ impl Lower<'_> {
                 if node.shape.numel() > 0 {
                     let input = node.inputs[0] as usize;
                     let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
-                    let written = self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
+                    let written =
+                        self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
                     let source = match written {
                         Some(buf) => buf,
                         None => {
@@ -243,8 +274,14 @@ impl Lower<'_> {
     ) -> std::result::Result<(T, Builder<'_>), usize> {
         let (mut space, mut mask) = (space, mask);
         loop {
-            let mut builder =
-                Builder { lower: self, space: space.clone(), mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() };
+            let mut builder = Builder {
+                lower: self,
+                space: space.clone(),
+                mask,
+                lines: Vec::new(),
+                memo: FxHashMap::default(),
+                ops: Vec::new(),
+            };
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
                 Err(Stop::Force(view)) => return Err(view),
@@ -290,7 +327,8 @@ impl Lower<'_> {
             let space: Space = SmallVec::from_slice(&[node.shape.numel(), 0]);
             let dtype = self.nodes[input].dtype;
             let (reg, builder) = self.attempt(space, 0b10, |b| {
-                let value = b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
+                let value =
+                    b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
                 let value = b.push(Line { instr: Instr::Cast(value), dtype, inner: true });
                 Ok(reduce(b, value))
             })?;
@@ -308,7 +346,8 @@ impl Lower<'_> {
         let (reg, builder) = self.attempt(space, mask, |b| {
             let at = Access::contiguous(&b.space);
             let value = b.value(input, at)?;
-            Ok(reduce(b, value))
+            // Over extents of 1 alone there is nothing to combine.
+            Ok(if mask == 0 { value } else { reduce(b, value) })
         })?;
         // The result is contiguous over the outer dimensions.
         let mut at = Access::constant(builder.space.len());
@@ -382,7 +421,8 @@ impl Lower<'_> {
                 // Batch dimensions without ones, merged where both operands allow.
                 let keep: SmallVec<[usize; 4]> = (0..rank - 2).filter(|&d| batch_shape[d] != 1).collect();
                 let fine: Space = keep.iter().map(|&d| batch_shape[d]).collect();
-                let pick = |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
+                let pick =
+                    |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
                 let (mut ba, mut bb, mut batch) = (pick(&a.1), pick(&b.1), fine.clone());
                 let flat: Space = SmallVec::from_slice(&[fine.iter().product()]);
                 if fine.len() > 1
@@ -403,26 +443,18 @@ impl Lower<'_> {
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
                 let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
-                let rows = |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
+                let rows =
+                    |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
                 let (first, second) = (dense(0)?, dense(1)?);
                 let (m, n, k, a, b) = match node.op {
-                    Op::Conv(_) => {
-                        (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f))
-                    }
+                    Op::Conv(_) => (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f)),
                     Op::ConvInputGrad(_) => {
                         (g.batch * g.h * g.w, g.c, taps * g.f, Loader::Spread { conv: g }, Loader::Kernel { conv: g })
                     }
                     _ => (taps * g.c, g.f, out, Loader::Patches { conv: g, transposed: true }, rows(g.f)),
                 };
-                let body = Body::Gemm {
-                    dtype: node.dtype,
-                    batch: SmallVec::new(),
-                    m,
-                    n,
-                    k,
-                    a: (first, a),
-                    b: (second, b),
-                };
+                let body =
+                    Body::Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a: (first, a), b: (second, b) };
                 (body, SmallVec::from_slice(&[m, n]))
             }
             Op::Window(op, conv) => {

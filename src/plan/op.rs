@@ -23,7 +23,11 @@ pub(crate) enum Op {
     /// `0, 1, ..` as `i32`, one dimension.
     Arange,
     /// Philox bits of the flat index, `u32`; the key is a pair of run-time parameters.
-    Random { key: [u32; 2], stream: u32, word: u8 },
+    Random {
+        key: [u32; 2],
+        stream: u32,
+        word: u8,
+    },
     Unary(&'static UnaryFn),
     Binary(&'static BinaryFn),
     /// Inputs: condition, if true, if false.
@@ -37,14 +41,26 @@ pub(crate) enum Op {
     /// Extents of 1 repeated; same rank.
     Expand,
     /// Output coordinate `i` is input coordinate `start + i * step` (steps may be negative).
-    Slice { start: Axes<i64>, step: Axes<i64> },
+    Slice {
+        start: Axes<i64>,
+        step: Axes<i64>,
+    },
     /// Inputs: x, indices of the output's shape. `x[.., index, ..]` at `axis`; x's dimension `d != axis` follows the
     /// output dimension `map[d]`. A third input, if any, is for the gradient only.
-    Gather { axis: u8, map: Axes<u8> },
+    Gather {
+        axis: u8,
+        map: Axes<u8>,
+    },
     /// Over the axes in the mask; they stay as extents of 1.
-    Reduce { op: ReduceOp, axes: u32 },
+    Reduce {
+        op: ReduceOp,
+        axes: u32,
+    },
     /// Inputs placed at `starts[i]`; with `fill`, the last input is a scalar for everything else.
-    Assemble { starts: Vec<Axes<usize>>, fill: bool },
+    Assemble {
+        starts: Vec<Axes<usize>>,
+        fill: bool,
+    },
     /// `(batch.., m, k) x (batch.., k, n)`, equal batch extents.
     MatMul,
     /// Inputs: x, kernel.
@@ -153,8 +169,21 @@ impl Op {
         }
         let conv = |g: &Conv, out: &mut Vec<u64>| {
             let words = [
-                g.batch, g.h, g.w, g.c, g.kh, g.kw, g.f, g.oh, g.ow, g.stride_h, g.stride_w, g.dilation_h,
-                g.dilation_w, g.pad_h, g.pad_w,
+                g.batch,
+                g.h,
+                g.w,
+                g.c,
+                g.kh,
+                g.kw,
+                g.f,
+                g.oh,
+                g.ow,
+                g.stride_h,
+                g.stride_w,
+                g.dilation_h,
+                g.dilation_w,
+                g.pad_h,
+                g.pad_w,
             ];
             out.extend(words.map(|w| w as u64));
         };

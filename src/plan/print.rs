@@ -33,7 +33,14 @@ impl Display for Plan {
             inputs.dedup();
             let inputs: Vec<String> = inputs.iter().map(reads).collect();
             let outputs: Vec<String> = program.stores.iter().map(|s| reads(&s.buf)).collect();
-            writeln!(f, "  ({}) -> ({})  [{}:{}]", inputs.join(", "), outputs.join(", "), step.at.file(), step.at.line())?;
+            writeln!(
+                f,
+                "  ({}) -> ({})  [{}:{}]",
+                inputs.join(", "),
+                outputs.join(", "),
+                step.at.file(),
+                step.at.line()
+            )?;
         }
         Ok(())
     }

@@ -51,13 +51,26 @@ pub(crate) enum ReduceOp {
 #[derive(Clone, Debug)]
 pub(crate) enum Instr {
     /// An element of `bufs[buf]` of the step.
-    Load { buf: u16, at: Access, gather: SmallVec<[Gather; 1]> },
+    Load {
+        buf: u16,
+        at: Access,
+        gather: SmallVec<[Gather; 1]>,
+    },
     /// The address itself, as `i32`: coordinates, `arange`, one-hot classes.
-    Index { at: Access },
+    Index {
+        at: Access,
+    },
     /// Run-time scalar `params[slot]` of the flush, converted to the line's type.
-    Param { slot: u16 },
+    Param {
+        slot: u16,
+    },
     /// Word `word` (0..4) of Philox4x32-10 with counter `(at, stream, 0, 0)` and key `(params[key], params[key + 1])`, `u32`.
-    Random { at: Access, key: u16, stream: u32, word: u8 },
+    Random {
+        at: Access,
+        key: u16,
+        stream: u32,
+        word: u8,
+    },
     /// The value a gemm or window kernel computed for this output element (epilogues only).
     Acc,
     Unary(&'static UnaryFn, Reg),

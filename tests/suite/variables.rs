@@ -64,13 +64,14 @@ fn second_derivatives() {
 }
 
 #[test]
-fn a_frozen_variable_gets_no_gradient() {
+fn a_frozen_variable_is_not_among_those_to_move() {
     for_each_device(|device| {
         let (a, b) = (Var::new(&Tensor::new([3.0f32], device)?)?, Var::new(&Tensor::new([4.0f32], device)?)?);
         b.set_trainable(false);
         let grads = a.value().mul(&b.value())?.sum(())?.backward()?;
         assert_close("d(ab)/da", grads.get(&a).unwrap(), &[1], &[4.0]);
-        assert!(grads.get(&b).is_none());
+        let moved: Vec<u64> = grads.iter().map(|(var, _)| var.id()).collect();
+        assert_eq!(moved, [a.id()], "what an optimizer would move");
         Ok(())
     });
 }
@@ -103,13 +104,17 @@ fn training_lowers_the_loss_and_settles_into_replay() {
         let (first, last) = (losses[0].item::<f32>()?, losses[39].item::<f32>()?);
         assert!(last < first * 0.2, "the loss went from {first} to {last}");
 
-        device.sync()?;
+        // A step whose loss nobody keeps is another plan than the ones above: let it be built first.
+        let steps = |n| {
+            (0..n).try_for_each(|_| {
+                step(&x, &y, &vars, 0.05)?;
+                device.flush()
+            })?;
+            device.sync()
+        };
+        steps(2)?;
         let before = device.counters();
-        for _ in 0..10 {
-            step(&x, &y, &vars, 0.05)?;
-            device.flush()?;
-        }
-        device.sync()?;
+        steps(10)?;
         let spent = device.counters() - before;
         assert_eq!(spent.plan_misses, 0, "{spent:?}");
         assert_eq!((spent.pipelines, spent.bind_groups), (0, 0), "{spent:?}");

@@ -54,8 +54,8 @@ pub(super) struct Compiler<'p> {
     pub(super) store_at: Vec<Option<Access>>,
     /// Lines whose values change along the innermost dimension of the space.
     pub(super) varies: Vec<bool>,
-    /// For each outer line its outer register.
-    pub(super) slots: Vec<u16>,
+    /// For each outer line its register at the outer level.
+    pub(super) outer: Vec<u16>,
     /// For each `Reduce` line its accumulator.
     pub(super) accs: Vec<u16>,
     pub(super) places: Vec<Place>,
@@ -115,7 +115,8 @@ impl Compiler<'_> {
             match item {
                 Item::Line(l) => {
                     let line = &self.program.lines[l as usize];
-                    let at = |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
+                    let at =
+                        |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
                     let in_place = self.wiring.in_place.get(l as usize).copied().flatten();
                     // Values that already lie in a row in an input are used where they are.
                     if let Instr::Load { buf, gather, .. } = &line.instr
@@ -129,7 +130,9 @@ impl Compiler<'_> {
                         continue;
                     }
                     let loc = &self.loc;
-                    let get = |r: Reg| loc[r as usize].ok_or_else(|| Error::internal(format!("r{r} is used before it is computed")));
+                    let get = |r: Reg| {
+                        loc[r as usize].ok_or_else(|| Error::internal(format!("r{r} is used before it is computed")))
+                    };
                     let type_of = |r: Reg| self.program.lines[r as usize].dtype;
                     let op = match &line.instr {
                         Instr::Load { gather, buf, .. } => {
@@ -168,6 +171,13 @@ impl Compiler<'_> {
                         _ => None,
                     };
                     let dst = match store {
+                        // What is put back where it was read is there already.
+                        Some((s, _)) if in_place == Some(self.wiring.out_of_store[s as usize]) => {
+                            done[s as usize] = true;
+                            let r = self.register(&mut free);
+                            self.loc[l as usize] = Some(Src::Reg(r));
+                            Dst::Reg(r)
+                        }
                         Some((s, at)) => {
                             done[s as usize] = true;
                             let p = self.place(self.wiring.out_of_store[s as usize], &at);
@@ -185,7 +195,7 @@ impl Compiler<'_> {
                 Item::Expand(l) => {
                     let r = self.register(&mut free);
                     self.loc[l as usize] = Some(Src::Reg(r));
-                    emit(Op::Expand(self.slots[l as usize]), Dst::Reg(r), self.program.lines[l as usize].dtype);
+                    emit(Op::Expand(self.outer[l as usize]), Dst::Reg(r), self.program.lines[l as usize].dtype);
                 }
                 Item::Given(l) => self.loc[l as usize] = Some(Src::Reg(self.register(&mut free))),
                 Item::Reduce(l) => {
@@ -197,7 +207,9 @@ impl Compiler<'_> {
                 Item::Store(s) => {
                     let reg = self.program.stores[s as usize].reg as usize;
                     let src = self.loc[reg].ok_or_else(|| Error::internal("a store of nothing"))?;
-                    let at = self.store_at[s as usize].clone().ok_or_else(|| Error::internal("a store without an address"))?;
+                    let at = self.store_at[s as usize]
+                        .clone()
+                        .ok_or_else(|| Error::internal("a store without an address"))?;
                     let p = self.place(self.wiring.out_of_store[s as usize], &at);
                     emit(Op::Store(p, src), Dst::None, self.program.lines[reg].dtype);
                 }

@@ -119,7 +119,12 @@ pub(super) fn forward<T: Float>(g: &Conv, n: usize, out: &mut [T], x: &[T], kern
 }
 
 /// Runs `f` over parts of `out`, on several threads when `work` multiplications are worth it.
-fn each<T: Float>(out: &mut [T], part: usize, work: usize, f: impl Fn((usize, &mut [T])) -> Result<()> + Sync + Send) -> Result<()> {
+fn each<T: Float>(
+    out: &mut [T],
+    part: usize,
+    work: usize,
+    f: impl Fn((usize, &mut [T])) -> Result<()> + Send + Sync,
+) -> Result<()> {
     match work < 1 << 17 {
         true => out.chunks_mut(part).enumerate().try_for_each(f),
         false => out.par_chunks_mut(part).enumerate().try_for_each(f),
@@ -172,8 +177,10 @@ pub(super) fn kernel_gradient<T: Float>(
     match rows * size < 1 << 17 {
         true => std::iter::once(&mut *out).chain(parts.chunks_mut(size)).enumerate().try_for_each(all)?,
         false => {
-            let (first, others) =
-                rayon::join(|| sum(0, out), || parts.par_chunks_mut(size).enumerate().try_for_each(|(i, t)| sum(i + 1, t)));
+            let (first, others) = rayon::join(
+                || sum(0, out),
+                || parts.par_chunks_mut(size).enumerate().try_for_each(|(i, t)| sum(i + 1, t)),
+            );
             first.and(others)?;
         }
     }
@@ -186,7 +193,11 @@ pub(super) fn kernel_gradient<T: Float>(
 /// `dx`: either every input position gathers what reached it, or every image's gradient is multiplied back to patches
 /// which are then added up.
 pub(super) fn input_gradient<T: Float>(g: &Conv, memory: &Memory, out: &mut [T], dy: &[T], kernel: &[T]) -> Result<()> {
-    if g.stride_h * g.stride_w > 1 || g.c <= g.f { fold(g, out, dy, kernel) } else { gather(g, memory, out, dy, kernel) }
+    if g.stride_h * g.stride_w > 1 || g.c <= g.f {
+        fold(g, out, dy, kernel)
+    } else {
+        gather(g, memory, out, dy, kernel)
+    }
 }
 
 fn gather<T: Float>(g: &Conv, memory: &Memory, out: &mut [T], dy: &[T], kernel: &[T]) -> Result<()> {

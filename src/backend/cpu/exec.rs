@@ -101,9 +101,15 @@ impl Bufs {
     /// Notes that a kernel reads all of `buf` in its own order.
     pub(super) fn operand(&mut self, buf: u16, dtype: DType, len: usize) -> Result<()> {
         let written = self.out(buf).is_some();
-        let info = self.infos.get_mut(buf as usize).ok_or_else(|| Error::internal("an operand that the step does not bind"))?;
+        let info = self
+            .infos
+            .get_mut(buf as usize)
+            .ok_or_else(|| Error::internal("an operand that the step does not bind"))?;
         if info.len < len || info.dtype.size() != dtype.size() {
-            return Err(Error::internal(format!("an operand of {} {} where {len} {dtype} are read", info.len, info.dtype)));
+            return Err(Error::internal(format!(
+                "an operand of {} {} where {len} {dtype} are read",
+                info.len, info.dtype
+            )));
         }
         info.copy |= written;
         Ok(())
@@ -138,7 +144,8 @@ impl Bufs {
         let dims: Vec<usize> = outer.iter().chain(inner).copied().collect();
         let check = |buf: u16, at: &Access, reach: (i64, i64), full: bool, what: &str| -> Result<()> {
             let space = if full { &dims[..] } else { outer };
-            if at.strides.len() < outer.len() || at.strides.len() > dims.len() || full && at.strides.len() != dims.len() {
+            if at.strides.len() < outer.len() || at.strides.len() > dims.len() || full && at.strides.len() != dims.len()
+            {
                 return Err(Error::internal(format!("{what} with {} strides over {space:?}", at.strides.len())));
             }
             let Some(info) = self.infos.get(buf as usize) else { return Err(Error::internal("an unbound buffer")) };
@@ -239,7 +246,10 @@ impl Ready {
         }
         for (info, &lock) in infos.iter().zip(&lock_of) {
             if 8 * locks[lock].words().len() < info.len * info.dtype.size() {
-                return Err(Error::internal(format!("a buffer is too small for {} values of {}", info.len, info.dtype)));
+                return Err(Error::internal(format!(
+                    "a buffer is too small for {} values of {}",
+                    info.len, info.dtype
+                )));
             }
         }
         // Copies of what is overwritten while it is read elsewhere.
@@ -314,7 +324,11 @@ fn has_reduce(program: &Program) -> bool {
 
 impl CpuPlan {
     pub(super) fn new(shared: Arc<Shared>, plan: Arc<Plan>) -> Result<Self> {
-        let steps = plan.steps.iter().map(|s| Ready::new(&plan, s).map_err(|e| e.context(s.kind.name()))).collect::<Result<_>>()?;
+        let steps = plan
+            .steps
+            .iter()
+            .map(|s| Ready::new(&plan, s).map_err(|e| e.context(s.kind.name())))
+            .collect::<Result<_>>()?;
         // Temporaries of all plans share one table, largest first, so that plans do not add up.
         let mut order: Vec<usize> = (0..plan.slots.len()).collect();
         order.sort_by_key(|&s| std::cmp::Reverse(plan.slots[s]));
@@ -329,7 +343,8 @@ impl CpuPlan {
     fn fit(&self, table: &mut Table) -> Result<()> {
         table.resize_with(table.len().max(self.slots.len()), || None);
         for &(rank, bytes) in &self.slots {
-            let held = table[rank].as_ref().map_or(0, |b| 8 * b.data.read().unwrap_or_else(PoisonError::into_inner).len());
+            let held =
+                table[rank].as_ref().map_or(0, |b| 8 * b.data.read().unwrap_or_else(PoisonError::into_inner).len());
             if held < bytes || held == 0 {
                 table[rank] = None;
                 table[rank] = Some(self.shared.memory.buffer(bytes)?);
@@ -365,7 +380,11 @@ impl CpuPlan {
 impl Executable for CpuPlan {
     fn run(&self, leaves: &[Buffer], outputs: &[Buffer], params: &[f64]) -> Result<()> {
         if params.len() < self.plan.params {
-            return Err(Error::internal(format!("a plan of {} parameters was given {}", self.plan.params, params.len())));
+            return Err(Error::internal(format!(
+                "a plan of {} parameters was given {}",
+                self.plan.params,
+                params.len()
+            )));
         }
         // A table is lent to one run at a time; runs on other threads get (and leave) tables of their own.
         let mut table = self.shared.borrow_table();
@@ -379,7 +398,8 @@ impl Executable for CpuPlan {
     }
 
     fn sources(&self) -> Vec<String> {
-        let text = |step: &Step| format!("{} {:?}\n{}", step.kind.name(), step.kind.outer().as_slice(), step.kind.program());
+        let text =
+            |step: &Step| format!("{} {:?}\n{}", step.kind.name(), step.kind.outer().as_slice(), step.kind.program());
         self.plan.steps.iter().map(text).collect()
     }
 }
@@ -405,18 +425,20 @@ pub(super) struct Epilogue {
 impl Epilogue {
     pub(super) fn new(program: &Program, dims: &[usize], dtype: DType, bufs: &mut Bufs) -> Result<Self> {
         let flat = flat(dims);
-        let same = |at: &Access| dims.iter().zip(at.strides.iter().zip(&flat.strides)).all(|(&e, (a, b))| e == 1 || a == b);
+        let same =
+            |at: &Access| dims.iter().zip(at.strides.iter().zip(&flat.strides)).all(|(&e, (a, b))| e == 1 || a == b);
         let shared = |k: Option<u16>| program.stores.iter().filter(|s| bufs.out(s.buf) == k).count() > 1;
-        let loaded = |k: Option<u16>| program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k));
+        let loaded = |k: Option<u16>| {
+            program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k))
+        };
         let fits = |s: &&crate::plan::program::Store| {
             let k = bufs.out(s.buf);
             same(&s.at) && program.lines[s.reg as usize].dtype.size() == dtype.size() && !shared(k) && !loaded(k)
         };
         let numel = dims.iter().product();
         let target = program.stores.iter().find(fits);
-        let direct = target.is_some_and(|s| {
-            program.stores.len() == 1 && matches!(program.lines[s.reg as usize].instr, Instr::Acc)
-        });
+        let direct = target
+            .is_some_and(|s| program.stores.len() == 1 && matches!(program.lines[s.reg as usize].instr, Instr::Acc));
         let (place, offset) = (target.and_then(|s| bufs.out(s.buf)), target.map_or(0, |s| s.at.offset as usize));
         let rewritten = match target {
             Some(s) => super::pointwise::with_acc(program, s.buf, &s.at),

@@ -138,13 +138,24 @@ impl Strided {
 
 #[derive(Debug)]
 enum Method {
-    Strided { a: Strided, b: Strided },
+    Strided {
+        a: Strided,
+        b: Strided,
+    },
     /// Convolution: rows of patches times a matrix.
-    Forward { conv: Conv, b: View },
+    Forward {
+        conv: Conv,
+        b: View,
+    },
     /// Its kernel gradient: transposed rows of patches times a matrix.
-    KernelGradient { conv: Conv, b: View },
+    KernelGradient {
+        conv: Conv,
+        b: View,
+    },
     /// Its input gradient.
-    InputGradient { conv: Conv },
+    InputGradient {
+        conv: Conv,
+    },
 }
 
 pub(super) struct Gemm {

@@ -87,7 +87,8 @@ pub(super) fn prefers_columns(outer: &[usize], inner: &[usize], program: &Progra
     let last = |dims: &[usize]| dims.iter().rposition(|&e| e > 1);
     let (Some(o), Some(i)) = (last(outer), last(inner)) else { return false };
     let i = i + outer.len();
-    let loads = program.lines.iter().zip(inner_level).filter(|(l, inner)| **inner && matches!(l.instr, Instr::Load { .. }));
+    let loads =
+        program.lines.iter().zip(inner_level).filter(|(l, inner)| **inner && matches!(l.instr, Instr::Load { .. }));
     let loads = loads.filter_map(|(l, _)| l.instr.access());
     let stores = program.stores.iter().filter(|s| s.inner).map(|s| &s.at);
     let mut votes = 0i32;

@@ -259,7 +259,9 @@ impl<'r> Env<'r, '_> {
                 Fn2::Cmp64(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
                 Fn2::CmpI32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
             },
-            Op::Select(c, a, b) if wide => self.put(dst, |e, out| loops::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out)),
+            Op::Select(c, a, b) if wide => {
+                self.put(dst, |e, out| loops::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out))
+            }
             Op::Select(c, a, b) => self.put(dst, |e, out| loops::select::<u32>(e.get(*c), e.get(*a), e.get(*b), out)),
             Op::Cast(from, a) => self.cast(dst, *from, inst.dtype, *a),
             Op::Load(p) if wide => self.put(dst, |e, out| e.load::<u64>(*p, out)),
@@ -318,7 +320,8 @@ impl<'r> Env<'r, '_> {
         let place = &self.places[p as usize];
         let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
         let stride = place.at.strides.last().copied().unwrap_or(0);
-        self.space.runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
+        self.space
+            .runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
     }
 
     fn load_out<T: Pod>(&self, p: u16, out: &mut [T]) {

@@ -2,7 +2,6 @@
 //! (`interp`), matrix products go to the `gemm` crate, threads are rayon's. Everything runs inside the call that asks for
 //! it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 
-pub(crate) mod math;
 mod compile;
 mod conv;
 mod exec;
@@ -10,6 +9,7 @@ mod gemm;
 mod geometry;
 mod interp;
 mod loops;
+pub(crate) mod math;
 mod memory;
 mod nest;
 mod philox;
@@ -17,8 +17,8 @@ mod pointwise;
 mod reduce;
 mod scatter;
 mod space;
-
-
+#[cfg(test)]
+mod tests;
 mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -133,9 +133,9 @@ impl Backend for CpuBackend {
         let mut data = host(buffer)?.data.write().unwrap_or_else(PoisonError::into_inner);
         let to = bytemuck::cast_slice_mut::<u64, u8>(&mut data);
         let room = to.len();
-        let to = to.get_mut(..bytes.len()).ok_or_else(|| {
-            Error::internal(format!("{} bytes were written to a buffer of {room}", bytes.len()))
-        })?;
+        let to = to
+            .get_mut(..bytes.len())
+            .ok_or_else(|| Error::internal(format!("{} bytes were written to a buffer of {room}", bytes.len())))?;
         to.copy_from_slice(bytes);
         count(&self.counters().uploads, 1);
         count(&self.counters().upload_bytes, bytes.len() as u64);
@@ -146,9 +146,9 @@ impl Backend for CpuBackend {
         let copy = || {
             let data = host(buffer)?.data.read().unwrap_or_else(PoisonError::into_inner);
             let from = bytemuck::cast_slice::<u64, u8>(&data);
-            let from = from.get(..bytes).ok_or_else(|| {
-                Error::internal(format!("{bytes} bytes were read from a buffer of {}", from.len()))
-            })?;
+            let from = from
+                .get(..bytes)
+                .ok_or_else(|| Error::internal(format!("{bytes} bytes were read from a buffer of {}", from.len())))?;
             count(&self.counters().readbacks, 1);
             Ok(from.to_vec())
         };

@@ -11,7 +11,7 @@ use super::reduce::{Acc, Tile};
 use super::space::{Block, Out, Outs, Space, fork, grain};
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::program::{Access, Instr, Program, Reg, ReduceOp};
+use crate::plan::program::{Access, Instr, Program, ReduceOp, Reg};
 use crate::plan::step;
 
 pub(super) struct Nest {
@@ -139,7 +139,8 @@ impl Draft {
         let stage_of = program.stages();
         let rounds = stage_of.iter().max().copied().unwrap_or(0) as usize;
         let reduces = |s: usize| -> Vec<usize> {
-            let closes = |l: &usize| matches!(program.lines[*l].instr, Instr::Reduce(..)) && stage_of[*l] as usize == s + 1;
+            let closes =
+                |l: &usize| matches!(program.lines[*l].instr, Instr::Reduce(..)) && stage_of[*l] as usize == s + 1;
             (0..program.lines.len()).filter(closes).collect()
         };
 
@@ -152,7 +153,7 @@ impl Draft {
             varies: vec![true; program.lines.len()],
             at: outer_at,
             store_at: outer_store_at,
-            slots: Vec::new(),
+            outer: Vec::new(),
             accs: Vec::new(),
             places: Vec::new(),
             regs: 0,
@@ -181,12 +182,12 @@ impl Draft {
 
         // Inner level: `Expand` reads outer registers, `Reduce` feeds the accumulators of its stage.
         let mut reduce_lists = Vec::new();
-        let mut acc_of: Vec<u16> = vec![0; program.lines.len()];
+        let mut accs = vec![0; program.lines.len()];
         for s in 0..=rounds {
             let mut list = Vec::new();
             for l in reduces(s) {
                 let Instr::Reduce(op, a) = program.lines[l].instr else { continue };
-                acc_of[l] = list.len() as u16;
+                accs[l] = list.len() as u16;
                 list.push((op, program.lines[a as usize].dtype, slots[l]));
             }
             reduce_lists.push(list);
@@ -218,8 +219,8 @@ impl Draft {
             at,
             store_at,
             varies,
-            slots,
-            accs: acc_of,
+            outer: slots,
+            accs,
             places: Vec::new(),
             regs: 0,
             loc: Vec::new(),
@@ -323,7 +324,9 @@ impl Walker<'_> {
         let mut rest = Vec::new();
         let users = |l: usize, items: &mut Vec<Item>| {
             let feeds = |r: &&usize| lines[**r].instr.operands()[0] as usize == l;
-            items.extend(stores.iter().filter(|&&s| self.program.stores[s].reg as usize == l).map(|&s| Item::Store(s as u16)));
+            items.extend(
+                stores.iter().filter(|&&s| self.program.stores[s].reg as usize == l).map(|&s| Item::Store(s as u16)),
+            );
             items.extend(roots.iter().filter(feeds).map(|&r| Item::Reduce(r as Reg)));
         };
         for l in (0..lines.len()).filter(|&l| need[l]) {

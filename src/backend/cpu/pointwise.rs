@@ -64,18 +64,19 @@ impl Pointwise {
             _ => BLOCK.min(space.numel).max(1),
         };
 
+        let in_place = |l: usize| wiring.in_place.get(l).is_some_and(Option::is_some);
         let mut varies = vec![false; program.lines.len()];
         let mut uniform = vec![true; program.lines.len()];
         for (l, line) in program.lines.iter().enumerate() {
             let operands = line.instr.operands();
             let strides = at[l].as_ref().map_or(&[][..], |a| &a.strides);
             varies[l] = strides.last().is_some_and(|&s| s != 0) || operands.iter().any(|&r| varies[r as usize]);
-            uniform[l] = strides.iter().all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
+            let constant = strides.iter().all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
+            uniform[l] = constant && !in_place(l);
         }
-        let in_place = |l: usize| wiring.in_place.get(l).is_some_and(Option::is_some);
         let mut items: Vec<Item> = Vec::new();
         let lines = || 0..program.lines.len();
-        items.extend(lines().filter(|&l| uniform[l] && !in_place(l)).map(|l| Item::Line(l as u16)));
+        items.extend(lines().filter(|&l| uniform[l]).map(|l| Item::Line(l as u16)));
         let once = items.len();
         let stores = |l: usize, items: &mut Vec<Item>| {
             let of = program.stores.iter().enumerate().filter(|(_, s)| s.reg as usize == l);
@@ -96,7 +97,7 @@ impl Pointwise {
             at,
             store_at: store_at.into_iter().map(Some).collect(),
             varies,
-            slots: Vec::new(),
+            outer: Vec::new(),
             accs: Vec::new(),
             places: Vec::new(),
             regs: 0,

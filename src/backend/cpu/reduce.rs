@@ -147,7 +147,13 @@ fn segments<T: Copy + Send, A: Copy>(
 
 /// Joins every row of lanes to the accumulators.
 #[inline(always)]
-fn columns<T: Copy + Send, A: Copy>(acc: &mut [A], x: &[T], id: T, f: impl Fn(T, T) -> T + Copy, join: impl Fn(A, T) -> A + Copy) {
+fn columns<T: Copy + Send, A: Copy>(
+    acc: &mut [A],
+    x: &[T],
+    id: T,
+    f: impl Fn(T, T) -> T + Copy,
+    join: impl Fn(A, T) -> A + Copy,
+) {
     const GROUP: usize = 64;
     let lanes = acc.len();
     if lanes == 0 {
@@ -284,7 +290,9 @@ impl Acc {
             Values::F32(v) => v.fill(id(self.op, 0.0, 1.0)),
             Values::F64(v) => v.fill(id(self.op, 0.0, 1.0)),
             Values::I32(v) => v.fill(id(self.op, 0, 1)),
-            Values::U32(v) => v.fill(if self.dtype == DType::Bool { id(self.op, 0, 1).min(1) } else { id(self.op, 0, 1) }),
+            Values::U32(v) => {
+                v.fill(if self.dtype == DType::Bool { id(self.op, 0, 1).min(1) } else { id(self.op, 0, 1) })
+            }
         }
         self.index.fill(-1);
     }
@@ -295,7 +303,9 @@ impl Acc {
         let index = &mut self.index;
         match (&mut self.values, x, self.op) {
             (Values::F64(a), Operand::F32(x), R::Sum) => reduce(a, x, tile, 0.0, |a, b| a + b, |a, v| a + f64::from(v)),
-            (Values::F64(a), Operand::F32(x), R::Prod) => reduce(a, x, tile, 1.0, |a, b| a * b, |a, v| a * f64::from(v)),
+            (Values::F64(a), Operand::F32(x), R::Prod) => {
+                reduce(a, x, tile, 1.0, |a, b| a * b, |a, v| a * f64::from(v))
+            }
             (Values::F64(a), Operand::F64(x), R::Sum) => reduce(a, x, tile, 0.0, |a, b| a + b, |a, v| a + v),
             (Values::F64(a), Operand::F64(x), R::Prod) => reduce(a, x, tile, 1.0, |a, b| a * b, |a, v| a * v),
             (Values::I32(a), Operand::I32(x), R::Sum) => reduce(a, x, tile, 0, i32::wrapping_add, i32::wrapping_add),

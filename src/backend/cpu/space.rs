@@ -44,9 +44,8 @@ impl Space {
         // For each new dimension the old one whose strides it takes.
         let mut takes: SmallVec<[usize; 6]> = SmallVec::new();
         for (d, &extent) in dims.iter().enumerate().filter(|(_, e)| **e != 1) {
-            let joins = takes.last().is_some_and(|&p| {
-                accesses.iter().all(|at| at.strides[p] == at.strides[d] * extent as i64)
-            });
+            let joins =
+                takes.last().is_some_and(|&p| accesses.iter().all(|at| at.strides[p] == at.strides[d] * extent as i64));
             match (joins, out.last_mut(), takes.last_mut()) {
                 (true, Some(last), Some(take)) => {
                     *last *= extent;

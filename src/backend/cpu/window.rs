@@ -140,9 +140,13 @@ impl Window {
 #[inline(always)]
 fn inside(g: &Conv, oh: usize, ow: usize, mut f: impl FnMut(u32, usize, usize)) {
     for kh in 0..g.kh {
-        let Some(ih) = (oh * g.stride_h + kh * g.dilation_h).checked_sub(g.pad_h).filter(|&i| i < g.h) else { continue };
+        let Some(ih) = (oh * g.stride_h + kh * g.dilation_h).checked_sub(g.pad_h).filter(|&i| i < g.h) else {
+            continue;
+        };
         for kw in 0..g.kw {
-            let Some(iw) = (ow * g.stride_w + kw * g.dilation_w).checked_sub(g.pad_w).filter(|&i| i < g.w) else { continue };
+            let Some(iw) = (ow * g.stride_w + kw * g.dilation_w).checked_sub(g.pad_w).filter(|&i| i < g.w) else {
+                continue;
+            };
             f((kh * g.kw + kw) as u32, ih, (ih * g.w + iw) * g.c);
         }
     }

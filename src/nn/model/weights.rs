@@ -23,7 +23,7 @@ impl Sequential {
     /// # Errors
     /// Those of the device.
     pub fn get_weights(&self) -> Result<Vec<Tensor>> {
-        self.weights().iter().map(|var| copy_to(&var.value(), &var.device())).collect()
+        self.weights().iter().map(|var| copy_to(&var.value(), var.device())).collect()
     }
 
     /// Sets all weights, in the order of [`get_weights`](Self::get_weights); the tensors may be on any device.
@@ -70,7 +70,7 @@ impl Sequential {
             }
         }
         for (var, value) in vars.iter().zip(values) {
-            var.assign(&value.detach().to_device(&var.device())?)?;
+            var.assign(&value.detach().to_device(var.device())?)?;
         }
         match &self.device {
             Some(device) => device.flush(),

@@ -32,7 +32,7 @@ const TAN_PI_8: f32 = 0.414_213_57;
 /// Whether `x` is too large (or not a number) for [`reduce`].
 #[inline(always)]
 pub(crate) fn far(x: f32) -> bool {
-    !(x.abs() < 1e6)
+    (x.abs() >= 1e6) | x.is_nan()
 }
 
 /// `(r, q)` with `x = q pi/2 + r`, `|r| <= pi/4`, and `q` modulo 4 in its low bits, for `x` that is not [`far`].
