@@ -494,24 +494,26 @@ pub(super) fn all() -> Vec<Case> {
         for dtype in [F32, I32, U32].into_iter().filter(|&t| op != ReduceOp::Prod || t != U32) {
             out.push(reduce(&[op], dtype, &[3], &[37], false));
         }
-        for leading in [false, true] {
-            for (outer, inner) in
-                [(&[][..], &[0][..]), (&[], &[1]), (&[], &[70_001]), (&[], &[80_000]), (&[5], &[3]), (&[7], &[64])]
-            {
-                out.push(reduce(&[op], F32, outer, inner, leading));
-            }
-            for (outer, inner) in [
-                (&[70][..], &[130][..]),
-                (&[2, 35], &[13, 10]),
-                (&[3, 5], &[4, 12]),
-                (&[300], &[20]),
-                (&[4], &[0]),
-                (&[40], &[3000]),
-                (&[9, 1], &[1, 1, 33]),
-            ] {
-                out.push(reduce(&[op], F32, outer, inner, leading));
-            }
-        }
+        out.push(reduce(&[op], F32, &[4], &[0], false));
+        out.push(reduce(&[op], F32, &[70], &[130], true));
+    }
+    let shapes: [(&[usize], &[usize]); 12] = [
+        (&[], &[0]),
+        (&[], &[1]),
+        (&[], &[70_001]),
+        (&[], &[80_000]),
+        (&[5], &[3]),
+        (&[7], &[64]),
+        (&[70], &[130]),
+        (&[2, 35], &[13, 10]),
+        (&[3, 5], &[4, 12]),
+        (&[300], &[20]),
+        (&[40], &[3000]),
+        (&[9, 1], &[1, 1, 33]),
+    ];
+    for (i, (outer, inner)) in shapes.into_iter().enumerate() {
+        out.push(reduce(&[OPS[i % 6]], F32, outer, inner, false));
+        out.push(reduce(&[OPS[(i + 1) % 6]], F32, outer, inner, true));
     }
     out.push(reduce(&[ReduceOp::Max, ReduceOp::Min], Bool, &[5], &[40], false));
     out.push(reduce(&OPS, F32, &[6], &[257], false));
