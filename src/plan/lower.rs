@@ -41,11 +41,14 @@ struct Lower<'a> {
     /// Whether a value is written out, and where.
     buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
+    /// How many distinct buffers an inlined expression may read.
+    max_reads: usize,
     fusion: bool,
 }
 
-/// Lowers a graph. With `fusion` off every operation is written out (views are still folded).
-pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
+/// Lowers a graph into kernels of at most `max_buffers` distinct buffers. With `fusion` off every operation is written
+/// out (views are still folded).
+pub(crate) fn lower(nodes: &[PlanNode], max_buffers: usize, fusion: bool) -> Result<Lowered> {
     let mut slots = Vec::with_capacity(nodes.len());
     let mut next = 0usize;
     for node in nodes {
@@ -55,8 +58,15 @@ pub(crate) fn lower(nodes: &[PlanNode], fusion: bool) -> Result<Lowered> {
     if next > usize::from(u16::MAX) || nodes.len() > usize::from(u16::MAX) {
         return Err(Error::internal("a flush of more than 65,535 nodes"));
     }
-    let mut lower =
-        Lower { nodes, slots, forced: vec![false; nodes.len()], buffer: Vec::new(), buffers: Vec::new(), fusion };
+    let mut lower = Lower {
+        nodes,
+        slots,
+        forced: vec![false; nodes.len()],
+        buffer: Vec::new(),
+        buffers: Vec::new(),
+        max_reads: max_buffers.saturating_sub(1),
+        fusion,
+    };
     // Each failed attempt writes out one more view, so this ends.
     loop {
         lower.choose();
@@ -121,6 +131,8 @@ impl Lower<'_> {
         }
         let mut size = vec![1usize; count];
         let mut pure = vec![false; count];
+        // The buffers that each value reads where it is inlined.
+        let mut reads: Vec<SmallVec<[BufId; 4]>> = vec![SmallVec::new(); count];
         self.buffer = vec![None; count];
         self.buffers.clear();
         let mut outputs = 0;
@@ -137,6 +149,7 @@ impl Lower<'_> {
             } else if node.op.is_pointwise() {
                 size[n] = 1;
                 pure[n] = !matches!(node.op, Op::Gather { .. });
+                self.gather_reads(n, &mut reads, &mut size);
                 for &input in &node.inputs {
                     let written = self.buffer[self.through(input as usize)].is_some();
                     pure[n] &= !written && pure[input as usize];
@@ -169,6 +182,36 @@ impl Lower<'_> {
         }
         self.buffers.push(BufferInfo { role, dtype, len });
         (self.buffers.len() - 1) as BufId
+    }
+
+    /// Notes which buffers a pointwise value reads; where they are too many for one kernel, the inputs that read most
+    /// are written out.
+    fn gather_reads(&mut self, n: usize, reads: &mut [SmallVec<[BufId; 4]>], size: &mut [usize]) {
+        loop {
+            let mut own: SmallVec<[BufId; 4]> = SmallVec::new();
+            let mut largest: Option<usize> = None;
+            for &input in &self.nodes[n].inputs {
+                let base = self.through(input as usize);
+                match self.buffer[base] {
+                    Some(buf) => own.push(buf),
+                    None => {
+                        own.extend_from_slice(&reads[base]);
+                        if reads[base].len() > largest.map_or(1, |l| reads[l].len()) {
+                            largest = Some(base);
+                        }
+                    }
+                }
+            }
+            own.sort_unstable();
+            own.dedup();
+            let Some(base) = largest.filter(|_| own.len() > self.max_reads) else {
+                reads[n] = own;
+                return;
+            };
+            let node = &self.nodes[base];
+            self.buffer[base] = Some(self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel()));
+            size[base] = 1;
+        }
     }
 
     /// One kernel for each value that is written out; the number of a view that must be, if one stands in the way.
