@@ -72,10 +72,10 @@ fn main(
     {%- if !loop.first %}
     workgroupBarrier();
     {%- endif %}
-    {%- if subgroups %}
     {%- for a in l.accs %}
     var {{ a.result }} = {{ a.folded }};
     {%- endfor %}
+    {%- if subgroups %}
     for (var h = sg_size >> 1u; h > 0u; h >>= 1u) {
         {%- for a in l.accs %}
         {{ a.shuffle }}
@@ -90,28 +90,40 @@ fn main(
     {%- for a in l.accs %}
     {{ a.result }} = {{ a.shared }}[0];
     {%- endfor %}
-    for (var h = 1u; h < sg_count; h++) {
+    for (var u = 1u; u < sg_count; u++) {
         {%- for a in l.accs %}
         {{ a.gather }}
         {%- endfor %}
     }
     {%- else %}
     {%- for a in l.accs %}
-    {{ a.shared }}[t] = {{ a.folded }};
+    {{ a.shared }}[t] = {{ a.result }};
     {%- endfor %}
     workgroupBarrier();
-    {%- for h in self.halves() %}
-    if lane < {{ h }}u {
-        let u = t + {% if column %}{{ h * rows }}{% else %}{{ h }}{% endif %}u;
+    {%- if self.fan() < team %}
+    // The first {{ self.fan() }} threads combine {{ team / self.fan() }} values each, then all threads those of the first ones.
+    if lane < {{ self.fan() }}u {
+        for (var h = 1u; h < {{ team / self.fan() }}u; h++) {
+            let u = t + h * {{ self.fan() * self.pitch() }}u;
+            {%- for a in l.accs %}
+            {{ a.gather }}
+            {%- endfor %}
+        }
         {%- for a in l.accs %}
-        {{ a.tree }}
+        {{ a.shared }}[t] = {{ a.result }};
         {%- endfor %}
     }
     workgroupBarrier();
-    {%- endfor %}
+    {%- endif %}
     {%- for a in l.accs %}
-    let {{ a.result }} = {{ a.shared }}[t - lane{% if column %} * {{ rows }}u{% endif %}];
+    {{ a.result }} = {{ a.shared }}[t - lane * {{ self.pitch() }}u];
     {%- endfor %}
+    for (var h = 1u; h < {{ self.fan() }}u; h++) {
+        let u = t - (lane - h) * {{ self.pitch() }}u;
+        {%- for a in l.accs %}
+        {{ a.gather }}
+        {%- endfor %}
+    }
     {%- endif %}
     {%- endif %}
     {%- for s in l.after %}

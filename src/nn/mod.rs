@@ -1,13 +1,20 @@
 //! The training API: Keras's, in Rust.
 //!
-//! ```ignore
+//! ```
 //! use wgtensor::nn::*;
+//! use wgtensor::{Device, Tensor};
+//!
+//! let device = Device::cpu(); // or Device::best(): the model works where its data is
+//! let x_train = Tensor::uniform([256, 2], -1.0, 1.0, 1, &device)?;
+//! let y_train = x_train.sum(1)?.gt(0.0)?.cast(wgtensor::DType::I32)?;
 //!
 //! let mut model = Sequential::new()
 //!     .add(Dense::new(64).activation(Relu))
 //!     .add(Dense::new(1).activation(Sigmoid));
 //! model.compile(Adam::default(), BinaryCrossentropy::default(), [Accuracy])?;
 //! let history = model.fit(&x_train, &y_train, Fit::new().epochs(10).batch_size(64))?;
+//! assert!(history["loss"][9] < history["loss"][0]);
+//! # Ok::<(), wgtensor::Error>(())
 //! ```
 //!
 //! Names, defaults, formulas, layouts (channels last, kernels `(height, width, in, out)`) and initial weights are

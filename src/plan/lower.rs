@@ -3,6 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
+use super::Limits;
 use super::access::{Blocked, Space, project, pull_back, squeeze};
 use super::kernel::{Body, Kernel};
 use super::op::{Keep, Op, PlanNode};
@@ -41,14 +42,13 @@ struct Lower<'a> {
     /// Whether a value is written out, and where.
     buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
-    /// How many distinct buffers an inlined expression may read.
-    max_reads: usize,
     fusion: bool,
+    /// Distinct buffers a kernel may bind, its result among them.
+    max_buffers: usize,
 }
 
-/// Lowers a graph into kernels of at most `max_buffers` distinct buffers. With `fusion` off every operation is written
-/// out (views are still folded).
-pub(crate) fn lower(nodes: &[PlanNode], max_buffers: usize, fusion: bool) -> Result<Lowered> {
+/// Lowers a graph. With `fusion` off every operation is written out (views are still folded).
+pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
     let mut slots = Vec::with_capacity(nodes.len());
     let mut next = 0usize;
     for node in nodes {
@@ -64,8 +64,8 @@ pub(crate) fn lower(nodes: &[PlanNode], max_buffers: usize, fusion: bool) -> Res
         forced: vec![false; nodes.len()],
         buffer: Vec::new(),
         buffers: Vec::new(),
-        max_reads: max_buffers.saturating_sub(1),
-        fusion,
+        fusion: limits.fusion,
+        max_buffers: limits.max_buffers,
     };
     // Each failed attempt writes out one more view, so this ends.
     loop {
@@ -131,8 +131,8 @@ impl Lower<'_> {
         }
         let mut size = vec![1usize; count];
         let mut pure = vec![false; count];
-        // The buffers that each value reads where it is inlined.
-        let mut reads: Vec<SmallVec<[BufId; 4]>> = vec![SmallVec::new(); count];
+        // Buffers that the inlined expression of a value reads, at most.
+        let mut loads = vec![1usize; count];
         self.buffer = vec![None; count];
         self.buffers.clear();
         let mut outputs = 0;
@@ -144,12 +144,12 @@ impl Lower<'_> {
                 Some(Role::Output(outputs - 1))
             } else if node.op.is_view() {
                 let below = node.inputs[0] as usize;
-                (size[n], pure[n]) = (size[below] + 1, pure[below]);
+                (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
+                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
                 size[n] = 1;
                 pure[n] = !matches!(node.op, Op::Gather { .. });
-                self.gather_reads(n, &mut reads, &mut size);
                 for &input in &node.inputs {
                     let written = self.buffer[self.through(input as usize)].is_some();
                     pure[n] &= !written && pure[input as usize];
@@ -166,10 +166,26 @@ impl Lower<'_> {
             };
             if let Some(role) = role {
                 size[n] = 1;
+                loads[n] = 1;
                 pure[n] = false;
                 let len = node.shape.numel();
                 self.buffer[n] = Some(self.new_buffer(role, node.dtype, len));
             }
+        }
+    }
+
+    /// How many buffers a pointwise node reads with its inputs inlined. Where these would be more than a kernel may bind,
+    /// the inputs that read most are written out.
+    fn bound_loads(&mut self, node: &PlanNode, loads: &mut [usize], size: &mut [usize], pure: &mut [bool]) -> usize {
+        let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
+        loop {
+            let total = bases.iter().map(|&b| if pure[b] { 0 } else { loads[b] }).sum::<usize>();
+            let widest =
+                bases.iter().copied().filter(|&b| self.buffer[b].is_none() && loads[b] > 1).max_by_key(|&b| loads[b]);
+            let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
+            let PlanNode { dtype, shape, .. } = &self.nodes[widest];
+            self.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
+            (loads[widest], size[widest], pure[widest]) = (1, 1, false);
         }
     }
 
@@ -182,36 +198,6 @@ impl Lower<'_> {
         }
         self.buffers.push(BufferInfo { role, dtype, len });
         (self.buffers.len() - 1) as BufId
-    }
-
-    /// Notes which buffers a pointwise value reads; where they are too many for one kernel, the inputs that read most
-    /// are written out.
-    fn gather_reads(&mut self, n: usize, reads: &mut [SmallVec<[BufId; 4]>], size: &mut [usize]) {
-        loop {
-            let mut own: SmallVec<[BufId; 4]> = SmallVec::new();
-            let mut largest: Option<usize> = None;
-            for &input in &self.nodes[n].inputs {
-                let base = self.through(input as usize);
-                match self.buffer[base] {
-                    Some(buf) => own.push(buf),
-                    None => {
-                        own.extend_from_slice(&reads[base]);
-                        if reads[base].len() > largest.map_or(1, |l| reads[l].len()) {
-                            largest = Some(base);
-                        }
-                    }
-                }
-            }
-            own.sort_unstable();
-            own.dedup();
-            let Some(base) = largest.filter(|_| own.len() > self.max_reads) else {
-                reads[n] = own;
-                return;
-            };
-            let node = &self.nodes[base];
-            self.buffer[base] = Some(self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel()));
-            size[base] = 1;
-        }
     }
 
     /// One kernel for each value that is written out; the number of a view that must be, if one stands in the way.

@@ -27,7 +27,7 @@ pub(crate) struct Limits {
 /// Plans a graph: nodes in dependency order.
 pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan> {
     let params = nodes.iter().map(|n| n.op.params()).sum();
-    let lowered = lower::lower(nodes, limits.max_buffers, limits.fusion)?;
+    let lowered = lower::lower(nodes, limits)?;
     let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion);
     Ok(emit::emit(kernels, buffers, params))
 }

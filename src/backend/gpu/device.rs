@@ -27,6 +27,7 @@ impl Core {
     pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
         let (features, limits) = (device.features(), device.limits());
         let caps = Caps {
+            software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             max_workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,

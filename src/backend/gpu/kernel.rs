@@ -83,6 +83,8 @@ pub(crate) enum Target {
 /// What kernels must know of the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caps {
+    /// The driver computes on the processor: work-group memory gains nothing there, and barriers compile slowly.
+    pub(crate) software: bool,
     /// Subgroup operations may be used.
     pub(crate) subgroups: bool,
     pub(crate) max_workgroup_size: u32,

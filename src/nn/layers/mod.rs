@@ -32,18 +32,32 @@ use crate::{Device, Tensor, Var};
 /// [`class_name`](Layer::class_name) are required. Shapes given to `build` and `output_shape` are those of one sample:
 /// the batch dimension comes first in the tensors of `call` and is left out here.
 ///
-/// ```ignore
-/// struct Scale { factor: Option<Var> }
+/// ```
+/// use wgtensor::nn::*;
+/// use wgtensor::{Result, Shape, Tensor, Var};
+///
+/// /// Multiplies each feature by a weight.
+/// struct Scale(Option<Var>);
 ///
 /// impl Layer for Scale {
-///     fn class_name(&self) -> &'static str { "Scale" }
-///     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx) -> Result<()> {
-///         self.factor = Some(ctx.weight("factor", &input[input.rank() - 1..], &Initializer::Ones)?);
+///     fn class_name(&self) -> &'static str {
+///         "Scale"
+///     }
+///     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
+///         self.0 = Some(ctx.weight("factor", &input[input.rank() - 1..], &Initializer::Ones)?);
 ///         Ok(())
 ///     }
-///     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> { x.mul(built(&self.factor)?.value()) }
-///     fn weights(&self) -> Vec<Var> { self.factor.iter().cloned().collect() }
+///     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+///         x.mul(self.0.as_ref().expect("built").value())
+///     }
+///     fn weights(&self) -> Vec<Var> {
+///         self.0.iter().cloned().collect()
+///     }
 /// }
+///
+/// let mut model = Sequential::new().add(Input::new([3])).add(Scale(None)).add(Dense::new(1));
+/// assert_eq!(model.count_params()?, 3 + 4);
+/// # Ok::<(), wgtensor::Error>(())
 /// ```
 pub trait Layer: Send + Sync {
     /// The name of the layer's type, as shown by `summary()`.

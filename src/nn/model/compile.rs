@@ -162,9 +162,12 @@ fn read_all(vars: &[&Var]) -> Result<Vec<Vec<f64>>> {
 impl Sequential {
     /// Sets how the model learns: an optimizer, a loss and metrics, as objects or by their Keras names.
     ///
-    /// ```ignore
+    /// ```
+    /// # use wgtensor::nn::*;
+    /// # let mut model = Sequential::new();
     /// model.compile("adam", "binary_crossentropy", ["accuracy"])?;
     /// model.compile(SGD::new().momentum(0.9), MeanSquaredError::default(), ())?;
+    /// # Ok::<(), wgtensor::Error>(())
     /// ```
     ///
     /// # Errors

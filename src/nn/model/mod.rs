@@ -13,6 +13,4 @@ pub use fit::Fit;
 pub use sequential::Sequential;
 
 #[cfg(test)]
-mod oracle;
-#[cfg(test)]
 mod tests;

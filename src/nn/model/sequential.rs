@@ -13,7 +13,8 @@ use crate::{Device, Tensor, Var};
 /// It is built (its weights are made) when it first sees data, on the device of the data, or earlier where an
 /// [`Input`](crate::nn::Input) tells the shape. Data on another device moves the weights there.
 ///
-/// ```ignore
+/// ```
+/// # use wgtensor::nn::*;
 /// let mut model = Sequential::new()
 ///     .add(Input::new([8, 8, 1]))
 ///     .add(Conv2D::new(32, 3).activation(Relu))
@@ -21,6 +22,8 @@ use crate::{Device, Tensor, Var};
 ///     .add(Flatten::new())
 ///     .add(Dense::new(10).activation(Softmax));
 /// model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+/// assert_eq!(model.count_params()?, 320 + 2890);
+/// # Ok::<(), wgtensor::Error>(())
 /// ```
 pub struct Sequential {
     pub(super) name: String,
@@ -51,15 +54,7 @@ impl Default for Sequential {
 impl Sequential {
     /// A model without layers.
     pub fn new() -> Self {
-        Sequential {
-            name: names::auto("Sequential"),
-            layers: Vec::new(),
-            input: None,
-            seeds: None,
-            device: None,
-            compiled: None,
-            stop_training: false,
-        }
+        Self::named(names::auto("Sequential"))
     }
 
     /// A model of this name, without layers.

@@ -62,10 +62,19 @@ impl Update {
 ///
 /// In a model, give it to `compile`. In a loop of your own:
 ///
-/// ```ignore
-/// let mut optimizer = Adam::default();
-/// let grads = loss.backward()?;
-/// optimizer.apply(&grads)?;
+/// ```
+/// use wgtensor::nn::Adam;
+/// use wgtensor::{Device, Tensor, Var};
+///
+/// let w = Var::new(&Tensor::new([3.0f32, -4.0], &Device::cpu())?)?;
+/// let mut optimizer = Adam::default().learning_rate(0.1);
+/// for _ in 0..100 {
+///     let loss = w.value().square()?.sum(())?;
+///     let grads = loss.backward()?;
+///     optimizer.apply(&grads)?;
+/// }
+/// assert!(w.value().to_vec::<f32>()?.iter().all(|w| w.abs() < 0.1));
+/// # Ok::<(), wgtensor::Error>(())
 /// ```
 pub struct Optimizer<R> {
     rule: R,

@@ -1,1 +1,68 @@
-//! Tests.
+use super::*;
+use crate::{DType, Device};
+
+/// Five steps of `optimizer` on `sum(w^2)` from `w = (1, -2)`, by the public road.
+fn descend<R: Rule>(mut optimizer: Optimizer<R>) -> Vec<f32> {
+    let w = Var::new(&Tensor::from_slice(&[1.0f32, -2.0], [2], &Device::cpu()).unwrap()).unwrap();
+    for _ in 0..5 {
+        let loss = w.value().square().unwrap().sum(()).unwrap();
+        let grads = loss.backward().unwrap();
+        optimizer.apply(&grads).unwrap();
+    }
+    assert_eq!(optimizer.iterations(), 5);
+    w.value().to_vec().unwrap()
+}
+
+#[test]
+fn all_rules_go_downhill() {
+    let paths = [
+        descend(SGD::new()),
+        descend(SGD::new().momentum(0.9).nesterov(true)),
+        descend(Adam::new()),
+        descend(AdamW::new()),
+        descend(RMSprop::new().momentum(0.5).centered(true)),
+        descend(Adagrad::new()),
+        descend(Adadelta::new()),
+        descend(Adamax::new()),
+        descend(Nadam::new()),
+        descend(Lion::new()),
+        descend(Lamb::new()),
+    ];
+    for (i, w) in paths.iter().enumerate() {
+        assert!(w[0] < 1.0 && w[1] > -2.0 && w[0] > 0.0 && w[1] < 0.0, "rule {i}: {w:?}");
+    }
+    assert!((descend(SGD::new().learning_rate(0.1))[0] - 0.8f32.powi(5)).abs() < 1e-6);
+}
+
+#[test]
+fn one_kind_of_clipping() {
+    let error = SGD::new().clipnorm(1.0).clipvalue(1.0).into_optimizer().unwrap().check().unwrap_err();
+    let expected = "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set. Received: clipnorm=1.0, \
+                    clipvalue=1.0, global_clipnorm=None";
+    assert!(error.to_string().starts_with(expected), "{error}");
+}
+
+#[test]
+fn names_of_optimizers() {
+    assert_eq!("adam".into_optimizer().unwrap().name(), "Adam");
+    assert_eq!("AdamW".into_optimizer().unwrap().name(), "AdamW");
+    let error = "adamm".into_optimizer().err().unwrap();
+    assert!(error.to_string().starts_with("Could not interpret optimizer identifier: adamm"), "{error}");
+}
+
+#[test]
+fn frozen_variables_stay_and_no_gradient_is_an_error() {
+    let w = Var::new(&Tensor::ones([2], DType::F32, &Device::cpu()).unwrap()).unwrap();
+    w.set_trainable(false);
+    let grads = w.value().sum(()).unwrap().backward().unwrap();
+    assert!(SGD::new().apply(&grads).unwrap_err().is_invalid_state());
+    assert_eq!(w.value().to_vec::<f32>().unwrap(), [1.0, 1.0]);
+}
+
+#[test]
+fn a_schedule_sets_the_rate_and_cannot_be_overridden() {
+    let rate = |step: u64| if step < 2 { 0.1 } else { 0.0 };
+    assert!((descend(SGD::new().learning_rate(rate))[0] - 0.8f32.powi(2)).abs() < 1e-6);
+    let mut optimizer = SGD::new().learning_rate(rate);
+    assert!(optimizer.set_rate(0.5).unwrap_err().is_invalid_argument());
+}

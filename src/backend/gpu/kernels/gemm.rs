@@ -85,6 +85,8 @@ struct Product {
     groups: String,
     width: String,
     split: Option<Split>,
+    /// Whether operands are read straight from the buffers, without work-group memory.
+    direct: bool,
     /// Whether the epilogue takes four elements at a time.
     quads: bool,
     setup: Vec<String>,
@@ -163,6 +165,17 @@ impl Product {
             .collect()
     }
 
+    /// How many vectors of four lines a thread holds of an operand.
+    fn patches(&self, side: &Side) -> u32 {
+        if side.name == "a" { self.tm / 4 } else { self.tn / 4 }
+    }
+
+    /// Where the lines of such a vector begin, in fours.
+    fn first(&self, side: &Side, patch: u32) -> String {
+        let thread = if side.name == "a" { "ty" } else { "tx" };
+        format!("({thread} + {}u)", side.lines / 4 / self.patches(side) * patch)
+    }
+
     /// The column of a vector in a tile.
     fn at(&self, thread: &str, shift: u32, side: &Side) -> String {
         let plain = if shift == 0 { thread.to_string() } else { format!("({thread} + {shift}u)") };
@@ -199,10 +212,10 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
     if let Some(nest) = as_nest(g, &outer) {
         return nest::build(plan, step, caps, &nest);
     }
-    let (tile, parts) = Tile::choose(g, caps);
+    let (tile, parts) = if caps.software { (TILES[4], 1) } else { Tile::choose(g, caps) };
     let chunk = g.k.div_ceil(parts).next_multiple_of(BK as usize).max(BK as usize);
     let parts = g.k.div_ceil(chunk).max(1);
-    let mut kernels = vec![product(plan, step, g, &outer, tile, (parts > 1).then_some((parts, chunk)))?];
+    let mut kernels = vec![product(plan, step, caps, g, &outer, tile, (parts > 1).then_some((parts, chunk)))?];
     if parts > 1 {
         kernels.push(nest::elementwise(plan, step, caps, &outer, &g.epilogue, Some(parts))?);
     }
@@ -212,6 +225,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
 fn product(
     plan: &Plan,
     step: &Step,
+    caps: &Caps,
     g: &Gemm,
     outer: &[usize],
     tile: Tile,
@@ -280,6 +294,7 @@ fn product(
         groups,
         width,
         split,
+        direct: caps.software,
         quads,
         setup,
         finish,

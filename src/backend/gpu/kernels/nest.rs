@@ -127,9 +127,17 @@ impl Named for Rows {
 }
 
 impl Rows {
-    /// The distances of the combining tree.
-    fn halves(&self) -> Vec<u32> {
-        std::iter::successors(Some(self.team / 2), |h| Some(h / 2)).take_while(|&h| h > 0).collect()
+    /// How many values of a team are left for the last level of its combining; its size, where one level does.
+    fn fan(&self) -> u32 {
+        match self.team {
+            team @ ..=16 => team,
+            team => 1 << (team.ilog2() / 2),
+        }
+    }
+
+    /// The distance of a team's neighbours in the work-group's arrays.
+    fn pitch(&self) -> u32 {
+        if self.column { self.rows } else { 1 }
     }
 }
 
@@ -158,7 +166,7 @@ struct Acc {
     /// The team's result, before its conversion to the line's type.
     result: String,
     shared: String,
-    tree: String,
+    /// Statements that combine the result with that of another lane, and with a value of the array.
     shuffle: String,
     gather: String,
 }
@@ -286,9 +294,8 @@ impl Reduction {
             folded,
             ty: self.ty(),
             identity: self.identity(),
-            tree: format!("{shared}[t] = {};", self.combine(&format!("{shared}[t]"), &format!("{shared}[u]"))),
             shuffle: format!("{result} = {};", self.combine(&result, &other)),
-            gather: format!("{result} = {};", self.combine(&result, &format!("{shared}[h]"))),
+            gather: format!("{result} = {};", self.combine(&result, &format!("{shared}[u]"))),
             names,
             result,
             shared,

@@ -8,18 +8,31 @@ use std::sync::Arc;
 use cases::Case;
 
 use super::build;
+use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::kernel::{Caps, Kernel};
-use crate::backend::{Backend, DeviceOptions};
+use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable};
 use crate::dtype::DType;
 use crate::plan::program::ReduceOp;
-use crate::plan::step::{BufferInfo, Role};
+use crate::plan::step::{BufferInfo, Plan, Role, Step};
 
 /// What any WebGPU device has, and a large one.
-const PLAIN: Caps =
-    Caps { subgroups: false, max_workgroup_size: 256, max_workgroup_memory: 16384, max_storage_bindings: 8 };
-const LARGE: Caps =
-    Caps { subgroups: true, max_workgroup_size: 1024, max_workgroup_memory: 49152, max_storage_bindings: 32 };
+const PLAIN: Caps = Caps {
+    software: false,
+    subgroups: false,
+    max_workgroup_size: 256,
+    max_workgroup_memory: 16384,
+    max_storage_bindings: 8,
+};
+const LARGE: Caps = Caps {
+    software: false,
+    subgroups: true,
+    max_workgroup_size: 1024,
+    max_workgroup_memory: 49152,
+    max_storage_bindings: 32,
+};
+
+const SOFTWARE: Caps = Caps { software: true, ..PLAIN };
 
 fn kernels(case: &Case, caps: &Caps) -> Vec<Kernel> {
     // A case may keep more results than plain devices bind at once.
@@ -57,7 +70,7 @@ fn check(case: &str, source: &str, subgroups: bool) {
 #[test]
 fn every_variant_validates() {
     let mut seen: Vec<Kernel> = Vec::new();
-    for caps in [PLAIN, LARGE] {
+    for caps in [PLAIN, LARGE, SOFTWARE] {
         for case in cases::all() {
             for kernel in kernels(&case, &caps) {
                 assert!(kernel.groups > 0, "{}: an empty dispatch", case.name);
@@ -84,8 +97,8 @@ fn agree(case: &Case, dtype: DType, got: u32, want: u32) -> bool {
     (got.is_nan() && want.is_nan()) || (got - want).abs() <= bound
 }
 
-/// Runs a case on a device; gives the words of all its buffers.
-fn compute(backend: &dyn Backend, case: &Case) -> Vec<Vec<u32>> {
+/// Runs a case on a device, with the kernels for software devices or those for others; gives the words of all its buffers.
+fn compute(backend: &GpuBackend, software: bool, case: &Case) -> Vec<Vec<u32>> {
     let place = |data: &Vec<u32>| {
         let buffer = backend.alloc(data.len() * 4).unwrap();
         backend.write(&buffer, bytemuck::cast_slice(data)).unwrap();
@@ -98,7 +111,8 @@ fn compute(backend: &dyn Backend, case: &Case) -> Vec<Vec<u32>> {
     };
     let leaves = of(|b| matches!(b.role, Role::Leaf(_)));
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
-    let executable = backend.prepare(Arc::clone(&case.plan)).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    let build = |plan: &Plan, step: &Step, caps: &Caps| build(plan, step, &Caps { software, ..*caps });
+    let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let read = |(buffer, data): (_, &Vec<u32>)| {
         let bytes = pollster::block_on(backend.read(buffer, data.len() * 4)).unwrap();
@@ -119,13 +133,14 @@ fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String
 fn kernels_agree_with_plain_loops() {
     let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
     for (index, info) in adapter::list().iter().enumerate() {
-        for webgpu_defaults in [false, true] {
+        // Plain WebGPU with the kernels of real GPUs, then all the adapter has with its own.
+        for (webgpu_defaults, software) in [(true, false), (false, info.kind == DeviceKind::Software)] {
             let options = DeviceOptions { webgpu_defaults, ..Default::default() };
             let backend = pollster::block_on(adapter::open(index, &options)).unwrap();
             let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
             let fitting = cases.iter().filter(|(_, case)| fits(case));
             let wrong: Vec<String> =
-                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, case), want)).collect();
+                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, software, case), want)).collect();
             let place = format!("{}, plain WebGPU {webgpu_defaults}", info.name);
             assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
         }

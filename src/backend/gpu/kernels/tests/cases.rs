@@ -522,29 +522,32 @@ pub(super) fn all() -> Vec<Case> {
         out.extend([softmax(outer, inner, false), softmax(outer, inner, true)]);
     }
     out.extend([in_place(5, 64), in_place(40, 7), in_place(3, 2048)]);
-    for t in [[false, false], [true, false], [false, true], [true, true]] {
-        for mnk in [
-            [31, 33, 17],
-            [32, 32, 16],
-            [65, 64, 40],
-            [1, 50, 70],
-            [50, 1, 70],
-            [40, 40, 3],
-            [20, 24, 0],
-            [130, 140, 36],
-        ] {
-            out.push(gemm(&[], mnk, t, 0));
-        }
-        out.push(gemm(&[2, 3], [33, 20, 24], t, 0));
-        out.push(gemm(&[3], [36, 40, 20], t, 3));
-        out.push(gemm(&[], [40, 36, 2100], t, 0));
-        out.push(gemm(&[], [33, 35, 4099], t, 0));
-        out.push(gemm(&[70], [64, 64, 16], t, 4));
-        out.push(gemm(&[9], [256, 260, 20], t, 0));
-        out.push(gemm(&[33], [258, 31, 20], t, 0));
-        out.push(gemm(&[33], [31, 258, 20], t, 0));
+    let ways = [[false, false], [true, false], [false, true], [true, true]];
+    for t in ways {
+        out.push(gemm(&[], [65, 64, 40], t, 0));
+        out.push(gemm(&[], [50, 1, 70], t, 0));
+        out.push(gemm(&[3], [33, 35, 18], t, 3));
     }
-    for v in [geometry(3, 5, 1, 1, 1), geometry(4, 8, 2, 1, 1), geometry(8, 4, 1, 2, 2), geometry(1, 32, 3, 1, 0)] {
+    let others: [(&[usize], [usize; 3], i64); 14] = [
+        (&[], [31, 33, 17], 0),
+        (&[], [32, 32, 16], 0),
+        (&[], [1, 50, 70], 0),
+        (&[], [40, 40, 3], 0),
+        (&[], [20, 24, 0], 0),
+        (&[], [130, 140, 36], 0),
+        (&[2, 3], [33, 20, 24], 0),
+        (&[3], [36, 40, 20], 3),
+        (&[], [40, 36, 2100], 0),
+        (&[], [33, 35, 4099], 0),
+        (&[70], [64, 64, 16], 4),
+        (&[9], [256, 260, 20], 0),
+        (&[33], [258, 31, 20], 0),
+        (&[33], [31, 258, 20], 0),
+    ];
+    for (i, (batch, mnk, shift)) in others.into_iter().enumerate() {
+        out.push(gemm(batch, mnk, ways[i % 4], shift));
+    }
+    for v in [geometry(3, 5, 2, 1, 1), geometry(4, 8, 1, 2, 2)] {
         (0..3).for_each(|which| out.push(conv(v, which)));
     }
     for op in [WindowOp::Max, WindowOp::MaxGrad, WindowOp::MaxPick, WindowOp::Sum, WindowOp::SumGrad] {

@@ -1,0 +1,27 @@
+
+    // Four steps of k at a time, straight from the buffers: for devices that compute on a processor, whose caches serve
+    // as well as work-group memory and whose compilers take barriers badly.
+    for (var k = first_k; k < end_k; k += 4u) {
+        {%- for s in self.sides() %}
+        {%- for i in 0..self.patches(s) %}
+        var {{ s.name }}{{ i }} = mat4x4<f32>();
+        for (var c = 0u; c < 4u; c++) {
+            {%- if s.along_k %}
+            {{ s.name }}{{ i }}[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u + c, k);
+            {%- else %}
+            {{ s.name }}{{ i }}[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u, k + c);
+            {%- endif %}
+        }
+        {%- if s.along_k %}
+        {{ s.name }}{{ i }} = transpose({{ s.name }}{{ i }});
+        {%- endif %}
+        {%- endfor %}
+        {%- endfor %}
+        {%- for kk in 0..4 %}
+        {%- for i in 0..tm %}
+        {%- for j in 0..(tn / 4) %}
+        c{{ i }}_{{ j }} += a{{ i / 4 }}[{{ kk }}].{{ LANES[(i % 4) as usize] }} * b{{ j }}[{{ kk }}];
+        {%- endfor %}
+        {%- endfor %}
+        {%- endfor %}
+    }
