@@ -65,3 +65,8 @@ pub use nn::set_random_seed;
 pub use ops::{Axes, Conv2d, Operand, Padding, Pool2d, SliceRange};
 pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use tensor::IntoTensor;
+
+/// The examples of the README, run with the documentation's tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -127,8 +127,7 @@ fn fused_unfused_and_double_precision_agree() {
     let cpu = Device::cpu();
     for_each_device(|device| {
         let mut failures = Vec::new();
-        // A software adapter compiles each new kernel for a while.
-        for seed in 0..if device.is_gpu() { 20u32 } else { 80 } {
+        for seed in 0..80u32 {
             let mut dice = Dice(0, seed.wrapping_mul(7919));
             let ops: Vec<Op> = (0..14).map(|i| random_op(&mut dice, 2 + i)).collect();
             let inputs =
