@@ -38,7 +38,7 @@ impl Layout {
     }
 
     /// Shrinks until `bytes` a thread of work-group memory fit.
-    fn fit(mut self, bytes: usize, caps: &Caps) -> Self {
+    pub(super) fn fit(mut self, bytes: usize, caps: &Caps) -> Self {
         while self.team > 1 && self.threads() as usize * bytes > caps.max_workgroup_memory as usize {
             match self.rows {
                 1 => self.team /= 2,
