@@ -137,6 +137,9 @@ impl Lower<'_> {
         self.buffers.clear();
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
+            if node.leaf.is_none() && node.op.is_pointwise() {
+                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
+            }
             let role = if let Some(leaf) = node.leaf {
                 Some(Role::Leaf(leaf))
             } else if node.keep == Keep::Output {
@@ -147,7 +150,6 @@ impl Lower<'_> {
                 (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
-                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
                 size[n] = 1;
                 pure[n] = !matches!(node.op, Op::Gather { .. });
                 for &input in &node.inputs {

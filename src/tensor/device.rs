@@ -1,5 +1,7 @@
 //! Finding, choosing and opening devices.
 
+use std::sync::OnceLock;
+
 use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, cpu, gpu};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Device;
@@ -11,9 +13,10 @@ const CHOICE: &str = "WGTENSOR_DEVICE";
 const FUSION: &str = "WGTENSOR_FUSION";
 
 impl Device {
-    /// The native CPU engine.
+    /// The native CPU engine: the same device at every call. ([`Device::open_with`] gives one of its own.)
     pub fn cpu() -> Device {
-        Self::cpu_with(&DeviceOptions::default())
+        static SHARED: OnceLock<Device> = OnceLock::new();
+        SHARED.get_or_init(|| Self::cpu_with(&DeviceOptions::default())).clone()
     }
 
     /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones.
@@ -27,7 +30,7 @@ impl Device {
     /// The best hardware there is: a real GPU if it can be opened, else the CPU engine (which is preferred to a
     /// software adapter). The log says what was taken and why.
     pub fn best() -> Device {
-        Self::best_with(&DeviceOptions::default())
+        pollster::block_on(Self::best_async(None))
     }
 
     /// The device that `WGTENSOR_DEVICE` names: `auto` (the default, [`Device::best`]), `cpu`, `gpu`, `gpu:1`, or part
@@ -46,26 +49,26 @@ impl Device {
     /// # Errors
     /// No such device, or it cannot be opened.
     pub fn open(selector: &str) -> Result<Device> {
-        Self::open_with(selector, &DeviceOptions::default())
+        pollster::block_on(Self::open_async(selector, None))
     }
 
-    /// [`Device::open`] with options.
+    /// [`Device::open`] with options, and always a device of its own: tensors of two devices do not mix.
     ///
     /// # Errors
     /// No such device, or it cannot be opened with these options.
     pub fn open_with(selector: &str, options: &DeviceOptions) -> Result<Device> {
-        pollster::block_on(Self::open_async(selector, options))
+        pollster::block_on(Self::open_async(selector, Some(options)))
     }
 
-    /// [`Device::open_with`] without blocking.
+    /// [`Device::open`] (no options) or [`Device::open_with`] without blocking.
     ///
     /// # Errors
     /// Those of [`Device::open_with`].
-    pub async fn open_async(selector: &str, options: &DeviceOptions) -> Result<Device> {
+    pub async fn open_async(selector: &str, options: Option<&DeviceOptions>) -> Result<Device> {
         let wanted = selector.trim().to_lowercase();
         match wanted.as_str() {
             "auto" | "best" => return Ok(Self::best_async(options).await),
-            "cpu" => return Ok(Self::cpu_with(options)),
+            "cpu" => return Ok(options.map_or_else(Self::cpu, Self::cpu_with)),
             _ => {}
         }
         let adapters = gpu::adapter::list();
@@ -88,7 +91,7 @@ impl Device {
                 ),
             ));
         };
-        Self::gpu_at(index, options).await
+        Self::gpu_at(index, options.unwrap_or(&DeviceOptions::default())).await
     }
 
     /// Everything [`Device::open`] can open: the CPU engine, then the adapters, real GPUs first.
@@ -116,18 +119,14 @@ impl Device {
         Self::with_backend(backend, Limits { max_buffers, fusion })
     }
 
-    fn best_with(options: &DeviceOptions) -> Device {
-        pollster::block_on(Self::best_async(options))
-    }
-
-    async fn best_async(options: &DeviceOptions) -> Device {
+    async fn best_async(options: Option<&DeviceOptions>) -> Device {
         let adapters = gpu::adapter::list();
         for (index, info) in adapters.iter().enumerate() {
             if info.kind == DeviceKind::Software {
                 log::info!("{} ({}) computes on the processor: the CPU engine is preferred", info.id, info.name);
                 continue;
             }
-            match Self::gpu_at(index, options).await {
+            match Self::gpu_at(index, options.unwrap_or(&DeviceOptions::default())).await {
                 Ok(device) => {
                     log::info!("using {} ({}, {}): the first real GPU", info.id, info.name, info.kind);
                     return device;
@@ -135,7 +134,7 @@ impl Device {
                 Err(error) => log::warn!("{} ({}) cannot be opened: {error}", info.id, info.name),
             }
         }
-        let device = Self::cpu_with(options);
+        let device = options.map_or_else(Self::cpu, Self::cpu_with);
         let why = if adapters.is_empty() { "no GPU adapter found" } else { "no real GPU found" };
         log::info!("using the CPU engine ({}): {why}", device.info().name);
         device

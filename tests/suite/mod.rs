@@ -12,5 +12,6 @@ mod pointwise;
 mod random_graphs;
 mod reductions;
 mod runner;
+mod training;
 mod variables;
 mod views;

@@ -5,6 +5,7 @@
 
 mod gemm;
 mod lanes;
+mod layout;
 mod nest;
 mod render;
 mod scatter;
