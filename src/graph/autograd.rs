@@ -16,6 +16,8 @@ pub struct Grads {
     /// The variables in the order the pass met them.
     met: Vec<Arc<VarShared>>,
     nodes: FxHashMap<u64, Tensor>,
+    /// Which of the nodes differentiation started from.
+    leaves: FxHashSet<u64>,
 }
 
 impl Grads {
@@ -33,7 +35,7 @@ impl Grads {
         vars.into_iter().filter_map(|var| self.vars.get(&var.id()).map(|grad| (var, grad)))
     }
 
-    /// The gradient for a tensor made by [`Tensor::requires_grad`] (or any tracked tensor between it and the loss).
+    /// The gradient for a tensor made by [`Tensor::requires_grad`]. For tensors between it and the loss use [`grad`].
     pub fn wrt(&self, tensor: &Tensor) -> Option<&Tensor> {
         match &tensor.0.var {
             Some(var) => self.vars.get(&var.id),
@@ -74,7 +76,13 @@ impl Tensor {
     #[track_caller]
     pub fn backward(&self) -> Result<Grads> {
         check(self)?;
-        with_tracking(false, || walk(self))
+        with_tracking(false, || {
+            let mut grads = walk(self)?;
+            // Whoever holds the gradients would keep those of all tensors in between in memory too.
+            let Grads { nodes, leaves, .. } = &mut grads;
+            nodes.retain(|id, _| leaves.contains(id));
+            Ok(grads)
+        })
     }
 }
 
@@ -124,7 +132,8 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         order.push(tensor);
     }
     order.sort_unstable_by_key(|t| std::cmp::Reverse(t.0.id));
-    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
+    let (vars, nodes, leaves) = (FxHashMap::default(), FxHashMap::default(), FxHashSet::default());
+    let mut grads = Grads { vars, met: Vec::new(), nodes, leaves };
     grads.nodes.insert(loss.0.id, Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?);
     for tensor in order {
         let node = &tensor.0;
@@ -138,7 +147,10 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         set_origin(Some(node.at));
         let inputs = tensor.inputs();
         let given = match node.vjp {
-            Vjp::None => continue,
+            Vjp::None => {
+                grads.leaves.insert(node.id);
+                continue;
+            }
             Vjp::Unary(f) => [Some(f(&inputs[0], &tensor, &grad)?)].into_iter().collect(),
             Vjp::Binary(f) => crate::ops::pointwise::binary_grad(f, &inputs, &tensor, &grad)?,
             Vjp::Node(f) => f(&tensor, &inputs, &grad)?,

@@ -55,6 +55,13 @@ impl Data<'_> {
         ))
     }
 
+    /// The first row, for its shapes.
+    pub(super) fn specimen(&self) -> Result<Batch> {
+        let first = |t: &Tensor| t.narrow(0, 0, 1);
+        let (y, weight) = (self.y.map(first).transpose()?, self.weight.map(first).transpose()?);
+        Ok(Batch { x: first(self.x)?, y, weight, len: 1 })
+    }
+
     /// Gathers rows on the device; the row numbers are all that is uploaded.
     pub(super) fn batch(&self, rows: &[i32]) -> Result<Batch> {
         let rows_there = Tensor::from_slice(rows, rows.len(), self.x.device())?;

@@ -37,8 +37,9 @@ struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, sums: &[Tensor], samples: usize) -> Result<()> {
-        if self.sums.is_empty() {
+    /// Makes a total for each of these sums, unless there is one.
+    fn create(&mut self, sums: &[Tensor]) -> Result<()> {
+        if self.sums.len() != sums.len() {
             let zero = |sum: &Tensor| {
                 let var = Var::new(&Tensor::zeros(sum.shape(), DType::F32, sum.device())?)?;
                 var.set_trainable(false);
@@ -46,6 +47,11 @@ impl Totals {
             };
             self.sums = sums.iter().map(zero).collect::<Result<_>>()?;
         }
+        Ok(())
+    }
+
+    fn add(&mut self, sums: &[Tensor], samples: usize) -> Result<()> {
+        self.create(sums)?;
         for (total, sum) in self.sums.iter().zip(sums) {
             total.assign(&total.value().add(sum.cast(DType::F32)?)?)?;
         }
@@ -92,14 +98,30 @@ impl Compiled {
 
     /// Adds a batch to the totals of the loss and the metrics.
     pub(super) fn track(&mut self, batch: &Batch, output: &Tensor, loss: &Tensor) -> Result<()> {
+        self.each_total(batch, output, loss, |totals, sums| totals.add(sums, batch.len))
+    }
+
+    /// Makes the totals for batches like this one.
+    pub(super) fn create_totals(&mut self, batch: &Batch, output: &Tensor, loss: &Tensor) -> Result<()> {
+        self.each_total(batch, output, loss, Totals::create)
+    }
+
+    /// Calls `each` with all totals and what this batch adds to them.
+    fn each_total(
+        &mut self,
+        batch: &Batch,
+        output: &Tensor,
+        loss: &Tensor,
+        each: impl Fn(&mut Totals, &[Tensor]) -> Result<()>,
+    ) -> Result<()> {
         let y = targets(batch)?;
         self.resolve(y, output);
         no_grad(|| {
             let output = output.detach();
-            self.loss_total.add(&[loss.detach().mul(batch.len as f64)?], batch.len)?;
+            each(&mut self.loss_total, &[loss.detach().mul(batch.len as f64)?])?;
             for tracked in &mut self.metrics {
                 let weight = batch.weight.as_ref().filter(|_| tracked.weighted);
-                tracked.totals.add(&tracked.metric.sums(y, &output, weight)?, batch.len)?;
+                each(&mut tracked.totals, &tracked.metric.sums(y, &output, weight)?)?;
             }
             Ok(())
         })

@@ -79,10 +79,30 @@ impl Sequential {
         let samples = data.samples()?;
         data.check_device()?;
         self.ready_for(x)?;
+        self.prepare(&data, false)?;
         let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
         let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display))?;
         display.finish(&logs.clone().sorted());
         Ok(logs)
+    }
+
+    /// Makes what steps need besides the weights (totals, the optimizer's accumulators), by recording a step on one
+    /// row that is never run. All steps are then alike, and none is planned but once.
+    pub(super) fn prepare(&mut self, data: &Data<'_>, training: bool) -> Result<()> {
+        if data.samples()? > 0 {
+            no_grad(|| {
+                let batch = data.specimen()?;
+                let output = self.forward(&batch.x, CallCtx::inference())?;
+                let compiled = self.compiled()?;
+                let loss = compiled.loss(&batch, &output)?;
+                compiled.create_totals(&batch, &output, &loss)
+            })?;
+        }
+        if training {
+            let vars = self.trainable_weights();
+            self.compiled()?.optimizer.prepare(&vars)?;
+        }
+        data.x.device().flush()
     }
 
     /// The loss and the metrics over some rows, without touching the weights.
@@ -94,6 +114,7 @@ impl Sequential {
         mut display: Option<&mut Display>,
     ) -> Result<Logs> {
         self.compiled()?.reset()?;
+        data.x.device().flush()?;
         for (step, rows) in rows.chunks(size).enumerate() {
             no_grad(|| {
                 let batch = data.batch(rows)?;

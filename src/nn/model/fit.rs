@@ -180,6 +180,7 @@ impl Sequential {
 
         let from_classes = if how.class_weight.is_empty() { None } else { Some(class_weights(y, &how.class_weight)?) };
         let data = Data { weight: from_classes.as_ref().or(data.weight), ..data };
+        self.prepare(&data, true)?;
         let mut run = Run {
             size,
             val_size,
@@ -223,6 +224,9 @@ impl Sequential {
         let len = data.samples()?;
         data.check_device()?;
         self.ready_for(x)?;
+        if self.compiled()?.optimizer.size().is_none() {
+            self.prepare(&data, true)?;
+        }
         let batch = Batch { x: x.clone(), y: Some(y.clone()), weight: None, len };
         self.train_step(batch, CallCtx::training(seeds::next_global()))?;
         self.compiled()?.read()
@@ -279,6 +283,7 @@ impl Run<'_> {
         let mut display = Display::new(rows.len().div_ceil(self.size), self.verbose);
         let mut running = Running::default();
         model.reset_metrics()?;
+        self.data.x.device().flush()?;
         for (step, rows) in rows.chunks(self.size).enumerate() {
             self.each(|callback| callback.on_train_batch_begin(step, model))?;
             let batch = self.data.batch(rows)?;

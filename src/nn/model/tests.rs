@@ -1,5 +1,5 @@
 use crate::nn::*;
-use crate::{DType, Device, Result, Tensor};
+use crate::{DType, Device, DeviceOptions, Result, Tensor};
 
 /// Points in the plane, and whether they are right of the line `x = y`.
 fn points(n: usize) -> (Tensor, Tensor) {
@@ -63,7 +63,7 @@ fn the_same_seed_gives_the_same_training() {
 fn a_step_replays_a_plan_and_reads_nothing_back() {
     let (x, y) = points(128);
     // A device of its own, since counters are the device's.
-    let device = Device::open("cpu").unwrap();
+    let device = Device::open_with("cpu", &DeviceOptions::default()).unwrap();
     let (x, y) = (x.to_device(&device).unwrap(), y.to_device(&device).unwrap());
     let mut model = classifier();
     model.fit(&x, &y, quiet().epochs(2).batch_size(32)).unwrap();

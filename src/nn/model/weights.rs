@@ -84,7 +84,7 @@ impl Sequential {
         self.layers.iter().find(owns).map_or(self.name.as_str(), |entry| entry.name.as_str())
     }
 
-    /// Moves the weights to a device; the optimizer's accumulators and the metrics start again there. `fit`,
+    /// Moves the weights and the optimizer's accumulators to a device; the metrics start again there. `fit`,
     /// `evaluate` and `predict` do it by themselves where the data is elsewhere.
     ///
     /// # Errors
@@ -93,11 +93,15 @@ impl Sequential {
         if self.device.as_ref() == Some(device) {
             return Ok(());
         }
-        let values = self.is_built().then(|| self.get_weights()).transpose()?;
-        self.build_on(device)?;
-        match values {
-            Some(values) => self.set_weights(&values),
-            None => Ok(()),
+        if !self.is_built() {
+            return self.build_on(device);
         }
+        let (old, values) = (self.weights(), self.get_weights()?);
+        self.build_on(device)?;
+        let new = self.weights();
+        if let Some(compiled) = &mut self.compiled {
+            compiled.optimizer.transfer(&old, &new)?;
+        }
+        self.set_weights(&values)
     }
 }

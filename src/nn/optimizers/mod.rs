@@ -198,7 +198,7 @@ impl<R: Rule> Optimizer<R> {
     }
 
     /// The state that goes with a variable, made at its first update.
-    fn prepare(&mut self, var: &Var) -> Result<()> {
+    fn prepare_one(&mut self, var: &Var) -> Result<()> {
         if self.params.contains_key(&var.id()) {
             return Ok(());
         }
@@ -257,6 +257,16 @@ pub trait AnyOptimizer: Send {
     /// # Errors
     /// More than one kind of clipping.
     fn check(&self) -> Result<()>;
+    /// Makes the accumulators of these variables now, instead of at their first update.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn prepare(&mut self, vars: &[Var]) -> Result<()>;
+    /// Gives the accumulators of the variables `from` to the variables `to`, on whose device they move.
+    ///
+    /// # Errors
+    /// Those of the devices.
+    fn transfer(&mut self, from: &[Var], to: &[Var]) -> Result<()>;
     /// Moves the variables by their gradients; records only, submits nothing.
     ///
     /// # Errors
@@ -300,12 +310,34 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         ))
     }
 
+    fn prepare(&mut self, vars: &[Var]) -> Result<()> {
+        vars.iter().try_for_each(|var| self.prepare_one(var))
+    }
+
+    fn transfer(&mut self, from: &[Var], to: &[Var]) -> Result<()> {
+        for (old, new) in from.iter().zip(to) {
+            let Some(param) = self.params.remove(&old.id()) else { continue };
+            let moved = |slot: Var| {
+                let var = Var::new(&slot.value().detach().to_device(new.device())?)?;
+                var.set_trainable(false);
+                Ok(var)
+            };
+            let param = Param {
+                slots: param.slots.into_iter().map(moved).collect::<Result<_>>()?,
+                average: param.average.map(moved).transpose()?,
+                gradient: param.gradient.map(moved).transpose()?,
+            };
+            self.params.insert(new.id(), param);
+        }
+        Ok(())
+    }
+
     fn step(&mut self, pairs: Vec<(Var, Tensor)>) -> Result<()> {
         self.check()?;
         if pairs.is_empty() {
             return Err(no_gradients());
         }
-        pairs.iter().try_for_each(|(var, _)| self.prepare(var))?;
+        pairs.iter().try_for_each(|(var, _)| self.prepare_one(var))?;
         no_grad(|| {
             let pairs = pairs.into_iter().map(|(var, grad)| (var, grad.detach())).collect();
             let step = self.calls / self.accumulate.unwrap_or(1) + 1;
