@@ -152,7 +152,7 @@ fn place(plan: &mut Plan) {
             }
             first[b] = usize::MAX; // once, although a step may name it twice
             let bytes = plan.buffers[b].len * plan.buffers[b].dtype.size();
-            // The free slot that fits best without growing much; else the largest, grown; else a new one.
+            // The smallest free slot that holds it without much waste; else a new one.
             let fits = |&(_, &f): &(usize, &u32)| slots[f as usize] >= bytes && slots[f as usize] <= 2 * bytes.max(256);
             let best = free.iter().enumerate().filter(fits).min_by_key(|(_, f)| slots[**f as usize]).map(|(i, _)| i);
             let slot = match best {
