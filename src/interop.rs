@@ -5,8 +5,8 @@
 
 pub use wgpu;
 
-use crate::backend::gpu::GpuBackend;
-use crate::backend::{Buffer, DeviceOptions};
+use crate::backend::DeviceOptions;
+use crate::backend::gpu::{GpuBackend, GpuBuffer};
 use crate::error::{Error, Kind, Result};
 use crate::graph::flush::realise;
 use crate::graph::{Device, Tensor};
@@ -17,7 +17,7 @@ use crate::graph::{Device, Tensor};
 /// # Errors
 /// The memory to reserve is not there.
 pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Device> {
-    Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?))
+    Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options))
 }
 
 /// The buffer that holds a tensor's elements (row-major, 4 bytes each, booleans as 0 or 1), computing them if need
@@ -27,14 +27,15 @@ pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptio
 /// # Errors
 /// The tensor is on the CPU engine; out of memory; a lost device.
 pub fn buffer(tensor: &Tensor) -> Result<wgpu::Buffer> {
-    match realise(tensor)? {
-        Buffer::Gpu(buffer) => Ok(buffer.raw().clone()),
-        Buffer::Cpu(_) => Err(Error::parts(
+    let buffer = realise(tensor)?;
+    let Some(buffer) = buffer.get::<GpuBuffer>() else {
+        return Err(Error::parts(
             Kind::Device,
             "The GPU buffer of a tensor was asked for",
             "a tensor on the CPU engine",
             "a tensor on a GPU",
             "Copy it with `to_device`",
-        )),
-    }
+        ));
+    };
+    Ok(buffer.raw().clone())
 }

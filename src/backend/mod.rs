@@ -3,6 +3,7 @@
 pub(crate) mod cpu;
 pub(crate) mod gpu;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -14,20 +15,30 @@ use crate::error::Result;
 use crate::plan::step::Plan;
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
+///
+/// Only the engine knows what is inside, so the compiler of a program that shares a device or a tensor between threads
+/// need not look through all of `wgpu` to see that it may.
 #[derive(Clone)]
-pub(crate) enum Buffer {
-    Cpu(Arc<cpu::CpuBuffer>),
-    Gpu(Arc<gpu::GpuBuffer>),
-}
+pub(crate) struct Buffer(Arc<dyn Any + Send + Sync>);
 
 impl Buffer {
+    pub(crate) fn new<T: Any + Send + Sync>(memory: Arc<T>) -> Self {
+        Buffer(memory)
+    }
+
+    /// The memory, if it is that of an engine whose memory is a `T`.
+    pub(crate) fn get<T: Any>(&self) -> Option<&T> {
+        self.0.downcast_ref()
+    }
+
+    /// As `get`, shared.
+    pub(crate) fn share<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::downcast(self.0.clone()).ok()
+    }
+
     /// Whether the two are the same memory.
     pub(crate) fn same(&self, other: &Buffer) -> bool {
-        match (self, other) {
-            (Buffer::Cpu(a), Buffer::Cpu(b)) => Arc::ptr_eq(a, b),
-            (Buffer::Gpu(a), Buffer::Gpu(b)) => Arc::ptr_eq(a, b),
-            _ => false,
-        }
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
     }
 }
 
@@ -121,6 +132,10 @@ pub struct DeviceOptions {
     pub cap: Option<u64>,
     /// Ask the adapter for plain WebGPU default limits and no optional features, as in a browser.
     pub webgpu_defaults: bool,
+    /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
+    /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
+    /// shader that fails is an error of the flush. Plans with f64 in them, which no GPU runs, are passed over.
+    pub check_shaders: bool,
 }
 
 /// Memory of a device, in bytes.
@@ -180,6 +195,9 @@ counters! {
     plan_misses,
     /// Plans replayed.
     plan_hits,
+    /// Distinct shaders checked for other GPUs, if the device was opened with
+    /// [`check_shaders`](DeviceOptions::check_shaders).
+    shaders_checked,
 }
 
 /// Adds to a counter.

@@ -21,7 +21,7 @@ pub struct Grads {
 }
 
 impl Grads {
-    /// The gradient for a variable; `None` where the loss does not depend on it.
+    /// The gradient for a variable; `None` where the loss does not depend on it, or it is not trainable.
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         self.vars.get(&var.id())
     }
@@ -29,7 +29,6 @@ impl Grads {
     /// The trainable variables that the loss depends on, in the order of their creation, with their gradients.
     pub fn iter(&self) -> impl Iterator<Item = (Var, &Tensor)> {
         let mut vars: Vec<Var> = self.met.iter().filter_map(|shared| shared.owner()).collect();
-        vars.retain(Var::is_trainable);
         vars.sort_unstable_by_key(Var::id);
         vars.dedup_by_key(|var| var.id());
         vars.into_iter().filter_map(|var| self.vars.get(&var.id()).map(|grad| (var, grad)))
@@ -68,7 +67,7 @@ pub fn grad(loss: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
 }
 
 impl Tensor {
-    /// The gradients of this scalar with respect to every variable and tracked tensor it was computed from.
+    /// The gradients of this scalar with respect to every trainable variable and tracked tensor it was computed from.
     /// They are constants; for gradients of gradients use [`grad`].
     ///
     /// # Errors
@@ -79,8 +78,16 @@ impl Tensor {
         with_tracking(false, || {
             let mut grads = walk(self)?;
             // Whoever holds the gradients would keep those of all tensors in between in memory too.
-            let Grads { nodes, leaves, .. } = &mut grads;
+            let Grads { nodes, leaves, met, vars } = &mut grads;
             nodes.retain(|id, _| leaves.contains(id));
+            // And those of frozen variables would be computed for nothing.
+            met.retain(|var| {
+                let trainable = var.owner().is_none_or(|v| v.is_trainable());
+                if !trainable {
+                    vars.remove(&var.id);
+                }
+                trainable
+            });
             Ok(grads)
         })
     }

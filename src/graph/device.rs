@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::flush::PlanCache;
 use super::node::{Node, Tensor};
+use crate::backend::gpu::check::ShaderCheck;
 use crate::backend::{Backend, CounterSnapshot, DeviceInfo, MemoryStats};
 use crate::error::Result;
 use crate::plan::Limits;
@@ -17,6 +18,8 @@ pub struct Device(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) limits: Limits,
+    /// Set if each new plan's shaders are to be checked for other GPUs.
+    pub(crate) check: Option<ShaderCheck>,
     pub(crate) graph: Mutex<Graph>,
     /// Serialises flushes. Held while a plan is made and submitted, not while it runs on a GPU.
     pub(crate) flushing: Mutex<()>,
@@ -37,11 +40,12 @@ pub(crate) struct Graph {
 const MAX_PENDING: usize = 16 * 1024;
 
 impl Device {
-    pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits) -> Device {
+    pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits, check: Option<ShaderCheck>) -> Device {
         let graph = Graph { pending: Vec::new(), bound: MAX_PENDING, plans: PlanCache::default(), failed: None };
         Device(Arc::new(Inner {
             backend,
             limits,
+            check,
             graph: Mutex::new(graph),
             flushing: Mutex::new(()),
             epoch: AtomicU64::new(0),

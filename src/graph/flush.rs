@@ -225,6 +225,9 @@ impl<'a> Flush<'a> {
                 let nodes: Vec<PlanNode> = self.order.iter().map(Entry::plan_node).collect();
                 let plan = Arc::new(crate::plan::plan(&nodes, self.device.0.limits)?);
                 log::debug!(target: "wgtensor::plan", "{}\n{plan}", self.device.info().id);
+                if let Some(check) = &self.device.0.check {
+                    count(&backend.counters().shaders_checked, check.plans(&nodes, self.device.0.limits)?);
+                }
                 let executable: Arc<dyn Executable> = Arc::from(backend.prepare(plan.clone())?);
                 self.device.graph().plans.insert(key.into_boxed_slice(), plan, executable.clone());
                 executable

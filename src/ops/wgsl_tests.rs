@@ -1,10 +1,8 @@
 //! Every row's expression with the prelude, through naga's front end, validator and back ends: no GPU needed.
 
-use naga::back::{hlsl, msl, spv};
-use naga::valid::{Capabilities, ValidationFlags, Validator};
-
 use super::binary::BINARY;
 use super::unary::UNARY;
+use crate::backend::gpu::check::translate;
 use crate::dtype::DType;
 
 const TYPES: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
@@ -48,27 +46,7 @@ fn source() -> String {
 
 #[test]
 fn every_expression_compiles_everywhere() {
-    let source = source();
-    let module = naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(&module)
-        .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-
-    let words = spv::write_vec(&module, &info, &spv::Options::default(), None).unwrap();
-    assert!(words.len() > 1_000);
-
-    let resource = naga::ResourceBinding { group: 0, binding: 0 };
-    let mut bindings = msl::EntryPointResources { sizes_buffer: Some(1), ..Default::default() };
-    bindings.resources.insert(resource, msl::BindTarget { buffer: Some(0), mutable: true, ..Default::default() });
-    let options = msl::Options { per_entry_point_map: [("main".to_string(), bindings)].into(), ..Default::default() };
-    let (metal, _) = msl::write_string(&module, &info, &options, &msl::PipelineOptions::default()).unwrap();
-    assert!(metal.contains("wgt_erf"));
-
-    let mut text = String::new();
-    let (options, pipeline) = (hlsl::Options::default(), hlsl::PipelineOptions::default());
-    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
-    writer.write(&module, &info, None).unwrap();
-    assert!(text.contains("wgt_erf"));
+    translate(&source(), false).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]

@@ -102,21 +102,22 @@ impl Device {
     }
 
     fn cpu_with(options: &DeviceOptions) -> Device {
-        Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX)
+        Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX, options)
     }
 
     async fn gpu_at(index: usize, options: &DeviceOptions) -> Result<Device> {
-        gpu::adapter::open(index, options).await.map(Self::of_gpu)
+        gpu::adapter::open(index, options).await.map(|backend| Self::of_gpu(backend, options))
     }
 
-    pub(crate) fn of_gpu(backend: gpu::GpuBackend) -> Device {
+    pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Device {
         let bindings = backend.max_storage_bindings();
-        Self::of(Box::new(backend), bindings)
+        Self::of(Box::new(backend), bindings, options)
     }
 
-    fn of(backend: Box<dyn Backend>, max_buffers: usize) -> Device {
+    fn of(backend: Box<dyn Backend>, max_buffers: usize, options: &DeviceOptions) -> Device {
         let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
-        Self::with_backend(backend, Limits { max_buffers, fusion })
+        let check = options.check_shaders.then(gpu::check::ShaderCheck::default);
+        Self::with_backend(backend, Limits { max_buffers, fusion }, check)
     }
 
     async fn best_async(options: Option<&DeviceOptions>) -> Device {

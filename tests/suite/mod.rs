@@ -12,6 +12,7 @@ mod pointwise;
 mod random_graphs;
 mod reductions;
 mod runner;
+mod shaders;
 mod training;
 mod variables;
 mod views;

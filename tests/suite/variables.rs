@@ -70,6 +70,7 @@ fn a_frozen_variable_is_not_among_those_to_move() {
         b.set_trainable(false);
         let grads = a.value().mul(b.value())?.sum(())?.backward()?;
         assert_close("d(ab)/da", grads.get(&a).unwrap(), &[1], &[4.0]);
+        assert!(grads.get(&b).is_none());
         let moved: Vec<u64> = grads.iter().map(|(var, _)| var.id()).collect();
         assert_eq!(moved, [a.id()], "what an optimizer would move");
         Ok(())

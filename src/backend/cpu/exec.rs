@@ -13,7 +13,7 @@ use super::pointwise::Pointwise;
 use super::scatter::Scatter;
 use super::space::{Out, Outs, Words, bounds};
 use super::window::Window;
-use super::{Shared, Table};
+use super::{Shared, Table, foreign};
 use crate::backend::{Buffer, Executable, count};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -365,8 +365,7 @@ impl CpuPlan {
                 }
             };
             match buffer {
-                Some(Buffer::Cpu(b)) => Ok(b.clone()),
-                Some(_) => Err(Error::internal("a GPU buffer was given to the CPU engine")),
+                Some(buffer) => buffer.share().ok_or_else(foreign),
                 None => Err(Error::internal("the plan names a buffer that the run was not given")),
             }
         };

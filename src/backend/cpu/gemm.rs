@@ -1,6 +1,6 @@
-//! Matrix products by the `gemm` crate, and which of the ways to compute a product a step takes.
+//! Matrix products by the real parts of the `gemm` crate (`gemm` itself brings complex numbers too), and which of the ways to compute a product a step takes.
 
-use gemm::Parallelism;
+use gemm_common::Parallelism;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
@@ -20,10 +20,20 @@ pub(super) trait Float: bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'sta
     const ONE: Self;
     /// The words of an output as such elements.
     fn of<'a>(words: Words<'a>) -> &'a mut [Self];
+    /// The product for this processor.
+    fn kernel() -> Kernel<Self>;
 }
 
+/// `dst = alpha * dst + beta * lhs * rhs`: sizes `m, n, k`; each matrix with its steps between columns and between rows,
+/// the former not negative for `dst` and `lhs`; whether `dst` is read; `alpha`, `beta`; conjugations; threads.
+#[rustfmt::skip]
+type Kernel<T> = unsafe fn(
+    usize, usize, usize, *mut T, isize, isize, bool, *const T, isize, isize, *const T, isize, isize,
+    T, T, bool, bool, bool, Parallelism,
+);
+
 macro_rules! float {
-    ($t:ty) => {
+    ($t:ty, $kernel:path) => {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -33,11 +43,14 @@ macro_rules! float {
                     Words::Eight(w) => bytemuck::cast_slice_mut(w),
                 }
             }
+            fn kernel() -> Kernel<Self> {
+                $kernel()
+            }
         }
     };
 }
-float!(f32);
-float!(f64);
+float!(f32, gemm_f32::gemm::f32::get_gemm_fn);
+float!(f64, gemm_f64::gemm::f64::get_gemm_fn);
 
 /// A matrix inside a slice: where its first element is, and the steps between rows and columns.
 #[derive(Clone, Copy, Debug)]
@@ -88,25 +101,33 @@ pub(super) fn product<T: Float>(
             return Err(Error::internal(format!("a matrix reaches {low}..={high} of {len} elements")));
         }
     }
-    // SAFETY: `T` is `f32` or `f64`, both of which the crate takes. `dst` holds m * n elements and is borrowed mutably, so it
-    // overlaps neither operand; its strides (n, 1) stay within them. The pointers to `a` and `b` point at `offset`, which
-    // lies within the slices, and every `offset + i * row + j * col` of the m x k and k x n matrices lies between the bounds
-    // of `reach`, which were found to be within the slices above.
+    // The kernels want a destination whose columns are contiguous, so this computes its transpose from the operands'
+    // transposes; and they walk the left one's columns, here the rows of `b`, upwards.
+    let (mut av, mut bv) = (av, bv);
+    if bv.row < 0 {
+        let last = k as i64 - 1;
+        (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
+        (bv.row, av.col) = (-bv.row, -av.col);
+    }
+    // SAFETY: `dst` holds m * n elements and is borrowed mutably, so it overlaps neither operand; its strides (n, 1) stay
+    // within them. The pointers to `a` and `b` point at `offset`, which lies within the slices, and every
+    // `offset + i * row + j * col` of the m x k and k x n matrices lies between the bounds of `reach`, which were found to
+    // be within the slices above; turning the direction of `k` keeps the set of elements.
     unsafe {
-        gemm::gemm(
-            m,
+        T::kernel()(
             n,
+            m,
             k,
             dst.as_mut_ptr(),
-            1,
             n as isize,
+            1,
             add,
-            a.as_ptr().offset(av.offset as isize),
-            av.col as isize,
-            av.row as isize,
             b.as_ptr().offset(bv.offset as isize),
-            bv.col as isize,
             bv.row as isize,
+            bv.col as isize,
+            a.as_ptr().offset(av.offset as isize),
+            av.row as isize,
+            av.col as isize,
             T::ONE,
             T::ONE,
             false,

@@ -109,11 +109,12 @@ fn features() -> Vec<&'static str> {
     }
 }
 
-fn host(buffer: &Buffer) -> Result<&Arc<CpuBuffer>> {
-    match buffer {
-        Buffer::Cpu(b) => Ok(b),
-        _ => Err(Error::internal("a GPU buffer was given to the CPU engine")),
-    }
+fn host(buffer: &Buffer) -> Result<&CpuBuffer> {
+    buffer.get().ok_or_else(foreign)
+}
+
+fn foreign() -> Error {
+    Error::internal("a GPU buffer was given to the CPU engine")
 }
 
 impl Backend for CpuBackend {
@@ -126,7 +127,7 @@ impl Backend for CpuBackend {
     }
 
     fn alloc(&self, bytes: usize) -> Result<Buffer> {
-        Ok(Buffer::Cpu(self.shared.memory.buffer(bytes)?))
+        self.shared.memory.buffer(bytes).map(Buffer::new)
     }
 
     fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {

@@ -1,10 +1,11 @@
 //! The GPU engine: the only folder that names `wgpu`.
 //!
 //! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
-//! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host, and
-//! `trusted` is the one place that switches wgpu's run-time checks off.
+//! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host,
+//! `check` validates shaders for GPUs that are not here, and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
+pub(crate) mod check;
 mod device;
 pub(crate) mod kernel;
 mod kernels;
@@ -64,11 +65,8 @@ impl GpuBackend {
     }
 
     /// The memory of a buffer that must be this device's.
-    fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a Arc<GpuBuffer>> {
-        match buffer {
-            Buffer::Gpu(b) if b.is_of(&self.core) => Ok(b),
-            _ => Err(self.core.foreign()),
-        }
+    fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a GpuBuffer> {
+        buffer.get::<GpuBuffer>().filter(|b| b.is_of(&self.core)).ok_or_else(|| self.core.foreign())
     }
 }
 
@@ -91,7 +89,7 @@ impl Backend for GpuBackend {
     }
 
     fn alloc(&self, bytes: usize) -> Result<Buffer> {
-        self.pool.alloc(bytes as u64).map(Buffer::Gpu)
+        self.pool.alloc(bytes as u64).map(Buffer::new)
     }
 
     fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {

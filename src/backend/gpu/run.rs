@@ -242,14 +242,10 @@ impl GpuExecutable {
             return Err(Error::internal(format!("{} buffers of kind {what}, of {}", given.len(), least.len())));
         }
         for (i, (buffer, &least)) in given.iter().zip(least).enumerate() {
-            match buffer {
-                Buffer::Gpu(b) if !b.is_of(&self.core) => return Err(self.core.foreign()),
-                Buffer::Gpu(b) if b.raw.size() < least => {
-                    let has = b.raw.size();
-                    return Err(Error::internal(format!("{what} {i} has {has} bytes, and the plan needs {least}")));
-                }
-                Buffer::Gpu(_) => {}
-                Buffer::Cpu(_) => return Err(self.core.foreign()),
+            let own = buffer.get::<GpuBuffer>().filter(|b| b.is_of(&self.core)).ok_or_else(|| self.core.foreign())?;
+            let has = own.raw.size();
+            if has < least {
+                return Err(Error::internal(format!("{what} {i} has {has} bytes, and the plan needs {least}")));
             }
         }
         Ok(())
@@ -261,10 +257,7 @@ impl GpuExecutable {
             Source::Leaf(i) => &leaves[i],
             Source::Output(i) => &outputs[i],
         };
-        match given {
-            Buffer::Gpu(b) => b,
-            Buffer::Cpu(_) => unreachable!("verified before"),
-        }
+        given.get().expect("verified before")
     }
 
     /// Sets the run's scalars and sends what changed: all of the slab at first, then at most its head.

@@ -113,10 +113,7 @@ fn download(gpu: &GpuBackend, buffer: &Buffer, len: usize) -> Vec<f32> {
 }
 
 fn id(buffer: &Buffer) -> u64 {
-    match buffer {
-        Buffer::Gpu(b) => b.id,
-        Buffer::Cpu(_) => panic!("not on the GPU"),
-    }
+    buffer.get::<GpuBuffer>().expect("on the GPU").id
 }
 
 fn since(gpu: &GpuBackend, before: CounterSnapshot) -> CounterSnapshot {

@@ -10,61 +10,17 @@ use cases::Case;
 use super::build;
 use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
+use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
 use crate::backend::gpu::kernel::{Caps, Kernel};
 use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable};
 use crate::dtype::DType;
 use crate::plan::program::ReduceOp;
 use crate::plan::step::{BufferInfo, Plan, Role, Step};
 
-/// What any WebGPU device has, and a large one.
-const PLAIN: Caps = Caps {
-    software: false,
-    subgroups: false,
-    max_workgroup_size: 256,
-    max_workgroup_memory: 16384,
-    max_storage_bindings: 8,
-};
-const LARGE: Caps = Caps {
-    software: false,
-    subgroups: true,
-    max_workgroup_size: 1024,
-    max_workgroup_memory: 49152,
-    max_storage_bindings: 32,
-};
-
-const SOFTWARE: Caps = Caps { software: true, ..PLAIN };
-
 fn kernels(case: &Case, caps: &Caps) -> Vec<Kernel> {
     // A case may keep more results than plain devices bind at once.
     let caps = Caps { max_storage_bindings: 32, ..*caps };
     build(&case.plan, &case.plan.steps[0], &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name))
-}
-
-/// Parses, validates and writes a shader as the three back ends would.
-fn check(case: &str, source: &str, subgroups: bool) {
-    use naga::back::{hlsl, msl, spv};
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-    let module = naga::front::wgsl::parse_str(source)
-        .unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
-    let caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
-    let mut validator = Validator::new(ValidationFlags::all(), caps);
-    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
-    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
-    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{case}: {}\n{source}", e.emit_to_string(source)));
-
-    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
-    spv::write_vec(&module, &info, &options, None).unwrap_or_else(|e| panic!("{case}: SPIR-V: {e}"));
-
-    let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
-    let pipeline = msl::PipelineOptions::default();
-    msl::write_string(&module, &info, &options, &pipeline).unwrap_or_else(|e| panic!("{case}: MSL: {e}"));
-
-    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
-    let pipeline = hlsl::PipelineOptions::default();
-    let mut text = String::new();
-    hlsl::Writer::new(&mut text, &options, &pipeline)
-        .write(&module, &info, None)
-        .unwrap_or_else(|e| panic!("{case}: HLSL: {e}"));
 }
 
 #[test]
@@ -75,7 +31,8 @@ fn every_variant_validates() {
             for kernel in kernels(&case, &caps) {
                 assert!(kernel.groups > 0, "{}: an empty dispatch", case.name);
                 if !seen.iter().any(|k| k.shader.same(&*kernel.shader)) {
-                    check(&case.name, &kernel.shader.source().unwrap(), caps.subgroups);
+                    translate(&kernel.shader.source().unwrap(), caps.subgroups)
+                        .unwrap_or_else(|e| panic!("{}: {e}", case.name));
                     seen.push(kernel);
                 }
             }

@@ -1,0 +1,95 @@
+//! Shaders for GPUs that are not here: rendered, validated by naga, and translated as Vulkan, Metal and DX12 get them.
+
+use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Mutex;
+
+use naga::back::{hlsl, msl, spv};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use rustc_hash::{FxHashSet, FxHasher};
+
+use super::device::lock;
+use super::kernel::Caps;
+use super::kernels;
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::plan::{self, Limits, op::PlanNode};
+
+/// What every WebGPU device has.
+pub(super) const PLAIN: Caps = Caps {
+    software: false,
+    subgroups: false,
+    max_workgroup_size: 256,
+    max_workgroup_memory: 16384,
+    max_storage_bindings: 8,
+};
+
+/// A large discrete GPU.
+pub(super) const LARGE: Caps = Caps {
+    software: false,
+    subgroups: true,
+    max_workgroup_size: 1024,
+    max_workgroup_memory: 49152,
+    max_storage_bindings: 32,
+};
+
+/// A driver that computes on the processor.
+pub(super) const SOFTWARE: Caps = Caps { software: true, ..PLAIN };
+
+/// Checks the shaders of plans, each shader once.
+#[derive(Default)]
+pub(crate) struct ShaderCheck {
+    seen: Mutex<FxHashSet<u64>>,
+}
+
+impl ShaderCheck {
+    /// Plans the graph for the kinds of adapters there are and checks all kernels; gives how many were new.
+    ///
+    /// # Errors
+    /// A shader does not validate or cannot be translated, or a step cannot run on a GPU.
+    pub(crate) fn plans(&self, nodes: &[PlanNode], limits: Limits) -> Result<u64> {
+        let mut new = 0;
+        if nodes.iter().any(|n| n.dtype == DType::F64) {
+            return Ok(new);
+        }
+        for caps in [PLAIN, LARGE, SOFTWARE] {
+            let plan = plan::plan(nodes, Limits { max_buffers: caps.max_storage_bindings as usize, ..limits })?;
+            for step in &plan.steps {
+                for kernel in kernels::build(&plan, step, &caps)? {
+                    let source = kernel.shader.source()?;
+                    if lock(&self.seen).insert(BuildHasherDefault::<FxHasher>::default().hash_one(&source)) {
+                        translate(&source, caps.subgroups)
+                            .map_err(|e| e.context(format!("step `{}`", step.ops.join("+"))))?;
+                        new += 1;
+                    }
+                }
+            }
+        }
+        Ok(new)
+    }
+}
+
+/// Parses and validates a shader, and writes it as SPIR-V, MSL and HLSL.
+pub(crate) fn translate(source: &str, subgroups: bool) -> Result<()> {
+    let refused = |by: &str, why: String| Error::internal(format!("{by} refuses a shader: {why}\n{source}"));
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| refused("naga", e.emit_to_string(source)))?;
+    let caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut validator = Validator::new(ValidationFlags::all(), caps);
+    validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+    validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    let info = validator.validate(&module).map_err(|e| refused("naga", e.emit_to_string(source)))?;
+
+    // SPIR-V 1.3 is that of Vulkan 1.1; Metal 2.4 and shader model 6.0 have the subgroup operations.
+    let options = spv::Options { lang_version: (1, 3), ..Default::default() };
+    spv::write_vec(&module, &info, &options, None).map_err(|e| refused("SPIR-V", e.to_string()))?;
+
+    let options = msl::Options { lang_version: (2, 4), fake_missing_bindings: true, ..Default::default() };
+    let pipeline = msl::PipelineOptions::default();
+    msl::write_string(&module, &info, &options, &pipeline).map_err(|e| refused("MSL", e.to_string()))?;
+
+    let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
+    let pipeline = hlsl::PipelineOptions::default();
+    let mut text = String::new();
+    let mut writer = hlsl::Writer::new(&mut text, &options, &pipeline);
+    writer.write(&module, &info, None).map_err(|e| refused("HLSL", e.to_string()))?;
+    Ok(())
+}
