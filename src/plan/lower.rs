@@ -1,13 +1,13 @@
 //! From nodes to kernels: which values are written out, and one kernel for each of these with everything else inlined.
 
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::Limits;
-use super::access::{Blocked, Space, project, pull_back, squeeze};
+use super::access::{Space, pull_back, squeeze};
+use super::inline::Builder;
 use super::kernel::{Body, Kernel};
 use super::op::{Keep, Op, PlanNode};
-use super::program::{Access, Gather, Instr, Line, Reg, Store};
+use super::program::{Access, Instr, Line, Reg, Store};
 use super::step::{BufId, BufferInfo, Loader, Role};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -26,21 +26,21 @@ pub(crate) struct Lowered {
 }
 
 /// Why a kernel could not be built as asked.
-enum Stop {
+pub(super) enum Stop {
     /// The space needs a finer dimension.
     Split { dim: usize, inner: usize },
-    /// This view's result has to be written out.
+    /// The result of this view (or gather) has to be written out.
     Force(usize),
 }
 
-struct Lower<'a> {
-    nodes: &'a [PlanNode],
+pub(super) struct Lower<'a> {
+    pub(super) nodes: &'a [PlanNode],
     /// First run-time scalar of each node.
-    slots: Vec<u16>,
-    /// Views whose result is written out.
+    pub(super) slots: Vec<u16>,
+    /// Views and gathers whose result is written out.
     forced: Vec<bool>,
     /// Whether a value is written out, and where.
-    buffer: Vec<Option<BufId>>,
+    pub(super) buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
     fusion: bool,
     /// Distinct buffers a kernel may bind, its result among them.
@@ -67,12 +67,13 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
         fusion: limits.fusion,
         max_buffers: limits.max_buffers,
     };
-    // Each failed attempt writes out one more view, so this ends.
+    // Each failed attempt writes out one more value, so this ends.
     loop {
         lower.choose();
         match lower.kernels() {
             Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
-            Err(view) => lower.forced[view] = true,
+            Err(n) if lower.forced[n] => return Err(Error::internal("a value that was written out stands in the way")),
+            Err(n) => lower.forced[n] = true,
         }
     }
 }
@@ -162,7 +163,7 @@ impl Lower<'_> {
                 let alone = !self.fusion && !node.inputs.is_empty() && node.op.name() != "variable";
                 // A pending variable passes its input on.
                 let alias = matches!(node.op, Op::Var);
-                ((shared || alone || must[n]) && !alias).then_some(Role::Temp { slot: 0 })
+                ((shared || alone || must[n] || self.forced[n]) && !alias).then_some(Role::Temp { slot: 0 })
             } else {
                 Some(Role::Temp { slot: 0 })
             };
@@ -276,14 +277,7 @@ impl Lower<'_> {
     ) -> std::result::Result<(T, Builder<'_>), usize> {
         let (mut space, mut mask) = (space, mask);
         loop {
-            let mut builder = Builder {
-                lower: self,
-                space: space.clone(),
-                mask,
-                lines: Vec::new(),
-                memo: FxHashMap::default(),
-                ops: Vec::new(),
-            };
+            let mut builder = Builder::new(self, space.clone(), mask);
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
                 Err(Stop::Force(view)) => return Err(view),
@@ -511,7 +505,7 @@ impl Lower<'_> {
     }
 
     /// The buffer of an operand that has to be contiguous, or the node to write out.
-    fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
+    pub(super) fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
         let (buf, at) = self.strided(n)?;
         let shape = &self.nodes[n].shape;
         let whole = self.buffers[buf as usize].len == shape.numel();
@@ -524,111 +518,5 @@ impl Access {
     fn merge_ones(&self, space: &[usize]) -> Access {
         let strides = space.iter().zip(&self.strides).filter(|(e, _)| **e != 1).map(|(_, &s)| s).collect();
         Access { offset: self.offset, strides }
-    }
-}
-
-/// Writes one kernel's lines.
-struct Builder<'a> {
-    lower: &'a Lower<'a>,
-    space: Space,
-    mask: u32,
-    lines: Vec<Line>,
-    memo: FxHashMap<(usize, Access), Reg>,
-    ops: Vec<&'static str>,
-}
-
-impl Builder<'_> {
-    fn push(&mut self, line: Line) -> Reg {
-        self.lines.push(line);
-        (self.lines.len() - 1) as Reg
-    }
-
-    /// The register of node `n`'s element at `at` (flat in the node): loaded if it is written out, else computed.
-    fn value(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
-        if let Some(&reg) = self.memo.get(&(n, at.clone())) {
-            return Ok(reg);
-        }
-        let node = &self.lower.nodes[n];
-        let key = (n, at.clone());
-        let reg = match self.lower.buffer[n] {
-            Some(buf) => {
-                let instr = Instr::Load { buf: buf as u16, at, gather: SmallVec::new() };
-                self.push(Line { instr, dtype: node.dtype, inner: false })
-            }
-            None => self.compute(n, at)?,
-        };
-        self.memo.insert(key, reg);
-        Ok(reg)
-    }
-
-    /// Computes node `n`'s element at `at` from its inputs.
-    fn compute(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
-        let lower = self.lower;
-        let node = &lower.nodes[n];
-        let blocked = |b: Blocked, view: usize| match b {
-            Blocked::Split { dim, inner } => Stop::Split { dim, inner },
-            Blocked::Never => Stop::Force(view),
-        };
-        if node.op.is_view() {
-            let below = node.inputs[0] as usize;
-            let from = &lower.nodes[below].shape;
-            let at = pull_back(&node.op, &node.shape, from, &at, &self.space).map_err(|b| blocked(b, n))?;
-            return self.value(below, at);
-        }
-        let rank = self.space.len();
-        // Pointwise operands have the node's shape, or are scalars.
-        let operand = |b: &mut Self, i: usize| {
-            let input = node.inputs[i] as usize;
-            let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
-            b.value(input, if scalar { Access::constant(rank) } else { at.clone() })
-        };
-        let instr = match &node.op {
-            Op::Var => return operand(self, 0),
-            Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
-            Op::Arange => Instr::Index { at: at.clone() },
-            Op::Random { stream, word, .. } => {
-                Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream, word: *word }
-            }
-            Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
-            Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
-            Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),
-            Op::Cast => Instr::Cast(operand(self, 0)?),
-            Op::Gather { axis, map } => {
-                let index = operand(self, 1)?;
-                let x = node.inputs[0] as usize;
-                let buf = lower.dense(x).map_err(Stop::Force)?;
-                let shape = &lower.nodes[x].shape;
-                let strides = shape.strides();
-                let axis = *axis as usize;
-                let mut moves = [0; 8];
-                for d in (0..shape.rank()).filter(|&d| d != axis) {
-                    moves[map[d] as usize] = strides[d];
-                }
-                // No view to write out stands between: a blocked address is the index's own node read through one.
-                let at = project(&node.shape, &at, &self.space, &moves).map_err(|b| blocked(b, n))?;
-                let gather = Gather { index, extent: shape[axis], stride: strides[axis] };
-                Instr::Load { buf: buf as u16, at, gather: SmallVec::from_elem(gather, 1) }
-            }
-            op => unreachable!("{} is written out", op.name()),
-        };
-        self.ops.push(node.op.name());
-        Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
-    }
-
-    fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Kernel {
-        let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
-        let name = node.op.name();
-        if !node.op.is_pointwise() && ops.last() != Some(&name) {
-            ops.push(name);
-        }
-        Kernel {
-            body: Body::Nest,
-            space: self.space,
-            mask: self.mask,
-            lines: self.lines,
-            stores: vec![Store { reg, buf: buf as u16, at, inner: false }],
-            ops,
-            at: node.at,
-        }
     }
 }
