@@ -217,6 +217,25 @@ impl<'a> Flush<'a> {
             self.finish(Vec::new());
             return Ok(());
         }
+        // Out of memory: other plans' memory goes, and there is one more try. Nothing has run yet.
+        let (executable, outputs) = match self.prepare() {
+            Err(error) if error.is_out_of_memory() => {
+                self.device.trim();
+                self.prepare()
+            }
+            prepared => prepared,
+        }?;
+        let mut params = Vec::new();
+        for entry in self.order.iter().filter(|e| e.leaf.is_none()) {
+            entry.tensor.0.op.push_params(&mut params);
+        }
+        executable.run(&self.leaves, &outputs, &params)?;
+        self.finish(outputs);
+        Ok(())
+    }
+
+    /// The plan, found or made, and memory for what it gives.
+    fn prepare(&self) -> Result<(Arc<dyn Executable>, Vec<Buffer>)> {
         let backend = self.device.backend();
         let key = self.signature();
         let hit = self.device.graph().plans.get(&key);
@@ -238,19 +257,10 @@ impl<'a> Flush<'a> {
                 executable
             }
         };
-        let mut params = Vec::new();
-        let mut outputs = Vec::new();
-        for entry in &self.order {
-            if entry.leaf.is_none() {
-                entry.tensor.0.op.push_params(&mut params);
-                if entry.keep == Keep::Output {
-                    outputs.push(backend.alloc(entry.tensor.numel() * entry.tensor.dtype().size())?);
-                }
-            }
-        }
-        executable.run(&self.leaves, &outputs, &params)?;
-        self.finish(outputs);
-        Ok(())
+        let outputs = self.order.iter().filter(|e| e.leaf.is_none() && e.keep == Keep::Output);
+        let outputs = outputs.map(|e| backend.alloc(e.tensor.numel() * e.tensor.dtype().size()));
+        let outputs = outputs.collect::<Result<_>>()?;
+        Ok((executable, outputs))
     }
 
     /// A root that only renames the indices of a value in memory order shares its memory.
