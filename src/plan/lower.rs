@@ -1,5 +1,6 @@
 //! From nodes to kernels: which values are written out, and one kernel for each of these with everything else inlined.
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::Limits;
@@ -42,6 +43,7 @@ pub(super) struct Lower<'a> {
     /// Whether a value is written out, and where.
     pub(super) buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
+    leaves: FxHashMap<u32, BufId>,
     fusion: bool,
     /// Distinct buffers a kernel may bind, its result among them.
     max_buffers: usize,
@@ -64,16 +66,22 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
         forced: vec![false; nodes.len()],
         buffer: Vec::new(),
         buffers: Vec::new(),
+        leaves: FxHashMap::default(),
         fusion: limits.fusion,
         max_buffers: limits.max_buffers,
     };
-    // Each failed attempt writes out one more value, so this ends.
+    // Each failed attempt writes out more values, so this ends.
     loop {
         lower.choose();
         match lower.kernels() {
             Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
-            Err(n) if lower.forced[n] => return Err(Error::internal("a value that was written out stands in the way")),
-            Err(n) => lower.forced[n] = true,
+            Err(stuck) => {
+                for n in stuck {
+                    if std::mem::replace(&mut lower.forced[n], true) {
+                        return Err(Error::internal("a value that was written out stands in the way"));
+                    }
+                }
+            }
         }
     }
 }
@@ -136,6 +144,7 @@ impl Lower<'_> {
         let mut loads = vec![1usize; count];
         self.buffer = vec![None; count];
         self.buffers.clear();
+        self.leaves.clear();
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_none() && node.op.is_pointwise() {
@@ -194,21 +203,26 @@ impl Lower<'_> {
 
     fn new_buffer(&mut self, role: Role, dtype: DType, len: usize) -> BufId {
         // One buffer per leaf, however many nodes name it.
-        if let Role::Leaf(_) = role
-            && let Some(b) = self.buffers.iter().position(|b| b.role == role)
+        if let Role::Leaf(leaf) = role
+            && let Some(&b) = self.leaves.get(&leaf)
         {
-            return b as BufId;
+            return b;
         }
+        let b = self.buffers.len() as BufId;
         self.buffers.push(BufferInfo { role, dtype, len });
-        (self.buffers.len() - 1) as BufId
+        if let Role::Leaf(leaf) = role {
+            self.leaves.insert(leaf, b);
+        }
+        b
     }
 
-    /// One kernel for each value that is written out; the number of a view that must be, if one stands in the way.
-    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), usize> {
+    /// One kernel for each value that is written out; or the values that must be, where some stand in the way.
+    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), Vec<usize>> {
         let nodes = self.nodes;
         let mut kernels: Vec<Kernel> = Vec::new();
         let mut order = Vec::new();
         let mut assigns = Vec::new();
+        let mut stuck = Vec::new();
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_some() {
                 continue;
@@ -223,7 +237,10 @@ impl Lower<'_> {
                         Some(buf) => buf,
                         None => {
                             let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
-                            kernels.push(self.pointwise(n, input, temp)?);
+                            match self.pointwise(n, input, temp) {
+                                Ok(kernel) => kernels.push(kernel),
+                                Err(view) => stuck.push(view),
+                            }
                             temp
                         }
                     };
@@ -235,12 +252,18 @@ impl Lower<'_> {
             if node.shape.numel() == 0 {
                 continue;
             }
-            match &node.op {
-                Op::Reduce { .. } => kernels.push(self.reduce(n, buf)?),
-                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order)?,
-                op if op.is_pointwise() || op.is_view() => kernels.push(self.pointwise(n, n, buf)?),
-                _ => kernels.push(self.opaque(n, buf)?),
-            }
+            let made = match &node.op {
+                Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
+                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
+                op if op.is_pointwise() || op.is_view() => self.pointwise(n, n, buf).map(|k| kernels.push(k)),
+                _ => self.opaque(n, buf).map(|k| kernels.push(k)),
+            };
+            stuck.extend(made.err());
+        }
+        if !stuck.is_empty() {
+            stuck.sort_unstable();
+            stuck.dedup();
+            return Err(stuck);
         }
         // Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion
         // makes the copy a part of the kernel that computes the value wherever that order allows it.
@@ -439,15 +462,31 @@ impl Lower<'_> {
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
                 let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
-                let rows =
-                    |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
+                let matrix = |row: usize, col: usize| Loader::Strided {
+                    offset: 0,
+                    batch: SmallVec::new(),
+                    row: row as i64,
+                    col: col as i64,
+                };
                 let (first, second) = (dense(0)?, dense(1)?);
+                // A kernel of one tap at every position is a plain product.
+                let every =
+                    |n: usize, out: usize, stride: usize, pad: usize| out == n && pad == 0 && (stride == 1 || n == 1);
+                let plain = taps == 1 && every(g.h, g.oh, g.stride_h, g.pad_h) && every(g.w, g.ow, g.stride_w, g.pad_w);
                 let (m, n, k, a, b) = match node.op {
-                    Op::Conv(_) => (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f)),
-                    Op::ConvInputGrad(_) => {
-                        (g.batch * g.h * g.w, g.c, taps * g.f, Loader::Spread { conv: g }, Loader::Kernel { conv: g })
+                    Op::Conv(_) => {
+                        let x = if plain { matrix(g.c, 1) } else { Loader::Patches { conv: g, transposed: false } };
+                        (out, g.f, taps * g.c, x, matrix(g.f, 1))
                     }
-                    _ => (taps * g.c, g.f, out, Loader::Patches { conv: g, transposed: true }, rows(g.f)),
+                    Op::ConvInputGrad(_) => {
+                        let dy = if plain { matrix(g.f, 1) } else { Loader::Spread { conv: g } };
+                        let kernel = if plain { matrix(1, g.f) } else { Loader::Kernel { conv: g } };
+                        (g.batch * g.h * g.w, g.c, taps * g.f, dy, kernel)
+                    }
+                    _ => {
+                        let x = if plain { matrix(1, g.c) } else { Loader::Patches { conv: g, transposed: true } };
+                        (taps * g.c, g.f, out, x, matrix(g.f, 1))
+                    }
                 };
                 let body =
                     Body::Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a: (first, a), b: (second, b) };
