@@ -3,6 +3,7 @@
 use super::binary::BINARY;
 use super::unary::UNARY;
 use crate::backend::gpu::check::translate;
+use crate::backend::gpu::kernels::library::complete;
 use crate::dtype::DType;
 
 const TYPES: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
@@ -35,13 +36,11 @@ fn source() -> String {
             }
         }
     }
-    format!(
-        "{}\n{}\n{functions}\n@group(0) @binding(0) var<storage, read_write> b0: array<u32>;\n\
+    complete(format!(
+        "{functions}\n@group(0) @binding(0) var<storage, read_write> b0: array<u32>;\n\
          @compute @workgroup_size(64)\nfn main(@builtin(global_invocation_id) id: vec3<u32>) {{\n    \
-         var sum = 0u;\n{calls}    b0[id.x] = sum;\n}}\n",
-        include_str!("../../shaders/math.wgsl"),
-        include_str!("../../shaders/whole.wgsl")
-    )
+         var sum = 0u;\n{calls}    b0[id.x] = sum;\n}}\n"
+    ))
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::hash::{Hash, Hasher};
 
 use askama::Template;
 
+use super::kernels::library::complete;
+
 use crate::dtype::DType;
 use crate::error::Result;
 
@@ -29,7 +31,7 @@ pub(crate) trait Named {
 
 impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
     fn source(&self) -> Result<String> {
-        self.render().map_err(|e| crate::Error::internal(format!("shader template `{}`: {e}", T::NAME)))
+        self.render().map(complete).map_err(|e| crate::Error::internal(format!("shader template `{}`: {e}", T::NAME)))
     }
     fn name(&self) -> &'static str {
         T::NAME

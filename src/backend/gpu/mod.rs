@@ -8,7 +8,7 @@ pub(crate) mod adapter;
 pub(crate) mod check;
 mod device;
 pub(crate) mod kernel;
-mod kernels;
+pub(crate) mod kernels;
 mod memory;
 mod pipeline;
 mod readback;

@@ -49,7 +49,8 @@ impl Layout {
     }
 }
 
-/// Whether memory is walked faster along the outer space than along the inner one, by a vote of the inner accesses.
+/// Whether memory is walked faster along the outer space than along the inner one, by a vote of the inner accesses,
+/// each with the number of elements it reaches.
 pub(super) fn column_major(nest: &Nest) -> bool {
     let last = |extents: &[usize]| extents.iter().rposition(|&e| e != 1);
     let (Some(o), Some(i)) = (last(&nest.outer), last(&nest.inner)) else { return false };
@@ -58,12 +59,14 @@ pub(super) fn column_major(nest: &Nest) -> bool {
     let stores = program.stores.iter().filter(|s| s.inner).map(|s| &s.at);
     let votes = loads.filter_map(|l| l.instr.access()).chain(stores).map(|at| {
         let (outer, inner) = (at.strides[o].unsigned_abs(), at.strides[nest.outer.len() + i].unsigned_abs());
-        match (outer, inner) {
+        let along = match (outer, inner) {
             (0, 0) => 0,
             (0, _) => -1,
             (_, 0) => 1,
-            _ => (inner > outer) as i32 - (inner < outer) as i32,
-        }
+            _ => i64::from(inner > outer) - i64::from(inner < outer),
+        };
+        let extents = nest.outer.iter().chain(&nest.inner).zip(&at.strides);
+        along * extents.map(|(&extent, &stride)| if stride == 0 { 1 } else { extent as i64 }).product::<i64>()
     });
-    votes.sum::<i32>() > 0
+    votes.sum::<i64>() > 0
 }

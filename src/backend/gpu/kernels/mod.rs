@@ -6,6 +6,7 @@
 mod gemm;
 mod lanes;
 mod layout;
+pub(crate) mod library;
 mod nest;
 mod render;
 mod scatter;
@@ -73,10 +74,6 @@ fn numel(extents: &[usize]) -> usize {
 struct Head {
     vectors: usize,
     buffers: Vec<Slot>,
-    /// Which optional includes are called.
-    math: bool,
-    philox: bool,
-    best: bool,
 }
 
 /// A storage buffer in a shader.
@@ -86,7 +83,7 @@ struct Slot {
     write: bool,
 }
 
-/// What is collected while a kernel is written: its uniform words, its bindings, the helpers it calls.
+/// What is collected while a kernel is written: its uniform words and its bindings.
 struct Build<'a> {
     plan: &'a Plan,
     step: &'a Step,
@@ -94,24 +91,11 @@ struct Build<'a> {
     dynamic: Vec<(usize, u16, DType)>,
     params: HashMap<(u16, DType), String>,
     slots: Vec<(Target, Slot)>,
-    math: bool,
-    philox: bool,
-    best: bool,
 }
 
 impl<'a> Build<'a> {
     fn new(plan: &'a Plan, step: &'a Step) -> Self {
-        Build {
-            plan,
-            step,
-            words: Vec::new(),
-            dynamic: Vec::new(),
-            params: HashMap::new(),
-            slots: Vec::new(),
-            math: false,
-            philox: false,
-            best: false,
-        }
+        Build { plan, step, words: Vec::new(), dynamic: Vec::new(), params: HashMap::new(), slots: Vec::new() }
     }
 
     /// A new uniform word; gives its expression, a `u32`.
@@ -171,9 +155,6 @@ impl<'a> Build<'a> {
         Head {
             vectors: self.words.len().div_ceil(4).max(1),
             buffers: self.slots.iter().map(|(_, slot)| slot.clone()).collect(),
-            math: self.math,
-            philox: self.philox,
-            best: self.best,
         }
     }
 

@@ -394,12 +394,9 @@ impl<'a> Writer<'a> {
     }
 
     /// The reductions that end with sweep `s`.
-    fn reductions(&mut self, s: u16) -> Result<Vec<Reduction>> {
+    fn reductions(&self, s: u16) -> Result<Vec<Reduction>> {
         let ends = (0..self.stages.len()).filter(|&at| self.live[at] && self.stages[at] == s + 1);
-        let all: Result<Vec<_>> = ends.filter_map(|at| Reduction::new(self.program(), at).transpose()).collect();
-        let all = all?;
-        self.e.cx.best |= all.iter().any(|r| r.best());
-        Ok(all)
+        ends.filter_map(|at| Reduction::new(self.program(), at).transpose()).collect()
     }
 
     /// The accumulators of a sweep, their arrays named by type so that sweeps share them.

@@ -134,7 +134,6 @@ impl<'a> Emitter<'a> {
         }
         for lane in 0..lanes {
             let value = self.value(reg, &line.instr, line.inner, lane)?;
-            self.cx.math |= value.contains("wgt_");
             out.push(format!("let {}: {ty} = {value};", self.name(reg, lane)));
         }
         Ok(())
@@ -249,7 +248,6 @@ impl<'a> Emitter<'a> {
         lanes: usize,
         out: &mut Vec<String>,
     ) {
-        self.cx.philox = true;
         let stream = self.own_word(reg, 1, stream);
         let (low, high) = (self.cx.param(key, DType::U32), self.cx.param(key + 1, DType::U32));
         for lane in 0..lanes {
