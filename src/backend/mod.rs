@@ -138,7 +138,8 @@ pub struct DeviceOptions {
     pub check_shaders: bool,
 }
 
-/// Memory of a device, in bytes.
+/// Memory of a device, in bytes: tensors, variables, and what plans compute with. Plans' parameters and the staging
+/// memory of transfers, small beside these, are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
     /// Held by live tensors, variables and plans.

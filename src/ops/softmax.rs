@@ -1,5 +1,6 @@
 //! Softmax and its logarithm, as composites: the planner makes one row kernel of each.
 
+use super::pointwise::expect_dtype;
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::shape::axis_index;
@@ -12,6 +13,7 @@ impl Tensor {
     #[track_caller]
     pub fn softmax(&self, axis: isize) -> Result<Tensor> {
         let axis = axis_index("softmax", axis, self.rank())? as isize;
+        expect_dtype("softmax", self, self.dtype().is_float(), "a floating-point type")?;
         let max = self.detach().max_keepdims(axis)?;
         let e = self.sub(&max)?.exp()?;
         e.div(&e.sum_keepdims(axis)?)
@@ -24,6 +26,7 @@ impl Tensor {
     #[track_caller]
     pub fn log_softmax(&self, axis: isize) -> Result<Tensor> {
         let axis = axis_index("log_softmax", axis, self.rank())? as isize;
+        expect_dtype("log_softmax", self, self.dtype().is_float(), "a floating-point type")?;
         let max = self.detach().max_keepdims(axis)?;
         let shifted = self.sub(&max)?;
         shifted.sub(&shifted.exp()?.sum_keepdims(axis)?.ln()?)

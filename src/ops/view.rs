@@ -302,6 +302,9 @@ impl Tensor {
 
     /// `len` elements from `start` along an axis.
     ///
+    /// A range is part of a plan, so a loop over many ranges (the batches of an epoch, say) plans each anew; with
+    /// [`take`](Tensor::take) the indices are data, and one plan serves them all.
+    ///
     /// # Errors
     /// The range leaves the tensor.
     #[track_caller]

@@ -88,6 +88,7 @@ fn wrong_types() {
             wrong!(x.add(&i), is_dtype_mismatch, ["f32", "i32"]),
             wrong!(x.eq(&b), is_dtype_mismatch, ["f32", "bool"]),
             wrong!(i.exp(), is_dtype_mismatch, ["i32"]),
+            wrong!(i.softmax(-1), is_dtype_mismatch, ["`softmax`", "i32"]),
             wrong!(b.sum(()), is_dtype_mismatch, ["bool"]),
             wrong!(x.logical_and(&b), is_dtype_mismatch, ["f32"]),
             wrong!(x.select(&x, &x), is_dtype_mismatch, ["f32", "bool"]),
