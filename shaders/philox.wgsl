@@ -14,6 +14,7 @@ fn k_mul_wide(a: u32, b: u32) -> vec2<u32> {
     return vec2<u32>(ah * bh + (lh >> 16u) + (hl >> 16u) + (middle >> 16u), a * b);
 }
 
+// The four words for one counter.
 fn k_philox(at: u32, stream: u32, key0: u32, key1: u32) -> vec4<u32> {
     var c = vec4<u32>(at, stream, 0u, 0u);
     var k = vec2<u32>(key0, key1);
@@ -24,4 +25,9 @@ fn k_philox(at: u32, stream: u32, key0: u32, key1: u32) -> vec4<u32> {
         k += vec2<u32>(0x9e3779b9u, 0xbb67ae85u);
     }
     return c;
+}
+
+// The bits of one element: four neighbours share a counter.
+fn k_random(element: u32, stream: u32, key0: u32, key1: u32) -> u32 {
+    return k_philox(element >> 2u, stream, key0, key1)[element & 3u];
 }

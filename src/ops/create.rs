@@ -110,8 +110,8 @@ impl Tensor {
         row.eq(&column)?.cast(dtype)
     }
 
-    /// 32 random bits an element (`u32`): word 0 of Philox4x32-10 with the element's flat index as the counter and
-    /// `seed` as the key. The same seed gives the same bits on every device.
+    /// 32 random bits an element (`u32`): Philox4x32-10 with `seed` as the key; element `i` is word `i % 4` for
+    /// the counter `i / 4`. The same seed gives the same bits on every device.
     ///
     /// # Errors
     /// A shape too large.
@@ -201,7 +201,7 @@ pub(crate) fn permutation(n: usize, seed: u64) -> Vec<i32> {
 }
 
 #[track_caller]
-fn bits(shape: Shape, seed: u64, word: u8, device: &Device) -> Result<Tensor> {
+fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor> {
     if shape.numel() > u32::MAX as usize {
         return Err(Error::parts(
             Kind::Unsupported,
@@ -211,13 +211,13 @@ fn bits(shape: Shape, seed: u64, word: u8, device: &Device) -> Result<Tensor> {
             "Draw them in several tensors with different seeds",
         ));
     }
-    let op = Op::Random { key: [seed as u32, (seed >> 32) as u32], stream: 0, word };
+    let op = Op::Random { key: [seed as u32, (seed >> 32) as u32], stream };
     // Recorded flat: the counter is the element's flat index, whatever the shape.
     Ok(Tensor::record(op, shape, DType::U32, Inputs::new(), make(device)))
 }
 
 /// Uniform in `[0, 1)`.
 #[track_caller]
-fn unit(shape: Shape, seed: u64, word: u8, device: &Device) -> Result<Tensor> {
-    bits(shape, seed, word, device)?.shr(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
+fn unit(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor> {
+    bits(shape, seed, stream, device)?.shr(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
 }

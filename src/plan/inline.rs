@@ -90,9 +90,7 @@ impl<'a> Builder<'a> {
             Op::Var => return operand(self, 0),
             Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
             Op::Arange => Instr::Index { at: at.clone() },
-            Op::Random { stream, word, .. } => {
-                Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream, word: *word }
-            }
+            Op::Random { stream, .. } => Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream },
             Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
             Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
             Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),

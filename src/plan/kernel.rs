@@ -218,8 +218,8 @@ impl Instr {
                 access(at, &mut out);
             }
             Instr::Param { slot } => out.extend([2, u64::from(*slot)]),
-            Instr::Random { at, key, stream, word } => {
-                out.extend([3, u64::from(*key), u64::from(*stream), u64::from(*word)]);
+            Instr::Random { at, key, stream } => {
+                out.extend([3, u64::from(*key), u64::from(*stream)]);
                 access(at, &mut out);
             }
             Instr::Acc => out.push(4),

@@ -26,7 +26,6 @@ pub(crate) enum Op {
     Random {
         key: [u32; 2],
         stream: u32,
-        word: u8,
     },
     Unary(&'static UnaryFn),
     Binary(&'static BinaryFn),
@@ -192,7 +191,7 @@ impl Op {
             Op::Var => 1,
             Op::Scalar(_) => 2,
             Op::Arange => 3,
-            Op::Random { stream, word, .. } => 4 | u64::from(*word) << 8 | u64::from(*stream) << 32,
+            Op::Random { stream, .. } => 4 | u64::from(*stream) << 32,
             Op::Unary(f) => {
                 out.push(std::ptr::from_ref::<UnaryFn>(f) as usize as u64);
                 5

@@ -87,7 +87,7 @@ fn text(line: &Line) -> String {
         }
         Instr::Index { at } => address(at),
         Instr::Param { slot } => format!("param{slot}"),
-        Instr::Random { at, word, .. } => format!("random.{word}({})", address(at)),
+        Instr::Random { at, stream, .. } => format!("random.{stream}({})", address(at)),
         Instr::Acc => "acc".into(),
         Instr::Unary(f, a) => format!("{f:?} r{a}"),
         Instr::Binary(f, a, b) => format!("{f:?} r{a}, r{b}"),

@@ -64,12 +64,11 @@ pub(crate) enum Instr {
     Param {
         slot: u16,
     },
-    /// Word `word` (0..4) of Philox4x32-10 with counter `(at, stream, 0, 0)` and key `(params[key], params[key + 1])`, `u32`.
+    /// Word `at % 4` of Philox4x32-10 with counter `(at / 4, stream, 0, 0)` and key `(params[key], params[key + 1])`, `u32`.
     Random {
         at: Access,
         key: u16,
         stream: u32,
-        word: u8,
     },
     /// The value a gemm or window kernel computed for this output element (epilogues only).
     Acc,

@@ -152,9 +152,7 @@ impl Compiler<'_> {
                             }
                         }
                         Instr::Index { .. } => Op::Index(at(self)?),
-                        Instr::Random { key, stream, word, .. } => {
-                            Op::Random { at: at(self)?, key: *key, stream: *stream, word: *word }
-                        }
+                        Instr::Random { key, stream, .. } => Op::Random { at: at(self)?, key: *key, stream: *stream },
                         Instr::Param { slot } => Op::Param(*slot),
                         Instr::Acc => return Err(Error::internal("`Acc` outside an epilogue")),
                         Instr::Unary(f, a) => Op::Unary(unary(f, type_of(*a))?, get(*a)?),
@@ -279,7 +277,7 @@ fn binary(f: &BinaryFn, dtype: DType) -> Result<Fn2> {
 pub(super) fn cost<'i>(code: impl Iterator<Item = &'i Inst>) -> usize {
     let each = |inst: &Inst| match inst.op {
         Op::Unary(..) => 400,
-        Op::Random { .. } => 2000,
+        Op::Random { .. } => 1000,
         Op::Gather { .. } => 1500,
         Op::Load(_) | Op::LoadOut(_) | Op::Store(..) => 300,
         Op::Param(_) | Op::Expand(_) => 50,

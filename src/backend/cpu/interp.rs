@@ -92,7 +92,6 @@ pub(super) enum Op {
         at: Access,
         key: u16,
         stream: u32,
-        word: u8,
     },
     Param(u16),
     Unary(Fn1, Src),
@@ -279,12 +278,12 @@ impl<'r> Env<'r, '_> {
                     e.space.runs(at, &e.block, |_, d, address, n| loops::iota(&mut out[d..d + n], address, stride));
                 });
             }
-            Op::Random { at, key, stream, word } => {
+            Op::Random { at, key, stream } => {
                 let key = [*key as usize, *key as usize + 1].map(|k| self.ctx.params[k] as u32);
                 let stride = at.strides.last().copied().unwrap_or(0);
                 self.put(dst, |e, out: &mut [u32]| {
                     e.space.runs(at, &e.block, |_, d, address, n| {
-                        philox::fill(&mut out[d..d + n], address, stride, *stream, key, *word);
+                        philox::fill(&mut out[d..d + n], address, stride, *stream, key);
                     });
                 });
             }

@@ -17,22 +17,34 @@ fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     c
 }
 
-/// Word `word` for the counters `(address + i * stride, stream, 0, 0)`.
-pub(super) fn fill(out: &mut [u32], address: i64, stride: i64, stream: u32, key: [u32; 2], word: u8) {
-    #[inline(always)]
-    fn fill<const W: usize>(out: &mut [u32], start: u32, stride: u32, stream: u32, key: [u32; 2]) {
-        for (i, o) in out.iter_mut().enumerate() {
-            *o = philox([start.wrapping_add((i as u32).wrapping_mul(stride)), stream, 0, 0], key)[W];
-        }
-    }
+/// The bits of the elements `address + i * stride`: word `element % 4` for the counter `(element / 4, stream, 0, 0)`.
+pub(super) fn fill(out: &mut [u32], address: i64, stride: i64, stream: u32, key: [u32; 2]) {
+    let block = |at: u32| philox([at, stream, 0, 0], key);
+    let single = |element: u32| block(element / 4)[element as usize % 4];
     let (start, stride) = (address as u32, stride as u32);
     Arch::new().dispatch(
         #[inline(always)]
-        || match word {
-            0 => fill::<0>(out, start, stride, stream, key),
-            1 => fill::<1>(out, start, stride, stream, key),
-            2 => fill::<2>(out, start, stride, stream, key),
-            _ => fill::<3>(out, start, stride, stream, key),
+        || {
+            if stride != 1 {
+                for (i, o) in out.iter_mut().enumerate() {
+                    *o = single(start.wrapping_add((i as u32).wrapping_mul(stride)));
+                }
+                return;
+            }
+            let head = (start.wrapping_neg() as usize % 4).min(out.len());
+            let (first, rest) = out.split_at_mut(head);
+            for (i, o) in first.iter_mut().enumerate() {
+                *o = single(start + i as u32);
+            }
+            let start = start + head as u32;
+            let (blocks, last) = rest.as_chunks_mut::<4>();
+            for (i, four) in blocks.iter_mut().enumerate() {
+                *four = block(start / 4 + i as u32);
+            }
+            let start = start + 4 * blocks.len() as u32;
+            for (i, o) in last.iter_mut().enumerate() {
+                *o = single(start + i as u32);
+            }
         },
     );
 }
@@ -51,12 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn blocks_are_the_single_values() {
-        let mut out = [0; 37];
-        for word in 0..4 {
-            fill(&mut out, 5, 3, 9, [1, 2], word);
+    fn any_run_is_a_part_of_the_whole() {
+        let at = |e: u32| philox([e / 4, 9, 0, 0], [1, 2])[e as usize % 4];
+        for (start, stride, len) in [(0, 1, 64), (5, 1, 37), (6, 1, 1), (7, 1, 2), (4, 1, 3), (5, 3, 37), (100, -2, 20)]
+        {
+            let mut out = vec![0; len];
+            fill(&mut out, start, stride, 9, [1, 2]);
             for (i, &o) in out.iter().enumerate() {
-                assert_eq!(o, philox([5 + 3 * i as u32, 9, 0, 0], [1, 2])[usize::from(word)]);
+                assert_eq!(o, at((start + stride * i as i64) as u32), "{start} {stride} {i}");
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) struct Lanes {
     pub(super) program: Program,
     /// What a lane adds to the address of a line.
     pub(super) stride: Vec<i64>,
-    /// Loads of whole vectors.
+    /// Loads and random numbers of whole vectors.
     pub(super) wide: Vec<bool>,
     /// Lines whose value differs between lanes.
     pub(super) varies: Vec<bool>,
@@ -35,6 +35,7 @@ pub(super) fn quads(step: &Step, program: &Program, inner: bool, extents: &[usiz
         let line = &mut out.program.lines[at];
         let operands = line.instr.operands().iter().any(|&r| out.varies[r as usize]);
         let here = line.inner == inner;
+        let random = matches!(line.instr, Instr::Random { .. });
         out.varies[at] = match &mut line.instr {
             Instr::Load { buf, at: access, gather } => {
                 let id = step.bufs[*buf as usize];
@@ -57,10 +58,14 @@ pub(super) fn quads(step: &Step, program: &Program, inner: bool, extents: &[usiz
                 last != 0 || operands
             }
             Instr::Index { at: access } | Instr::Random { at: access, .. } if here => {
+                // Four neighbours are the four words of one counter, whose address is that of the vector.
+                out.wide[at] = random && access.strides.last() == Some(&1) && divide(access, extents);
                 let last = access.strides.last_mut()?;
-                out.stride[at] = *last;
-                *last *= 4;
-                out.stride[at] != 0
+                if !out.wide[at] {
+                    out.stride[at] = *last;
+                    *last *= 4;
+                }
+                *last != 0
             }
             Instr::Acc => true,
             Instr::Reduce(..) => false,

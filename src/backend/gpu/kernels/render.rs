@@ -144,7 +144,8 @@ impl<'a> Emitter<'a> {
         Ok(match instr {
             Instr::Index { at } => format!("bitcast<i32>({})", self.lane_address(reg, at, inner, lane)),
             Instr::Param { slot } => from_bits(dtype, &self.cx.param(*slot, dtype)),
-            Instr::Random { word, .. } => format!("{}_bits.{}", self.name(reg, lane), LANES[*word as usize]),
+            Instr::Random { .. } if self.lanes.wide[reg as usize] => format!("r{reg}_bits.{}", LANES[lane]),
+            Instr::Random { .. } => format!("{}_bits", self.name(reg, lane)),
             Instr::Acc => match (self.acc, self.width) {
                 (Some(acc), 1) => acc.to_string(),
                 (Some(acc), _) => format!("{acc}.{}", LANES[lane]),
@@ -250,10 +251,15 @@ impl<'a> Emitter<'a> {
     ) {
         let stream = self.own_word(reg, 1, stream);
         let (low, high) = (self.cx.param(key, DType::U32), self.cx.param(key + 1, DType::U32));
+        if self.lanes.wide[reg as usize] {
+            let address = self.address(at, inner);
+            out.push(format!("let r{reg}_bits = k_philox({address}, {stream}, {low}, {high});"));
+            return;
+        }
         for lane in 0..lanes {
             let address = self.lane_address(reg, at, inner, lane);
             let name = self.name(reg, lane);
-            out.push(format!("let {name}_bits = k_philox({address}, {stream}, {low}, {high});"));
+            out.push(format!("let {name}_bits = k_random({address}, {stream}, {low}, {high});"));
         }
     }
 

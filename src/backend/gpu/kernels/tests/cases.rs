@@ -258,9 +258,9 @@ fn select(n: usize) -> Case {
 fn counters(rows: usize, cols: usize) -> Case {
     let mut d = Draft::new(format!("counters {rows}x{cols}"));
     d.params = vec![123456789.0, 987654321.0];
-    let at = access(7, &[cols as i64, 1]);
-    for word in 0..4 {
-        let r = d.line(Instr::Random { at: at.clone(), key: 0, stream: 5, word }, U32, false);
+    for (stream, at) in [(5, access(7, &[cols as i64, 1])), (0, access(8, &[cols as i64, 1])), (1, access(3, &[1, 3]))]
+    {
+        let r = d.line(Instr::Random { at, key: 0, stream }, U32, false);
         d.keep(r, &[rows, cols], false);
     }
     let col = d.line(Instr::Index { at: access(-3, &[0, 2]) }, I32, false);

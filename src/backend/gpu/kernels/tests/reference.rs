@@ -176,9 +176,10 @@ impl Machine<'_> {
             }
             Instr::Index { at } => address(at, coords) as f64,
             Instr::Param { slot } => self.case.params[*slot as usize],
-            Instr::Random { at, key, stream, word } => {
+            Instr::Random { at, key, stream } => {
                 let key = [0, 1].map(|i| self.case.params[*key as usize + i] as u32);
-                philox(address(at, coords) as u32, *stream, key)[*word as usize].into()
+                let element = address(at, coords) as u32;
+                philox(element / 4, *stream, key)[element as usize % 4].into()
             }
             Instr::Acc => acc.expect("an epilogue"),
             Instr::Unary(f, x) => unary(f.name, of(self, *x, regs)),
