@@ -11,7 +11,7 @@ use crate::{Tensor, Var};
 /// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
 ///
 /// The table starts uniform within 0.05 of zero. An integer outside is an error where it came from the host as such;
-/// otherwise its vector is NaN.
+/// otherwise its vector is NaN (a negative one counts from the end of the table).
 pub struct Embedding {
     input_dim: usize,
     output_dim: usize,

@@ -152,6 +152,15 @@ impl<'a> Fit<'a> {
         if self.validation_freq == 0 {
             return Err(Error::setting("`fit`", "validation_freq", 0, "a positive integer"));
         }
+        if self.validation_weight.is_some() && self.validation.is_none() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`validation_sample_weight` was given without `validation_data`",
+                "weights alone",
+                "the data that they belong to",
+                "Give `validation_data`, or leave the weights out: `sample_weight` serves `validation_split`",
+            ));
+        }
         if !self.class_weight.is_empty() && self.sample_weight.is_some() {
             return Err(Error::parts(
                 Kind::Argument,

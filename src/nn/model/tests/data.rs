@@ -62,6 +62,8 @@ fn weights_of_validation_data_count() {
     let how = quiet().validation_data(&x, &y).validation_sample_weight(&weight);
     let history = model.fit(&x, &y, how).unwrap();
     close(history["val_loss"][0], model.evaluate(&x, &y, silent().sample_weight(&weight)).unwrap()["loss"]);
+    let alone = quiet().validation_sample_weight(&weight);
+    assert!(model.fit(&x, &y, alone).unwrap_err().is_invalid_argument());
 }
 
 #[test]
