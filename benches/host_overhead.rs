@@ -32,6 +32,25 @@ fn main() -> Result<()> {
                 device.sync().unwrap();
             });
         }
+        // What the first run of a large graph costs: recording, planning, and making the plan ready.
+        for length in [500, 2000, 8000] {
+            let start = std::time::Instant::now();
+            let first = x.requires_grad();
+            let mut t = first.clone();
+            for i in 0..length / 2 {
+                t = t.matmul(&x)?.mul(0.5 + f64::from(i))?.tanh()?;
+            }
+            let grad = &wgtensor::grad(&t.sum(())?, &[&first])?[0];
+            grad.realize()?;
+            t.realize()?;
+            let seconds = start.elapsed().as_secs_f64();
+            println!(
+                "{} first run of {length} products and more, per product: {:.1} us",
+                info.id,
+                seconds * 1e6 / length as f64
+            );
+            device.sync()?;
+        }
     }
     Ok(())
 }

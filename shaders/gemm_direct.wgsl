@@ -7,10 +7,11 @@
         var {{ s.name }}{{ i }} = mat4x4<f32>();
         for (var c = 0u; c < 4u; c++) {
             {%- if s.along_k %}
-            {{ s.name }}{{ i }}[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u + c, k);
+            let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u + c, k);
             {%- else %}
-            {{ s.name }}{{ i }}[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u, k + c);
+            let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u, k + c);
             {%- endif %}
+            {{ s.name }}{{ i }} = mat4x4<f32>({{ s.name }}{{ i }}[1], {{ s.name }}{{ i }}[2], {{ s.name }}{{ i }}[3], next);
         }
         {%- if s.along_k %}
         {{ s.name }}{{ i }} = transpose({{ s.name }}{{ i }});

@@ -24,7 +24,8 @@
             // A loop, because this loader is long and its copies would be too much for compilers.
             var rows = mat4x4<f32>();
             for (var c = 0u; c < 4u; c++) {
-                rows[c] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + c, k0 + q * 4u);
+                let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + c, k0 + q * 4u);
+                rows = mat4x4<f32>(rows[1], rows[2], rows[3], next);
             }
             {%- endif %}
             let at = q * {{ s.lines }}u + (l ^ ((q & 3u) << 1u));

@@ -3,15 +3,18 @@
 fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
     var v = vec4<f32>();
     if line >= {{ s.extent }} || k >= {{ k }} { return v; }
-    for (var e = 0u; e < {% if s.wide %}1u{% else %}4u && k + e < {{ k }}{% endif %}; e++) {
+    {%- if s.wide %}
+    let spot = k / {{ w.f }};
+    v = b{{ s.buffer }}[((spot * {{ w.c }} + line) * {{ w.f }} + (k - spot * {{ w.f }})) >> 2u];
+    {%- else %}
+    for (var e = 0u; e < 4u; e++) {
         let tap = k + e;
         let spot = tap / {{ w.f }};
-        let at = (spot * {{ w.c }} + line) * {{ w.f }} + (tap - spot * {{ w.f }});
-        {%- if s.wide %}
-        v = b{{ s.buffer }}[at >> 2u];
-        {%- else %}
-        v[e] = b{{ s.buffer }}[at];
-        {%- endif %}
+        var value = 0.0;
+        if tap < {{ k }} { value = b{{ s.buffer }}[(spot * {{ w.c }} + line) * {{ w.f }} + (tap - spot * {{ w.f }})]; }
+        // Shifted in: a place chosen by a variable is more than every compiler takes.
+        v = vec4<f32>(v.yzw, value);
     }
+    {%- endif %}
     return v;
 }

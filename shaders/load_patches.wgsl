@@ -22,12 +22,15 @@ fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
     }
     {%- else %}
     let taps = {% if s.along_k %}{{ k }}{% else %}{{ s.extent }}{% endif %};
-    for (var e = 0u; e < 4u && tap + e < taps; e++) {
+    for (var e = 0u; e < 4u; e++) {
         let y = y0 + kh * {{ w.dilation_h }};
         let x = x0 + kw * {{ w.dilation_w }};
-        if y < {{ w.h }} && x < {{ w.w }} {
-            v[e] = b{{ s.buffer }}[((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c];
+        var value = 0.0;
+        if tap + e < taps && y < {{ w.h }} && x < {{ w.w }} {
+            value = b{{ s.buffer }}[((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c];
         }
+        // Shifted in: a place chosen by a variable is more than every compiler takes.
+        v = vec4<f32>(v.yzw, value);
         c++;
         if c == {{ w.c }} {
             c = 0u;

@@ -27,7 +27,7 @@ pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptio
 /// # Errors
 /// The tensor is on the CPU engine; out of memory; a lost device.
 pub fn buffer(tensor: &Tensor) -> Result<wgpu::Buffer> {
-    let buffer = realise(tensor)?;
+    let buffer = realise(tensor, Clone::clone)?;
     let Some(buffer) = buffer.get::<GpuBuffer>() else {
         return Err(Error::parts(
             Kind::Device,

@@ -22,7 +22,7 @@ impl Shape {
     /// A shape of these extents.
     ///
     /// # Errors
-    /// More than [`MAX_RANK`] dimensions, or more elements than fit in 2^40.
+    /// More than [`MAX_RANK`] dimensions, or extents (but for zeros) whose product is not below 2^40.
     pub fn new(dims: &[usize]) -> Result<Self> {
         if dims.len() > MAX_RANK {
             return Err(Error::parts(
@@ -33,8 +33,9 @@ impl Shape {
                 "Merge dimensions with `reshape`",
             ));
         }
-        let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d).filter(|&n| n < 1 << 40));
-        if count.is_none() && !dims.contains(&0) {
+        // Zeros aside, so that no product of some of the extents overflows either.
+        let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)).filter(|&n| n < 1 << 40));
+        if count.is_none() {
             return Err(Error::parts(
                 Kind::Shape,
                 "A tensor of too many elements was asked for",
@@ -178,12 +179,12 @@ pub trait IntoShape {
 
 impl IntoShape for Shape {
     fn into_shape(self) -> Result<Shape> {
-        Ok(self)
+        Shape::new(&self)
     }
 }
 impl IntoShape for &Shape {
     fn into_shape(self) -> Result<Shape> {
-        Ok(*self)
+        Shape::new(self)
     }
 }
 impl IntoShape for () {

@@ -16,8 +16,6 @@ pub struct Grads {
     /// The variables in the order the pass met them.
     met: Vec<Arc<VarShared>>,
     nodes: FxHashMap<u64, Tensor>,
-    /// Which of the nodes differentiation started from.
-    leaves: FxHashSet<u64>,
 }
 
 impl Grads {
@@ -52,11 +50,21 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// a tensor its gradient is zero.
 ///
 /// # Errors
-/// `loss` is not a scalar or depends on nothing tracked.
+/// `loss` is not a scalar or depends on nothing tracked; an input is a constant.
 #[track_caller]
 pub fn grad(loss: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     check(loss)?;
-    let grads = walk(loss)?;
+    if let Some(at) = inputs.iter().position(|x| !x.0.tracked) {
+        return Err(Error::parts(
+            Kind::State,
+            "A gradient was asked for with respect to a constant",
+            &format!("input {at}: an untracked tensor of shape {}", inputs[at].shape()),
+            "the value of a variable, a result of `requires_grad`, or what was computed from such",
+            "Call `requires_grad` on it first and compute the loss from the result",
+        ));
+    }
+    let wanted = inputs.iter().map(|x| x.0.id).collect();
+    let grads = walk(loss, &wanted)?;
     inputs
         .iter()
         .map(|x| match grads.wrt(x) {
@@ -76,11 +84,9 @@ impl Tensor {
     pub fn backward(&self) -> Result<Grads> {
         check(self)?;
         with_tracking(false, || {
-            let mut grads = walk(self)?;
-            // Whoever holds the gradients would keep those of all tensors in between in memory too.
-            let Grads { nodes, leaves, met, vars } = &mut grads;
-            nodes.retain(|id, _| leaves.contains(id));
-            // And those of frozen variables would be computed for nothing.
+            let mut grads = walk(self, &FxHashSet::default())?;
+            let Grads { met, vars, .. } = &mut grads;
+            // Those of frozen variables would be computed for nothing.
             met.retain(|var| {
                 let trainable = var.owner().is_none_or(|v| v.is_trainable());
                 if !trainable {
@@ -117,7 +123,9 @@ fn check(loss: &Tensor) -> Result<()> {
     Ok(())
 }
 
-fn walk(loss: &Tensor) -> Result<Grads> {
+/// The gradients of the tensors that differentiation starts from, and of those `wanted`. The others are let go of as
+/// soon as they have been passed on: whoever holds a gradient keeps it in memory.
+fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
     struct Reset;
     impl Drop for Reset {
         fn drop(&mut self) {
@@ -139,12 +147,11 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         order.push(tensor);
     }
     order.sort_unstable_by_key(|t| std::cmp::Reverse(t.0.id));
-    let (vars, nodes, leaves) = (FxHashMap::default(), FxHashMap::default(), FxHashSet::default());
-    let mut grads = Grads { vars, met: Vec::new(), nodes, leaves };
+    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
     grads.nodes.insert(loss.0.id, Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?);
     for tensor in order {
         let node = &tensor.0;
-        let Some(grad) = grads.nodes.get(&node.id).cloned() else { continue };
+        let Some(grad) = grads.nodes.remove(&node.id) else { continue };
         if let Some(var) = &node.var {
             grads.met.push(var.clone());
             accumulate(&mut grads.vars, var.id, grad)?;
@@ -155,7 +162,7 @@ fn walk(loss: &Tensor) -> Result<Grads> {
         let inputs = tensor.inputs();
         let given = match node.vjp {
             Vjp::None => {
-                grads.leaves.insert(node.id);
+                grads.nodes.insert(node.id, grad);
                 continue;
             }
             Vjp::Unary(f) => [Some(f(&inputs[0], &tensor, &grad)?)].into_iter().collect(),
@@ -168,6 +175,9 @@ fn walk(loss: &Tensor) -> Result<Grads> {
             {
                 accumulate(&mut grads.nodes, input.0.id, grad)?;
             }
+        }
+        if wanted.contains(&node.id) {
+            grads.nodes.insert(node.id, grad);
         }
     }
     Ok(grads)

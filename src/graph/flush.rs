@@ -63,8 +63,8 @@ struct Entry {
     keep: Keep,
 }
 
-/// Realises one tensor and returns its buffer.
-pub(crate) fn realise(tensor: &Tensor) -> Result<Buffer> {
+/// Realises one tensor and gives its buffer to `f`, before another thread's flush can overwrite it.
+pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Result<T> {
     let device = tensor.device();
     let _flushing = device.0.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(error) = device.graph().failed.take() {
@@ -80,7 +80,7 @@ pub(crate) fn realise(tensor: &Tensor) -> Result<Buffer> {
         flush.run()?;
     }
     match &tensor.0.state().storage {
-        Storage::Ready(buffer) => Ok(buffer.clone()),
+        Storage::Ready(buffer) => Ok(f(buffer)),
         _ => Err(Error::internal("a flush did not realise what it was asked for")),
     }
 }
@@ -101,15 +101,15 @@ struct Flush<'a> {
     epoch: u64,
     order: Vec<Entry>,
     leaves: Vec<Buffer>,
-    /// Pending views to look through again at a later flush.
-    views: Vec<Tensor>,
+    /// Pending views to look through again at a later flush, by their nodes' ids.
+    views: FxHashMap<u64, Tensor>,
     all: bool,
 }
 
 impl<'a> Flush<'a> {
     fn new(device: &'a Device) -> Self {
         let epoch = device.0.epoch.fetch_add(1, Relaxed) + 1;
-        Flush { device, epoch, order: Vec::new(), leaves: Vec::new(), views: Vec::new(), all: false }
+        Flush { device, epoch, order: Vec::new(), leaves: Vec::new(), views: FxHashMap::default(), all: false }
     }
 
     fn position(&self, tensor: &Tensor) -> Option<u32> {
@@ -175,16 +175,21 @@ impl<'a> Flush<'a> {
         for weak in &pending {
             let Some(tensor) = weak.upgrade().map(Tensor) else { continue };
             let own = 1 + usize::from(self.position(&tensor).is_some());
-            if tensor.0.is_ready() || tensor.handles(own) == 0 {
+            if tensor.0.is_ready() || tensor.handles(own) == 0 || settled(&tensor) {
                 continue;
             }
-            if let Err(error) = self.visit(&tensor, false) {
-                // Nothing is lost: what was pending stays pending.
-                self.device.graph().pending.extend(pending);
-                return Err(error);
-            }
-            if tensor.0.op.is_view() {
-                self.views.push(tensor);
+            match self.visit(&tensor, false) {
+                Ok(_) if tensor.0.op.is_view() => {
+                    self.views.insert(tensor.0.id, tensor);
+                }
+                Ok(_) => {}
+                // It can be computed no more; whoever asks for it is told.
+                Err(error) if error.is_overwritten() => {}
+                Err(error) => {
+                    // Nothing is lost: what was pending stays pending.
+                    self.device.graph().pending.extend(pending);
+                    return Err(error);
+                }
             }
         }
         // Should the run fail, these are still known.
@@ -212,6 +217,25 @@ impl<'a> Flush<'a> {
             self.finish(Vec::new());
             return Ok(());
         }
+        // Out of memory: other plans' memory goes, and there is one more try. Nothing has run yet.
+        let (executable, outputs) = match self.prepare() {
+            Err(error) if error.is_out_of_memory() => {
+                self.device.trim();
+                self.prepare()
+            }
+            prepared => prepared,
+        }?;
+        let mut params = Vec::new();
+        for entry in self.order.iter().filter(|e| e.leaf.is_none()) {
+            entry.tensor.0.op.push_params(&mut params);
+        }
+        executable.run(&self.leaves, &outputs, &params)?;
+        self.finish(outputs);
+        Ok(())
+    }
+
+    /// The plan, found or made, and memory for what it gives.
+    fn prepare(&self) -> Result<(Arc<dyn Executable>, Vec<Buffer>)> {
         let backend = self.device.backend();
         let key = self.signature();
         let hit = self.device.graph().plans.get(&key);
@@ -233,19 +257,10 @@ impl<'a> Flush<'a> {
                 executable
             }
         };
-        let mut params = Vec::new();
-        let mut outputs = Vec::new();
-        for entry in &self.order {
-            if entry.leaf.is_none() {
-                entry.tensor.0.op.push_params(&mut params);
-                if entry.keep == Keep::Output {
-                    outputs.push(backend.alloc(entry.tensor.numel() * entry.tensor.dtype().size())?);
-                }
-            }
-        }
-        executable.run(&self.leaves, &outputs, &params)?;
-        self.finish(outputs);
-        Ok(())
+        let outputs = self.order.iter().filter(|e| e.leaf.is_none() && e.keep == Keep::Output);
+        let outputs = outputs.map(|e| backend.alloc(e.tensor.numel() * e.tensor.dtype().size()));
+        let outputs = outputs.collect::<Result<_>>()?;
+        Ok((executable, outputs))
     }
 
     /// A root that only renames the indices of a value in memory order shares its memory.
@@ -266,14 +281,18 @@ impl<'a> Flush<'a> {
     }
 
     fn choose(&mut self) {
+        let mut bases: Vec<usize> = Vec::with_capacity(self.order.len());
+        for (i, entry) in self.order.iter().enumerate() {
+            let view = entry.leaf.is_none() && entry.tensor.0.op.is_view();
+            bases.push(if view { bases[entry.inputs[0] as usize] } else { i });
+        }
         for i in 0..self.order.len() {
             if self.order[i].leaf.is_some() {
                 continue;
             }
             let (node, root) = (self.order[i].tensor.0.clone(), self.order[i].root);
             // One handle here, one in the order, one more for a view remembered above.
-            let own =
-                2 + usize::from(self.all && node.op.is_view() && self.views.iter().any(|v| Arc::ptr_eq(&v.0, &node)));
+            let own = 2 + usize::from(self.views.contains_key(&node.id));
             let external = self.order[i].tensor.handles(own) > 0;
             let keep = if let Some(var) = &node.var {
                 let mut storage = var.storage();
@@ -294,7 +313,7 @@ impl<'a> Flush<'a> {
                     _ => Keep::No,
                 }
             } else if node.op.is_view() {
-                let base = self.view_base(i);
+                let base = bases[i];
                 let of_var = self.order[base].leaf.is_some() && self.order[base].tensor.0.var.is_some();
                 if root {
                     // Either it shares its base's memory (then the base is a root too), or it is copied.
@@ -326,40 +345,34 @@ impl<'a> Flush<'a> {
         self.order[n].tensor.0.var.is_none() && (self.order[n].leaf.is_some() || !self.order[n].tensor.0.op.is_view())
     }
 
-    /// The value a view looks at.
-    fn view_base(&self, mut n: usize) -> usize {
-        while self.order[n].leaf.is_none() && self.order[n].tensor.0.op.is_view() {
-            n = self.order[n].inputs[0] as usize;
-        }
-        n
-    }
-
     fn keep_base(&mut self, base: usize) {
         let entry = &mut self.order[base];
-        let cheap = matches!(entry.tensor.0.op, Op::Scalar(_) | Op::Arange | Op::Random { .. } | Op::Var);
+        let cheap = matches!(entry.tensor.0.op, Op::Scalar(_) | Op::Arange | Op::Random { .. });
         if entry.leaf.is_none() && !cheap && entry.keep == Keep::No {
             entry.keep = Keep::Output;
         }
     }
 
-    /// The structure in words: equal words, equal plan.
+    /// The structure in words: equal words, equal plan. Every list is preceded by its length.
     fn signature(&self) -> Vec<u64> {
         let mut out = Vec::with_capacity(self.order.len() * 8);
         for entry in &self.order {
             let node = &*entry.tensor.0;
+            let head = out.len();
+            out.push(0);
             if let Some(leaf) = entry.leaf {
                 out.push(1 << 40 | u64::from(leaf));
             } else {
                 node.op.signature(&mut out);
             }
-            let keep = match entry.keep {
+            let words = (out.len() - head) as u64;
+            out[head] = node.dtype as u64 | (node.shape.rank() as u64) << 8 | words << 32;
+            out.push(match entry.keep {
                 Keep::No => 0,
                 Keep::Output => 1,
                 Keep::InPlace(leaf) => 2 + u64::from(leaf),
-            };
-            out.push(
-                node.dtype as u64 | (node.shape.rank() as u64) << 8 | (entry.inputs.len() as u64) << 16 | keep << 24,
-            );
+            });
+            out.push(entry.inputs.len() as u64);
             out.extend(node.shape.iter().map(|&d| d as u64));
             out.extend(entry.inputs.iter().map(|&i| u64::from(i)));
         }
@@ -382,13 +395,13 @@ impl<'a> Flush<'a> {
                 },
                 Keep::InPlace(leaf) => self.leaves[leaf as usize].clone(),
             };
+            // What was written in place is the variable's value now, even if it has been assigned to again meanwhile.
+            let in_place = matches!(entry.keep, Keep::InPlace(_));
             if let Some(var) = &node.var
-                && var.latest.load(Relaxed) == node.id
+                && (in_place || var.latest.load(Relaxed) == node.id)
             {
                 let mut storage = var.storage();
-                if matches!(entry.keep, Keep::InPlace(_))
-                    && let Some(old) = storage.node.upgrade()
-                {
+                if in_place && let Some(old) = storage.node.upgrade() {
                     old.state().storage = Storage::Overwritten;
                 }
                 storage.buffer = Some(buffer.clone());
@@ -396,13 +409,14 @@ impl<'a> Flush<'a> {
             }
             node.realise(buffer);
         }
-        // Roots that share their base's memory.
+        // Views that share their base's memory: they let go of what it was computed from.
         for (i, entry) in self.order.iter().enumerate() {
-            if entry.root && entry.leaf.is_none() && entry.keep == Keep::No && self.shares(i) {
-                let mut n = i;
-                while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
-                    n = self.order[n].inputs[0] as usize;
-                }
+            if matches!(entry.tensor.0.op, Op::Reshape)
+                && entry.leaf.is_none()
+                && entry.keep == Keep::No
+                && self.shares(i)
+            {
+                let n = entry.inputs[0] as usize;
                 let buffer = match &self.order[n].tensor.0.state().storage {
                     Storage::Ready(buffer) => Some(buffer.clone()),
                     _ => None,
@@ -414,17 +428,35 @@ impl<'a> Flush<'a> {
         }
         if self.all {
             let mut graph = self.device.graph();
-            let views: Vec<_> = self.views.iter().filter(|v| !v.0.is_ready()).map(|v| Arc::downgrade(&v.0)).collect();
+            let views = self.views.into_values().filter(|v| !v.0.is_ready() && !settled(v));
+            let views = views.map(|v| Arc::downgrade(&v.0)).collect();
             // Recorded meanwhile by other threads: still pending, and not part of this flush.
             let old = std::mem::take(&mut graph.pending);
             graph.pending = views;
             let epoch = self.epoch & 0xffff_ffff;
             graph.pending.extend(old.into_iter().filter(|w| {
-                w.upgrade()
-                    .is_some_and(|n| n.mark.load(Relaxed) >> 32 != epoch && !n.is_ready() && Tensor(n).handles(1) > 0)
+                w.upgrade().map(Tensor).is_some_and(|t| {
+                    t.0.mark.load(Relaxed) >> 32 != epoch && !t.0.is_ready() && t.handles(1) > 0 && !settled(&t)
+                })
             }));
         }
     }
+}
+
+/// Whether a tensor is a view of a value that is here and stays as it is: no flush need think of it.
+fn settled(tensor: &Tensor) -> bool {
+    let mut tensor = tensor.clone();
+    while tensor.0.op.is_view() {
+        let below = match tensor.0.state().inputs.first() {
+            Some(below) => below.clone(),
+            None => return false,
+        };
+        if below.0.is_ready() {
+            return below.0.var.is_none();
+        }
+        tensor = below;
+    }
+    false
 }
 
 impl Entry {

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use smallvec::SmallVec;
 
-use super::pointwise::{same_device, same_dtype, scalar};
+use super::pointwise::{number, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
@@ -15,7 +15,7 @@ impl Tensor {
     /// Surrounds the tensor: `pads[d]` gives how many elements of `value` go before and after along dimension `d`.
     ///
     /// # Errors
-    /// `pads` does not name every dimension.
+    /// `pads` does not name every dimension; a value that the type does not hold; a result too large.
     #[track_caller]
     pub fn pad(&self, pads: &[(usize, usize)], value: f64) -> Result<Tensor> {
         if pads.len() != self.rank() {
@@ -30,10 +30,11 @@ impl Tensor {
         if pads.iter().all(|&p| p == (0, 0)) {
             return Ok(self.clone());
         }
-        let dims: SmallVec<[usize; 8]> = self.dims().iter().zip(pads).map(|(&n, p)| n + p.0 + p.1).collect();
+        let dims: SmallVec<[usize; 8]> =
+            self.dims().iter().zip(pads).map(|(&n, p)| n.saturating_add(p.0).saturating_add(p.1)).collect();
         let shape = Shape::new(&dims)?;
         let starts: Axes<usize> = pads.iter().map(|p| p.0).collect();
-        let fill = scalar(value, self.dtype(), self.device());
+        let fill = number(value, self.dtype(), self.device())?;
         let make = Make { device: self.device(), vjp: Vjp::Node(assemble_grad), at: Location::caller() };
         let op = Op::Assemble { starts: vec![starts], fill: true };
         Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), fill].into_iter().collect(), make))
@@ -110,7 +111,7 @@ impl Tensor {
     #[track_caller]
     pub fn split(&self, axis: isize, sizes: &[usize]) -> Result<Vec<Tensor>> {
         let index = axis_index("split", axis, self.rank())?;
-        if sizes.iter().sum::<usize>() != self.dims()[index] {
+        if sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)) != Some(self.dims()[index]) {
             return Err(Error::parts(
                 Kind::Shape,
                 "`split` was given sizes that do not add up",
@@ -152,7 +153,7 @@ impl Tensor {
                 let mut wide = out.dims().to_vec();
                 wide.insert(d, times[d]);
                 let mut dims = out.dims().to_vec();
-                dims[d] *= times[d];
+                dims[d] = dims[d].saturating_mul(times[d]);
                 out = out.unsqueeze(d as isize)?.expand(wide)?.reshape(dims)?;
             }
         }
@@ -169,7 +170,7 @@ impl Tensor {
         let mut wide = self.dims().to_vec();
         wide.insert(d + 1, times);
         let mut dims = self.dims().to_vec();
-        dims[d] *= times;
+        dims[d] = dims[d].saturating_mul(times);
         self.unsqueeze(d as isize + 1)?.expand(wide)?.reshape(dims)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::panic::Location;
 
-use super::pointwise::scalar;
+use super::pointwise::number;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Inputs, Make, Vjp};
@@ -19,11 +19,11 @@ impl Tensor {
     /// One value everywhere.
     ///
     /// # Errors
-    /// A shape too large; a type the device does not have.
+    /// A shape too large; a type the device does not have; a value that the type does not hold.
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
         device.backend().check_dtype(dtype)?;
-        scalar(value, dtype, device).expand(shape.into_shape()?)
+        number(value, dtype, device)?.expand(shape.into_shape()?)
     }
 
     /// Zeros (false for booleans).
@@ -48,7 +48,8 @@ impl Tensor {
     /// `ceil((end - start) / step)` elements.
     ///
     /// # Errors
-    /// A step of zero or bounds that are not finite; more than 2^31 elements; a type the device does not have.
+    /// A step of zero or bounds that are not finite; more than 2^31 elements; a type the device does not have; numbers
+    /// that the type does not hold.
     #[track_caller]
     pub fn arange(start: f64, end: f64, step: f64, dtype: DType, device: &Device) -> Result<Tensor> {
         let count = ((end - start) / step).ceil();
@@ -65,6 +66,12 @@ impl Tensor {
         let count = count.max(0.0) as usize;
         let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
         let index = index.cast(dtype)?;
+        let last = start + step * count.saturating_sub(1) as f64;
+        for value in [start, last] {
+            number(value, dtype, device)?;
+        }
+        // Unsigned numbers count downwards modulo 2^32.
+        let step = if dtype == DType::U32 { step.rem_euclid(4_294_967_296.0) } else { step };
         let scaled = if step == 1.0 { index } else { index.mul(step)? };
         if start == 0.0 { Ok(scaled) } else { scaled.add(start) }
     }
@@ -161,6 +168,15 @@ impl Tensor {
     /// More than 2^31 numbers; out of memory.
     #[track_caller]
     pub fn permutation(n: usize, seed: u64, device: &Device) -> Result<Tensor> {
+        if i32::try_from(n).is_err() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`permutation` was asked for more numbers than its type holds",
+                &n.to_string(),
+                "fewer than 2^31 numbers",
+                "Permute in parts",
+            ));
+        }
         let order = permutation(n, seed);
         Tensor::from_slice(&order, [n], device)
     }

@@ -168,6 +168,19 @@ fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
 }
 
 fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let src = if inputs[2].0.tracked { Some(grad.take(&inputs[1], 1)?) } else { None };
+    let (base, index, src) = (&inputs[0], &inputs[1], &inputs[2]);
+    let src = if src.0.tracked {
+        let taken = grad.take(index, 1)?;
+        // What an index from the device adds to nothing has no gradient.
+        let n = base.dims()[1];
+        let mut inside = index.lt(n)?;
+        if index.dtype() == DType::I32 {
+            inside = inside.logical_and(&index.ge(-(n as f64))?)?;
+        }
+        let known = index.0.bounds.is_some();
+        Some(if known { taken } else { inside.reshape([index.numel(), 1])?.select(&taken, 0.0)? })
+    } else {
+        None
+    };
     Ok([Some(grad.clone()), None, src].into_iter().collect())
 }

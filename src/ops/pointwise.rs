@@ -20,6 +20,11 @@ pub trait Operand: sealed::Sealed {
     /// As a tensor for use beside `like`.
     #[doc(hidden)]
     fn operand(self, like: &Tensor) -> Result<Tensor>;
+    /// Whether it is a number, without a type of its own.
+    #[doc(hidden)]
+    fn is_number(&self) -> bool {
+        true
+    }
 }
 
 impl sealed::Sealed for Tensor {}
@@ -28,10 +33,16 @@ impl Operand for Tensor {
     fn operand(self, _: &Tensor) -> Result<Tensor> {
         Ok(self)
     }
+    fn is_number(&self) -> bool {
+        false
+    }
 }
 impl Operand for &Tensor {
     fn operand(self, _: &Tensor) -> Result<Tensor> {
         Ok(self.clone())
+    }
+    fn is_number(&self) -> bool {
+        false
     }
 }
 
@@ -42,17 +53,7 @@ macro_rules! number {
             #[track_caller]
             fn operand(self, like: &Tensor) -> Result<Tensor> {
                 #[allow(clippy::unnecessary_cast, reason = "one of the types is f64 itself")]
-                let value = self as f64;
-                if !like.dtype().is_float() && value.fract() != 0.0 {
-                    return Err(Error::parts(
-                        Kind::DType,
-                        "A fractional number met a tensor of whole numbers",
-                        &format!("{value} beside {}", like.dtype()),
-                        "a whole number, or a floating-point tensor",
-                        "Cast the tensor with `cast(DType::F32)`",
-                    ));
-                }
-                Ok(scalar(value, like.dtype(), like.device()))
+                number(self as f64, like.dtype(), like.device())
             }
         }
     )*};
@@ -65,6 +66,34 @@ impl Operand for bool {
     fn operand(self, like: &Tensor) -> Result<Tensor> {
         Ok(scalar(f64::from(u8::from(self)), like.dtype(), like.device()))
     }
+}
+
+/// A number as a scalar of a type that holds it.
+///
+/// # Errors
+/// A fractional number or one out of range for a tensor of whole numbers.
+#[track_caller]
+pub(crate) fn number(value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
+    let holds = match dtype {
+        DType::I32 => value.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value),
+        DType::U32 => value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value),
+        DType::Bool => value.fract() == 0.0,
+        DType::F32 | DType::F64 => true,
+    };
+    if holds {
+        return Ok(scalar(value, dtype, device));
+    }
+    let (what, fix) = match value.fract() == 0.0 {
+        true => ("A number met a tensor whose type does not hold it", "Cast the tensor to a wider type"),
+        false => ("A fractional number met a tensor of whole numbers", "Cast the tensor with `cast(DType::F32)`"),
+    };
+    Err(Error::parts(
+        Kind::DType,
+        what,
+        &format!("{value} beside {dtype}"),
+        "a whole number in the range of the type, or a floating-point tensor",
+        fix,
+    ))
 }
 
 /// A scalar whose value is a run-time parameter of plans.
@@ -174,7 +203,7 @@ pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
         };
         shape = both;
     }
-    Ok(shape)
+    Shape::new(&shape)
 }
 
 /// A binary gradient, with scalars' gradients summed back to scalars.
@@ -207,13 +236,13 @@ impl Tensor {
         expect_dtype("select", self, self.dtype() == DType::Bool, "bool for the condition")?;
         // A number takes the other side's type; two numbers are f32.
         let f32s = scalar(0.0, DType::F32, self.device());
-        let first = a.operand(&f32s)?;
-        let b = b.operand(&first)?;
-        let a = if first.rank() == 0 && matches!(first.0.op, Op::Scalar(_)) && first.dtype() != b.dtype() {
-            let Op::Scalar(value) = first.0.op else { unreachable!("matched") };
-            scalar(value, b.dtype(), self.device())
+        let (a, b) = if a.is_number() {
+            let b = b.operand(&f32s)?;
+            (a.operand(&b)?, b)
         } else {
-            first
+            let a = a.operand(&f32s)?;
+            let b = b.operand(&a)?;
+            (a, b)
         };
         same_device("select", self, &a)?;
         same_device("select", self, &b)?;

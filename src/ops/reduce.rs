@@ -94,7 +94,8 @@ fn sum_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> 
     one(grad.expand(inputs[0].shape())?)
 }
 
-/// `d/dx_i prod = product of the others`, by dividing where no element is zero and by excluding otherwise.
+/// `d/dx_i prod = product of the others`, by dividing where no element is zero and by excluding otherwise. Where there
+/// are zeros the case is chosen by constants, so second derivatives are those of the elements that are not zero.
 fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let Op::Reduce { axes, .. } = y.0.op else { unreachable!("a reduction's gradient") };
     let axes: Vec<isize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).map(|d| d as isize).collect();

@@ -81,7 +81,7 @@ impl Tensor {
     /// More than one -1, or no extent fits.
     #[track_caller]
     pub fn reshape_infer(&self, shape: &[isize]) -> Result<Tensor> {
-        let known: isize = shape.iter().filter(|&&d| d != -1).product();
+        let known = shape.iter().filter(|&&d| d != -1).fold(1isize, |n, &d| n.saturating_mul(d));
         let open = shape.iter().filter(|&&d| d == -1).count();
         let fits = open == 0 || open == 1 && known > 0 && self.numel().is_multiple_of(known as usize);
         if !fits || shape.iter().any(|&d| d < -1) {
@@ -264,8 +264,10 @@ impl Tensor {
         let (first, last) = if step > 0 { (0, n) } else { (n - 1, -1) };
         let (start, stop) = (end(start, first), end(stop, last));
         let span = if step > 0 { stop - start } else { start - stop };
-        let count = if span <= 0 { 0 } else { (span + step.abs() - 1) / step.abs() };
-        Ok(self.strided(axis, start as i64, step as i64, count as usize))
+        let count = if span <= 0 { 0 } else { (span as usize - 1) / step.unsigned_abs() + 1 };
+        // A step that is not taken may be as large as it likes.
+        let step = if count > 1 { step as i64 } else { 1 };
+        Ok(self.strided(axis, start as i64, step, count))
     }
 
     #[track_caller]

@@ -14,23 +14,75 @@ const MAX_ROW: usize = 16 * 1024;
 /// Merges kernels where that is allowed and worth it, and puts them in an order that respects all dependencies.
 /// `max_buffers`: how many distinct buffers a kernel may bind.
 pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> (Vec<Kernel>, Vec<BufferInfo>) {
-    let Lowered { kernels, buffers, order } = lowered;
-    let mut graph = Kernels { kernels: kernels.into_iter().map(Some).collect(), order, buffers, max_buffers };
+    let mut graph = Kernels::new(lowered, max_buffers);
     if fusion {
         graph.merge_all();
     }
     graph.sorted()
 }
 
+type Set = SmallVec<[usize; 4]>;
+
 struct Kernels {
     /// `None` where a kernel was merged into a later one.
     kernels: Vec<Option<Kernel>>,
-    order: Vec<(usize, usize)>,
     buffers: Vec<BufferInfo>,
+    /// Who reads and who writes each buffer.
+    readers: Vec<Set>,
+    writers: Vec<Set>,
+    /// Orders that no buffer shows: who must run before and after each kernel.
+    before: Vec<Set>,
+    after: Vec<Set>,
     max_buffers: usize,
+    /// For walks through the graph: the number of the last walk that came by.
+    seen: Vec<u32>,
+    walk: u32,
 }
 
 impl Kernels {
+    fn new(lowered: Lowered, max_buffers: usize) -> Self {
+        let Lowered { kernels, buffers, order } = lowered;
+        let sets = |n: usize| vec![Set::new(); n];
+        let (count, bufs) = (kernels.len(), buffers.len());
+        let mut out = Kernels {
+            kernels: kernels.into_iter().map(Some).collect(),
+            buffers,
+            readers: sets(bufs),
+            writers: sets(bufs),
+            before: sets(count),
+            after: sets(count),
+            max_buffers,
+            seen: vec![0; count],
+            walk: 0,
+        };
+        (0..count).for_each(|k| out.enter(k));
+        for (first, second) in order {
+            out.before[second].push(first);
+            out.after[first].push(second);
+        }
+        out
+    }
+
+    /// Notes what a kernel reads and writes.
+    fn enter(&mut self, k: usize) {
+        let Some(kernel) = &self.kernels[k] else { return };
+        let note = |sets: &mut [Set], buf: BufId| {
+            let set = &mut sets[buf as usize];
+            if !set.contains(&k) {
+                set.push(k);
+            }
+        };
+        kernel.reads().for_each(|buf| note(&mut self.readers, buf));
+        kernel.writes().for_each(|buf| note(&mut self.writers, buf));
+    }
+
+    /// Takes a kernel out.
+    fn leave(&mut self, k: usize) {
+        let Some(kernel) = self.kernels[k].take() else { return };
+        kernel.reads().for_each(|buf| self.readers[buf as usize].retain(|other| *other != k));
+        kernel.writes().for_each(|buf| self.writers[buf as usize].retain(|other| *other != k));
+    }
+
     fn merge_all(&mut self) {
         for _ in 0..4 {
             let mut merged = false;
@@ -47,18 +99,15 @@ impl Kernels {
 
     /// Tries to merge one of the producers of `consumer` into it.
     fn merge_one(&mut self, consumer: usize) -> bool {
-        let preds = self.predecessors();
         let Some(second) = &self.kernels[consumer] else { return false };
         if !matches!(second.body, Body::Nest) {
             return false;
         }
-        let mut producers: SmallVec<[usize; 8]> = SmallVec::new();
+        let mut producers = Set::new();
         for buf in second.reads() {
-            for (p, kernel) in self.kernels.iter().enumerate() {
-                if p != consumer
-                    && !producers.contains(&p)
-                    && kernel.as_ref().is_some_and(|k| k.writes().any(|b| b == buf) && !self.is_part(k, buf))
-                {
+            for &p in &self.writers[buf as usize] {
+                let kernel = self.kernels[p].as_ref().expect("writers are there");
+                if p != consumer && !producers.contains(&p) && !self.is_part(kernel, buf) {
                     producers.push(p);
                 }
             }
@@ -66,22 +115,19 @@ impl Kernels {
         // Later producers first: they are the ones nearest to the consumer.
         producers.sort_unstable_by(|a, b| b.cmp(a));
         for producer in producers {
-            if between(&preds, producer, consumer) {
+            if self.between(producer, consumer) {
                 continue;
             }
             let first = self.kernels[producer].as_ref().expect("listed");
             let second = self.kernels[consumer].as_ref().expect("checked");
             let Some(kernel) = self.merged(first, second, producer, consumer) else { continue };
-            self.kernels[producer] = None;
+            self.leave(producer);
+            self.leave(consumer);
             self.kernels[consumer] = Some(kernel);
-            for (a, b) in &mut self.order {
-                for end in [a, b] {
-                    if *end == producer {
-                        *end = consumer;
-                    }
-                }
-            }
-            self.order.retain(|(a, b)| a != b);
+            self.enter(consumer);
+            // Orders of the producer are the consumer's now, but for those between the two.
+            hand_over(&mut self.before, &mut self.after, producer, consumer);
+            hand_over(&mut self.after, &mut self.before, producer, consumer);
             return true;
         }
         false
@@ -89,9 +135,8 @@ impl Kernels {
 
     /// Whether the kernel writes only a part of the buffer (assembled from several).
     fn is_part(&self, kernel: &Kernel, buf: BufId) -> bool {
-        let writers = self.kernels.iter().flatten().filter(|k| k.writes().any(|b| b == buf)).count();
         let len = self.buffers[buf as usize].len;
-        writers > 1
+        self.writers[buf as usize].len() > 1
             || !kernel.stores.iter().any(|s| {
                 let count: usize =
                     kernel.space.iter().zip(&s.at.strides).map(|(&e, &t)| if t == 0 { 1 } else { e }).product();
@@ -99,33 +144,28 @@ impl Kernels {
             })
     }
 
-    /// For each kernel those that must run before it.
-    fn predecessors(&self) -> Vec<Vec<usize>> {
-        let mut writers: Vec<SmallVec<[usize; 1]>> = vec![SmallVec::new(); self.buffers.len()];
-        for (k, kernel) in self.kernels.iter().enumerate() {
-            // What a variable held before the run has no writer here; the order pairs say who must read it first.
-            for buf in kernel.iter().flat_map(Kernel::writes) {
-                if !matches!(self.buffers[buf as usize].role, Role::Leaf(_)) {
-                    writers[buf as usize].push(k);
-                }
+    /// The kernels that must run right before one; some may be named twice.
+    fn predecessors(&self, k: usize) -> impl Iterator<Item = usize> {
+        let reads = self.kernels[k].iter().flat_map(Kernel::reads);
+        // What a variable held before the run has no writer here; the order says who must read it first.
+        let bufs = reads.filter(|&buf| !matches!(self.buffers[buf as usize].role, Role::Leaf(_)));
+        let writers = bufs.flat_map(|buf| self.writers[buf as usize].iter().copied()).filter(move |&w| w != k);
+        writers.chain(self.before[k].iter().copied())
+    }
+
+    /// Whether some other kernel must run after `first` and before `second`.
+    fn between(&mut self, first: usize, second: usize) -> bool {
+        self.walk += 1;
+        let mut stack: Vec<usize> = self.predecessors(second).filter(|&p| p != first).collect();
+        while let Some(k) = stack.pop() {
+            if k == first {
+                return true;
+            }
+            if std::mem::replace(&mut self.seen[k], self.walk) != self.walk {
+                stack.extend(self.predecessors(k));
             }
         }
-        let mut out = vec![Vec::new(); self.kernels.len()];
-        for (k, kernel) in self.kernels.iter().enumerate() {
-            for buf in kernel.iter().flat_map(Kernel::reads) {
-                for &w in &writers[buf as usize] {
-                    if w != k && !out[k].contains(&w) {
-                        out[k].push(w);
-                    }
-                }
-            }
-        }
-        for &(before, after) in &self.order {
-            if !out[after].contains(&before) {
-                out[after].push(before);
-            }
-        }
-        out
+        false
     }
 
     /// The two as one kernel, if they can be.
@@ -162,9 +202,7 @@ impl Kernels {
             .iter()
             .filter(|s| {
                 let buf = BufId::from(s.buf);
-                let read_elsewhere = self.kernels.iter().enumerate().any(|(k, other)| {
-                    k != producer && k != consumer && other.iter().any(|o| o.reads().any(|b| b == buf))
-                });
+                let read_elsewhere = self.readers[buf as usize].iter().any(|&k| k != producer && k != consumer);
                 read_elsewhere || !matches!(self.buffers[buf as usize].role, Role::Temp { .. })
             })
             .cloned()
@@ -202,7 +240,13 @@ impl Kernels {
 
     /// Kernels in dependency order, ties in the order of recording.
     fn sorted(self) -> (Vec<Kernel>, Vec<BufferInfo>) {
-        let preds = self.predecessors();
+        let distinct = |k: usize| {
+            let mut all: Vec<usize> = self.predecessors(k).collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        let preds: Vec<Vec<usize>> = (0..self.kernels.len()).map(distinct).collect();
         let mut waiting: Vec<usize> = preds.iter().map(Vec::len).collect();
         let mut followers = vec![Vec::new(); preds.len()];
         for (k, before) in preds.iter().enumerate() {
@@ -226,19 +270,15 @@ impl Kernels {
     }
 }
 
-/// Whether some other kernel must run after `first` and before `second`.
-fn between(preds: &[Vec<usize>], first: usize, second: usize) -> bool {
-    let mut stack: Vec<usize> = preds[second].iter().copied().filter(|&p| p != first).collect();
-    let mut seen = vec![false; preds.len()];
-    while let Some(k) = stack.pop() {
-        if k == first {
-            return true;
-        }
-        if !std::mem::replace(&mut seen[k], true) {
-            stack.extend(&preds[k]);
+/// Makes the orders of `from` those of `to`; `back` holds the same orders seen from the other side.
+fn hand_over(sets: &mut [Set], back: &mut [Set], from: usize, to: usize) {
+    for other in std::mem::take(&mut sets[from]) {
+        back[other].retain(|k| *k != from);
+        if other != to {
+            back[other].push(to);
+            sets[to].push(other);
         }
     }
-    false
 }
 
 /// Whether a kernel with inner dimensions is better than the two it came from.

@@ -4,10 +4,11 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::Limits;
-use super::access::{Blocked, Space, project, pull_back, squeeze};
+use super::access::{Space, pull_back, squeeze};
+use super::inline::Builder;
 use super::kernel::{Body, Kernel};
 use super::op::{Keep, Op, PlanNode};
-use super::program::{Access, Gather, Instr, Line, Reg, Store};
+use super::program::{Access, Instr, Line, Reg, Store};
 use super::step::{BufId, BufferInfo, Loader, Role};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -26,22 +27,23 @@ pub(crate) struct Lowered {
 }
 
 /// Why a kernel could not be built as asked.
-enum Stop {
+pub(super) enum Stop {
     /// The space needs a finer dimension.
     Split { dim: usize, inner: usize },
-    /// This view's result has to be written out.
+    /// The result of this view (or gather) has to be written out.
     Force(usize),
 }
 
-struct Lower<'a> {
-    nodes: &'a [PlanNode],
+pub(super) struct Lower<'a> {
+    pub(super) nodes: &'a [PlanNode],
     /// First run-time scalar of each node.
-    slots: Vec<u16>,
-    /// Views whose result is written out.
+    pub(super) slots: Vec<u16>,
+    /// Views and gathers whose result is written out.
     forced: Vec<bool>,
     /// Whether a value is written out, and where.
-    buffer: Vec<Option<BufId>>,
+    pub(super) buffer: Vec<Option<BufId>>,
     buffers: Vec<BufferInfo>,
+    leaves: FxHashMap<u32, BufId>,
     fusion: bool,
     /// Distinct buffers a kernel may bind, its result among them.
     max_buffers: usize,
@@ -64,15 +66,22 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
         forced: vec![false; nodes.len()],
         buffer: Vec::new(),
         buffers: Vec::new(),
+        leaves: FxHashMap::default(),
         fusion: limits.fusion,
         max_buffers: limits.max_buffers,
     };
-    // Each failed attempt writes out one more view, so this ends.
+    // Each failed attempt writes out more values, so this ends.
     loop {
         lower.choose();
         match lower.kernels() {
             Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
-            Err(view) => lower.forced[view] = true,
+            Err(stuck) => {
+                for n in stuck {
+                    if std::mem::replace(&mut lower.forced[n], true) {
+                        return Err(Error::internal("a value that was written out stands in the way"));
+                    }
+                }
+            }
         }
     }
 }
@@ -135,6 +144,7 @@ impl Lower<'_> {
         let mut loads = vec![1usize; count];
         self.buffer = vec![None; count];
         self.buffers.clear();
+        self.leaves.clear();
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_none() && node.op.is_pointwise() {
@@ -162,7 +172,7 @@ impl Lower<'_> {
                 let alone = !self.fusion && !node.inputs.is_empty() && node.op.name() != "variable";
                 // A pending variable passes its input on.
                 let alias = matches!(node.op, Op::Var);
-                ((shared || alone || must[n]) && !alias).then_some(Role::Temp { slot: 0 })
+                ((shared || alone || must[n] || self.forced[n]) && !alias).then_some(Role::Temp { slot: 0 })
             } else {
                 Some(Role::Temp { slot: 0 })
             };
@@ -193,21 +203,26 @@ impl Lower<'_> {
 
     fn new_buffer(&mut self, role: Role, dtype: DType, len: usize) -> BufId {
         // One buffer per leaf, however many nodes name it.
-        if let Role::Leaf(_) = role
-            && let Some(b) = self.buffers.iter().position(|b| b.role == role)
+        if let Role::Leaf(leaf) = role
+            && let Some(&b) = self.leaves.get(&leaf)
         {
-            return b as BufId;
+            return b;
         }
+        let b = self.buffers.len() as BufId;
         self.buffers.push(BufferInfo { role, dtype, len });
-        (self.buffers.len() - 1) as BufId
+        if let Role::Leaf(leaf) = role {
+            self.leaves.insert(leaf, b);
+        }
+        b
     }
 
-    /// One kernel for each value that is written out; the number of a view that must be, if one stands in the way.
-    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), usize> {
+    /// One kernel for each value that is written out; or the values that must be, where some stand in the way.
+    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), Vec<usize>> {
         let nodes = self.nodes;
         let mut kernels: Vec<Kernel> = Vec::new();
         let mut order = Vec::new();
         let mut assigns = Vec::new();
+        let mut stuck = Vec::new();
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_some() {
                 continue;
@@ -222,7 +237,10 @@ impl Lower<'_> {
                         Some(buf) => buf,
                         None => {
                             let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
-                            kernels.push(self.pointwise(n, input, temp)?);
+                            match self.pointwise(n, input, temp) {
+                                Ok(kernel) => kernels.push(kernel),
+                                Err(view) => stuck.push(view),
+                            }
                             temp
                         }
                     };
@@ -234,12 +252,18 @@ impl Lower<'_> {
             if node.shape.numel() == 0 {
                 continue;
             }
-            match &node.op {
-                Op::Reduce { .. } => kernels.push(self.reduce(n, buf)?),
-                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order)?,
-                op if op.is_pointwise() || op.is_view() => kernels.push(self.pointwise(n, n, buf)?),
-                _ => kernels.push(self.opaque(n, buf)?),
-            }
+            let made = match &node.op {
+                Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
+                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
+                op if op.is_pointwise() || op.is_view() => self.pointwise(n, n, buf).map(|k| kernels.push(k)),
+                _ => self.opaque(n, buf).map(|k| kernels.push(k)),
+            };
+            stuck.extend(made.err());
+        }
+        if !stuck.is_empty() {
+            stuck.sort_unstable();
+            stuck.dedup();
+            return Err(stuck);
         }
         // Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion
         // makes the copy a part of the kernel that computes the value wherever that order allows it.
@@ -276,14 +300,7 @@ impl Lower<'_> {
     ) -> std::result::Result<(T, Builder<'_>), usize> {
         let (mut space, mut mask) = (space, mask);
         loop {
-            let mut builder = Builder {
-                lower: self,
-                space: space.clone(),
-                mask,
-                lines: Vec::new(),
-                memo: FxHashMap::default(),
-                ops: Vec::new(),
-            };
+            let mut builder = Builder::new(self, space.clone(), mask);
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
                 Err(Stop::Force(view)) => return Err(view),
@@ -445,15 +462,31 @@ impl Lower<'_> {
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
                 let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
-                let rows =
-                    |cols: usize| Loader::Strided { offset: 0, batch: SmallVec::new(), row: cols as i64, col: 1 };
+                let matrix = |row: usize, col: usize| Loader::Strided {
+                    offset: 0,
+                    batch: SmallVec::new(),
+                    row: row as i64,
+                    col: col as i64,
+                };
                 let (first, second) = (dense(0)?, dense(1)?);
+                // A kernel of one tap at every position is a plain product.
+                let every =
+                    |n: usize, out: usize, stride: usize, pad: usize| out == n && pad == 0 && (stride == 1 || n == 1);
+                let plain = taps == 1 && every(g.h, g.oh, g.stride_h, g.pad_h) && every(g.w, g.ow, g.stride_w, g.pad_w);
                 let (m, n, k, a, b) = match node.op {
-                    Op::Conv(_) => (out, g.f, taps * g.c, Loader::Patches { conv: g, transposed: false }, rows(g.f)),
-                    Op::ConvInputGrad(_) => {
-                        (g.batch * g.h * g.w, g.c, taps * g.f, Loader::Spread { conv: g }, Loader::Kernel { conv: g })
+                    Op::Conv(_) => {
+                        let x = if plain { matrix(g.c, 1) } else { Loader::Patches { conv: g, transposed: false } };
+                        (out, g.f, taps * g.c, x, matrix(g.f, 1))
                     }
-                    _ => (taps * g.c, g.f, out, Loader::Patches { conv: g, transposed: true }, rows(g.f)),
+                    Op::ConvInputGrad(_) => {
+                        let dy = if plain { matrix(g.f, 1) } else { Loader::Spread { conv: g } };
+                        let kernel = if plain { matrix(1, g.f) } else { Loader::Kernel { conv: g } };
+                        (g.batch * g.h * g.w, g.c, taps * g.f, dy, kernel)
+                    }
+                    _ => {
+                        let x = if plain { matrix(1, g.c) } else { Loader::Patches { conv: g, transposed: true } };
+                        (taps * g.c, g.f, out, x, matrix(g.f, 1))
+                    }
                 };
                 let body =
                     Body::Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a: (first, a), b: (second, b) };
@@ -511,7 +544,7 @@ impl Lower<'_> {
     }
 
     /// The buffer of an operand that has to be contiguous, or the node to write out.
-    fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
+    pub(super) fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
         let (buf, at) = self.strided(n)?;
         let shape = &self.nodes[n].shape;
         let whole = self.buffers[buf as usize].len == shape.numel();
@@ -524,111 +557,5 @@ impl Access {
     fn merge_ones(&self, space: &[usize]) -> Access {
         let strides = space.iter().zip(&self.strides).filter(|(e, _)| **e != 1).map(|(_, &s)| s).collect();
         Access { offset: self.offset, strides }
-    }
-}
-
-/// Writes one kernel's lines.
-struct Builder<'a> {
-    lower: &'a Lower<'a>,
-    space: Space,
-    mask: u32,
-    lines: Vec<Line>,
-    memo: FxHashMap<(usize, Access), Reg>,
-    ops: Vec<&'static str>,
-}
-
-impl Builder<'_> {
-    fn push(&mut self, line: Line) -> Reg {
-        self.lines.push(line);
-        (self.lines.len() - 1) as Reg
-    }
-
-    /// The register of node `n`'s element at `at` (flat in the node): loaded if it is written out, else computed.
-    fn value(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
-        if let Some(&reg) = self.memo.get(&(n, at.clone())) {
-            return Ok(reg);
-        }
-        let node = &self.lower.nodes[n];
-        let key = (n, at.clone());
-        let reg = match self.lower.buffer[n] {
-            Some(buf) => {
-                let instr = Instr::Load { buf: buf as u16, at, gather: SmallVec::new() };
-                self.push(Line { instr, dtype: node.dtype, inner: false })
-            }
-            None => self.compute(n, at)?,
-        };
-        self.memo.insert(key, reg);
-        Ok(reg)
-    }
-
-    /// Computes node `n`'s element at `at` from its inputs.
-    fn compute(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
-        let lower = self.lower;
-        let node = &lower.nodes[n];
-        let blocked = |b: Blocked, view: usize| match b {
-            Blocked::Split { dim, inner } => Stop::Split { dim, inner },
-            Blocked::Never => Stop::Force(view),
-        };
-        if node.op.is_view() {
-            let below = node.inputs[0] as usize;
-            let from = &lower.nodes[below].shape;
-            let at = pull_back(&node.op, &node.shape, from, &at, &self.space).map_err(|b| blocked(b, n))?;
-            return self.value(below, at);
-        }
-        let rank = self.space.len();
-        // Pointwise operands have the node's shape, or are scalars.
-        let operand = |b: &mut Self, i: usize| {
-            let input = node.inputs[i] as usize;
-            let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
-            b.value(input, if scalar { Access::constant(rank) } else { at.clone() })
-        };
-        let instr = match &node.op {
-            Op::Var => return operand(self, 0),
-            Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
-            Op::Arange => Instr::Index { at: at.clone() },
-            Op::Random { stream, word, .. } => {
-                Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream, word: *word }
-            }
-            Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
-            Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
-            Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),
-            Op::Cast => Instr::Cast(operand(self, 0)?),
-            Op::Gather { axis, map } => {
-                let index = operand(self, 1)?;
-                let x = node.inputs[0] as usize;
-                let buf = lower.dense(x).map_err(Stop::Force)?;
-                let shape = &lower.nodes[x].shape;
-                let strides = shape.strides();
-                let axis = *axis as usize;
-                let mut moves = [0; 8];
-                for d in (0..shape.rank()).filter(|&d| d != axis) {
-                    moves[map[d] as usize] = strides[d];
-                }
-                // No view to write out stands between: a blocked address is the index's own node read through one.
-                let at = project(&node.shape, &at, &self.space, &moves).map_err(|b| blocked(b, n))?;
-                let gather = Gather { index, extent: shape[axis], stride: strides[axis] };
-                Instr::Load { buf: buf as u16, at, gather: SmallVec::from_elem(gather, 1) }
-            }
-            op => unreachable!("{} is written out", op.name()),
-        };
-        self.ops.push(node.op.name());
-        Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
-    }
-
-    fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Kernel {
-        let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
-        let name = node.op.name();
-        if !node.op.is_pointwise() && ops.last() != Some(&name) {
-            ops.push(name);
-        }
-        Kernel {
-            body: Body::Nest,
-            space: self.space,
-            mask: self.mask,
-            lines: self.lines,
-            stores: vec![Store { reg, buf: buf as u16, at, inner: false }],
-            ops,
-            at: node.at,
-        }
     }
 }

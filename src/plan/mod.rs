@@ -3,6 +3,7 @@
 mod access;
 mod emit;
 mod fuse;
+mod inline;
 mod kernel;
 mod lower;
 pub(crate) mod op;

@@ -234,7 +234,7 @@ impl Tensor {
     /// Out of memory; a lost device.
     #[track_caller]
     pub fn realize(&self) -> Result<()> {
-        realise(self).map(drop)
+        realise(self, |_| ())
     }
 
     /// A copy on another device, through host memory. A constant: no gradient flows through it.
@@ -256,7 +256,6 @@ impl Tensor {
         if bytes == 0 {
             return Ok(Box::pin(async { Ok(Vec::new()) }));
         }
-        let buffer = realise(self)?;
-        Ok(self.device().backend().read(&buffer, bytes))
+        realise(self, |buffer| self.device().backend().read(buffer, bytes))
     }
 }

@@ -100,6 +100,27 @@ fn wrong_types() {
 }
 
 #[test]
+fn numbers_that_a_type_does_not_hold() {
+    for_each_device(|device| {
+        let u = Tensor::new([0u32, 1], device)?;
+        let i = Tensor::new([0i32, 1], device)?;
+        judge(vec![
+            wrong!(u.add(-1), is_dtype_mismatch, ["-1", "u32"]),
+            wrong!(u.eq(-1), is_dtype_mismatch, ["-1", "u32"]),
+            wrong!(i.mul(4_000_000_000u32), is_dtype_mismatch, ["4000000000", "i32"]),
+            wrong!(i.add(0.5), is_dtype_mismatch, ["0.5", "i32"]),
+            wrong!(i.eq(0)?.select(0.5, &i), is_dtype_mismatch, ["0.5", "i32"]),
+            wrong!(Tensor::full([2], 0.5, DType::I32, device), is_dtype_mismatch, ["0.5", "i32"]),
+            wrong!(Tensor::full([2], f64::NAN, DType::U32, device), is_dtype_mismatch, ["NaN", "u32"]),
+            wrong!(i.pad(&[(1, 1)], 0.5), is_dtype_mismatch, ["0.5", "i32"]),
+            wrong!(Tensor::arange(1.0, -3.0, -1.0, DType::U32, device), is_dtype_mismatch, ["-2", "u32"]),
+        ]);
+        assert_eq!(Tensor::arange(5.0, 0.0, -2.0, DType::U32, device)?.to_vec::<u32>()?, [5, 3, 1]);
+        Ok(())
+    });
+}
+
+#[test]
 fn out_of_range() {
     for_each_device(|device| {
         let a = Tensor::zeros([2, 3], DType::F32, device)?;
@@ -131,6 +152,16 @@ fn nonsense_arguments() {
             ("pad of too many axes", a.pad(&[(1, 1); 3], 0.0)),
             ("concat of nothing", Tensor::concat(&[], 0)),
             ("arange with step zero", Tensor::arange(0.0, 1.0, 0.0, DType::F32, device)),
+            ("more numbers than i32 holds", Tensor::permutation(1 << 31, 1, device)),
+            ("extents whose product overflows", Tensor::zeros([usize::MAX, 2, 0], DType::F32, device)),
+            ("pad that wraps", a.pad(&[(usize::MAX, 1), (0, 0)], 0.0)),
+            ("tile that wraps", a.tile([usize::MAX, 2])),
+            ("repeat that wraps", a.repeat(usize::MAX, 0)),
+            ("inferred extent beside a huge one", a.reshape_infer(&[isize::MAX, 4, -1])),
+            (
+                "a broadcast too large",
+                Tensor::zeros([1 << 39, 1], DType::F32, device)?.add(&Tensor::zeros([1, 1 << 39], DType::F32, device)?),
+            ),
             (
                 "no groups",
                 a.reshape([1, 1, 2, 3])?.conv2d(&a.reshape([1, 1, 3, 2])?, &Conv2d { groups: 0, ..Conv2d::default() }),
@@ -138,6 +169,9 @@ fn nonsense_arguments() {
         ] {
             assert!(result.is_err(), "{call} must be an error");
         }
+        assert!(a.split(1, &[usize::MAX, 4]).is_err(), "sizes whose sum wraps");
+        assert_eq!(a.slice_step(0, None, None, isize::MAX)?.dims(), [1, 3], "a step beyond the end");
+        assert_eq!(a.slice_step(0, None, None, isize::MIN)?.dims(), [1, 3], "a step beyond the start");
         assert!(a.split(1, &[1, 1]).is_err(), "a split must use the axis up");
         assert!(a.item::<f32>().is_err(), "item of six elements");
         assert!(a.backward().is_err(), "backward from a tensor that is no scalar");

@@ -183,6 +183,7 @@ fn products_convolutions_and_pools() {
         of("batched matmul", &[&[2, 3, 4], &[2, 4, 2]], |x| x[0].matmul(&x[1])),
         of("matmul with a broadcast batch", &[&[2, 1, 2, 3], &[3, 3, 2]], |x| x[0].matmul(&x[1])),
         of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
+        of("conv2d of one tap", &[&[2, 3, 2, 3], &[1, 1, 3, 2]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
         of("strided conv2d with padding", &[&[2, 5, 4, 1], &[3, 3, 1, 2]], |x| {
             x[0].conv2d(&x[1], &Conv2d { strides: (2, 1), padding: Padding::Same, ..Conv2d::default() })
         }),

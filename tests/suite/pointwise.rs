@@ -236,3 +236,17 @@ fn random_numbers_repeat_by_seed_and_agree_between_devices() {
         Ok(())
     });
 }
+
+/// More operands than any kernel binds at once.
+#[test]
+fn a_sum_of_a_hundred_tensors() {
+    for_each_device(|device| {
+        let parts: Vec<Tensor> = (0..100).map(|i| Tensor::new([i as f32, 1.0], device)).collect::<Result<_>>()?;
+        let mut sum = parts[0].clone();
+        for part in &parts[1..] {
+            sum = sum.add(part)?;
+        }
+        assert_eq!(sum.to_vec::<f32>()?, [4950.0, 100.0]);
+        Ok(())
+    });
+}

@@ -151,3 +151,117 @@ fn tensors_may_be_used_from_several_threads() {
         Ok(())
     });
 }
+
+#[test]
+fn losses_that_are_kept_unread_do_not_change_the_plan() {
+    for_each_device_alone(|device| {
+        let x = Nd::random(&[8, 4], 1, -1.0, 1.0).f32(device)?;
+        let w = Var::new(&Nd::random(&[4, 4], 2, -1.0, 1.0).f32(device)?)?;
+        let mut kept = Vec::new();
+        let mut before = device.counters();
+        for step in 0..12 {
+            if step == 4 {
+                before = device.counters();
+            }
+            let loss = x.matmul(&w.value())?.square()?.mean(())?;
+            let grads = loss.backward()?;
+            w.assign(&w.value().sub(&grads.get(&w).unwrap().mul(0.01)?)?)?;
+            device.flush()?;
+            kept.push((loss.detach(), x.t()?, loss));
+        }
+        assert_eq!((device.counters() - before).plan_misses, 0);
+        let first = kept[0].0.item::<f32>()?;
+        assert!(kept[11].2.item::<f32>()? < first);
+        Ok(())
+    });
+}
+
+/// What was detached does not hold on to what it was computed from: a recurrent state carried on needs no more memory.
+#[test]
+fn a_detached_value_lets_go_of_its_past() {
+    for_each_device_alone(|device| {
+        let w = Var::new(&Nd::random(&[64, 64], 2, -0.1, 0.1).f32(device)?)?;
+        let mut h = Nd::random(&[64, 64], 1, -1.0, 1.0).f32(device)?;
+        let mut held = Vec::new();
+        for _ in 0..20 {
+            h = h.matmul(&w.value())?.tanh()?;
+            let grads = h.mean(())?.backward()?;
+            w.assign(&w.value().sub(grads.get(&w).unwrap())?)?;
+            drop(grads);
+            device.flush()?;
+            h = h.detach();
+            device.flush()?;
+            held.push(device.memory().in_use);
+        }
+        assert_eq!(held[19], held[9], "{held:?}");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_view_of_a_superseded_value_is_still_that_value() {
+    for_each_device(|device| {
+        let v = Var::new(&Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], device)?)?;
+        v.value().realize()?;
+        v.assign(&v.value().add(1.0)?)?;
+        let turned = v.value().t()?;
+        v.assign(&v.value().mul(10.0)?)?;
+        device.flush()?;
+        assert_eq!(turned.to_vec::<f32>()?, [2.0, 4.0, 3.0, 5.0]);
+        assert_eq!(v.value().to_vec::<f32>()?, [20.0, 30.0, 40.0, 50.0]);
+        Ok(())
+    });
+}
+
+/// Only who asks for a value that is gone is told so; everybody else's work goes on.
+#[test]
+fn a_value_that_is_gone_fails_nobody_else() {
+    for_each_device_alone(|device| {
+        let v = Var::new(&Tensor::new([1.0f32, 2.0], device)?)?;
+        let loss = v.value().square()?.sum(())?;
+        loss.realize()?;
+        v.assign(&v.value().mul(2.0)?)?;
+        device.flush()?;
+        let late = loss.backward()?.get(&v).unwrap().clone();
+        let other = v.value().add(1.0)?;
+        device.flush()?;
+        assert_eq!(other.to_vec::<f32>()?, [3.0, 5.0]);
+        let error = late.to_vec::<f32>().unwrap_err();
+        assert!(error.is_overwritten(), "{error}");
+        Ok(())
+    });
+}
+
+/// Assignments from one thread while another flushes: every value is right, or an error that says it is gone.
+#[test]
+fn assignments_during_a_flush_never_mix_values() {
+    for_each_device(|device| {
+        let v = Var::new(&Tensor::zeros([20_000], DType::F32, device)?)?;
+        std::thread::scope(|scope| {
+            let flusher = scope.spawn(|| (0..200).try_for_each(|_| device.flush()));
+            for i in 1..=200 {
+                let now = i as f32;
+                v.assign(&Tensor::full([20_000], f64::from(now), DType::F32, device)?.sin()?.mul(0.0)?.add(now)?)?;
+                let held = v.value();
+                v.assign(&v.value().add(1000.0)?)?;
+                match held.to_vec::<f32>() {
+                    Ok(values) => assert!(values.iter().all(|&x| x == now), "{} at {now}", values[0]),
+                    Err(error) => assert!(error.is_overwritten(), "{error}"),
+                }
+            }
+            flusher.join().unwrap()
+        })
+    });
+}
+
+#[test]
+fn a_constant_has_no_gradient_to_ask_for() {
+    for_each_device(|device| {
+        let x = Tensor::new([1.0f32, 2.0], device)?;
+        let w = x.requires_grad();
+        let loss = x.mul(&w)?.sum(())?;
+        let error = grad(&loss, &[&x]).unwrap_err();
+        assert!(error.to_string().contains("requires_grad"), "{error}");
+        Ok(())
+    });
+}

@@ -1,6 +1,6 @@
 //! Views and copies against the naive reference.
 
-use wgtensor::{DType, Tensor};
+use wgtensor::{DType, Result, Tensor};
 
 use super::close::{assert_all, assert_close, bound, check};
 use super::devices::for_each_device;
@@ -131,6 +131,60 @@ fn creation() {
         );
         assert_eq!(Tensor::arange(5.0, 0.0, -2.0, DType::I32, device)?.to_vec::<i32>()?, [5, 3, 1]);
         assert!(Tensor::ones((), DType::Bool, device)?.item::<bool>()?);
+        Ok(())
+    });
+}
+
+#[test]
+fn taking_rows_and_reshaping_them_across_the_index() {
+    for_each_device(|device| {
+        let x = Tensor::new([0.0f32, 1.0, 2.0, 3.0], device)?;
+        let ids: Vec<i32> = (0..24).map(|i| i * 7 % 4).collect();
+        let index = Tensor::from_slice(&ids, [4, 6], device)?;
+        index.realize()?;
+        let got = x.take(&index, 0)?.reshape([3, 8])?.add(0.5)?;
+        let want: Vec<f64> = ids.iter().map(|&i| f64::from(i) + 0.5).collect();
+        assert_close("take, reshape", &got, &[3, 8], &want);
+
+        let table = Nd::random(&[5, 4], 3, -1.0, 1.0);
+        let index = Tensor::new([[4i32, 0, 2], [1, 1, 3]], device)?;
+        let got = table.f32(device)?.take(&index, 0)?.reshape([4, 6])?.neg()?;
+        let ids = [4, 0, 2, 1, 1, 3];
+        let want = Nd::build(&[4, 6], |c| {
+            let flat = c[0] * 6 + c[1];
+            -table.at(&[ids[flat / 4], flat % 4])
+        });
+        assert_close("embed, reshape", &got, &want.shape, &want.data);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_long_chain_of_views_needs_no_deep_stack() {
+    for_each_device(|device| {
+        let mut t = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], device)?;
+        for _ in 0..10_001 {
+            t = t.flip(&[0])?;
+        }
+        assert_eq!(t.to_vec::<f32>()?, [3.0, 4.0, 1.0, 2.0]);
+        Ok(())
+    });
+}
+
+/// A plan for a value that is kept is not the plan for one that is not, however many inputs there are.
+#[test]
+fn joining_hundreds_of_tensors_kept_and_not() {
+    for_each_device(|device| {
+        for n in [255usize, 256, 300] {
+            let parts: Vec<Tensor> = (0..n).map(|i| Tensor::new([i as f32], device)).collect::<Result<_>>()?;
+            let parts: Vec<&Tensor> = parts.iter().collect();
+            let want = (n * (n - 1) / 2) as f32;
+            let alone = Tensor::concat(&parts, 0)?.sum(())?;
+            assert_eq!(alone.item::<f32>()?, want);
+            let joined = Tensor::concat(&parts, 0)?;
+            assert_eq!(joined.sum(())?.item::<f32>()?, want);
+            assert_eq!(joined.to_vec::<f32>()?, (0..n).map(|i| i as f32).collect::<Vec<_>>());
+        }
         Ok(())
     });
 }

@@ -1,12 +1,12 @@
 //! One device: the wgpu handles, what the adapter allows, and whether it is still well.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 
-use super::GpuBuffer;
 use super::adapter::describe;
 use super::kernel::Caps;
 use crate::backend::{Counters, DeviceInfo, count};
@@ -21,7 +21,12 @@ pub(super) struct Core {
     pub(super) caps: Caps,
     pub(super) counters: Counters,
     pub(super) health: Arc<Health>,
+    /// What has been submitted of late, so that the host does not run ahead without bound.
+    ahead: Mutex<VecDeque<wgpu::SubmissionIndex>>,
 }
+
+/// How many submissions the host may be ahead of the device.
+const AHEAD: usize = 64;
 
 impl Core {
     pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
@@ -31,7 +36,12 @@ impl Core {
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             max_workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
-            max_storage_bindings: limits.max_storage_buffers_per_shader_stage,
+            // The uniform block counts among all buffers (on Metal that is the tighter bound), and nothing gains from
+            // kernels wider than this.
+            max_storage_bindings: limits
+                .max_storage_buffers_per_shader_stage
+                .min(limits.max_buffers_and_acceleration_structures_per_shader_stage.saturating_sub(1))
+                .min(32),
         };
         Core {
             info: describe(id, &device.adapter_info(), features, &limits),
@@ -41,6 +51,7 @@ impl Core {
             caps,
             counters: Counters::default(),
             health: Arc::default(),
+            ahead: Mutex::default(),
         }
     }
 
@@ -100,9 +111,10 @@ impl Core {
         (out, errors.fold(None, |first, e| first.or(e)))
     }
 
-    /// A buffer from the system, or `None` when it has no room.
+    /// A buffer from the system, or `None` when it has no room. Those for staging are mapped.
     pub(super) fn create_buffer(&self, size: u64, usage: wgpu::BufferUsages) -> Result<Option<wgpu::Buffer>> {
-        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation: false };
+        let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
+        let descriptor = wgpu::BufferDescriptor { label: None, size, usage, mapped_at_creation };
         let (buffer, error) = self.scoped(|| self.device.create_buffer(&descriptor));
         match error {
             None => {
@@ -114,23 +126,16 @@ impl Core {
         }
     }
 
-    /// Puts `bytes` at the start of `buffer`, in queue order.
-    pub(super) fn write(&self, buffer: &GpuBuffer, bytes: &[u8]) -> Result<()> {
-        if bytes.len() as u64 > buffer.raw.size() {
-            return Err(Error::internal(format!("{} bytes do not fit in {}", bytes.len(), buffer.raw.size())));
-        }
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        count(&self.counters.uploads, 1);
-        count(&self.counters.upload_bytes, bytes.len() as u64);
+    /// Puts `bytes`, not many, into `buffer`, in queue order. wgpu holds them in staging memory until the next
+    /// submission.
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
         let (body, tail) = bytes.split_at(bytes.len() & !3);
         let ((), error) = self.scoped(|| {
-            self.queue.write_buffer(&buffer.raw, 0, body);
+            self.queue.write_buffer(buffer, offset, body);
             if !tail.is_empty() {
                 let mut word = [0; 4];
                 word[..tail.len()].copy_from_slice(tail);
-                self.queue.write_buffer(&buffer.raw, body.len() as u64, &word);
+                self.queue.write_buffer(buffer, offset + body.len() as u64, &word);
             }
         });
         error.map_or(Ok(()), |e| Err(translate(&e)))
@@ -138,7 +143,16 @@ impl Core {
 
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {
         count(&self.counters.submits, 1);
-        self.queue.submit([commands])
+        let submission = self.queue.submit([commands]);
+        let oldest = {
+            let mut ahead = lock(&self.ahead);
+            ahead.push_back(submission.clone());
+            if ahead.len() > AHEAD { ahead.pop_front() } else { None }
+        };
+        if oldest.is_some() && !cfg!(target_arch = "wasm32") {
+            self.poll(wgpu::PollType::Wait { submission_index: oldest, timeout: None });
+        }
+        submission
     }
 
     /// The error for memory of another device.

@@ -5,13 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::device::{Core, lock};
-use crate::backend::{DeviceOptions, MemoryStats};
+use crate::backend::{DeviceOptions, MemoryStats, count};
 use crate::error::{Error, Kind, Result};
 
 /// The least buffer, so that nothing is too small to bind.
 const LEAST: u64 = 256;
 /// A piece of the reserve.
 const BALLAST: u64 = 64 << 20;
+/// Uploads up to this many bytes are left to wgpu.
+const SMALL: usize = 1 << 20;
+/// Larger ones go through staging memory in pieces of this many bytes.
+const PIECE: usize = 16 << 20;
 
 const USAGE: wgpu::BufferUsages =
     wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_SRC).union(wgpu::BufferUsages::COPY_DST);
@@ -62,6 +66,8 @@ struct State {
     ballast: Vec<wgpu::Buffer>,
     /// The n-th transient buffer of a size. Plans run one after the other on the queue, so all of them may use it.
     transients: BTreeMap<u64, Vec<Weak<GpuBuffer>>>,
+    /// Bytes taken for which no piece of the reserve has been given up yet; below 0 after a piece that was larger.
+    owed: i64,
     stats: MemoryStats,
 }
 
@@ -182,52 +188,99 @@ impl Pool {
         Some(found)
     }
 
-    /// A buffer from the system; with one more try after the pool has given up what it can.
+    /// A buffer from the system.
     fn fresh(&self, size: u64) -> Result<(u64, wgpu::Buffer)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        for last_try in [false, true] {
-            if self.book(size) {
-                match self.core.create_buffer(size, USAGE) {
-                    Ok(Some(raw)) => return Ok((NEXT.fetch_add(1, Ordering::Relaxed), raw)),
-                    Ok(None) => self.unbook(size),
-                    Err(e) => {
-                        self.unbook(size);
-                        return Err(e);
-                    }
-                }
+        let raw = self.insist(size, || {
+            if !self.book(size) {
+                return Ok(None);
             }
-            if !last_try {
-                log::debug!("out of memory for {}: trimming the pool", human(size));
-                self.trim();
-                // Destroyed buffers are freed when the work that used them is over.
-                self.core.wait(None)?;
+            let raw = self.core.create_buffer(size, USAGE);
+            if !matches!(raw, Ok(Some(_))) {
+                self.unbook(size);
             }
+            raw
+        })?;
+        Ok((NEXT.fetch_add(1, Ordering::Relaxed), raw))
+    }
+
+    /// What `make` gives; where it finds no room, with one more try after the pool has given up what it can.
+    pub(super) fn insist<T>(&self, bytes: u64, make: impl Fn() -> Result<Option<T>>) -> Result<T> {
+        if let Some(made) = make()? {
+            return Ok(made);
         }
-        Err(self.full(size))
+        log::debug!("out of memory for {}: trimming the pool", human(bytes));
+        self.trim();
+        // Destroyed buffers are freed when the work and the writes that used them are over.
+        let last = self.core.queue.submit([]);
+        self.core.wait(Some(last))?;
+        make()?.ok_or_else(|| self.full(bytes))
     }
 
     /// Notes `size` bytes as taken, in exchange for reserve where there is some; `false` if the cap forbids it.
     fn book(&self, size: u64) -> bool {
         let mut state = lock(&self.state);
-        if self.cap.is_some_and(|cap| state.stats.reserved - state.held().min(size) + size > cap) {
+        let cap = self.cap.unwrap_or(u64::MAX);
+        if state.stats.reserved - state.held() + size > cap {
             return false;
         }
-        let mut given_up = 0;
-        while given_up < size
-            && let Some(piece) = state.ballast.pop()
+        state.owed += size as i64;
+        while let Some(piece) = state.ballast.last()
+            && (state.owed >= piece.size() as i64 || state.stats.reserved + size > cap)
         {
-            given_up += piece.size();
             piece.destroy();
+            let given_up = piece.size();
+            state.ballast.pop();
+            state.owed -= given_up as i64;
+            state.stats.reserved -= given_up;
         }
-        state.stats.reserved = state.stats.reserved - given_up + size;
+        state.stats.reserved += size;
         state.used(size);
         true
     }
 
     fn unbook(&self, size: u64) {
         let mut state = lock(&self.state);
+        state.owed -= size as i64;
         state.stats.reserved -= size;
         state.stats.in_use -= size;
+    }
+
+    /// Puts `bytes` at the start of `buffer`, in queue order.
+    pub(super) fn upload(&self, buffer: &GpuBuffer, bytes: &[u8]) -> Result<()> {
+        if bytes.len() as u64 > buffer.raw.size() {
+            return Err(Error::internal(format!("{} bytes do not fit in {}", bytes.len(), buffer.raw.size())));
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let core = &self.core;
+        count(&core.counters.uploads, 1);
+        count(&core.counters.upload_bytes, bytes.len() as u64);
+        if bytes.len() <= SMALL {
+            return core.write(&buffer.raw, 0, bytes);
+        }
+        // wgpu's own staging would hold all of it at once, and lose the device where there is no room for that.
+        let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+        let mut before = None;
+        for (i, piece) in bytes.chunks(PIECE).enumerate() {
+            let size = (piece.len() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
+            let staging = self.insist(size, || core.create_buffer(size, usage))?;
+            let mut view = staging
+                .get_mapped_range_mut(..)
+                .map_err(|e| Error::internal(format!("an upload's staging memory: {e}")))?;
+            view.slice(..piece.len()).copy_from_slice(piece);
+            drop(view);
+            staging.unmap();
+            let mut encoder = core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&staging, 0, &buffer.raw, (i * PIECE) as u64, size);
+            let submission = core.submit(encoder.finish());
+            // Two pieces in flight.
+            if let Some(before) = before.replace(submission) {
+                core.wait(Some(before))?;
+            }
+        }
+        Ok(())
     }
 
     fn give_back(&self, id: u64, raw: &wgpu::Buffer) {

@@ -46,9 +46,9 @@ impl GpuBackend {
         let core = Arc::new(core);
         let pool = Pool::new(Arc::clone(&core), options)?;
         Ok(GpuBackend {
-            pool,
             pipelines: Pipelines::new(Arc::clone(&core)),
-            staging: Arc::new(Staging::new(Arc::clone(&core))),
+            staging: Arc::new(Staging::new(Arc::clone(&core), Arc::clone(&pool))),
+            pool,
             core,
         })
     }
@@ -94,7 +94,7 @@ impl Backend for GpuBackend {
 
     fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
         self.core.check()?;
-        self.core.write(self.own(buffer)?, bytes)
+        self.pool.upload(self.own(buffer)?, bytes)
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use futures::channel::oneshot;
 
 use super::GpuBuffer;
-use super::device::{Core, lock};
-use super::memory::round_up;
+use super::device::{Core, lock, translate};
+use super::memory::{Pool, round_up};
 use crate::backend::count;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 
 /// The most bytes of unused staging memory kept.
 const KEPT: u64 = 64 << 20;
@@ -16,6 +16,7 @@ const KEPT: u64 = 64 << 20;
 /// Host-visible buffers that results are copied to.
 pub(super) struct Staging {
     core: Arc<Core>,
+    pool: Arc<Pool>,
     free: Mutex<Vec<wgpu::Buffer>>,
 }
 
@@ -29,8 +30,8 @@ pub(super) struct Pending {
 }
 
 impl Staging {
-    pub(super) fn new(core: Arc<Core>) -> Self {
-        Staging { core, free: Mutex::default() }
+    pub(super) fn new(core: Arc<Core>, pool: Arc<Pool>) -> Self {
+        Staging { core, pool, free: Mutex::default() }
     }
 
     /// Submits the copy of the first `bytes` bytes of `source`.
@@ -46,10 +47,17 @@ impl Staging {
         }
         let padded = bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
         let buffer = self.take(padded)?;
-        let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        encoder.copy_buffer_to_buffer(&source.raw, 0, &buffer, 0, padded);
-        count(&self.core.counters.readbacks, 1);
-        let submission = self.core.submit(encoder.finish());
+        let core = &self.core;
+        count(&core.counters.readbacks, 1);
+        let (submission, error) = core.scoped(|| {
+            let mut encoder = core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(&source.raw, 0, &buffer, 0, padded);
+            core.submit(encoder.finish())
+        });
+        if let Some(error) = error {
+            core.check()?;
+            return Err(translate(&error));
+        }
         buffer.map_async(wgpu::MapMode::Read, 0..padded, move |done| {
             // A reader that is gone does not want it.
             let _ = sender.send(done);
@@ -70,15 +78,7 @@ impl Staging {
         }
         drop(free);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        self.core.create_buffer(size, usage)?.ok_or_else(|| {
-            Error::parts(
-                Kind::OutOfMemory,
-                "No host-visible memory for a read-back",
-                &format!("a request of {size} bytes"),
-                "room for a copy of the tensor",
-                "Read the tensor in slices",
-            )
-        })
+        self.pool.insist(size, || self.core.create_buffer(size, usage))
     }
 
     fn give_back(&self, buffer: wgpu::Buffer) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
 
-use super::device::{Core, lock};
+use super::device::{Core, lock, translate};
 use super::kernel::{Caps, Kernel, Target};
 use super::pipeline::{Access, Pipeline};
 use super::{GpuBackend, GpuBuffer};
@@ -147,8 +147,8 @@ impl GpuBackend {
             0 => None,
             len => {
                 let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
-                let buffer = self.core.create_buffer(len as u64 * 4, usage)?;
-                Some(buffer.ok_or_else(|| Error::new(Kind::OutOfMemory, "No memory for the parameters of a plan."))?)
+                let bytes = len as u64 * 4;
+                Some(self.pool.insist(bytes, || self.core.create_buffer(bytes, usage))?)
             }
         };
 
@@ -208,25 +208,30 @@ impl Executable for GpuExecutable {
         };
         let mut state = lock(&self.state);
         let State { words, uploaded, bound } = &mut *state;
-        self.upload(slab, words, uploaded, params);
-
-        let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-        let mut current: Option<&Arc<Pipeline>> = None;
-        for (kernel, bound) in self.kernels.iter().zip(bound) {
-            if !current.is_some_and(|p| Arc::ptr_eq(p, &kernel.pipeline)) {
-                pass.set_pipeline(&kernel.pipeline.raw);
-                current = Some(&kernel.pipeline);
+        let ((), error) = self.core.scoped(|| {
+            self.upload(slab, words, uploaded, params);
+            let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            let mut current: Option<&Arc<Pipeline>> = None;
+            for (kernel, bound) in self.kernels.iter().zip(bound) {
+                if !current.is_some_and(|p| Arc::ptr_eq(p, &kernel.pipeline)) {
+                    pass.set_pipeline(&kernel.pipeline.raw);
+                    current = Some(&kernel.pipeline);
+                }
+                let find = |&source: &Source| self.resolve(source, leaves, outputs);
+                pass.set_bind_group(0, self.bind_group(kernel, slab, bound, find), &[]);
+                let [x, y, z] = kernel.groups;
+                pass.dispatch_workgroups(x, y, z);
             }
-            let find = |&source: &Source| self.resolve(source, leaves, outputs);
-            pass.set_bind_group(0, self.bind_group(kernel, slab, bound, find), &[]);
-            let [x, y, z] = kernel.groups;
-            pass.dispatch_workgroups(x, y, z);
-        }
-        drop(pass);
-        count(&self.core.counters.dispatches, self.kernels.len() as u64);
-        self.core.submit(encoder.finish());
-        Ok(())
+            drop(pass);
+            count(&self.core.counters.dispatches, self.kernels.len() as u64);
+            self.core.submit(encoder.finish());
+        });
+        let Some(error) = error else { return Ok(()) };
+        // Nothing ran, and who knows what was uploaded.
+        *uploaded = false;
+        self.core.check()?;
+        Err(translate(&error))
     }
 
     fn sources(&self) -> Vec<String> {

@@ -276,6 +276,24 @@ fn the_reserve_makes_way() {
 }
 
 #[test]
+fn small_buffers_leave_the_reserve_alone() {
+    let gpu = open(DeviceOptions { reserve: 128 << 20, ..Default::default() });
+    let small: Vec<_> = (0..100).map(|_| gpu.alloc(4).unwrap()).collect();
+    assert_eq!(gpu.memory().reserved, (128 << 20) + 100 * 256);
+    drop(small);
+}
+
+#[test]
+fn a_large_upload_goes_through_in_pieces() {
+    let gpu = open(DeviceOptions::default());
+    // Beyond two pieces, the last of them of an odd length.
+    let bytes: Vec<u8> = (0..(40 << 20) + 13).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let buffer = gpu.alloc(bytes.len()).unwrap();
+    gpu.write(&buffer, &bytes).unwrap();
+    assert!(block_on(gpu.read(&buffer, bytes.len())).unwrap() == bytes);
+}
+
+#[test]
 fn a_repeated_run_costs_a_submit() {
     let gpu = open(DeviceOptions::default());
     let before = gpu.counters().snapshot();

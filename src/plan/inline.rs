@@ -1,0 +1,137 @@
+//! One kernel's lines: expressions with everything inlined that is not written out.
+
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::access::{Blocked, Space, project, pull_back};
+use super::kernel::{Body, Kernel};
+use super::lower::{Lower, Stop};
+use super::op::{Op, PlanNode};
+use super::program::{Access, Gather, Instr, Line, Reg, Store};
+use super::step::BufId;
+
+impl Blocked {
+    /// What to do where the address stops at node `n`.
+    fn stop(self, n: usize) -> Stop {
+        match self {
+            Blocked::Split { dim, inner } => Stop::Split { dim, inner },
+            Blocked::Never => Stop::Force(n),
+        }
+    }
+}
+
+/// Writes one kernel's lines.
+pub(super) struct Builder<'a> {
+    lower: &'a Lower<'a>,
+    pub(super) space: Space,
+    pub(super) mask: u32,
+    pub(super) lines: Vec<Line>,
+    memo: FxHashMap<(usize, Access), Reg>,
+    ops: Vec<&'static str>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(lower: &'a Lower<'a>, space: Space, mask: u32) -> Self {
+        Builder { lower, space, mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() }
+    }
+
+    pub(super) fn push(&mut self, line: Line) -> Reg {
+        self.lines.push(line);
+        (self.lines.len() - 1) as Reg
+    }
+
+    /// The register of node `n`'s element at `at` (flat in the node): loaded if it is written out, else computed.
+    pub(super) fn value(&mut self, mut n: usize, mut at: Access) -> std::result::Result<Reg, Stop> {
+        // Chains of views may be long: no recursion.
+        while self.lower.buffer[n].is_none() && self.lower.nodes[n].op.is_view() {
+            (n, at) = self.below(n, &at)?;
+        }
+        if let Some(&reg) = self.memo.get(&(n, at.clone())) {
+            return Ok(reg);
+        }
+        let node = &self.lower.nodes[n];
+        let key = (n, at.clone());
+        let reg = match self.lower.buffer[n] {
+            Some(buf) => {
+                let instr = Instr::Load { buf: buf as u16, at, gather: SmallVec::new() };
+                self.push(Line { instr, dtype: node.dtype, inner: false })
+            }
+            None => self.compute(n, at)?,
+        };
+        self.memo.insert(key, reg);
+        Ok(reg)
+    }
+
+    /// What a view looks at, and where.
+    fn below(&self, n: usize, at: &Access) -> std::result::Result<(usize, Access), Stop> {
+        let node = &self.lower.nodes[n];
+        let below = node.inputs[0] as usize;
+        let from = &self.lower.nodes[below].shape;
+        let at = pull_back(&node.op, &node.shape, from, at, &self.space).map_err(|b| b.stop(n))?;
+        Ok((below, at))
+    }
+
+    /// Computes node `n`'s element at `at` from its inputs.
+    pub(super) fn compute(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
+        let lower = self.lower;
+        let node = &lower.nodes[n];
+        if node.op.is_view() {
+            let (below, at) = self.below(n, &at)?;
+            return self.value(below, at);
+        }
+        let rank = self.space.len();
+        // Pointwise operands have the node's shape, or are scalars.
+        let operand = |b: &mut Self, i: usize| {
+            let input = node.inputs[i] as usize;
+            let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
+            b.value(input, if scalar { Access::constant(rank) } else { at.clone() })
+        };
+        let instr = match &node.op {
+            Op::Var => return operand(self, 0),
+            Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
+            Op::Arange => Instr::Index { at: at.clone() },
+            Op::Random { stream, word, .. } => {
+                Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream, word: *word }
+            }
+            Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
+            Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
+            Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),
+            Op::Cast => Instr::Cast(operand(self, 0)?),
+            Op::Gather { axis, map } => {
+                let index = operand(self, 1)?;
+                let x = node.inputs[0] as usize;
+                let buf = lower.dense(x).map_err(Stop::Force)?;
+                let shape = &lower.nodes[x].shape;
+                let strides = shape.strides();
+                let axis = *axis as usize;
+                let mut moves = [0; 8];
+                for d in (0..shape.rank()).filter(|&d| d != axis) {
+                    moves[map[d] as usize] = strides[d];
+                }
+                let at = project(&node.shape, &at, &self.space, &moves).map_err(|b| b.stop(n))?;
+                let gather = Gather { index, extent: shape[axis], stride: strides[axis] };
+                Instr::Load { buf: buf as u16, at, gather: SmallVec::from_elem(gather, 1) }
+            }
+            op => unreachable!("{} is written out", op.name()),
+        };
+        self.ops.push(node.op.name());
+        Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
+    }
+
+    pub(super) fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Kernel {
+        let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
+        let name = node.op.name();
+        if !node.op.is_pointwise() && ops.last() != Some(&name) {
+            ops.push(name);
+        }
+        Kernel {
+            body: Body::Nest,
+            space: self.space,
+            mask: self.mask,
+            lines: self.lines,
+            stores: vec![Store { reg, buf: buf as u16, at, inner: false }],
+            ops,
+            at: node.at,
+        }
+    }
+}
