@@ -177,7 +177,7 @@ fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
         if index.dtype() == DType::I32 {
             inside = inside.logical_and(&index.ge(-(n as f64))?)?;
         }
-        let known = index.0.bounds.is_some();
+        let known = index.bounds().is_some();
         Some(if known { taken } else { inside.reshape([index.numel(), 1])?.select(&taken, 0.0)? })
     } else {
         None
