@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::devices::for_each_device;
+use super::devices::for_each_device_alone;
 use crate::conformance::run;
 
 /// How many cases of each kind pass. A feature that goes away makes its cases skipped, not failed: it shows here, and so
@@ -24,7 +24,7 @@ const PASSING: [(&str, usize); 11] = [
 #[test]
 fn reference_cases_pass() {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras");
-    for_each_device(|device| {
+    for_each_device_alone(|device| {
         let mut report = String::new();
         let kinds = run(&dir, device, |_, _| true, |line| report.extend([line, "\n"])).unwrap();
         println!("{report}");

@@ -4,7 +4,7 @@
 use wgtensor::{Conv2d, DType, Device, Error, Result, Tensor, Var};
 
 use super::close::assert_all;
-use super::devices::{for_each_device, for_each_gpu};
+use super::devices::{for_each_device, for_each_device_alone, for_each_gpu};
 
 struct Wrong {
     call: &'static str,
@@ -182,7 +182,7 @@ fn nonsense_arguments() {
 #[test]
 fn training() {
     use wgtensor::nn::*;
-    for_each_device(|device| {
+    for_each_device_alone(|device| {
         let x = Tensor::zeros([4, 2], DType::F32, device)?;
         let y = Tensor::zeros([4, 1], DType::F32, device)?;
         let (wide, three) = (Tensor::zeros([4, 5], DType::F32, device)?, Tensor::zeros([3, 1], DType::F32, device)?);
