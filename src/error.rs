@@ -70,6 +70,29 @@ impl Error {
         self
     }
 
+    /// A setting that makes no sense, such as a negative norm to clip to.
+    #[track_caller]
+    pub(crate) fn setting(of: &str, name: &str, received: impl fmt::Display, expected: &str) -> Self {
+        Self::parts(
+            Kind::Argument,
+            &format!("{of} was given a setting that makes no sense"),
+            &format!("{name}={received}"),
+            expected,
+            &format!("Give `{name}` another value"),
+        )
+    }
+
+    /// With the caller's line in place of one of the crate's own; a line in the user's code (in a layer or a callback
+    /// of theirs) says more and stays.
+    fn called_from(mut self, caller: &'static Location<'static>) -> Self {
+        // The folder of the crate's sources, as the compiler spells it in locations.
+        let sources = file!().trim_end_matches("error.rs");
+        if self.0.at.is_none_or(|at| at.file().starts_with(sources)) {
+            self.0.at = Some(caller);
+        }
+        self
+    }
+
     /// Shapes that do not fit each other or the operation.
     pub fn is_shape_mismatch(&self) -> bool {
         self.0.kind == Kind::Shape
@@ -134,6 +157,13 @@ impl Error {
     pub fn location(&self) -> Option<&'static Location<'static>> {
         self.0.at
     }
+}
+
+/// The body of a public method that is made of many fallible calls: an error carries the line of the method's caller.
+#[track_caller]
+pub(crate) fn entry<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    let caller = Location::caller();
+    body().map_err(|error| error.called_from(caller))
 }
 
 impl fmt::Display for Error {

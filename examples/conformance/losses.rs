@@ -108,32 +108,15 @@ fn metric(c: &Config) -> Replay<Box<dyn Metric>> {
         "RootMeanSquaredError" => Box::new(Mean::root_squared_error()),
         "Precision" => Box::new(Precision::default().threshold(threshold())),
         "Recall" => Box::new(Recall::default().threshold(threshold())),
-        // Keras's metric of this name is the mean of the cosine, its loss the negative one.
-        "CosineSimilarity" | "Mean" | "Sum" => return c.unknown("metric"),
+        "CosineSimilarity" => Box::new(Mean::cosine_similarity()),
+        "Mean" | "Sum" => return c.unknown("metric"),
         _ => match loss(c) {
-            Ok(loss) => return Ok(Box::new(Mean::of(OfBox(loss)))),
+            Ok(loss) => return Ok(Box::new(Mean::of(loss))),
             Err(_) => return c.unknown("metric"),
         },
     };
     c.finish()?;
     Ok(metric)
-}
-
-/// A boxed loss as a loss, for `Mean::of`.
-struct OfBox(Box<dyn Loss>);
-
-impl Loss for OfBox {
-    fn name(&self) -> String {
-        self.0.name()
-    }
-
-    fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> wgtensor::Result<Tensor> {
-        self.0.values(y_true, y_pred)
-    }
-
-    fn keeps_integers(&self) -> bool {
-        self.0.keeps_integers()
-    }
 }
 
 /// The metric of a `compile` argument, under its name.

@@ -67,7 +67,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         let size = json["fit"]["batch_size"].as_u64().unwrap_or(32) as isize;
         for step in 0..steps as isize {
             let rows = |t: &Tensor| t.slice(0, step * size..(step + 1) * size);
-            let logs = model.train_on_batch(&rows(&x)?, &rows(&y)?)?;
+            let logs = model.train_on_batch(&rows(&x)?, &rows(&y)?, None)?;
             judge.step(step as usize, &logs);
         }
     } else {

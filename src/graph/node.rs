@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use smallvec::SmallVec;
 
@@ -77,8 +77,8 @@ pub(crate) struct Node {
     pub(crate) at: &'static Location<'static>,
     /// The variable whose value this is.
     pub(crate) var: Option<Arc<VarShared>>,
-    /// Least and greatest element, of integers that came from the host.
-    pub(crate) bounds: Option<(i64, i64)>,
+    /// Least and greatest element, of integers that came from the host or were gathered from such.
+    pub(crate) bounds: OnceLock<(i64, i64)>,
     state: Mutex<State>,
 }
 
@@ -173,11 +173,15 @@ impl Tensor {
         bounds: Option<(i64, i64)>,
         make: Make<'_>,
     ) -> Tensor {
-        let mut out = Self::node(Op::Leaf, shape, dtype, Inputs::new(), Storage::Ready(buffer), false, None, make);
-        if let Some(node) = Arc::get_mut(&mut out.0) {
-            node.bounds = bounds;
+        Self::node(Op::Leaf, shape, dtype, Inputs::new(), Storage::Ready(buffer), false, None, make).bounded(bounds)
+    }
+
+    /// This tensor, its elements known to lie within these bounds.
+    pub(crate) fn bounded(self, bounds: Option<(i64, i64)>) -> Tensor {
+        if let Some(bounds) = bounds {
+            let _ = self.0.bounds.set(bounds);
         }
-        out
+        self
     }
 
     #[allow(clippy::too_many_arguments, reason = "the one constructor, all fields")]
@@ -207,7 +211,7 @@ impl Tensor {
             mark: AtomicU64::new(0),
             at: ORIGIN.get().unwrap_or(make.at),
             var,
-            bounds: None,
+            bounds: OnceLock::new(),
             state: Mutex::new(State { inputs, storage }),
         }))
     }

@@ -87,32 +87,38 @@ pub trait Callback {
     }
 }
 
-impl<C: Callback + ?Sized> Callback for &mut C {
-    fn on_train_begin(&mut self, model: &mut Sequential) -> Result<()> {
-        (**self).on_train_begin(model)
-    }
-    fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
-        (**self).on_train_end(model)
-    }
-    fn on_epoch_begin(&mut self, epoch: usize, model: &mut Sequential) -> Result<()> {
-        (**self).on_epoch_begin(epoch, model)
-    }
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
-        (**self).on_epoch_end(epoch, logs, model)
-    }
-    fn on_train_batch_begin(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-        (**self).on_train_batch_begin(batch, model)
-    }
-    fn on_train_batch_end(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-        (**self).on_train_batch_end(batch, model)
-    }
-    fn on_test_begin(&mut self, model: &mut Sequential) -> Result<()> {
-        (**self).on_test_begin(model)
-    }
-    fn on_test_end(&mut self, model: &mut Sequential) -> Result<()> {
-        (**self).on_test_end(model)
-    }
+/// All hooks, passed on to what a pointer points to.
+macro_rules! pointer {
+    ($($pointer:ty),*) => {$(
+        impl<C: Callback + ?Sized> Callback for $pointer {
+            fn on_train_begin(&mut self, model: &mut Sequential) -> Result<()> {
+                (**self).on_train_begin(model)
+            }
+            fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
+                (**self).on_train_end(model)
+            }
+            fn on_epoch_begin(&mut self, epoch: usize, model: &mut Sequential) -> Result<()> {
+                (**self).on_epoch_begin(epoch, model)
+            }
+            fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
+                (**self).on_epoch_end(epoch, logs, model)
+            }
+            fn on_train_batch_begin(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
+                (**self).on_train_batch_begin(batch, model)
+            }
+            fn on_train_batch_end(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
+                (**self).on_train_batch_end(batch, model)
+            }
+            fn on_test_begin(&mut self, model: &mut Sequential) -> Result<()> {
+                (**self).on_test_begin(model)
+            }
+            fn on_test_end(&mut self, model: &mut Sequential) -> Result<()> {
+                (**self).on_test_end(model)
+            }
+        }
+    )*};
 }
+pointer!(&mut C, Box<C>);
 
 /// Whether a monitored figure should fall or rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -365,7 +371,7 @@ impl ReduceLROnPlateau {
         Self::default()
     }
 
-    /// The rate is multiplied by this.
+    /// The rate is multiplied by this, which must be below 1.
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = factor;
         self
@@ -388,6 +394,9 @@ impl ReduceLROnPlateau {
 
 impl Callback for ReduceLROnPlateau {
     fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+        if !(0.0..1.0).contains(&self.factor) {
+            return Err(Error::setting("ReduceLROnPlateau", "factor", self.factor, "a number from 0 to below 1"));
+        }
         (self.watched.best, self.wait, self.cooling) = (None, 0, 0);
         Ok(())
     }
@@ -484,6 +493,10 @@ impl CSVLogger {
             None => {
                 let mut names: Vec<String> = logs.names().into_iter().map(str::to_owned).collect();
                 names.sort();
+                // Validation may come in a later epoch only: Keras makes room for it.
+                if !names.iter().any(|name| name.starts_with("val_")) {
+                    names.extend(names.clone().iter().map(|name| format!("val_{name}")));
+                }
                 let mut file = File::create(&self.path)?;
                 writeln!(file, "epoch{between}{}", names.join(&between))?;
                 self.open.insert((file, names))

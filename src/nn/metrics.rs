@@ -2,9 +2,10 @@
 
 use crate::Tensor;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::nn::activations::unknown;
-use crate::nn::losses::{self, IntoLoss, Loss, align_weight, fit_targets};
+use crate::nn::losses::{self, Loss, align_weight, fit_targets, masked_weight};
+use crate::nn::names::snake_case;
 
 /// A figure computed from all samples of an epoch.
 ///
@@ -23,8 +24,7 @@ pub trait Metric: Send + Sync {
     /// The metric, from the totals and the number of samples. The default is a mean: the first total over the second
     /// (the sum of the weights), or over the number of samples where there is only one.
     fn result(&self, totals: &[Vec<f64>], samples: f64) -> f64 {
-        let divisor = totals.get(1).map_or(samples, |weights| weights[0]);
-        if divisor == 0.0 { 0.0 } else { totals[0][0] / divisor }
+        mean_of(totals, samples)
     }
 
     /// Whether larger is better; `None` where that is not known.
@@ -33,9 +33,36 @@ pub trait Metric: Send + Sync {
     }
 }
 
-/// The sums of a mean: of the values, each sample's averaged first, and of the weights, if any.
+impl<M: Metric + ?Sized> Metric for Box<M> {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+    fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        (**self).sums(y_true, y_pred, sample_weight)
+    }
+    fn result(&self, totals: &[Vec<f64>], samples: f64) -> f64 {
+        (**self).result(totals, samples)
+    }
+    fn larger_is_better(&self) -> Option<bool> {
+        (**self).larger_is_better()
+    }
+}
+
+/// The first total over the second, or over the number of samples; 0 where there is nothing to divide by.
+fn mean_of(totals: &[Vec<f64>], samples: f64) -> f64 {
+    let divisor = totals.get(1).map_or(samples, |weights| weights[0]);
+    if divisor == 0.0 { 0.0 } else { totals[0][0] / divisor }
+}
+
+/// The sums of a mean: of the values, each sample's averaged first, and of the weights, if any. One value for the
+/// whole batch counts once, or with the weight of the batch.
 fn mean_sums(values: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
-    let samples = values.dims().first().copied().unwrap_or(1).max(1);
+    if values.rank() == 0 {
+        let one = Tensor::ones((), values.dtype(), values.device())?;
+        let count = sample_weight.map_or(Ok(one), |weight| weight.cast(values.dtype())?.sum(()))?;
+        return Ok(vec![values.mul(&count)?, count]);
+    }
+    let samples = values.dims()[0].max(1);
     let share = samples as f64 / values.numel().max(1) as f64;
     match sample_weight {
         None => Ok(vec![values.sum(())?.mul(share)?]),
@@ -182,24 +209,41 @@ impl Metric for TopKCategoricalAccuracy {
 /// The mean of a [`Loss`] over the samples, as a metric: `Mean::of(MeanAbsoluteError::default())`.
 pub struct Mean {
     loss: Box<dyn Loss>,
-    root: bool,
+    shown: Shown,
+}
+
+/// What is made of the mean of a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Mean,
+    Root,
+    Negative,
 }
 
 impl Mean {
     /// The mean of this loss.
     pub fn of(loss: impl Loss + 'static) -> Self {
-        Mean { loss: Box::new(loss), root: false }
+        Mean { loss: Box::new(loss), shown: Shown::Mean }
     }
 
-    /// The root of the mean squared error.
+    /// The root of the mean squared error: Keras's `RootMeanSquaredError`.
     pub fn root_squared_error() -> Self {
-        Mean { loss: Box::new(losses::MeanSquaredError::default()), root: true }
+        Mean { shown: Shown::Root, ..Mean::of(losses::MeanSquaredError::default()) }
+    }
+
+    /// The cosine of the angle between targets and predictions, 1 where they are alike: Keras's metric
+    /// `CosineSimilarity` (its loss of this name is the negative).
+    pub fn cosine_similarity() -> Self {
+        Mean { shown: Shown::Negative, ..Mean::of(losses::CosineSimilarity::default()) }
     }
 }
 
 impl Metric for Mean {
     fn name(&self) -> String {
-        if self.root { "root_mean_squared_error".into() } else { self.loss.name() }
+        match self.shown {
+            Shown::Root => "root_mean_squared_error".into(),
+            _ => self.loss.name(),
+        }
     }
 
     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
@@ -207,17 +251,26 @@ impl Metric for Mean {
             true => y_true.clone(),
             false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
         };
-        mean_sums(&self.loss.values(&y_true, y_pred)?, sample_weight)
+        let values = self.loss.values(&y_true, y_pred)?;
+        // As in Keras, a mask counts only where there are weights.
+        let weight = match (sample_weight, self.loss.mask(&y_true, y_pred)?) {
+            (Some(weight), Some(mask)) => masked_weight(Some(weight), Some(&mask.cast(values.dtype())?), &values)?,
+            (weight, _) => weight.cloned(),
+        };
+        mean_sums(&values, weight.as_ref())
     }
 
     fn result(&self, totals: &[Vec<f64>], samples: f64) -> f64 {
-        let divisor = totals.get(1).map_or(samples, |weights| weights[0]);
-        let mean = if divisor == 0.0 { 0.0 } else { totals[0][0] / divisor };
-        if self.root { mean.sqrt() } else { mean }
+        let mean = mean_of(totals, samples);
+        match self.shown {
+            Shown::Mean => mean,
+            Shown::Root => mean.sqrt(),
+            Shown::Negative => -mean,
+        }
     }
 
     fn larger_is_better(&self) -> Option<bool> {
-        Some(false)
+        Some(self.shown == Shown::Negative)
     }
 }
 
@@ -281,8 +334,10 @@ positives!(Recall, "recall", false, "Of the positive samples, the share predicte
 
 /// A metric as given to `compile`.
 pub enum MetricSpec {
-    /// To be resolved by the shapes of the first batch, under this name.
+    /// The accuracy that the shapes of the first batch choose, under this name.
     Accuracy(String),
+    /// The cross-entropy that the shapes of the first batch choose, under this name.
+    Crossentropy(String),
     /// A metric under a name of its own or, from a string, that string.
     Metric(Option<String>, Box<dyn Metric>),
 }
@@ -298,6 +353,7 @@ impl MetricSpec {
         match self {
             MetricSpec::Metric(name, metric) => (name.unwrap_or_else(|| metric.name()), metric),
             MetricSpec::Accuracy(name) => (name, accuracy_for(target, output)),
+            MetricSpec::Crossentropy(name) => (name, Box::new(Mean::of(crossentropy_for(target, output)))),
         }
     }
 }
@@ -313,6 +369,15 @@ fn accuracy_for(target: &[usize], output: &[usize]) -> Box<dyn Metric> {
         (true, _) => Box::new(BinaryAccuracy::default()),
         (_, true) => Box::new(SparseCategoricalAccuracy),
         _ => Box::new(CategoricalAccuracy),
+    }
+}
+
+/// The cross-entropy for targets and outputs of these shapes.
+pub(crate) fn crossentropy_for(target: &[usize], output: &[usize]) -> Box<dyn Loss> {
+    match is_binary_or_sparse(target, output) {
+        (true, _) => Box::new(losses::BinaryCrossentropy::default()),
+        (_, true) => Box::new(losses::SparseCategoricalCrossentropy::default()),
+        _ => Box::new(losses::CategoricalCrossentropy::default()),
     }
 }
 
@@ -342,45 +407,69 @@ impl IntoMetric for MetricSpec {
 
 impl IntoMetric for &str {
     fn into_metric(self) -> Result<MetricSpec> {
-        let metric: Box<dyn Metric> = match self.to_ascii_lowercase().as_str() {
+        match self {
             "accuracy" | "acc" => return Ok(MetricSpec::Accuracy(self.into())),
-            "binary_accuracy" => Box::new(BinaryAccuracy::default()),
-            "categorical_accuracy" => Box::new(CategoricalAccuracy),
-            "sparse_categorical_accuracy" => Box::new(SparseCategoricalAccuracy),
-            "top_k_categorical_accuracy" => Box::new(TopKCategoricalAccuracy::new(5)),
-            "sparse_top_k_categorical_accuracy" => Box::new(TopKCategoricalAccuracy::sparse(5)),
-            "root_mean_squared_error" => Box::new(Mean::root_squared_error()),
-            "precision" => Box::new(Precision::default()),
-            "recall" => Box::new(Recall::default()),
-            _ => {
-                let loss = self.into_loss().ok().flatten().ok_or_else(|| unknown_metric(self))?;
-                Box::new(Mean { loss, root: false })
-            }
+            "crossentropy" | "ce" => return Ok(MetricSpec::Crossentropy(self.into())),
+            _ => {}
+        }
+        let wanted = snake_case(self);
+        let all = OWN.iter().chain(&OF_LOSSES);
+        let Some((_, make)) = all.clone().find(|(names, _)| names.contains(&wanted.as_str())) else {
+            let known = ["accuracy", "crossentropy"].into_iter().chain(all.map(|(names, _)| names[0]));
+            return Err(unknown("metric", self, known));
         };
-        Ok(MetricSpec::Metric(Some(self.into()), metric))
+        Ok(MetricSpec::Metric(Some(self.into()), make()))
     }
 }
 
-fn unknown_metric(name: &str) -> Error {
-    let known = [
-        "accuracy",
-        "binary_accuracy",
-        "categorical_accuracy",
-        "sparse_categorical_accuracy",
-        "top_k_categorical_accuracy",
-        "root_mean_squared_error",
-        "precision",
-        "recall",
-        "mse",
-        "mae",
-    ];
-    unknown("metric", name, known.into_iter())
+/// A default of each metric under its Keras names, in snake case.
+type Named = (&'static [&'static str], fn() -> Box<dyn Metric>);
+
+/// Rows of names for losses that are metrics too.
+macro_rules! mean_of_losses {
+    ($($names:expr => $loss:ident,)*) => {
+        [$((&$names as &[&str], || Box::new(Mean::of(losses::$loss::default()))),)*]
+    };
 }
 
-/// What can be given to `compile` as its metrics: one metric, an array or a vector of them, or `()` for none.
+const OWN: [Named; 9] = [
+    (&["binary_accuracy"], || Box::new(BinaryAccuracy::default())),
+    (&["categorical_accuracy"], || Box::new(CategoricalAccuracy)),
+    (&["sparse_categorical_accuracy"], || Box::new(SparseCategoricalAccuracy)),
+    (&["top_k_categorical_accuracy"], || Box::new(TopKCategoricalAccuracy::new(5))),
+    (&["sparse_top_k_categorical_accuracy"], || Box::new(TopKCategoricalAccuracy::sparse(5))),
+    (&["root_mean_squared_error"], || Box::new(Mean::root_squared_error())),
+    (&["cosine_similarity"], || Box::new(Mean::cosine_similarity())),
+    (&["precision"], || Box::new(Precision::default())),
+    (&["recall"], || Box::new(Recall::default())),
+];
+
+const OF_LOSSES: [Named; 13] = mean_of_losses![
+    ["mean_squared_error", "mse"] => MeanSquaredError,
+    ["mean_absolute_error", "mae"] => MeanAbsoluteError,
+    ["mean_absolute_percentage_error", "mape"] => MeanAbsolutePercentageError,
+    ["mean_squared_logarithmic_error", "msle"] => MeanSquaredLogarithmicError,
+    ["log_cosh_error", "log_cosh"] => LogCosh,
+    ["kl_divergence", "kld"] => KLDivergence,
+    ["poisson"] => Poisson,
+    ["binary_crossentropy", "bce"] => BinaryCrossentropy,
+    ["categorical_crossentropy"] => CategoricalCrossentropy,
+    ["sparse_categorical_crossentropy"] => SparseCategoricalCrossentropy,
+    ["hinge"] => Hinge,
+    ["squared_hinge"] => SquaredHinge,
+    ["categorical_hinge"] => CategoricalHinge,
+];
+
+/// What can be given to `compile` as its metrics: one metric, an array, a vector or a tuple of them, or `()` for none.
 pub trait IntoMetrics {
     /// The metrics, if all names are known.
     fn into_metrics(self) -> Result<Vec<MetricSpec>>;
+}
+
+impl<M: IntoMetric> IntoMetrics for M {
+    fn into_metrics(self) -> Result<Vec<MetricSpec>> {
+        Ok(vec![self.into_metric()?])
+    }
 }
 
 impl<M: IntoMetric, const N: usize> IntoMetrics for [M; N] {
@@ -395,22 +484,33 @@ impl<M: IntoMetric> IntoMetrics for Vec<M> {
     }
 }
 
+macro_rules! tuples {
+    ($($($m:ident)*;)*) => {$(
+        #[expect(non_snake_case, reason = "each variable has the name of its type")]
+        impl<$($m: IntoMetric),*> IntoMetrics for ($($m,)*) {
+            fn into_metrics(self) -> Result<Vec<MetricSpec>> {
+                let ($($m,)*) = self;
+                Ok(vec![$($m.into_metric()?),*])
+            }
+        }
+    )*};
+}
+
 impl IntoMetrics for () {
     fn into_metrics(self) -> Result<Vec<MetricSpec>> {
         Ok(Vec::new())
     }
 }
 
-impl<A: IntoMetric, B: IntoMetric> IntoMetrics for (A, B) {
-    fn into_metrics(self) -> Result<Vec<MetricSpec>> {
-        Ok(vec![self.0.into_metric()?, self.1.into_metric()?])
-    }
-}
-
-impl<A: IntoMetric, B: IntoMetric, C: IntoMetric> IntoMetrics for (A, B, C) {
-    fn into_metrics(self) -> Result<Vec<MetricSpec>> {
-        Ok(vec![self.0.into_metric()?, self.1.into_metric()?, self.2.into_metric()?])
-    }
+tuples! {
+    A;
+    A B;
+    A B C;
+    A B C D;
+    A B C D E;
+    A B C D E F;
+    A B C D E F G;
+    A B C D E F G H;
 }
 
 #[cfg(test)]
@@ -435,8 +535,37 @@ mod tests {
     fn strings_name_metrics() {
         let MetricSpec::Metric(Some(name), metric) = "mae".into_metric().unwrap() else { panic!() };
         assert_eq!((name.as_str(), metric.name().as_str()), ("mae", "mean_absolute_error"));
+        // Keras's metric of this name is the cosine itself, not the loss.
+        let MetricSpec::Metric(_, cosine) = "cosine_similarity".into_metric().unwrap() else { panic!() };
+        assert_eq!((cosine.result(&[vec![-3.0]], 4.0), cosine.larger_is_better()), (0.75, Some(true)));
+        for name in ["dice", "huber", "binary_focal_crossentropy"] {
+            assert!(name.into_metric().err().unwrap().is_invalid_argument(), "{name} is a loss and no metric");
+        }
         let error = "acuracy".into_metric().err().unwrap();
         assert!(error.to_string().starts_with("Could not interpret metric identifier: acuracy"));
+    }
+
+    #[test]
+    fn one_many_or_no_metrics() {
+        let count = |metrics: Result<Vec<MetricSpec>>| metrics.unwrap().len();
+        assert_eq!(count("mae".into_metrics()), 1);
+        assert_eq!(count(Accuracy.into_metrics()), 1);
+        assert_eq!(count(().into_metrics()), 0);
+        assert_eq!(count(["mae", "accuracy"].into_metrics()), 2);
+        let boxed: Box<dyn Metric> = Box::new(CategoricalAccuracy);
+        assert_eq!(count((Accuracy, "mae", Recall::default(), boxed, "crossentropy").into_metrics()), 5);
+    }
+
+    #[test]
+    fn a_loss_of_the_whole_batch_counts_once() {
+        let tensor = |values: &[f32]| Tensor::from_slice(values, values.len(), &crate::Device::cpu()).unwrap();
+        let (y_true, y_pred) = (tensor(&[1.0, 0.0, 1.0, 1.0]), tensor(&[0.5, 0.5, 1.0, 0.0]));
+        let metric = Mean::of(losses::Dice::default());
+        for weight in [None, Some(tensor(&[1.0, 2.0, 1.0, 2.0]))] {
+            let sums = metric.sums(&y_true, &y_pred, weight.as_ref()).unwrap();
+            let totals: Vec<Vec<f64>> = sums.iter().map(|sum| sum.to_f64_vec().unwrap()).collect();
+            assert!((metric.result(&totals, 4.0) - 0.4).abs() < 1e-6, "{totals:?}");
+        }
     }
 
     #[test]

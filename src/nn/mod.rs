@@ -49,7 +49,7 @@ pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
 pub use layers::*;
 pub use losses::*;
 pub use metrics::*;
-pub use model::{Evaluate, Fit, Sequential};
+pub use model::{Evaluate, Fit, Predict, Sequential};
 pub use names::clear_session;
 pub use optimizers::*;
 pub use progress::Verbose;

@@ -3,12 +3,30 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
+use crate::error::{Error, Kind, Result};
+
 /// A learning rate that depends on the step (0 at the first update).
 ///
 /// Any `Fn(u64) -> f64` is one.
 pub trait Schedule: Send + Sync {
     /// The rate to use at `step`.
     fn rate(&self, step: u64) -> f64;
+
+    /// Refuses settings that make no sense; called when a model is compiled and before each update.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Refuses a number of steps that is 0.
+fn some_steps(schedule: &str, name: &str, steps: f64) -> Result<()> {
+    match steps > 0.0 {
+        true => Ok(()),
+        false => Err(Error::setting(&format!("`{schedule}`"), name, steps, "a positive integer")),
+    }
 }
 
 impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for F {
@@ -32,6 +50,14 @@ impl LearningRate {
         match self {
             LearningRate::Constant(rate) => *rate,
             LearningRate::Schedule(schedule) => schedule.rate(step),
+        }
+    }
+
+    /// Refuses settings that make no sense.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            LearningRate::Constant(_) => Ok(()),
+            LearningRate::Schedule(schedule) => schedule.check(),
         }
     }
 }
@@ -60,7 +86,7 @@ pub struct ExponentialDecay {
 impl ExponentialDecay {
     /// From `initial`, times `decay_rate` every `decay_steps` steps.
     pub fn new(initial: f64, decay_steps: u64, decay_rate: f64) -> Self {
-        ExponentialDecay { initial, decay_steps: decay_steps.max(1) as f64, decay_rate, staircase: false }
+        ExponentialDecay { initial, decay_steps: decay_steps as f64, decay_rate, staircase: false }
     }
 
     /// Whether the rate changes only every `decay_steps` steps.
@@ -80,6 +106,10 @@ impl Schedule for ExponentialDecay {
     fn rate(&self, step: u64) -> f64 {
         self.initial * self.decay_rate.powf(periods(step, self.decay_steps, self.staircase))
     }
+
+    fn check(&self) -> Result<()> {
+        some_steps("ExponentialDecay", "decay_steps", self.decay_steps)
+    }
 }
 
 /// `initial / (1 + rate * step / decay_steps)`
@@ -94,7 +124,7 @@ pub struct InverseTimeDecay {
 impl InverseTimeDecay {
     /// From `initial`, its divisor growing by `decay_rate` every `decay_steps` steps.
     pub fn new(initial: f64, decay_steps: u64, decay_rate: f64) -> Self {
-        InverseTimeDecay { initial, decay_steps: decay_steps.max(1) as f64, decay_rate, staircase: false }
+        InverseTimeDecay { initial, decay_steps: decay_steps as f64, decay_rate, staircase: false }
     }
 
     /// Whether the rate changes only every `decay_steps` steps.
@@ -108,6 +138,10 @@ impl Schedule for InverseTimeDecay {
     fn rate(&self, step: u64) -> f64 {
         self.initial / (1.0 + self.decay_rate * periods(step, self.decay_steps, self.staircase))
     }
+
+    fn check(&self) -> Result<()> {
+        some_steps("InverseTimeDecay", "decay_steps", self.decay_steps)
+    }
 }
 
 /// One value up to and including each boundary, and one after the last.
@@ -119,7 +153,6 @@ pub struct PiecewiseConstantDecay {
 
 impl PiecewiseConstantDecay {
     /// `values[i]` holds up to and including step `boundaries[i]`; one value more than boundaries.
-    /// Where a value is missing, the one before it holds on.
     pub fn new(boundaries: impl Into<Vec<u64>>, values: impl Into<Vec<f64>>) -> Self {
         PiecewiseConstantDecay { boundaries: boundaries.into(), values: values.into() }
     }
@@ -129,6 +162,20 @@ impl Schedule for PiecewiseConstantDecay {
     fn rate(&self, step: u64) -> f64 {
         let passed = self.boundaries.iter().filter(|&&boundary| step > boundary).count();
         self.values.get(passed).or(self.values.last()).copied().unwrap_or(0.0)
+    }
+
+    fn check(&self) -> Result<()> {
+        let (boundaries, values) = (self.boundaries.len(), self.values.len());
+        if values == boundaries + 1 {
+            return Ok(());
+        }
+        Err(Error::parts(
+            Kind::Argument,
+            "The number of boundaries of a `PiecewiseConstantDecay` should be 1 less than the number of values",
+            &format!("{boundaries} boundaries and {values} values"),
+            &format!("{} values", boundaries + 1),
+            "Give one value more than boundaries",
+        ))
     }
 }
 
@@ -145,7 +192,7 @@ pub struct PolynomialDecay {
 impl PolynomialDecay {
     /// From `initial` down to `end` (1e-4 unless set) in `decay_steps` steps, along a line.
     pub fn new(initial: f64, decay_steps: u64) -> Self {
-        PolynomialDecay { initial, decay_steps: decay_steps.max(1) as f64, end: 1e-4, power: 1.0, cycle: false }
+        PolynomialDecay { initial, decay_steps: decay_steps as f64, end: 1e-4, power: 1.0, cycle: false }
     }
 
     /// The rate at the end; 1e-4 by default.
@@ -176,6 +223,10 @@ impl Schedule for PolynomialDecay {
         };
         (self.initial - self.end) * (1.0 - done).powf(self.power) + self.end
     }
+
+    fn check(&self) -> Result<()> {
+        some_steps("PolynomialDecay", "decay_steps", self.decay_steps)
+    }
 }
 
 /// Half a cosine from the initial rate down to `alpha` times it, after an optional linear warm-up.
@@ -190,7 +241,7 @@ pub struct CosineDecay {
 impl CosineDecay {
     /// From `initial` to 0 in `decay_steps` steps.
     pub fn new(initial: f64, decay_steps: u64) -> Self {
-        CosineDecay { initial, decay_steps: decay_steps.max(1) as f64, alpha: 0.0, warmup: None }
+        CosineDecay { initial, decay_steps: decay_steps as f64, alpha: 0.0, warmup: None }
     }
 
     /// The share of the rate that is left at the end; 0 by default.
@@ -219,6 +270,10 @@ impl Schedule for CosineDecay {
         let cosine = 0.5 * (1.0 + (PI * step.min(self.decay_steps) / self.decay_steps).cos());
         from * ((1.0 - self.alpha) * cosine + self.alpha)
     }
+
+    fn check(&self) -> Result<()> {
+        some_steps("CosineDecay", "decay_steps", self.decay_steps)
+    }
 }
 
 /// Cosine decays one after another (Loshchilov and Hutter, 2016), each longer and lower than the last.
@@ -234,13 +289,7 @@ pub struct CosineDecayRestarts {
 impl CosineDecayRestarts {
     /// From `initial` to 0 in `first_decay_steps` steps, then again over twice the period each time.
     pub fn new(initial: f64, first_decay_steps: u64) -> Self {
-        CosineDecayRestarts {
-            initial,
-            first_steps: first_decay_steps.max(1) as f64,
-            t_mul: 2.0,
-            m_mul: 1.0,
-            alpha: 0.0,
-        }
+        CosineDecayRestarts { initial, first_steps: first_decay_steps as f64, t_mul: 2.0, m_mul: 1.0, alpha: 0.0 }
     }
 
     /// How much longer each period is than the one before; 2 by default.
@@ -274,6 +323,10 @@ impl Schedule for CosineDecayRestarts {
         };
         let cosine = 0.5 * self.m_mul.powf(restarts) * (1.0 + (PI * done).cos());
         self.initial * ((1.0 - self.alpha) * cosine + self.alpha)
+    }
+
+    fn check(&self) -> Result<()> {
+        some_steps("CosineDecayRestarts", "first_decay_steps", self.first_steps)
     }
 }
 

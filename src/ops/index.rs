@@ -16,12 +16,7 @@ use crate::shape::{Shape, axis_index};
 #[track_caller]
 fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<()> {
     expect_dtype(op, index, index.dtype().is_int(), "i32 or u32 for indices")?;
-    let mut base = index.clone();
-    while matches!(base.0.op, Op::Reshape | Op::Expand | Op::Permute(_)) {
-        let Some(below) = base.inputs().pop() else { break };
-        base = below;
-    }
-    let Some((low, high)) = base.0.bounds else { return Ok(()) };
+    let Some((low, high)) = index.bounds() else { return Ok(()) };
     let n = extent as i64;
     if low >= -n && high < n {
         return Ok(());
@@ -36,6 +31,15 @@ fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<
 }
 
 impl Tensor {
+    /// Least and greatest element, where they are known without reading: of integers from the host.
+    pub(crate) fn bounds(&self) -> Option<(i64, i64)> {
+        let mut base = self.clone();
+        while base.0.bounds.get().is_none() && matches!(base.0.op, Op::Reshape | Op::Expand | Op::Permute(_)) {
+            base = base.inputs().pop()?;
+        }
+        base.0.bounds.get().copied()
+    }
+
     /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (`i32`
     /// or `u32`). Negative indices count from the end. Indices computed on the device are not checked: one outside
     /// reads NaN (floats) or 0.
@@ -173,7 +177,7 @@ fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
         if index.dtype() == DType::I32 {
             inside = inside.logical_and(&index.ge(-(n as f64))?)?;
         }
-        let known = index.0.bounds.is_some();
+        let known = index.bounds().is_some();
         Some(if known { taken } else { inside.reshape([index.numel(), 1])?.select(&taken, 0.0)? })
     } else {
         None

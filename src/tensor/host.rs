@@ -247,7 +247,7 @@ impl Tensor {
             return Ok(self.clone());
         }
         let bytes = pollster::block_on(self.read()?)?;
-        Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds, device)
+        Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds.get().copied(), device)
     }
 
     #[track_caller]

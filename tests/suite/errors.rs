@@ -4,11 +4,11 @@
 use wgtensor::{Conv2d, DType, Device, Error, Result, Tensor, Var};
 
 use super::close::assert_all;
-use super::devices::{for_each_device, for_each_gpu};
+use super::devices::{for_each_device, for_each_device_alone, for_each_gpu};
 
 struct Wrong {
     call: &'static str,
-    result: Result<Tensor>,
+    result: Result<()>,
     kind: fn(&Error) -> bool,
     /// What the text must name: the offending shapes, types or numbers.
     names: &'static [&'static str],
@@ -19,8 +19,8 @@ fn judge(table: Vec<Wrong>) {
     for Wrong { call, result, kind, names } in table {
         let error = match result {
             Err(e) => e,
-            Ok(t) => {
-                failures.push(format!("{call}: gave a tensor of shape {} and no error", t.shape()));
+            Ok(()) => {
+                failures.push(format!("{call}: gave no error"));
                 continue;
             }
         };
@@ -46,7 +46,7 @@ fn judge(table: Vec<Wrong>) {
 
 macro_rules! wrong {
     ($call:expr, $kind:ident, [$($name:literal),*]) => {
-        Wrong { call: stringify!($call), result: $call, kind: Error::$kind, names: &[$($name),*] }
+        Wrong { call: stringify!($call), result: $call.map(drop), kind: Error::$kind, names: &[$($name),*] }
     };
 }
 
@@ -178,6 +178,88 @@ fn nonsense_arguments() {
         assert!(a.backward().is_err(), "backward from a tensor that is no scalar");
         Ok(())
     });
+}
+
+#[test]
+fn training() {
+    use wgtensor::nn::*;
+    for_each_device_alone(|device| {
+        let x = Tensor::zeros([4, 2], DType::F32, device)?;
+        let y = Tensor::zeros([4, 1], DType::F32, device)?;
+        let (wide, three) = (Tensor::zeros([4, 5], DType::F32, device)?, Tensor::zeros([3, 1], DType::F32, device)?);
+        let none = Tensor::zeros([0, 2], DType::F32, device)?;
+        let labels = Tensor::new([0, 1, 2, 3], device)?;
+        let fresh = || Sequential::new().add(Dense::new(1));
+        let mut model = fresh().add(Dense::new(1).name("top"));
+        model.compile("sgd", "mse", ())?;
+        model.fit(&x, &y, Fit::new().verbose(0))?;
+        let mut classes = Sequential::new().add(Dense::new(3).activation(Softmax));
+        classes.compile("sgd", "sparse_categorical_crossentropy", ())?;
+        let mut typo = Sequential::new().add(Dense::new(1).activation("rellu"));
+        let mut tokens = Sequential::new().add(Embedding::new(3, 2));
+        let still = Var::new(&x)?;
+        still.set_trainable(false);
+        let grads = still.value().sum(())?.backward()?;
+        judge(vec![
+            wrong!(fresh().fit(&x, &y, Fit::new()), is_invalid_state, ["compile"]),
+            wrong!(fresh().evaluate(&x, &y, ()), is_invalid_state, ["compile"]),
+            wrong!(fresh().learning_rate(), is_invalid_state, ["compile"]),
+            wrong!(fresh().count_params(), is_invalid_state, ["count_params"]),
+            wrong!(fresh().compile("adamm", "mse", ()), is_invalid_argument, ["adamm", "adamw"]),
+            wrong!(fresh().compile("adam", "mee", ()), is_invalid_argument, ["mee"]),
+            wrong!(fresh().compile("adam", "mse", "acuracy"), is_invalid_argument, ["acuracy"]),
+            wrong!(fresh().compile(SGD::new().clipnorm(-1.0), "mse", ()), is_invalid_argument, ["clipnorm=-1"]),
+            wrong!(model.fit(&x, &three, Fit::new()), is_shape_mismatch, ["'x' sizes: 4", "'y' sizes: 3"]),
+            wrong!(model.fit(&wide, &y, Fit::new()), is_shape_mismatch, ["(1, 5)", "2"]),
+            wrong!(model.fit(&x, &wide, Fit::new()), is_shape_mismatch, ["(None, 5)", "(None, 1)"]),
+            wrong!(model.fit(&none, &none, Fit::new()), is_shape_mismatch, ["(0, 2)"]),
+            wrong!(model.fit(&x, &y, Fit::new().batch_size(0)), is_invalid_argument, ["batch_size=0"]),
+            wrong!(model.fit(&x, &y, Fit::new().validation_split(1.5)), is_invalid_argument, ["1.5"]),
+            wrong!(model.evaluate(&wide, &y, ()), is_shape_mismatch, ["(1, 5)"]),
+            wrong!(model.predict(&wide, ()), is_shape_mismatch, ["(4, 5)"]),
+            wrong!(model.predict_on_batch(&wide), is_shape_mismatch, ["(4, 5)"]),
+            wrong!(model.train_on_batch(&wide, &y, None), is_shape_mismatch, ["(4, 5)"]),
+            wrong!(model.test_on_batch(&x, &wide, None), is_shape_mismatch, ["(None, 5)"]),
+            wrong!(model.build([7]), is_shape_mismatch, ["(None, 7)", "(None, 2)"]),
+            wrong!(model.set_weights(&[]), is_invalid_argument, ["0 tensors", "4 tensors"]),
+            wrong!(model.set_trainable("bottom", false), is_invalid_argument, ["bottom", "top"]),
+            wrong!(classes.fit(&x, &labels, Fit::new()), is_out_of_range, ["label 3", "3 classes"]),
+            wrong!(typo.build([2]), is_invalid_argument, ["rellu"]),
+            wrong!(tokens.predict(&labels, ()), is_out_of_range, ["3", "input_dim=3"]),
+            wrong!(SGD::new().apply(&grads), is_invalid_state, ["gradient"]),
+            wrong!(MeanSquaredError::default().compute(&wide, &y, None), is_shape_mismatch, ["(4, 5)", "(4, 1)"]),
+            wrong!(
+                SparseCategoricalCrossentropy::default().compute(
+                    &labels,
+                    &Tensor::zeros([4, 3], DType::F32, device)?,
+                    None
+                ),
+                is_out_of_range,
+                ["label 3"]
+            ),
+        ]);
+        Ok(())
+    });
+}
+
+/// A mistake in a layer of the user's own is found where it was made, not where `fit` was called.
+#[test]
+fn a_layer_of_the_users_own_is_named_by_its_line() {
+    use wgtensor::nn::*;
+    struct Wrong(u32);
+    impl Layer for Wrong {
+        fn class_name(&self) -> &'static str {
+            "Wrong"
+        }
+        fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+            assert_eq!(line!() + 1, self.0);
+            x.matmul(x)
+        }
+    }
+    let x = Tensor::zeros([4, 2], DType::F32, &Device::cpu()).unwrap();
+    let line = line!() - 4;
+    let error = Sequential::new().add(Wrong(line)).predict(&x, ()).unwrap_err();
+    assert_eq!(error.location().map(|at| at.line()), Some(line), "{error}");
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgtensor::nn::{Adam, Callback, Dense, Fit, Relu, Sequential, Softmax, SparseCategoricalCrossentropy};
+use wgtensor::nn::{Adam, Callback, Dense, Fit, Loss, Relu, Sequential, Softmax, SparseCategoricalCrossentropy};
 use wgtensor::{CounterSnapshot, Device, Result, Tensor};
 
-use super::devices::for_each_device_alone;
+use super::devices::{for_each_device, for_each_device_alone};
 
 const BATCH: usize = 32;
 
@@ -51,6 +51,33 @@ fn a_step_of_a_two_layer_network_is_one_submit_of_few_kernels() {
             assert!(cost.uploads <= 2, "{what}");
             assert!(cost.upload_bytes <= 4 * BATCH as u64 + 16 * 256, "{what}");
         }
+        Ok(())
+    });
+}
+
+/// Labels that the host does not know are judged on the device: by NaN, in the loss and in the gradient of that row alone.
+#[test]
+fn a_computed_label_outside_the_classes_costs_nan() {
+    for_each_device(|device| {
+        let logits = Tensor::new([[1.0f32, 2.0, 0.5], [0.0, -1.0, 3.0], [0.2, 0.1, 0.3]], device)?;
+        let loss = SparseCategoricalCrossentropy::default().from_logits(true);
+        for (outside, labels) in [(false, [2, 0, 1]), (true, [2, 0, 3]), (true, [2, 0, -1])] {
+            let labels = Tensor::new(labels, device)?.add(0)?;
+            let x = logits.requires_grad();
+            let out = loss.compute(&labels, &x, None)?;
+            let grad = out.backward()?.wrt(&x).unwrap().to_vec::<f32>()?;
+            assert_eq!(out.item::<f32>()?.is_nan(), outside);
+            assert!(grad[..6].iter().all(|g| g.is_finite()), "{grad:?}");
+            assert_eq!(grad[6..].iter().any(|g| g.is_nan()), outside, "{grad:?}");
+        }
+        // A class to be ignored may be outside; it leaves no trace.
+        let padded = Tensor::new([2, 0, -1], device)?.add(0)?;
+        let x = logits.requires_grad();
+        let out = loss.clone().ignore_class(-1).compute(&padded, &x, None)?;
+        let grad = out.backward()?.wrt(&x).unwrap().to_vec::<f32>()?;
+        let two = loss.compute(&padded.narrow(0, 0, 2)?, &logits.narrow(0, 0, 2)?, None)?;
+        assert!((out.item::<f32>()? - two.item::<f32>()?).abs() < 1e-5);
+        assert_eq!(grad[6..], [0.0; 3]);
         Ok(())
     });
 }

@@ -51,10 +51,6 @@ impl Layer for ActivationLayer {
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         self.activation.clone()?.apply(x)
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("activation", self.activation.as_ref().map_or("", |a| a.name()).to_owned())]
-    }
 }
 
 /// `x` where positive, else `negative_slope * x`; the slope is 0.3 by default, as of Keras's layer (its activation
@@ -96,9 +92,5 @@ impl Layer for LeakyReLU {
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         leaky_relu(x, self.negative_slope)
-    }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("negative_slope", self.negative_slope.to_string())]
     }
 }

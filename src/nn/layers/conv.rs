@@ -282,17 +282,4 @@ impl Layer for Conv2D {
         let built = self.built.iter();
         built.flat_map(|b| std::iter::once(b.kernel.clone()).chain(b.bias.clone())).collect()
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("filters", self.filters.to_string()),
-            ("kernel_size", format!("{:?}", self.kernel_size.tuple())),
-            ("strides", format!("{:?}", self.strides.tuple())),
-            ("padding", padding_name(&self.padding).to_owned()),
-            ("dilation_rate", format!("{:?}", self.dilation.tuple())),
-            ("groups", self.groups.to_string()),
-            ("activation", self.activation.as_ref().map_or("", |a| a.name()).to_owned()),
-            ("use_bias", self.use_bias.to_string()),
-        ]
-    }
 }

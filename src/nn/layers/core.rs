@@ -46,6 +46,10 @@ impl Layer for Flatten {
         self.name.as_deref()
     }
 
+    fn keeps_integers(&self) -> bool {
+        true
+    }
+
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         let (&batch, sample) = x.dims().split_first().unwrap_or((&1, &[]));
         x.reshape([batch, sample.iter().product()])
@@ -84,6 +88,10 @@ impl Layer for Reshape {
         self.output_shape(input).map(|_| ())
     }
 
+    fn keeps_integers(&self) -> bool {
+        true
+    }
+
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         let (&batch, sample) = x.dims().split_first().unwrap_or((&1, &[]));
         let target = self.output_shape(&Shape::new(sample)?)?;
@@ -110,10 +118,6 @@ impl Layer for Reshape {
         }
         let dims: Vec<usize> = self.target.iter().map(|&d| if d < 0 { left } else { d as usize }).collect();
         Shape::new(&dims)
-    }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("target_shape", format!("{:?}", self.target))]
     }
 }
 
@@ -174,10 +178,6 @@ impl Layer for Dropout {
         let seed = ctx.seed() ^ self.seed.unwrap_or(0);
         Tensor::bernoulli(x.shape(), keep, seed, x.device())?.select(x.mul(1.0 / keep)?, 0.0)
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("rate", self.rate.to_string())]
-    }
 }
 
 /// `x * scale + offset`.
@@ -213,9 +213,5 @@ impl Layer for Rescaling {
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         x.mul(self.scale)?.add(self.offset)
-    }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("scale", self.scale.to_string()), ("offset", self.offset.to_string())]
     }
 }

@@ -1,7 +1,7 @@
 //! The fully connected layer.
 
 use super::{BuildCtx, CallCtx, Layer, built, check_last, named};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::nn::activations::{Activation, IntoActivation};
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::shape::Shape;
@@ -119,25 +119,9 @@ impl Layer for Dense {
         let built = self.built.iter();
         built.flat_map(|b| std::iter::once(b.kernel.clone()).chain(b.bias.clone())).collect()
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("units", self.units.to_string()),
-            ("activation", self.activation.as_ref().map_or("", |a| a.name()).to_owned()),
-            ("use_bias", self.use_bias.to_string()),
-            ("kernel_initializer", self.kernel_initializer.as_ref().map_or("", |i| i.name()).to_owned()),
-            ("bias_initializer", self.bias_initializer.as_ref().map_or("", |i| i.name()).to_owned()),
-        ]
-    }
 }
 
 /// The error of a size that must be positive and is not.
 pub(crate) fn positive(layer: &str, what: &str, received: usize) -> Error {
-    Error::parts(
-        Kind::Argument,
-        &format!("Layer '{layer}' was given a size that makes no sense"),
-        &format!("{what}={received}"),
-        "a positive integer",
-        &format!("Give `{what}` a value of 1 or more"),
-    )
+    Error::setting(&format!("Layer '{layer}'"), what, received, "a positive integer")
 }

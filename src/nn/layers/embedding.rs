@@ -3,14 +3,15 @@
 use super::dense::positive;
 use super::{BuildCtx, CallCtx, Layer, built, named};
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::shape::Shape;
 use crate::{Tensor, Var};
 
 /// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
 ///
-/// The table starts uniform within 0.05 of zero.
+/// The table starts uniform within 0.05 of zero. An integer outside is an error where it came from the host as such;
+/// otherwise its vector is NaN (a negative one counts from the end of the table).
 pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
@@ -53,7 +54,22 @@ impl Layer for Embedding {
         Ok(())
     }
 
+    fn keeps_integers(&self) -> bool {
+        true
+    }
+
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        if let Some((low, high)) = x.bounds()
+            && !(low >= 0 && high < self.input_dim as i64)
+        {
+            return Err(Error::parts(
+                Kind::Index,
+                "An `Embedding` was given an integer outside its table",
+                &format!("{} for input_dim={}", if low < 0 { low } else { high }, self.input_dim),
+                &format!("integers from 0 to {}", self.input_dim - 1),
+                "Give `Embedding` a larger `input_dim`, or check the data",
+            ));
+        }
         let table = built(&self.table)?.value();
         match x.dtype() {
             DType::I32 | DType::U32 => table.take(x, 0),
@@ -67,9 +83,5 @@ impl Layer for Embedding {
 
     fn weights(&self) -> Vec<Var> {
         self.table.iter().cloned().collect()
-    }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![("input_dim", self.input_dim.to_string()), ("output_dim", self.output_dim.to_string())]
     }
 }

@@ -78,6 +78,11 @@ pub trait Layer: Send + Sync {
         Ok(())
     }
 
+    /// Whether integers are left as they are; without it the model gives this layer floats.
+    fn keeps_integers(&self) -> bool {
+        false
+    }
+
     /// The layer applied to a batch.
     ///
     /// # Errors
@@ -94,11 +99,6 @@ pub trait Layer: Send + Sync {
 
     /// All weights in Keras's order: the trainable ones, then the others.
     fn weights(&self) -> Vec<Var> {
-        Vec::new()
-    }
-
-    /// Settings in words, for saving and for people.
-    fn config(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 }

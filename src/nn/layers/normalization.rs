@@ -131,15 +131,6 @@ impl Layer for BatchNormalization {
         let learnt = part.gamma.iter().chain(&part.beta);
         learnt.chain([&part.mean, &part.variance]).cloned().collect()
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("momentum", self.momentum.to_string()),
-            ("epsilon", self.epsilon.to_string()),
-            ("center", self.center.to_string()),
-            ("scale", self.scale.to_string()),
-        ]
-    }
 }
 
 /// Normalises each sample over its last axis (Ba, Kiros and Hinton, 2016).
@@ -221,13 +212,5 @@ impl Layer for LayerNormalization {
 
     fn weights(&self) -> Vec<Var> {
         self.built.iter().flat_map(|part| part.gamma.iter().chain(&part.beta).cloned()).collect()
-    }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("epsilon", self.epsilon.to_string()),
-            ("center", self.center.to_string()),
-            ("scale", self.scale.to_string()),
-        ]
     }
 }

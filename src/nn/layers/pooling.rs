@@ -60,14 +60,6 @@ impl Window {
             "Use a smaller window, `\"same\"` padding, or larger images",
         ))
     }
-
-    fn config(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("pool_size", format!("{:?}", self.size.tuple())),
-            ("strides", format!("{:?}", self.strides().tuple())),
-            ("padding", padding_name(&self.padding).to_owned()),
-        ]
-    }
 }
 
 macro_rules! windowed {
@@ -127,10 +119,6 @@ macro_rules! windowed {
             fn output_shape(&self, input: &Shape) -> Result<Shape> {
                 self.window.output_shape($class, input)
             }
-
-            fn config(&self) -> Vec<(&'static str, String)> {
-                self.window.config()
-            }
         }
     };
 }
@@ -187,10 +175,6 @@ macro_rules! global {
             fn output_shape(&self, input: &Shape) -> Result<Shape> {
                 check_rank($class, 4, input)?;
                 if self.keepdims { Shape::new(&[1, 1, input[2]]) } else { Shape::new(&[input[2]]) }
-            }
-
-            fn config(&self) -> Vec<(&'static str, String)> {
-                vec![("keepdims", self.keepdims.to_string())]
             }
         }
     };

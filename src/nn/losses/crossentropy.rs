@@ -179,7 +179,8 @@ impl Loss for CategoricalCrossentropy {
 
 /// Cross-entropy of class numbers: `-ln p[class]`.
 ///
-/// Probabilities are renormalised to sum 1 and clipped, as in Keras.
+/// Probabilities are renormalised to sum 1 and clipped, as in Keras. A number outside the classes is an error where the
+/// numbers came from the host as integers; otherwise its loss and its gradient are NaN.
 #[derive(Clone, Debug, Default)]
 pub struct SparseCategoricalCrossentropy {
     from_logits: bool,
@@ -188,7 +189,7 @@ pub struct SparseCategoricalCrossentropy {
 }
 
 impl SparseCategoricalCrossentropy {
-    /// Targets of this class cost nothing (padding, say).
+    /// Targets of this class cost nothing and do not count in the mean (padding, say).
     pub fn ignore_class(mut self, class: i32) -> Self {
         self.ignore_class = Some(class);
         self
@@ -198,7 +199,7 @@ impl SparseCategoricalCrossentropy {
     reduced!();
 }
 
-/// Class numbers `(..)` for predictions `(.., classes)`, from `(..)` or `(.., 1)`.
+/// Class numbers `(..)`, of the type they were given in, for predictions `(.., classes)`, from `(..)` or `(.., 1)`.
 pub(crate) fn class_numbers(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
     let (t, p) = (y_true.dims(), y_pred.dims());
     let expected = &p[..p.len().saturating_sub(1)];
@@ -217,11 +218,7 @@ pub(crate) fn class_numbers(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> 
             "Give class numbers, or use `categorical_crossentropy` for one-hot targets",
         ));
     }
-    let numbers = if t == expected { y_true.clone() } else { y_true.reshape(expected)? };
-    match numbers.dtype() {
-        DType::I32 | DType::U32 => Ok(numbers),
-        _ => numbers.cast(DType::I32),
-    }
+    if t == expected { Ok(y_true.clone()) } else { y_true.reshape(expected) }
 }
 
 impl Loss for SparseCategoricalCrossentropy {
@@ -234,18 +231,52 @@ impl Loss for SparseCategoricalCrossentropy {
     }
 
     fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
-        let numbers = class_numbers(y_true, y_pred)?;
+        let given = class_numbers(y_true, y_pred)?;
         let classes = y_pred.dims().last().copied().unwrap_or(0);
+        self.check_range(&given, classes)?;
+        let numbers = given.cast(DType::I32)?;
+        let mut known = numbers.ge(0)?.logical_and(numbers.lt(classes as f64)?)?;
+        if given.dtype().is_float() {
+            known = known.logical_and(given.is_nan()?.logical_not()?)?;
+        }
+        let counted = self.mask(y_true, y_pred)?;
+        if let Some(counted) = &counted {
+            known = known.logical_or(counted.logical_not()?)?;
+        }
         // A comparison and a sum instead of a gather: all of it, the softmax before included, is one pass over a row.
         let hot = numbers.one_hot(classes, y_pred.dtype())?;
         let losses = log_probabilities(y_pred, self.from_logits)?.mul(hot)?.sum(-1)?.neg()?;
-        match self.ignore_class {
-            Some(class) => numbers.cast(DType::I32)?.ne(class)?.select(losses, 0.0),
+        // A factor and not a choice, so that the gradient is NaN as well.
+        let losses = losses.mul(known.select(1.0, f64::NAN)?.cast(y_pred.dtype())?)?;
+        match counted {
+            Some(counted) => counted.select(losses, 0.0),
             None => Ok(losses),
         }
     }
 
+    fn mask(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Option<Tensor>> {
+        let Some(class) = self.ignore_class else { return Ok(None) };
+        class_numbers(y_true, y_pred)?.cast(DType::I32)?.ne(class).map(Some)
+    }
+
     fn reduction(&self) -> Reduction {
         self.reduction
+    }
+}
+
+impl SparseCategoricalCrossentropy {
+    /// Refuses numbers known (because they came from the host) to be outside the classes.
+    fn check_range(&self, numbers: &Tensor, classes: usize) -> Result<()> {
+        let Some((low, high)) = numbers.bounds() else { return Ok(()) };
+        let ignored = self.ignore_class.map(i64::from);
+        let outside = |number: &i64| !(0..classes as i64).contains(number) && Some(*number) != ignored;
+        let Some(number) = [low, high].into_iter().find(outside) else { return Ok(()) };
+        Err(Error::parts(
+            Kind::Index,
+            "A target is outside the classes of the model",
+            &format!("label {number} for {classes} classes"),
+            &format!("labels from 0 to {}", classes as i64 - 1),
+            "Number the classes from 0, give the last layer as many units as there are classes, or set `ignore_class`",
+        ))
     }
 }

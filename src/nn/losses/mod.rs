@@ -13,7 +13,7 @@ pub use regression::{
 };
 
 use crate::Tensor;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::nn::activations::unknown;
 use crate::nn::names::with_batch;
 
@@ -23,12 +23,12 @@ pub(crate) const EPSILON: f64 = 1e-7;
 /// How the losses of the samples become one number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
-    /// The sum, divided by the number of values (not by the sum of the weights). The default.
+    /// The sum, divided by the number of values that count (not by the sum of the weights). The default.
     #[default]
     SumOverBatchSize,
     /// The sum.
     Sum,
-    /// The weighted sum, divided by the sum of the weights.
+    /// The weighted sum, divided by the sum of the weights; 0 where they sum to 0.
     MeanWithSampleWeight,
     /// No reduction: one loss a sample.
     None,
@@ -58,36 +58,49 @@ pub trait Loss: Send + Sync {
         false
     }
 
+    /// Which of the [`values`](Loss::values) count: booleans of their shape, or `None` where all do. Values that do not
+    /// count must be 0; they are left out of the number that a mean divides by.
+    ///
+    /// # Errors
+    /// Shapes that do not belong together.
+    fn mask(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Option<Tensor>> {
+        let _ = (y_true, y_pred);
+        Ok(None)
+    }
+
     /// The loss of a batch: a scalar, unless the reduction is [`Reduction::None`].
     ///
     /// Targets `(n,)` for predictions `(n, 1)` are reshaped. `sample_weight` has one weight a sample.
     ///
     /// # Errors
     /// Targets whose shape is not that of the predictions.
+    #[track_caller]
     fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Tensor> {
-        let y_true = match self.keeps_integers() {
-            true => y_true.clone(),
-            false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
-        };
-        let mut values = self.values(&y_true, y_pred)?;
-        if let Some(weight) = sample_weight {
-            values = values.mul(align_weight(weight, &values)?)?;
-        }
-        let count = values.numel();
-        match self.reduction() {
-            Reduction::None => Ok(values),
-            Reduction::Sum => values.sum(()),
-            Reduction::MeanWithSampleWeight if sample_weight.is_some() => {
-                let weight = align_weight(sample_weight.unwrap_or(&values), &values)?.sum(())?;
-                values.sum(())?.div(weight)
+        entry(|| {
+            let y_true = match self.keeps_integers() {
+                true => y_true.clone(),
+                false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
+            };
+            let mut values = self.values(&y_true, y_pred)?;
+            let count = values.numel();
+            let mask = self.mask(&y_true, y_pred)?.map(|mask| mask.cast(values.dtype())).transpose()?;
+            let weight = masked_weight(sample_weight, mask.as_ref(), &values)?;
+            if let Some(weight) = &weight {
+                values = values.mul(weight)?;
             }
-            // As a product: an empty batch gives 0, not 0/0.
-            _ => values.sum(())?.mul(1.0 / count.max(1) as f64),
-        }
+            match (self.reduction(), weight, mask) {
+                (Reduction::None, ..) => Ok(values),
+                (Reduction::Sum, ..) => values.sum(()),
+                (Reduction::MeanWithSampleWeight, Some(weight), _) => divide_no_nan(&values.sum(())?, &weight.sum(())?),
+                (_, _, Some(mask)) => divide_no_nan(&values.sum(())?, &mask.sum(())?),
+                // As a product: an empty batch gives 0, not 0/0.
+                _ => values.sum(())?.mul(1.0 / count.max(1) as f64),
+            }
+        })
     }
 }
 
-impl Loss for Box<dyn Loss> {
+impl<L: Loss + ?Sized> Loss for Box<L> {
     fn name(&self) -> String {
         (**self).name()
     }
@@ -100,6 +113,18 @@ impl Loss for Box<dyn Loss> {
     fn keeps_integers(&self) -> bool {
         (**self).keeps_integers()
     }
+    fn mask(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Option<Tensor>> {
+        (**self).mask(y_true, y_pred)
+    }
+    fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Tensor> {
+        entry(|| (**self).compute(y_true, y_pred, sample_weight))
+    }
+}
+
+/// `a / b`, and 0 where `b` is 0.
+fn divide_no_nan(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    let divisible = b.ne(0.0)?;
+    divisible.select(a, 0.0)?.div(divisible.select(b, 1.0)?)
 }
 
 /// Targets in the shape of the predictions, where they differ by a last dimension of 1 only.
@@ -137,6 +162,15 @@ pub(crate) fn align_weight(weight: &Tensor, values: &Tensor) -> Result<Tensor> {
     }
     dims.resize(dims.len().max(values.rank()), 1);
     weight.reshape(dims)
+}
+
+/// Sample weights in the shape of the values, 0 where a mask (of numbers) leaves values out.
+pub(crate) fn masked_weight(weight: Option<&Tensor>, mask: Option<&Tensor>, values: &Tensor) -> Result<Option<Tensor>> {
+    match (weight, mask) {
+        (Some(weight), Some(mask)) => align_weight(weight, values)?.mul(mask).map(Some),
+        (Some(weight), None) => align_weight(weight, values).map(Some),
+        (None, mask) => Ok(mask.cloned()),
+    }
 }
 
 /// What can be given to `compile` as a loss: a [`Loss`], or its Keras name.

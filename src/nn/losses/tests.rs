@@ -55,8 +55,68 @@ fn class_numbers_may_be_integers_or_floats_and_columns() {
         let loss = value(&SparseCategoricalCrossentropy::default(), &t, &p);
         assert!((loss - expected).abs() < 1e-6, "{loss}");
     }
-    let loss = value(&SparseCategoricalCrossentropy::default().ignore_class(0), &numbers, &p);
-    assert!((loss + 0.75f32.ln() / 2.0).abs() < 1e-6, "{loss}");
+}
+
+#[test]
+fn what_is_ignored_does_not_divide() {
+    let p = tensor(&[0.25, 0.75, 0.5, 0.5], &[2, 2]);
+    let numbers = |values: &[i32]| Tensor::from_slice(values, [2], &Device::cpu()).unwrap();
+    let loss = |reduction, labels: &[i32], weight: Option<&Tensor>| {
+        let loss = SparseCategoricalCrossentropy::default().ignore_class(-1).reduction(reduction);
+        loss.compute(&numbers(labels), &p, weight).unwrap().to_f64_vec().unwrap()
+    };
+    let first = -f64::from(0.75f32.ln());
+    let near = |got: Vec<f64>, want: &[f64]| {
+        let close = got.len() == want.len() && got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close, "{got:?} against {want:?}");
+    };
+    let weight = tensor(&[3.0, 5.0], &[2]);
+    near(loss(Reduction::SumOverBatchSize, &[1, -1], None), &[first]);
+    near(loss(Reduction::SumOverBatchSize, &[1, -1], Some(&weight)), &[3.0 * first]);
+    near(loss(Reduction::MeanWithSampleWeight, &[1, -1], None), &[first]);
+    near(loss(Reduction::MeanWithSampleWeight, &[1, -1], Some(&weight)), &[first]);
+    near(loss(Reduction::Sum, &[1, -1], None), &[first]);
+    near(loss(Reduction::None, &[1, -1], None), &[first, 0.0]);
+    for reduction in [Reduction::SumOverBatchSize, Reduction::MeanWithSampleWeight] {
+        near(loss(reduction, &[-1, -1], None), &[0.0]);
+    }
+    let zeros = tensor(&[0.0, 0.0], &[2]);
+    near(loss(Reduction::MeanWithSampleWeight, &[1, 1], Some(&zeros)), &[0.0]);
+}
+
+#[test]
+fn a_label_outside_the_classes_costs_nan() {
+    let p = tensor(&[0.25, 0.75, 0.5, 0.5], &[2, 2]).requires_grad();
+    let ints = |values: &[i32]| Tensor::from_slice(values, [2], &Device::cpu()).unwrap();
+    let loss = SparseCategoricalCrossentropy::default();
+    let error = loss.compute(&ints(&[1, 2]), &p, None).unwrap_err();
+    assert!(error.is_out_of_range() && error.to_string().contains("label 2 for 2 classes"), "{error}");
+    for unknown in [ints(&[1, 2]).add(0).unwrap(), ints(&[1, -1]).add(0).unwrap(), tensor(&[1.0, f32::NAN], &[2])] {
+        let out = loss.compute(&unknown, &p, None).unwrap();
+        let grads = out.backward().unwrap();
+        assert!(out.item::<f32>().unwrap().is_nan());
+        let grad: Vec<f32> = grads.wrt(&p).unwrap().to_vec().unwrap();
+        assert!(grad[..2].iter().all(|g| g.is_finite()) && grad[2..].iter().any(|g| g.is_nan()), "{grad:?}");
+    }
+}
+
+#[test]
+fn a_box_is_the_loss_in_it() {
+    struct Constant;
+    impl Loss for Constant {
+        fn name(&self) -> String {
+            "constant".into()
+        }
+        fn values(&self, _: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
+            Ok(y_pred.clone())
+        }
+        fn compute(&self, _: &Tensor, y_pred: &Tensor, _: Option<&Tensor>) -> Result<Tensor> {
+            Tensor::full((), 7.0, y_pred.dtype(), y_pred.device())
+        }
+    }
+    let boxed: Box<dyn Loss> = Box::new(Constant);
+    let x = tensor(&[1.0], &[1]);
+    assert_eq!(value(&boxed, &x, &x), 7.0);
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Batches: which rows, gathered where the data is.
 
-use crate::Tensor;
+use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::nn::seeds::SeedStream;
+use crate::{Device, Tensor};
 
-/// Arrays with one row a sample.
-pub(super) struct Data<'a> {
-    pub(super) x: &'a Tensor,
-    pub(super) y: Option<&'a Tensor>,
-    pub(super) weight: Option<&'a Tensor>,
+/// Arrays with one row a sample, all on one device, floats in single precision.
+#[derive(Clone)]
+pub(super) struct Data {
+    pub(super) x: Tensor,
+    pub(super) y: Option<Tensor>,
+    pub(super) weight: Option<Tensor>,
 }
 
 /// The rows of one step.
@@ -19,60 +21,111 @@ pub(super) struct Batch {
     pub(super) len: usize,
 }
 
-impl Data<'_> {
-    /// The number of samples, if all arrays agree.
-    pub(super) fn samples(&self) -> Result<usize> {
-        let count = |t: &Tensor| t.dims().first().copied().unwrap_or(0);
-        let n = count(self.x);
-        let all = [("x", Some(self.x)), ("y", self.y), ("sample_weight", self.weight)];
-        if all.iter().all(|(_, t)| t.is_none_or(|t| count(t) == n)) {
-            return Ok(n);
+/// Keras's type for floats: doubles become single precision, all else stays.
+pub(super) fn single(t: &Tensor) -> Result<Tensor> {
+    if t.dtype() == DType::F64 { t.cast(DType::F32) } else { Ok(t.clone()) }
+}
+
+/// How many rows a tensor has; none if it is a single number.
+fn rows(t: &Tensor) -> usize {
+    t.dims().first().copied().unwrap_or(0)
+}
+
+impl Data {
+    /// Refuses arrays that do not belong together.
+    pub(super) fn new(x: &Tensor, y: Option<&Tensor>, weight: Option<&Tensor>) -> Result<Self> {
+        if x.rank() == 0 {
+            return Err(Error::parts(
+                Kind::Shape,
+                "The data is a single number and has no samples",
+                "x of shape ()",
+                "one row a sample",
+                "Give x a first dimension: the samples",
+            ));
         }
-        let sizes: Vec<String> =
-            all.iter().filter_map(|(name, t)| t.map(|t| format!("'{name}' sizes: {}", count(t)))).collect();
-        let sizes = sizes.join(" ");
-        Err(Error::parts(
-            Kind::Shape,
-            &format!("Data cardinality is ambiguous. Make sure all arrays contain the same number of samples.{sizes}"),
-            &sizes,
-            "one row a sample in every array",
-            "Cut the arrays to the same first dimension",
-        ))
+        let given = [("x", Some(x)), ("y", y), ("sample_weight", weight)];
+        if given.iter().any(|(_, t)| t.is_some_and(|t| rows(t) != rows(x))) {
+            let sizes: Vec<String> =
+                given.iter().filter_map(|(name, t)| t.map(|t| format!("'{name}' sizes: {}", rows(t)))).collect();
+            let sizes = sizes.join(" ");
+            return Err(Error::parts(
+                Kind::Shape,
+                &format!(
+                    "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples.{sizes}"
+                ),
+                &sizes,
+                "one row a sample in every array",
+                "Cut the arrays to the same first dimension",
+            ));
+        }
+        for (name, t) in given {
+            t.map_or(Ok(()), |t| same_device(name, t, x.device()))?;
+        }
+        let doubles = |t: &Tensor| {
+            let t = single(t)?;
+            t.realize()?;
+            Ok(t)
+        };
+        Ok(Data { x: doubles(x)?, y: y.map(doubles).transpose()?, weight: weight.map(doubles).transpose()? })
     }
 
-    /// Refuses data spread over devices.
-    pub(super) fn check_device(&self) -> Result<()> {
-        let others = [self.y, self.weight];
-        if others.iter().flatten().all(|t| t.device() == self.x.device()) {
-            return Ok(());
+    /// The number of samples.
+    pub(super) fn samples(&self) -> usize {
+        rows(&self.x)
+    }
+
+    /// The number of samples, where there must be one.
+    pub(super) fn some_samples(&self) -> Result<usize> {
+        match self.samples() {
+            0 => Err(Error::parts(
+                Kind::Shape,
+                "The data has no samples",
+                &format!("x of shape {}", self.x.shape()),
+                "at least one row",
+                "Check how the data was read or split",
+            )),
+            samples => Ok(samples),
         }
-        Err(Error::parts(
-            Kind::Device,
-            "The data of one call is on more than one device",
-            "x and y (or the weights) on different devices",
-            "all arrays on one device",
-            "Create all arrays on the same device",
-        ))
     }
 
     /// The first row, for its shapes.
     pub(super) fn specimen(&self) -> Result<Batch> {
-        let first = |t: &Tensor| t.narrow(0, 0, 1);
-        let (y, weight) = (self.y.map(first).transpose()?, self.weight.map(first).transpose()?);
-        Ok(Batch { x: first(self.x)?, y, weight, len: 1 })
+        self.each(1, |t| t.narrow(0, 0, 1))
     }
 
     /// Gathers rows on the device; the row numbers are all that is uploaded.
     pub(super) fn batch(&self, rows: &[i32]) -> Result<Batch> {
         let rows_there = Tensor::from_slice(rows, rows.len(), self.x.device())?;
-        let take = |t: &Tensor| t.take(&rows_there, 0);
-        Ok(Batch {
-            x: take(self.x)?,
-            y: self.y.map(take).transpose()?,
-            weight: self.weight.map(take).transpose()?,
-            len: rows.len(),
-        })
+        self.each(rows.len(), |t| t.take(&rows_there, 0))
     }
+
+    /// All rows as one batch.
+    pub(super) fn whole(self) -> Batch {
+        let len = self.samples();
+        Batch { x: self.x, y: self.y, weight: self.weight, len }
+    }
+
+    /// A batch of `len` rows that `take` takes from each array. What is known of all the numbers is known of these:
+    /// labels and tokens out of range are found before the first step, not by their effects.
+    fn each(&self, len: usize, take: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Batch> {
+        let take = |t: &Tensor| Ok(take(t)?.bounded(t.bounds()));
+        let (y, weight) = (self.y.as_ref().map(take).transpose()?, self.weight.as_ref().map(take).transpose()?);
+        Ok(Batch { x: take(&self.x)?, y, weight, len })
+    }
+}
+
+/// Refuses data spread over devices.
+pub(super) fn same_device(name: &str, t: &Tensor, device: &Device) -> Result<()> {
+    if t.device() == device {
+        return Ok(());
+    }
+    Err(Error::parts(
+        Kind::Device,
+        "The data of one call is on more than one device",
+        &format!("{name} on {} and x on {}", t.device().info().id, device.info().id),
+        "all arrays on one device",
+        "Create all arrays on the same device",
+    ))
 }
 
 /// The rows of an epoch: `range`, in a random order where a stream is given.
@@ -87,9 +140,16 @@ pub(super) fn order(range: std::ops::Range<usize>, shuffle: Option<&mut SeedStre
 /// One weight a sample from one weight a class, by Keras's rule: targets are class numbers or one-hot rows, and a
 /// class without a weight has 1.
 pub(super) fn class_weights(y: &Tensor, weights: &[(i64, f64)]) -> Result<Tensor> {
+    if y.rank() > 2 {
+        return Err(Error::parts(
+            Kind::Shape,
+            "`class_weight` is not supported for targets of more than two dimensions",
+            &format!("targets of shape {}", y.shape()),
+            "one class number or one one-hot row a sample",
+            "Give `sample_weight` instead",
+        ));
+    }
     let values = y.to_f64_vec()?;
-    let samples = y.dims().first().copied().unwrap_or(0);
-    let width = values.len() / samples.max(1);
     let class = |row: &[f64]| match row {
         [number] => number.round_ties_even() as i64,
         row => {
@@ -98,6 +158,7 @@ pub(super) fn class_weights(y: &Tensor, weights: &[(i64, f64)]) -> Result<Tensor
         }
     };
     let weight = |class: i64| weights.iter().find(|(c, _)| *c == class).map_or(1.0, |(_, w)| *w as f32);
+    let width = values.len() / rows(y).max(1);
     let weights: Vec<f32> = values.chunks(width.max(1)).map(|row| weight(class(row))).collect();
     Tensor::from_slice(&weights, weights.len(), y.device())
 }

@@ -3,10 +3,10 @@
 use super::Sequential;
 use super::batches::Batch;
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::nn::history::Logs;
-use crate::nn::losses::{BinaryCrossentropy, CategoricalCrossentropy, IntoLoss, Loss, SparseCategoricalCrossentropy};
-use crate::nn::metrics::{IntoMetrics, Metric, MetricSpec, is_binary_or_sparse};
+use crate::nn::losses::{IntoLoss, Loss};
+use crate::nn::metrics::{IntoMetrics, Metric, MetricSpec, crossentropy_for};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer};
 use crate::{Tensor, Var, no_grad};
 
@@ -70,14 +70,18 @@ impl Compiled {
     fn resolve(&mut self, y: &Tensor, output: &Tensor) {
         for (spec, weighted) in std::mem::take(&mut self.pending) {
             let (name, metric) = spec.resolve(y.dims(), output.dims());
-            let name = self.free_name(name);
+            let name = self.free_name(name, weighted);
             self.metrics.push(Tracked { name, metric, weighted, totals: Totals::default() });
         }
     }
 
-    /// Keras numbers metrics of the same name: `accuracy`, `accuracy_1`, ...
-    fn free_name(&self, name: String) -> String {
+    /// Keras's names for metrics of the same name: a weighted one is `weighted_accuracy` beside a plain `accuracy`,
+    /// and whatever is still taken is numbered: `accuracy_1`, ...
+    fn free_name(&self, mut name: String, weighted: bool) -> String {
         let taken = |n: &str| n == "loss" || self.metrics.iter().any(|m| m.name == n);
+        if taken(&name) && weighted {
+            name = format!("weighted_{name}");
+        }
         if !taken(&name) {
             return name;
         }
@@ -87,11 +91,7 @@ impl Compiled {
     /// The loss of a batch.
     pub(super) fn loss(&mut self, batch: &Batch, output: &Tensor) -> Result<Tensor> {
         let y = targets(batch)?;
-        let loss = self.loss.get_or_insert_with(|| match is_binary_or_sparse(y.dims(), output.dims()) {
-            (true, _) => Box::new(BinaryCrossentropy::default()),
-            (_, true) => Box::new(SparseCategoricalCrossentropy::default()),
-            _ => Box::new(CategoricalCrossentropy::default()),
-        });
+        let loss = self.loss.get_or_insert_with(|| crossentropy_for(y.dims(), output.dims()));
         let loss = loss.compute(y, output, batch.weight.as_ref())?;
         if loss.rank() == 0 { Ok(loss) } else { loss.mean(()) }
     }
@@ -120,8 +120,10 @@ impl Compiled {
             let output = output.detach();
             each(&mut self.loss_total, &[loss.detach().mul(batch.len as f64)?])?;
             for tracked in &mut self.metrics {
-                let weight = batch.weight.as_ref().filter(|_| tracked.weighted);
-                each(&mut tracked.totals, &tracked.metric.sums(y, &output, weight)?)?;
+                // Weights of 1 where there are none: the sums are as many with and without.
+                let ones = || Tensor::ones([batch.len], DType::F32, output.device());
+                let weight = tracked.weighted.then(|| batch.weight.clone().map_or_else(ones, Ok)).transpose()?;
+                each(&mut tracked.totals, &tracked.metric.sums(y, &output, weight.as_ref())?)?;
             }
             Ok(())
         })
@@ -193,7 +195,8 @@ impl Sequential {
     /// ```
     ///
     /// # Errors
-    /// A name that is not known, or contradicting options of the optimizer.
+    /// A name that is not known, settings of the optimizer that make no sense, or layers that do not go together.
+    #[track_caller]
     pub fn compile(
         &mut self,
         optimizer: impl IntoOptimizer,
@@ -207,6 +210,7 @@ impl Sequential {
     ///
     /// # Errors
     /// Those of `compile`.
+    #[track_caller]
     pub fn compile_weighted(
         &mut self,
         optimizer: impl IntoOptimizer,
@@ -214,18 +218,21 @@ impl Sequential {
         metrics: impl IntoMetrics,
         weighted_metrics: impl IntoMetrics,
     ) -> Result<()> {
-        let optimizer = optimizer.into_optimizer()?;
-        optimizer.check()?;
-        let plain = metrics.into_metrics()?.into_iter().map(|spec| (spec, false));
-        let weighted = weighted_metrics.into_metrics()?.into_iter().map(|spec| (spec, true));
-        self.compiled = Some(Compiled {
-            optimizer,
-            loss: loss.into_loss()?,
-            pending: plain.chain(weighted).collect(),
-            metrics: Vec::new(),
-            loss_total: Totals::default(),
-        });
-        Ok(())
+        entry(|| {
+            self.misfit.clone().map_or(Ok(()), Err)?;
+            let optimizer = optimizer.into_optimizer()?;
+            optimizer.check()?;
+            let plain = metrics.into_metrics()?.into_iter().map(|spec| (spec, false));
+            let weighted = weighted_metrics.into_metrics()?.into_iter().map(|spec| (spec, true));
+            self.compiled = Some(Compiled {
+                optimizer,
+                loss: loss.into_loss()?,
+                pending: plain.chain(weighted).collect(),
+                metrics: Vec::new(),
+                loss_total: Totals::default(),
+            });
+            Ok(())
+        })
     }
 
     /// What `compile` set, or Keras's error.
@@ -245,16 +252,18 @@ impl Sequential {
     ///
     /// # Errors
     /// The model is not compiled.
+    #[track_caller]
     pub fn learning_rate(&mut self) -> Result<f64> {
-        Ok(self.compiled()?.optimizer.current_rate())
+        entry(|| Ok(self.compiled()?.optimizer.current_rate()))
     }
 
     /// Sets the learning rate.
     ///
     /// # Errors
     /// The model is not compiled, or its optimizer follows a schedule.
+    #[track_caller]
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
-        self.compiled()?.optimizer.set_rate(rate)
+        entry(|| self.compiled()?.optimizer.set_rate(rate))
     }
 
     /// The loss and the metrics since the start of the epoch (or of `evaluate`, or since
@@ -262,16 +271,18 @@ impl Sequential {
     ///
     /// # Errors
     /// The model is not compiled, or those of the device.
+    #[track_caller]
     pub fn running_logs(&mut self) -> Result<Logs> {
-        self.compiled()?.read()
+        entry(|| self.compiled()?.read())
     }
 
     /// Starts the loss and the metrics again.
     ///
     /// # Errors
     /// The model is not compiled, or those of the device.
+    #[track_caller]
     pub fn reset_metrics(&mut self) -> Result<()> {
-        self.compiled()?.reset()
+        entry(|| self.compiled()?.reset())
     }
 
     /// Whether larger is better of the metric of this name (without `val_`); `None` where that is not known.

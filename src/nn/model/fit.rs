@@ -1,12 +1,13 @@
 //! Training.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use super::Sequential;
-use super::batches::{Batch, Data, class_weights, order};
+use super::batches::{Batch, Data, class_weights, order, same_device};
 use super::evaluate::batch_size;
 use crate::Tensor;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::nn::callbacks::Callback;
 use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
@@ -26,6 +27,7 @@ pub struct Fit<'a> {
     seed: Option<u64>,
     validation_split: f64,
     validation: Option<(&'a Tensor, &'a Tensor)>,
+    validation_weight: Option<&'a Tensor>,
     validation_batch_size: Option<usize>,
     validation_freq: usize,
     class_weight: Vec<(i64, f64)>,
@@ -44,6 +46,7 @@ impl Default for Fit<'_> {
             seed: None,
             validation_split: 0.0,
             validation: None,
+            validation_weight: None,
             validation_batch_size: None,
             validation_freq: 1,
             class_weight: Vec::new(),
@@ -108,6 +111,12 @@ impl<'a> Fit<'a> {
         self
     }
 
+    /// One weight a sample of `validation_data`.
+    pub fn validation_sample_weight(mut self, weights: &'a Tensor) -> Self {
+        self.validation_weight = Some(weights);
+        self
+    }
+
     /// Samples a batch of the validation; `batch_size` by default.
     pub fn validation_batch_size(mut self, rows: usize) -> Self {
         self.validation_batch_size = Some(rows);
@@ -116,17 +125,17 @@ impl<'a> Fit<'a> {
 
     /// Validates after every so many epochs; 1 by default.
     pub fn validation_freq(mut self, epochs: usize) -> Self {
-        self.validation_freq = epochs.max(1);
+        self.validation_freq = epochs;
         self
     }
 
-    /// The weight of each class in the loss, as `(class, weight)`; 1 for a class left out.
+    /// The weight of each class in the loss of training, as `(class, weight)`; 1 for a class left out.
     pub fn class_weight(mut self, weights: impl IntoIterator<Item = (i64, f64)>) -> Self {
         self.class_weight = weights.into_iter().collect();
         self
     }
 
-    /// One weight a sample in the loss.
+    /// One weight a sample in the loss; those of `validation_split` count in the validation too.
     pub fn sample_weight(mut self, weights: &'a Tensor) -> Self {
         self.sample_weight = Some(weights);
         self
@@ -136,6 +145,32 @@ impl<'a> Fit<'a> {
     pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
         self.callbacks.push(Box::new(callback));
         self
+    }
+
+    /// Refuses settings that make no sense.
+    fn check(&self) -> Result<()> {
+        if self.validation_freq == 0 {
+            return Err(Error::setting("`fit`", "validation_freq", 0, "a positive integer"));
+        }
+        if self.validation_weight.is_some() && self.validation.is_none() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`validation_sample_weight` was given without `validation_data`",
+                "weights alone",
+                "the data that they belong to",
+                "Give `validation_data`, or leave the weights out: `sample_weight` serves `validation_split`",
+            ));
+        }
+        if !self.class_weight.is_empty() && self.sample_weight.is_some() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "You cannot use `class_weight` and `sample_weight` at the same time",
+                "both",
+                "at most one of them",
+                "Multiply the sample weights by the weights of the classes yourself",
+            ));
+        }
+        Ok(())
     }
 
     /// Where the rows for training end and those for validation begin.
@@ -164,30 +199,43 @@ impl Sequential {
     /// samples of the losses before each update.
     ///
     /// # Errors
-    /// The model is not compiled, the data does not fit it, or those of the device.
+    /// The model is not compiled, there is no data or it does not fit, a setting makes no sense, or those of the device.
+    #[track_caller]
     pub fn fit(&mut self, x: &Tensor, y: &Tensor, how: Fit<'_>) -> Result<History> {
+        entry(|| self.run(x, y, how))
+    }
+
+    fn run(&mut self, x: &Tensor, y: &Tensor, how: Fit<'_>) -> Result<History> {
         self.compiled()?;
-        let size = batch_size(how.batch_size)?;
-        let val_size = batch_size(how.validation_batch_size.or(Some(size)))?;
-        let data = Data { x, y: Some(y), weight: how.sample_weight };
-        let samples = data.samples()?;
-        data.check_device()?;
+        how.check()?;
+        let size = batch_size("`fit`", how.batch_size)?;
+        let val_size = batch_size("The validation", how.validation_batch_size.or(Some(size)))?;
+        let mut data = Data::new(x, Some(y), how.sample_weight)?;
+        let samples = data.some_samples()?;
         let split = how.split(samples)?;
-        if let Some((x, y)) = how.validation {
-            Data { x, y: Some(y), weight: None }.samples()?;
+        let validation = match how.validation {
+            Some((val_x, val_y)) => {
+                let data = Data::new(val_x, Some(val_y), how.validation_weight)?;
+                same_device("the x of `validation_data`", val_x, x.device())?;
+                let rows = 0..data.some_samples()?;
+                Some((data, rows))
+            }
+            None => (split < samples).then(|| (data.clone(), split..samples)),
+        };
+        if !how.class_weight.is_empty() {
+            data.weight = Some(class_weights(y, &how.class_weight)?);
         }
         self.ready_for(x)?;
-
-        let from_classes = if how.class_weight.is_empty() { None } else { Some(class_weights(y, &how.class_weight)?) };
-        let data = Data { weight: from_classes.as_ref().or(data.weight), ..data };
+        if let Some((data, _)) = &validation {
+            self.prepare(data, false)?;
+        }
         self.prepare(&data, true)?;
         let mut run = Run {
             size,
             val_size,
             data,
             rows: 0..split,
-            held_out: split..samples,
-            validation: how.validation,
+            validation,
             validation_freq: how.validation_freq,
             shuffle: how.shuffle,
             epochs: how.epochs,
@@ -214,22 +262,24 @@ impl Sequential {
         Ok(history)
     }
 
-    /// One update on one batch; returns the loss and the metrics since they were last reset.
+    /// One update on one batch, with a weight for each sample or none; returns the loss and the metrics since they were
+    /// last reset, by [`reset_metrics`](Self::reset_metrics) or the start of an epoch.
     ///
     /// # Errors
-    /// The model is not compiled, or the data does not fit it.
-    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor) -> Result<Logs> {
-        self.compiled()?;
-        let data = Data { x, y: Some(y), weight: None };
-        let len = data.samples()?;
-        data.check_device()?;
-        self.ready_for(x)?;
-        if self.compiled()?.optimizer.size().is_none() {
-            self.prepare(&data, true)?;
-        }
-        let batch = Batch { x: x.clone(), y: Some(y.clone()), weight: None, len };
-        self.train_step(batch, CallCtx::training(seeds::next_global()))?;
-        self.compiled()?.read()
+    /// The model is not compiled, there is no data, or it does not fit the model.
+    #[track_caller]
+    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor, sample_weight: Option<&Tensor>) -> Result<Logs> {
+        entry(|| {
+            self.compiled()?;
+            let data = Data::new(x, Some(y), sample_weight)?;
+            data.some_samples()?;
+            self.ready_for(x)?;
+            if self.compiled()?.optimizer.size().is_none() {
+                self.prepare(&data, true)?;
+            }
+            self.train_step(data.whole(), CallCtx::training(seeds::next_global()))?;
+            self.compiled()?.read()
+        })
     }
 
     /// Forward, backward, update: recorded, then submitted as one.
@@ -256,10 +306,10 @@ impl Sequential {
 struct Run<'a> {
     size: usize,
     val_size: usize,
-    data: Data<'a>,
-    rows: std::ops::Range<usize>,
-    held_out: std::ops::Range<usize>,
-    validation: Option<(&'a Tensor, &'a Tensor)>,
+    data: Data,
+    rows: Range<usize>,
+    /// Where to validate: on these rows.
+    validation: Option<(Data, Range<usize>)>,
     validation_freq: usize,
     shuffle: bool,
     epochs: usize,
@@ -307,15 +357,7 @@ impl Run<'_> {
 
     /// The figures of the validation data, as `val_...`.
     fn validate(&mut self, model: &mut Sequential) -> Result<Vec<(String, f64)>> {
-        let (data, rows) = match self.validation {
-            Some((x, y)) => {
-                let data = Data { x, y: Some(y), weight: None };
-                let rows = 0..data.samples()?;
-                (data, rows)
-            }
-            None if !self.held_out.is_empty() => (Data { ..self.data }, self.held_out.clone()),
-            None => return Ok(Vec::new()),
-        };
+        let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
         self.each(|callback| callback.on_test_begin(model))?;
         let logs = model.test_rows(&data, &order(rows, None), self.val_size, None)?;
         self.each(|callback| callback.on_test_end(model))?;

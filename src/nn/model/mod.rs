@@ -8,7 +8,7 @@ mod sequential;
 mod summary;
 mod weights;
 
-pub use evaluate::Evaluate;
+pub use evaluate::{Evaluate, Predict};
 pub use fit::Fit;
 pub use sequential::Sequential;
 

@@ -1,9 +1,9 @@
 //! `summary()`: Keras's table.
 
 use super::Sequential;
+use crate::Var;
 use crate::nn::names::with_batch;
 use crate::nn::progress::print;
-use crate::{Device, Var};
 
 /// A row of the table.
 pub(super) struct Row {
@@ -28,21 +28,17 @@ impl Sequential {
 
     /// The text of [`summary`](Self::summary), `width` columns wide (at least 40).
     pub fn summary_text(&mut self, width: usize) -> String {
-        if !self.is_built() && self.input.is_some() {
-            // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
-            let _ = self.build_on(&Device::cpu());
-        }
-        let built = self.is_built();
+        // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
+        let _ = self.build_known("summary");
         let rows: Vec<Row> = self
             .layers
             .iter()
             .map(|entry| {
                 let params: usize = entry.layer.weights().iter().map(|var| var.shape().numel()).sum();
-                let output = entry.output.as_ref().filter(|_| built);
                 Row {
                     layer: format!("{} ({})", entry.name, entry.layer.class_name()),
-                    output: output.map_or("?".into(), |shape| with_batch(shape)),
-                    params: if built { thousands(params) } else { "0 (unbuilt)".into() },
+                    output: entry.output.as_ref().map_or("?".into(), |shape| with_batch(shape)),
+                    params: entry.output.as_ref().map_or("0 (unbuilt)".into(), |_| thousands(params)),
                 }
             })
             .collect();

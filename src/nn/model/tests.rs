@@ -1,13 +1,24 @@
 use crate::nn::*;
 use crate::{DType, Device, DeviceOptions, Result, Tensor};
 
+mod callbacks;
+mod data;
+mod growing;
+
+/// A CPU engine for this test alone: tests run at once, and a flush of one would submit a step that another is still
+/// recording.
+fn cpu() -> Device {
+    thread_local!(static OWN: Device = Device::open_with("cpu", &DeviceOptions::default()).unwrap());
+    OWN.with(Device::clone)
+}
+
 /// Points in the plane, and whether they are right of the line `x = y`.
 fn points(n: usize) -> (Tensor, Tensor) {
     let mut seeds = SeedStream::new(9);
     let mut unit = || (seeds.draw() >> 40) as f32 / 8_388_608.0 - 1.0;
     let x: Vec<f32> = (0..2 * n).map(|_| unit()).collect();
     let y: Vec<i32> = x.chunks(2).map(|p| i32::from(p[0] > p[1])).collect();
-    let device = Device::cpu();
+    let device = cpu();
     (Tensor::from_slice(&x, [n, 2], &device).unwrap(), Tensor::from_slice(&y, [n], &device).unwrap())
 }
 
@@ -94,10 +105,10 @@ fn errors_are_keras_s() {
         ),
         "{error}"
     );
-    let wide = Tensor::zeros([8, 5], DType::F32, &Device::cpu()).unwrap();
+    let wide = Tensor::zeros([8, 5], DType::F32, &cpu()).unwrap();
     let error = text(model.fit(&wide, &y, quiet()).unwrap_err());
     assert!(error.starts_with("Input 0 with name 'None' of layer 'hidden' is incompatible with the layer"), "{error}");
-    let error = text(model.fit(&x, &Tensor::zeros([8, 3], DType::F32, &Device::cpu()).unwrap(), quiet()).unwrap_err());
+    let error = text(model.fit(&x, &Tensor::zeros([8, 3], DType::F32, &cpu()).unwrap(), quiet()).unwrap_err());
     assert!(error.starts_with("Arguments `target` and `output` must have the same shape."), "{error}");
     let error = text(model.set_weights(&[wide.clone(), wide.clone(), wide.clone(), wide.clone()]).unwrap_err());
     assert!(
@@ -115,11 +126,11 @@ fn weights_come_out_and_go_in() {
     let mut model = classifier();
     assert_eq!(model.count_params().unwrap(), 2 * 8 + 8 + 8 + 1);
     let saved = model.get_weights().unwrap();
-    let first = model.predict(&x, Evaluate::from(16).verbose(0)).unwrap().to_vec::<f32>().unwrap();
+    let first = model.predict(&x, Predict::from(16).verbose(0)).unwrap().to_vec::<f32>().unwrap();
     model.fit(&x, &y, quiet().epochs(2)).unwrap();
-    assert_ne!(first, model.predict(&x, Evaluate::from(16).verbose(0)).unwrap().to_vec::<f32>().unwrap());
+    assert_ne!(first, model.predict(&x, Predict::from(16).verbose(0)).unwrap().to_vec::<f32>().unwrap());
     model.set_weights(&saved).unwrap();
-    assert_eq!(first, model.predict(&x, Evaluate::from(40).verbose(0)).unwrap().to_vec::<f32>().unwrap());
+    assert_eq!(first, model.predict(&x, Predict::from(40).verbose(0)).unwrap().to_vec::<f32>().unwrap());
 }
 
 #[test]
@@ -147,7 +158,7 @@ fn weighting_a_class_moves_the_decision() {
     plain.fit(&x, &y, quiet().epochs(3)).unwrap();
     weighted.fit(&x, &y, quiet().epochs(3).class_weight([(0, 0.1), (1, 10.0)])).unwrap();
     let mean = |model: &mut Sequential| {
-        model.predict(&x, Evaluate::new().verbose(0)).unwrap().mean(()).unwrap().item::<f32>().unwrap()
+        model.predict(&x, Predict::new().verbose(0)).unwrap().mean(()).unwrap().item::<f32>().unwrap()
     };
     assert!(mean(&mut weighted) > mean(&mut plain) + 0.1);
 }
@@ -227,9 +238,9 @@ fn the_summary_counts_the_optimizer_too() {
 fn one_batch_at_a_time() {
     let (x, y) = points(16);
     let mut model = classifier();
-    let first = model.train_on_batch(&x, &y).unwrap();
+    let first = model.train_on_batch(&x, &y, None).unwrap();
     model.reset_metrics().unwrap();
-    let second = model.train_on_batch(&x, &y).unwrap();
+    let second = model.train_on_batch(&x, &y, None).unwrap();
     assert!(second["loss"] < first["loss"]);
     assert_eq!(model.predict_on_batch(&x).unwrap().dims(), [16, 1]);
 }

@@ -1,42 +1,36 @@
 //! Weights in and out of a model, and from device to device.
 
 use super::Sequential;
-use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::{Device, Tensor, Var};
 
-/// A copy of a tensor's values on a device, through the host.
-pub(crate) fn copy_to(tensor: &Tensor, device: &Device) -> Result<Tensor> {
-    let shape = tensor.shape();
-    match tensor.dtype() {
-        DType::Bool => Tensor::from_slice(&tensor.to_vec::<bool>()?, shape, device),
-        DType::I32 => Tensor::from_slice(&tensor.to_vec::<i32>()?, shape, device),
-        DType::U32 => Tensor::from_slice(&tensor.to_vec::<u32>()?, shape, device),
-        DType::F32 => Tensor::from_slice(&tensor.to_vec::<f32>()?, shape, device),
-        DType::F64 => Tensor::from_slice(&tensor.to_vec::<f64>()?, shape, device),
-    }
-}
-
 impl Sequential {
-    /// Copies of all weights, layer by layer, unaffected by later training.
+    /// Copies of all weights, layer by layer, unaffected by later training. They stay on the device.
     ///
     /// # Errors
     /// Those of the device.
+    #[track_caller]
     pub fn get_weights(&self) -> Result<Vec<Tensor>> {
-        self.weights().iter().map(|var| copy_to(&var.value(), var.device())).collect()
+        entry(|| {
+            // A product is a tensor of its own; the value alone would be lost with the next assignment.
+            let copy = |var: &Var| var.value().detach().mul(1.0);
+            let copies = self.weights().iter().map(copy).collect::<Result<Vec<Tensor>>>()?;
+            self.device.as_ref().map_or(Ok(()), Device::flush)?;
+            Ok(copies)
+        })
     }
 
     /// Sets all weights, in the order of [`get_weights`](Self::get_weights); the tensors may be on any device.
     ///
     /// # Errors
     /// Another number of tensors than of weights, or a tensor of another shape; nothing is set then.
+    #[track_caller]
     pub fn set_weights(&mut self, values: &[Tensor]) -> Result<()> {
-        if !self.is_built() {
-            if self.input.is_none() {
-                return Err(self.not_built("set_weights"));
-            }
-            self.build_on(&Device::cpu())?;
-        }
+        entry(|| self.assign_weights(values))
+    }
+
+    fn assign_weights(&mut self, values: &[Tensor]) -> Result<()> {
+        self.build_known("set_weights")?;
         let vars = self.weights();
         if vars.len() != values.len() {
             return Err(Error::parts(
@@ -72,10 +66,7 @@ impl Sequential {
         for (var, value) in vars.iter().zip(values) {
             var.assign(&value.detach().to_device(var.device())?)?;
         }
-        match &self.device {
-            Some(device) => device.flush(),
-            None => Ok(()),
-        }
+        self.device.as_ref().map_or(Ok(()), Device::flush)
     }
 
     /// The name of the layer that has this weight.
@@ -89,19 +80,26 @@ impl Sequential {
     ///
     /// # Errors
     /// Those of either device.
+    #[track_caller]
     pub fn to_device(&mut self, device: &Device) -> Result<()> {
-        if self.device.as_ref() == Some(device) {
-            return Ok(());
-        }
-        if !self.is_built() {
-            return self.build_on(device);
-        }
+        entry(|| match self.device.clone() {
+            Some(old) if old != *device => {
+                self.build_on(&old)?;
+                self.move_to(device)
+            }
+            _ if self.is_built() => Ok(()),
+            _ => self.build_on(device),
+        })
+    }
+
+    fn move_to(&mut self, device: &Device) -> Result<()> {
         let (old, values) = (self.weights(), self.get_weights()?);
+        self.layers.iter_mut().for_each(|entry| entry.output = None);
         self.build_on(device)?;
         let new = self.weights();
         if let Some(compiled) = &mut self.compiled {
             compiled.optimizer.transfer(&old, &new)?;
         }
-        self.set_weights(&values)
+        self.assign_weights(&values)
     }
 }

@@ -15,7 +15,7 @@ pub use adaptive::{Adadelta, AdadeltaRule, Adagrad, AdagradRule, Ftrl, FtrlRule,
 pub use sgd::{SGD, SGDRule};
 pub use sign::{Lion, LionRule};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::nn::activations::unknown;
 use crate::nn::schedules::LearningRate;
 use crate::{Grads, Tensor, Var, no_grad};
@@ -152,36 +152,44 @@ impl<R: Rule> Optimizer<R> {
 
     /// Replaces the parameters by their moving average every so many steps.
     pub fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
-        self.ema.get_or_insert(Ema { momentum: 0.99, overwrite: None }).overwrite = Some(steps.max(1));
+        self.ema.get_or_insert(Ema { momentum: 0.99, overwrite: None }).overwrite = Some(steps);
         self
     }
 
     /// Moves the parameters only every so many calls, by the mean of the gradients since.
     pub fn gradient_accumulation_steps(mut self, calls: u64) -> Self {
-        self.accumulate = Some(calls.max(1));
+        self.accumulate = Some(calls);
         self
     }
 
     /// Moves every trainable variable that has a gradient, then submits the work without waiting for it.
     ///
     /// # Errors
-    /// Contradicting options, no gradients at all, or those of the device.
+    /// Settings that make no sense, no gradients at all, or those of the device.
+    #[track_caller]
     pub fn apply(&mut self, grads: &Grads) -> Result<()> {
-        let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var, grad.clone())).collect();
-        let Some((first, _)) = pairs.first() else { return Err(no_gradients()) };
-        let device = first.device().clone();
-        self.step(pairs)?;
-        device.flush()
+        entry(|| {
+            let pairs: Vec<(Var, Tensor)> = grads.iter().map(|(var, grad)| (var, grad.clone())).collect();
+            let Some((first, _)) = pairs.first() else { return Err(no_gradients()) };
+            let device = first.device().clone();
+            self.step(pairs)?;
+            device.flush()
+        })
+    }
+
+    /// Updates made so far.
+    fn updates(&self) -> u64 {
+        self.calls / self.accumulate.unwrap_or(1)
     }
 
     fn clipped(&self, mut pairs: Vec<(Var, Tensor)>) -> Result<Vec<(Var, Tensor)>> {
         let [norm, value, global] = self.clip;
-        if let Some(limit) = norm.filter(|&n| n > 0.0) {
+        if let Some(limit) = norm {
             for (_, grad) in &mut pairs {
                 let norm = grad.square()?.sum(())?.sqrt()?;
                 *grad = grad.mul(limit)?.div(norm.maximum(limit)?)?;
             }
-        } else if let Some(limit) = global.filter(|&n| n > 0.0) {
+        } else if let Some(limit) = global {
             let sums = pairs.iter().map(|(_, grad)| grad.square()?.sum(())).collect::<Result<Vec<_>>>()?;
             let sums: Vec<&Tensor> = sums.iter().collect();
             let norm = Tensor::stack(&sums, 0)?.sum(())?.sqrt()?;
@@ -189,7 +197,7 @@ impl<R: Rule> Optimizer<R> {
             for (_, grad) in &mut pairs {
                 *grad = grad.mul(&scale)?;
             }
-        } else if let Some(size) = value.filter(|&v| v > 0.0) {
+        } else if let Some(size) = value {
             for (_, grad) in &mut pairs {
                 *grad = grad.clamp(-size, size)?;
             }
@@ -202,14 +210,15 @@ impl<R: Rule> Optimizer<R> {
         if self.params.contains_key(&var.id()) {
             return Ok(());
         }
-        let slot = |value: f64| {
-            let var = Var::new(&Tensor::full(var.shape(), value, var.dtype(), var.device())?)?;
+        let state = |value: &Tensor| {
+            let var = Var::new(value)?;
             var.set_trainable(false);
             Ok(var)
         };
+        let slot = |value: f64| state(&Tensor::full(var.shape(), value, var.dtype(), var.device())?);
         let param = Param {
             slots: self.rule.slots().into_iter().map(slot).collect::<Result<_>>()?,
-            average: self.ema.is_some().then(|| slot(0.0)).transpose()?,
+            average: self.ema.is_some().then(|| state(&var.value())).transpose()?,
             gradient: self.accumulate.is_some().then(|| slot(0.0)).transpose()?,
         };
         self.params.insert(var.id(), param);
@@ -252,10 +261,10 @@ impl<R: Rule> Optimizer<R> {
 pub trait AnyOptimizer: Send {
     /// Its class name, such as `Adam`.
     fn name(&self) -> &'static str;
-    /// Refuses contradicting options.
+    /// Refuses settings that make no sense.
     ///
     /// # Errors
-    /// More than one kind of clipping.
+    /// More than one kind of clipping, or a number out of its range.
     fn check(&self) -> Result<()>;
     /// Makes the accumulators of these variables now, instead of at their first update.
     ///
@@ -296,18 +305,35 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
     }
 
     fn check(&self) -> Result<()> {
-        if self.clip.iter().flatten().count() <= 1 {
-            return Ok(());
-        }
+        let of = format!("`{}`", self.rule.name());
         let shown = |clip: Option<f64>| clip.map_or("None".into(), |c| format!("{c:?}"));
         let [norm, value, global] = self.clip.map(shown);
-        Err(Error::parts(
-            Kind::Argument,
-            "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set",
-            &format!("clipnorm={norm}, clipvalue={value}, global_clipnorm={global}"),
-            "at most one of them",
-            "Keep the one you mean",
-        ))
+        if self.clip.iter().flatten().count() > 1 {
+            return Err(Error::parts(
+                Kind::Argument,
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set",
+                &format!("clipnorm={norm}, clipvalue={value}, global_clipnorm={global}"),
+                "at most one of them",
+                "Keep the one you mean",
+            ));
+        }
+        for (name, clip) in ["clipnorm", "clipvalue", "global_clipnorm"].into_iter().zip(self.clip) {
+            if let Some(clip) = clip.filter(|&clip| clip <= 0.0 || clip.is_nan()) {
+                return Err(Error::setting(&of, name, clip, "a positive number"));
+            }
+        }
+        if self.accumulate == Some(0) {
+            return Err(Error::setting(&of, "gradient_accumulation_steps", 0, "a positive integer"));
+        }
+        if let Some(ema) = &self.ema {
+            if !(0.0..=1.0).contains(&ema.momentum) {
+                return Err(Error::setting(&of, "ema_momentum", ema.momentum, "a number from 0 to 1"));
+            }
+            if ema.overwrite == Some(0) {
+                return Err(Error::setting(&of, "ema_overwrite_frequency", 0, "a positive integer"));
+            }
+        }
+        self.rate.check()
     }
 
     fn prepare(&mut self, vars: &[Var]) -> Result<()> {
@@ -340,7 +366,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         pairs.iter().try_for_each(|(var, _)| self.prepare_one(var))?;
         no_grad(|| {
             let pairs = pairs.into_iter().map(|(var, grad)| (var, grad.detach())).collect();
-            let step = self.calls / self.accumulate.unwrap_or(1) + 1;
+            let step = self.updates() + 1;
             let Some(pairs) = self.accumulated(pairs)? else { return Ok(()) };
             let lr = self.rate.at(self.calls);
             self.rule.begin(step);
@@ -389,7 +415,8 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
     }
 
     fn finalize(&self, vars: &[Var]) -> Result<()> {
-        for var in vars {
+        // Before the first update there is nothing to average.
+        for var in vars.iter().filter(|_| self.updates() > 0) {
             if let Some(average) = self.params.get(&var.id()).and_then(|param| param.average.as_ref()) {
                 var.assign(&average.value())?;
             }

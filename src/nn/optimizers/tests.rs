@@ -1,4 +1,7 @@
 use super::*;
+use crate::nn::{
+    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
+};
 use crate::{DType, Device};
 
 /// Five steps of `optimizer` on `sum(w^2)` from `w = (1, -2)`, by the public road.
@@ -65,4 +68,50 @@ fn a_schedule_sets_the_rate_and_cannot_be_overridden() {
     assert!((descend(SGD::new().learning_rate(rate))[0] - 0.8f32.powi(2)).abs() < 1e-6);
     let mut optimizer = SGD::new().learning_rate(rate);
     assert!(optimizer.set_rate(0.5).unwrap_err().is_invalid_argument());
+}
+
+#[test]
+fn settings_that_make_no_sense_are_refused() {
+    let refused = |name: &str, optimizer: Optimizer<SGDRule>| {
+        let error = optimizer.check().unwrap_err();
+        assert!(error.is_invalid_argument() && error.to_string().contains(name), "{name}: {error}");
+    };
+    refused("clipnorm=-1", SGD::new().clipnorm(-1.0));
+    refused("clipvalue=0", SGD::new().clipvalue(0.0));
+    refused("global_clipnorm=NaN", SGD::new().global_clipnorm(f64::NAN));
+    refused("gradient_accumulation_steps=0", SGD::new().gradient_accumulation_steps(0));
+    refused("ema_momentum=1.5", SGD::new().use_ema(1.5));
+    refused("ema_overwrite_frequency=0", SGD::new().ema_overwrite_frequency(0));
+    refused("decay_steps=0", SGD::new().learning_rate(CosineDecay::new(0.1, 0)));
+    refused("decay_steps=0", SGD::new().learning_rate(ExponentialDecay::new(0.1, 0, 0.5)));
+    refused("decay_steps=0", SGD::new().learning_rate(InverseTimeDecay::new(0.1, 0, 0.5)));
+    refused("decay_steps=0", SGD::new().learning_rate(PolynomialDecay::new(0.1, 0)));
+    refused("first_decay_steps=0", SGD::new().learning_rate(CosineDecayRestarts::new(0.1, 0)));
+    refused("2 boundaries and 2 values", SGD::new().learning_rate(PiecewiseConstantDecay::new([1, 2], [0.1, 0.2])));
+    assert!(SGD::new().clipnorm(1.0).use_ema(0.99).gradient_accumulation_steps(2).check().is_ok());
+    assert!(SGD::new().learning_rate(PiecewiseConstantDecay::new([1], [0.1, 0.2])).check().is_ok());
+}
+
+#[test]
+fn state_moves_with_its_variable() {
+    let step = |optimizer: &mut Adam, w: &Var| {
+        let grads = w.value().square().unwrap().sum(()).unwrap().backward().unwrap();
+        optimizer.apply(&grads).unwrap();
+    };
+    let start = Tensor::from_slice(&[1.0f32, -2.0], [2], &Device::cpu()).unwrap();
+    let other = Device::open_with("cpu", &crate::DeviceOptions::default()).unwrap();
+    let run = |moves: bool| {
+        let (mut w, mut optimizer) = (Var::new(&start).unwrap(), Adam::new());
+        step(&mut optimizer, &w);
+        if moves {
+            let there = Var::new(&w.value().detach().to_device(&other).unwrap()).unwrap();
+            let size = optimizer.size();
+            optimizer.transfer(&[w], std::slice::from_ref(&there)).unwrap();
+            assert_eq!(optimizer.size(), size);
+            w = there;
+        }
+        step(&mut optimizer, &w);
+        w.value().to_vec::<f32>().unwrap()
+    };
+    assert_eq!(run(true), run(false));
 }
