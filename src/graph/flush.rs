@@ -422,6 +422,8 @@ impl<'a> Flush<'a> {
                     _ => None,
                 };
                 if let Some(buffer) = buffer {
+                    // Found through its inputs until now.
+                    let _ = entry.tensor.bounds().map(|bounds| entry.tensor.0.bounds.set(bounds));
                     entry.tensor.0.realise(buffer);
                 }
             }

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use smallvec::SmallVec;
@@ -133,7 +134,7 @@ impl Node {
 fn release(inputs: Inputs) {
     let mut stack = inputs;
     while let Some(tensor) = stack.pop() {
-        tensor.0.uses.fetch_sub(1, Relaxed);
+        tensor.0.uses.fetch_sub(1, SeqCst);
         if let Some(node) = Arc::into_inner(tensor.0) {
             stack.extend(std::mem::take(&mut node.state().inputs));
         }
@@ -196,7 +197,7 @@ impl Tensor {
         make: Make<'_>,
     ) -> Tensor {
         for input in &inputs {
-            input.0.uses.fetch_add(1, Relaxed);
+            input.0.uses.fetch_add(1, SeqCst);
         }
         Tensor(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Relaxed),
@@ -223,7 +224,21 @@ impl Tensor {
 
     /// Handles that are not inputs of other nodes, besides `own` ones.
     pub(crate) fn handles(&self, own: usize) -> usize {
-        Arc::strong_count(&self.0).saturating_sub(self.0.uses.load(Relaxed) as usize + own)
+        // A thread that records or drops a user of this node changes both counts, one after the other.
+        let look = || {
+            let uses = self.0.uses.load(SeqCst);
+            fence(SeqCst);
+            (uses as usize, Arc::strong_count(&self.0))
+        };
+        let mut before = look();
+        loop {
+            fence(SeqCst);
+            let (uses, count) = look();
+            if (uses, count) == before {
+                return count.saturating_sub(uses + own);
+            }
+            before = (uses, count);
+        }
     }
 
     /// The extents, outermost first.

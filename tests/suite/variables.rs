@@ -265,3 +265,43 @@ fn a_constant_has_no_gradient_to_ask_for() {
         Ok(())
     });
 }
+
+/// A flush takes along what other threads have recorded so far of their steps; none of them notices.
+#[test]
+fn several_threads_train_on_one_device() {
+    for_each_device_alone(|device| {
+        let train = |seed: u64| -> Result<Vec<f32>> {
+            let x = Tensor::uniform([16, 8], -1.0, 1.0, seed, device)?;
+            let y = x.square()?.sum_keepdims(-1)?;
+            let var = |shape: &[usize], s| Var::new(&Tensor::uniform(shape, -0.5, 0.5, seed + s, device)?);
+            let vars = [var(&[8, 16], 1)?, var(&[16], 2)?, var(&[16, 1], 3)?, var(&[1], 4)?];
+            let momenta: Vec<Var> =
+                vars.iter().map(|v| Var::new(&Tensor::zeros(v.shape(), DType::F32, device)?)).collect::<Result<_>>()?;
+            let mut losses = Vec::new();
+            for _ in 0..60 {
+                let h = x.matmul(&vars[0].value())?.add(vars[1].value())?.relu()?;
+                let loss = h.matmul(&vars[2].value())?.add(vars[3].value())?.sub(&y)?.square()?.mean(())?;
+                let grads = loss.backward()?;
+                for (v, m) in vars.iter().zip(&momenta) {
+                    m.assign(&m.value().mul(0.9)?.add(grads.get(v).unwrap())?)?;
+                    v.assign(&v.value().sub(&m.value().mul(0.01)?)?)?;
+                }
+                drop(grads);
+                device.flush()?;
+                losses.push(loss.item::<f32>()?);
+            }
+            Ok(losses)
+        };
+        let alone: Vec<_> = (0..4).map(|i| train(10 * i)).collect::<Result<_>>()?;
+        std::thread::scope(|scope| {
+            let train = &train;
+            let work: Vec<_> = (0..4).map(|i| scope.spawn(move || train(10 * i))).collect();
+            for (thread, want) in work.into_iter().zip(&alone) {
+                let got = thread.join().unwrap()?;
+                let close = got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs() + 1e-5);
+                assert!(close, "{got:?} {want:?}");
+            }
+            Ok(())
+        })
+    });
+}
