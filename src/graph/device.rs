@@ -39,6 +39,14 @@ pub(crate) struct Graph {
 /// More pending nodes than this are flushed without being asked.
 const MAX_PENDING: usize = 16 * 1024;
 
+impl Graph {
+    /// Remembers a recorded node for the next full flush; whether there are too many.
+    pub(crate) fn note(&mut self, tensor: &Tensor) -> bool {
+        self.pending.push(Arc::downgrade(&tensor.0));
+        self.pending.len() > self.bound
+    }
+}
+
 impl Device {
     pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits, check: Option<ShaderCheck>) -> Device {
         let graph = Graph { pending: Vec::new(), bound: MAX_PENDING, plans: PlanCache::default(), failed: None };
@@ -60,13 +68,9 @@ impl Device {
         self.0.graph.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Remembers a recorded node for the next full flush.
-    pub(crate) fn note_pending(&self, tensor: &Tensor) {
+    /// Flushes if very many nodes are pending.
+    pub(crate) fn relieve(&self) {
         let mut graph = self.graph();
-        graph.pending.push(Arc::downgrade(&tensor.0));
-        if graph.pending.len() <= graph.bound {
-            return;
-        }
         graph.pending.retain(|n| n.strong_count() > 0);
         if graph.pending.len() > MAX_PENDING / 2 {
             drop(graph);

@@ -1,13 +1,14 @@
 //! Realising nodes: the unrealised cone below what is asked for is looked up by its structure and replayed, or planned.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Weak};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
 use super::device::Device;
 use super::node::{Storage, Tensor};
+use super::var::VarShared;
 use crate::backend::{Buffer, Executable, count};
 use crate::error::{Error, Kind, Result};
 use crate::plan::op::{Keep, Op, PlanNode};
@@ -101,15 +102,26 @@ struct Flush<'a> {
     epoch: u64,
     order: Vec<Entry>,
     leaves: Vec<Buffer>,
-    /// Pending views to look through again at a later flush, by their nodes' ids.
-    views: FxHashMap<u64, Tensor>,
+    /// Of a full flush: what was pending with a handle outside the graph when it began, by the nodes' ids, and the
+    /// variables whose present value had one. Other threads go on recording meanwhile: what they will need, they had a
+    /// handle of then.
+    live: FxHashMap<u64, Tensor>,
+    held: FxHashSet<u64>,
     all: bool,
 }
 
 impl<'a> Flush<'a> {
     fn new(device: &'a Device) -> Self {
         let epoch = device.0.epoch.fetch_add(1, Relaxed) + 1;
-        Flush { device, epoch, order: Vec::new(), leaves: Vec::new(), views: FxHashMap::default(), all: false }
+        Flush {
+            device,
+            epoch,
+            order: Vec::new(),
+            leaves: Vec::new(),
+            live: FxHashMap::default(),
+            held: FxHashSet::default(),
+            all: false,
+        }
     }
 
     fn position(&self, tensor: &Tensor) -> Option<u32> {
@@ -171,29 +183,29 @@ impl<'a> Flush<'a> {
     /// Adds the cones of everything pending that has a handle outside the graph.
     fn visit_pending(&mut self) -> Result<()> {
         self.all = true;
-        let pending = std::mem::take(&mut self.device.graph().pending);
-        for weak in &pending {
-            let Some(tensor) = weak.upgrade().map(Tensor) else { continue };
-            let own = 1 + usize::from(self.position(&tensor).is_some());
-            if tensor.0.is_ready() || tensor.handles(own) == 0 || settled(&tensor) {
-                continue;
-            }
+        let (live, held) = {
+            let graph = self.device.graph();
+            let own = |t: &Tensor| 1 + usize::from(self.position(t).is_some());
+            let pending = graph.pending.iter().filter_map(Weak::upgrade).map(Tensor);
+            let live = pending.filter(|t| !t.0.is_ready() && t.handles(own(t)) > 0 && !settled(t)).collect::<Vec<_>>();
+            let is_held = |var: &&Arc<VarShared>| {
+                let old = var.storage().node.upgrade().map(Tensor);
+                old.is_some_and(|old| old.handles(own(&old)) > 0)
+            };
+            let held = live.iter().filter_map(|t| t.0.var.as_ref()).filter(is_held).map(|var| var.id).collect();
+            (live, held)
+        };
+        self.held = held;
+        for tensor in live {
             match self.visit(&tensor, false) {
-                Ok(_) if tensor.0.op.is_view() => {
-                    self.views.insert(tensor.0.id, tensor);
+                Ok(_) => {
+                    self.live.insert(tensor.0.id, tensor);
                 }
-                Ok(_) => {}
                 // It can be computed no more; whoever asks for it is told.
                 Err(error) if error.is_overwritten() => {}
-                Err(error) => {
-                    // Nothing is lost: what was pending stays pending.
-                    self.device.graph().pending.extend(pending);
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
-        // Should the run fail, these are still known.
-        self.device.graph().pending.extend(pending);
         Ok(())
     }
 
@@ -291,16 +303,15 @@ impl<'a> Flush<'a> {
                 continue;
             }
             let (node, root) = (self.order[i].tensor.0.clone(), self.order[i].root);
-            // One handle here, one in the order, one more for a view remembered above.
-            let own = 2 + usize::from(self.views.contains_key(&node.id));
-            let external = self.order[i].tensor.handles(own) > 0;
+            let external = match self.all {
+                true => self.live.contains_key(&node.id),
+                // One handle here, one in the order.
+                false => self.order[i].tensor.handles(2) > 0,
+            };
             let keep = if let Some(var) = &node.var {
                 let mut storage = var.storage();
                 let latest = var.latest.load(Relaxed) == node.id;
-                let held = storage.node.upgrade().map(Tensor).is_some_and(|old| {
-                    let own = 1 + usize::from(self.position(&old).is_some());
-                    old.handles(own) > 0
-                });
+                let held = !self.all || self.held.contains(&var.id);
                 match (&mut storage.buffer, latest && external) {
                     (Some(buffer), true) if !held => {
                         let base = storage_leaf(&self.leaves, buffer).unwrap_or_else(|| {
@@ -430,7 +441,7 @@ impl<'a> Flush<'a> {
         }
         if self.all {
             let mut graph = self.device.graph();
-            let views = self.views.into_values().filter(|v| !v.0.is_ready() && !settled(v));
+            let views = self.live.values().filter(|v| v.0.op.is_view() && !v.0.is_ready() && !settled(v));
             let views = views.map(|v| Arc::downgrade(&v.0)).collect();
             // Recorded meanwhile by other threads: still pending, and not part of this flush.
             let old = std::mem::take(&mut graph.pending);

@@ -161,9 +161,7 @@ impl Tensor {
     /// Records a node. Inputs are on one device and of fitting shapes: the caller has checked.
     pub(crate) fn record(op: Op, shape: Shape, dtype: DType, inputs: Inputs, make: Make<'_>) -> Tensor {
         let tracked = !matches!(make.vjp, Vjp::None) && TRACKING.get() && inputs.iter().any(|t| t.0.tracked);
-        let tensor = Self::node(op, shape, dtype, inputs, Storage::Pending, tracked, None, make);
-        tensor.0.device.note_pending(&tensor);
-        tensor
+        Self::node(op, shape, dtype, inputs, Storage::Pending, tracked, None, make)
     }
 
     /// A node whose value exists.
@@ -196,10 +194,13 @@ impl Tensor {
         var: Option<Arc<VarShared>>,
         make: Make<'_>,
     ) -> Tensor {
+        let pending = matches!(storage, Storage::Pending);
+        // A flush sees a node together with its use of the inputs, or neither.
+        let mut graph = pending.then(|| make.device.graph());
         for input in &inputs {
             input.0.uses.fetch_add(1, SeqCst);
         }
-        Tensor(Arc::new(Node {
+        let tensor = Tensor(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Relaxed),
             op,
             shape,
@@ -214,7 +215,13 @@ impl Tensor {
             var,
             bounds: OnceLock::new(),
             state: Mutex::new(State { inputs, storage }),
-        }))
+        }));
+        let full = graph.as_mut().is_some_and(|graph| graph.note(&tensor));
+        drop(graph);
+        if full {
+            make.device.relieve();
+        }
+        tensor
     }
 
     /// The inputs (none for what has been realised and is not tracked).
@@ -222,23 +229,12 @@ impl Tensor {
         self.0.state().inputs.clone()
     }
 
-    /// Handles that are not inputs of other nodes, besides `own` ones.
+    /// Handles that are not inputs of other nodes, besides `own` ones. Never too few while the device's graph is locked:
+    /// then users can go (they leave `uses` before they let go of the handle) and none can come.
     pub(crate) fn handles(&self, own: usize) -> usize {
-        // A thread that records or drops a user of this node changes both counts, one after the other.
-        let look = || {
-            let uses = self.0.uses.load(SeqCst);
-            fence(SeqCst);
-            (uses as usize, Arc::strong_count(&self.0))
-        };
-        let mut before = look();
-        loop {
-            fence(SeqCst);
-            let (uses, count) = look();
-            if (uses, count) == before {
-                return count.saturating_sub(uses + own);
-            }
-            before = (uses, count);
-        }
+        let count = Arc::strong_count(&self.0);
+        fence(SeqCst);
+        count.saturating_sub(self.0.uses.load(SeqCst) as usize + own)
     }
 
     /// The extents, outermost first.
@@ -288,9 +284,7 @@ impl Tensor {
     pub fn requires_grad(&self) -> Tensor {
         let make = Make { device: self.device(), vjp: Vjp::None, at: Location::caller() };
         let inputs = Inputs::from_slice_clone(std::slice::from_ref(self));
-        let out = Self::node(Op::Reshape, *self.shape(), self.dtype(), inputs, Storage::Pending, true, None, make);
-        out.0.device.note_pending(&out);
-        out
+        Self::node(Op::Reshape, *self.shape(), self.dtype(), inputs, Storage::Pending, true, None, make)
     }
 }
 

@@ -183,7 +183,5 @@ fn pending(shared: &Arc<VarShared>, value: &Tensor, at: &'static Location<'stati
     let make = Make { device: value.device(), vjp: Vjp::None, at };
     let inputs = Inputs::from_slice_clone(std::slice::from_ref(value));
     let (shape, dtype) = (*value.shape(), value.dtype());
-    let out = Tensor::node(Op::Var, shape, dtype, inputs, Storage::Pending, true, Some(shared.clone()), make);
-    out.device().note_pending(&out);
-    out
+    Tensor::node(Op::Var, shape, dtype, inputs, Storage::Pending, true, Some(shared.clone()), make)
 }

@@ -81,3 +81,29 @@ fn a_computed_label_outside_the_classes_costs_nan() {
         Ok(())
     });
 }
+
+/// Each thread has its model; they share the device and so its flushes.
+#[test]
+fn several_models_train_on_one_device() {
+    for_each_device_alone(|device| {
+        let train = |seed: u64| -> Result<f64> {
+            let x = Tensor::uniform([64, 6], -1.0, 1.0, seed, device)?;
+            let y = x.square()?.sum_keepdims(-1)?;
+            let mut model = Sequential::new().add(Dense::new(12).activation(Relu)).add(Dense::new(1));
+            model.compile(Adam::default(), "mse", ["mae"])?;
+            let history = model.fit(&x, &y, Fit::new().epochs(8).batch_size(8).validation_split(0.25).verbose(0))?;
+            Ok(history["loss"][7])
+        };
+        std::thread::scope(|scope| {
+            let train = &train;
+            let work: Vec<_> = (0..4)
+                .map(|i| scope.spawn(move || (0..3).map(|j| train(10 * i + j)).collect::<Result<Vec<f64>>>()))
+                .collect();
+            for thread in work {
+                let losses = thread.join().unwrap()?;
+                assert!(losses.iter().all(|l| l.is_finite()), "{losses:?}");
+            }
+            Ok(())
+        })
+    });
+}
