@@ -1,11 +1,12 @@
 //! Replays reference cases computed with Keras and judges the crate's results.
 //!
 //! ```text
-//! cargo run --release --example conformance -- [DIR] [--device cpu|gpu|gpu:1|...] [--defaults] [--kind PREFIX] [--case NAME]
+//! cargo run --release --example conformance -- [DIR] [--device cpu|gpu|gpu:1|...] [--defaults] [--shaders] [--kind PREFIX] [--case NAME]
 //! ```
 //!
 //! `DIR` holds an `index.json` and the cases (`tests/fixtures/keras` of this crate where none is named; the format
-//! is described there). `--defaults` opens the GPU under plain WebGPU limits and no optional feature.
+//! is described there). `--defaults` opens the GPU under plain WebGPU limits and no optional feature. `--shaders` also validates the kernels that
+//! each case needs on other GPUs and translates them to SPIR-V, MSL and HLSL; no GPU is needed for that.
 //! Prints a line for each kind, every failing case with its largest error and where it is, every skipped case with
 //! what the crate lacks, and last `N passed, N failed, N skipped`. The exit status is 1 if a case failed.
 //!
@@ -84,6 +85,7 @@ fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
             "--kind" => kind = value()?,
             "--case" => name = value()?,
             "--defaults" => options.webgpu_defaults = true,
+            "--shaders" => options.check_shaders = true,
             flag if flag.starts_with("--") => return Err(format!("unknown option {flag}")),
             path => dir = PathBuf::from(path),
         }
@@ -92,7 +94,11 @@ fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
     let info = device.info();
     println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
     let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);
-    run(&dir, &device, wanted, |line| println!("{line}"))
+    let tally = run(&dir, &device, wanted, |line| println!("{line}"))?;
+    if options.check_shaders {
+        println!("{} shaders checked for other GPUs", device.counters().shaders_checked);
+    }
+    Ok(tally)
 }
 
 /// Replays the cases of `dir` that `wanted(id, kind)` names, and gives `report` a line for each finding and each total.
