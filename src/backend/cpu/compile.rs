@@ -165,7 +165,9 @@ impl Compiler<'_> {
                     };
                     // A result that is stored at once is computed in its output.
                     let store = match items.get(i + 1) {
-                        Some(&Item::Store(s)) if i >= pinned && !cuts.contains(&(i + 1)) => {
+                        Some(&Item::Store(s))
+                            if i >= pinned && self.program.stores[s as usize].reg == l && !cuts.contains(&(i + 1)) =>
+                        {
                             self.store_at[s as usize].clone().filter(|at| self.contiguous(at)).map(|at| (s, at))
                         }
                         _ => None,

@@ -245,7 +245,8 @@ impl Gemm {
 
     fn compute<T: Float>(&self, memory: &Memory, ctx: Ctx<'_>, words: Words<'_>) -> Result<()> {
         let out = T::of(words);
-        if out.is_empty() {
+        if out.is_empty() || self.k == 0 {
+            out.fill(T::ZERO);
             return Ok(());
         }
         let a: &[T] = bytemuck::cast_slice(ctx.ins[self.a as usize]);

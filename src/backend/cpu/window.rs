@@ -26,14 +26,17 @@ pub(super) struct Window {
 /// Elements that can be pooled.
 pub(super) trait Value: Pod + PartialOrd + Send + Sync {
     const ZERO: Self;
+    /// What every other value is at least as great as: the greatest of no values.
+    const LOWEST: Self;
     /// Integers wrap.
     fn plus(self, other: Self) -> Self;
 }
 
 macro_rules! value {
-    ($($t:ty: $zero:expr, $plus:expr;)*) => {$(
+    ($($t:ty: $zero:expr, $lowest:expr, $plus:expr;)*) => {$(
         impl Value for $t {
             const ZERO: Self = $zero;
+            const LOWEST: Self = $lowest;
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 $plus(self, other)
@@ -42,10 +45,10 @@ macro_rules! value {
     )*};
 }
 value! {
-    f32: 0.0, |a, b| a + b;
-    f64: 0.0, |a, b| a + b;
-    i32: 0, i32::wrapping_add;
-    u32: 0, u32::wrapping_add;
+    f32: 0.0, f32::NEG_INFINITY, |a, b| a + b;
+    f64: 0.0, f64::NEG_INFINITY, |a, b| a + b;
+    i32: 0, i32::MIN, i32::wrapping_add;
+    u32: 0, u32::MIN, u32::wrapping_add;
 }
 
 /// Whether `new` comes before `best` as the greatest: greater, or the first NaN.
@@ -164,6 +167,10 @@ fn max<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
                 out.iter_mut().zip(x).for_each(|(o, &v)| *o = if beats(v, *o) { v } else { *o });
             }
         });
+        if first {
+            // The window lies wholly in the padding.
+            out.fill(T::LOWEST);
+        }
     }
 }
 
@@ -202,6 +209,8 @@ fn max_pick<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], y: &[T], out: &mut
     for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
         let (oh, ow) = (lines.start + point / g.ow, point % g.ow);
         first_greatest(g, oh, ow, x, &mut best, &mut taps);
+        // Stays where the window lies wholly in the padding.
+        out.fill(T::ZERO);
         inside(g, oh, ow, |tap, _, at| {
             for ((o, &t), &v) in out.iter_mut().zip(&taps).zip(&y[at..][..g.c]) {
                 *o = if t == tap { v } else { *o };

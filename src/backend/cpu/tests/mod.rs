@@ -436,7 +436,8 @@ fn kernel(kind: &StepKind, bufs: &[Values]) -> Vec<f64> {
             points(&dims).map(dot).collect()
         }
         StepKind::Window(w) => {
-            windows::window(w.op, &w.conv, &w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect::<Vec<_>>())
+            let inputs: Vec<&[f64]> = w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect();
+            windows::window(w.op, &w.conv, &inputs, w.dtype)
         }
         StepKind::Scatter(s) => {
             let mut out = s.base.map_or(vec![0.0; s.outer * s.extent * s.inner], |b| bufs[b as usize].data.clone());

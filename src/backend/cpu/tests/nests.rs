@@ -76,6 +76,33 @@ fn three_dimensions_in_any_order() {
 }
 
 #[test]
+fn a_store_belongs_to_its_own_register() {
+    // Rows: sum r, a = x * r, p = r * 3 over the whole row, b = neg a + a + p; p is put next to a line of its neighbours.
+    for (n, m) in [(2, 2), (5, 300), (3, 20_000)] {
+        let full = [m as i64, 1];
+        let mut b = Build::default();
+        let x = b.load(0, at(0, &full), F, true);
+        let r = b.reduce(ReduceOp::Sum, x);
+        let a = b.binary(&MUL, x, r);
+        let three = b.param(0, F);
+        let p = b.binary(&MUL, r, three);
+        let minus = b.unary(&NEG, a);
+        let sum = b.binary(&ADD, minus, a);
+        let out = b.binary(&ADD, sum, p);
+        b.store(p, 1, at(0, &full), true);
+        b.store(out, 2, at(0, &full), true);
+        check(nest(&[n], &[m], b), &[values(F, n * m, 1)], &[(F, n * m), (F, n * m)], &[3.0]);
+    }
+    // Two values read where they are overwritten, their results stored one after the other.
+    let n = 3000;
+    let mut b = Build::default();
+    let (v, w) = (b.load(0, at(0, &[1]), F, false), b.load(1, at(0, &[1]), F, false));
+    b.store(v, 1, at(0, &[1]), false);
+    b.store(w, 0, at(0, &[1]), false);
+    check(nest(&[n], &[], b), &[values(F, n, 1), values(F, n, 2)], &[], &[]);
+}
+
+#[test]
 fn gathers_wrap_and_mark_what_is_outside() {
     for (rows, width) in [(5, 3), (50, 200)] {
         for (index, dtype) in [(DType::I32, F), (DType::U32, DType::I32), (DType::I32, DType::F64)] {
