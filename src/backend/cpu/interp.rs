@@ -127,6 +127,9 @@ pub(super) struct Regs {
     pub(super) files: Vec<Vec<u64>>,
 }
 
+/// Words of a set of registers that is kept for later work.
+const KEPT: usize = 1 << 19;
+
 thread_local! {
     /// Register files not in use, so that steady work allocates nothing.
     static FREE: RefCell<Vec<Vec<Vec<u64>>>> = const { RefCell::new(Vec::new()) };
@@ -149,6 +152,9 @@ impl Regs {
 impl Drop for Regs {
     fn drop(&mut self) {
         let files = std::mem::take(&mut self.files);
+        if files.iter().map(Vec::len).sum::<usize>() > KEPT {
+            return;
+        }
         // At the end of a thread the list may be gone already; then the memory is simply freed.
         let _ = FREE.try_with(|f| f.borrow_mut().push(files));
     }

@@ -39,6 +39,23 @@ pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
     }
 }
 
+/// The matrix `from` of rows of `columns` values, as rows of its columns; tile by tile, so that both sides stay in the
+/// first cache.
+pub(super) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
+    const TILE: usize = 16;
+    let rows = from.len() / columns.max(1);
+    for r in (0..rows).step_by(TILE) {
+        let tall = TILE.min(rows - r);
+        for c in (0..columns).step_by(TILE) {
+            for c in c..(c + TILE).min(columns) {
+                let to = &mut to[c * rows + r..][..tall];
+                let from = from[r * columns + c..].iter().step_by(columns);
+                to.iter_mut().zip(from).for_each(|(o, &v)| *o = v);
+            }
+        }
+    }
+}
+
 /// `address + i * stride` as `i32`.
 pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
     let (start, stride) = (address as i32, stride as i32);

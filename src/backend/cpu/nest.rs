@@ -8,7 +8,8 @@ use super::compile::{Compiler, Item, Layout, Wiring, cost};
 use super::geometry::{Geometry, order_inner, prefers_columns};
 use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
 use super::reduce::{Acc, Tile};
-use super::space::{Block, Out, Outs, Space, fork, grain};
+use super::space::{Block, Out, Outs, Space, fork};
+use super::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program, ReduceOp, Reg};
@@ -361,6 +362,11 @@ struct Work {
 }
 
 impl Nest {
+    /// Its work in picoseconds, as far as threads can divide it.
+    pub(super) fn work(&self) -> usize {
+        if self.splits { (self.m * self.n.max(1)).saturating_mul(self.cost) } else { 0 }
+    }
+
     pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
         if self.m == 0 {
             return;
@@ -376,14 +382,14 @@ impl Nest {
             false => outs,
         };
         fork(0..tiles, grain, outs, &|outs, tile| self.cut(outs, tile * lanes), &|tiles, mut outs| {
-            let mut work = self.work(lanes);
+            let mut work = self.room(lanes);
             for tile in tiles {
                 self.tile(ctx, tile * lanes..((tile + 1) * lanes).min(self.m), &mut outs, &mut work);
             }
         });
     }
 
-    fn work(&self, lanes: usize) -> Work {
+    fn room(&self, lanes: usize) -> Work {
         let accs = |s: &Stage| s.reduces.iter().map(|&(op, dtype, _)| Acc::new(op, dtype, lanes)).collect();
         Work {
             regs: Regs::take(self.regs, self.words),

@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::compile::{Compiler, Item, Layout, Wiring, cost};
 use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
-use super::space::{Block, Outs, Space, fork, grain};
+use super::space::{Block, Outs, Space, fork};
+use super::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program};
@@ -118,6 +119,11 @@ impl Pointwise {
             block,
             cuts,
         })
+    }
+
+    /// Its work in picoseconds, as far as threads can divide it.
+    pub(super) fn work(&self) -> usize {
+        if self.splits { self.space.numel.saturating_mul(self.cost) } else { 0 }
     }
 
     /// Parts the outputs at a flat position.

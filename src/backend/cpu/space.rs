@@ -295,20 +295,6 @@ where
     );
 }
 
-/// Nanoseconds of estimated work below which waking other threads costs more than it gains.
-const WORTH_FORKING: usize = 60_000;
-
-/// The part of `count` units to give to one task when a unit takes about `picoseconds`: all of them when the work is small.
-pub(super) fn grain(count: usize, picoseconds: usize) -> usize {
-    let threads = rayon::current_num_threads();
-    let total = count.saturating_mul(picoseconds) / 1000;
-    if threads == 1 || total < WORTH_FORKING {
-        return count.max(1);
-    }
-    let tasks = (total / (WORTH_FORKING / 4)).min(4 * threads).max(1);
-    count.div_ceil(tasks).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,10 +6,11 @@ use bytemuck::Pod;
 use pulp::Arch;
 use rayon::prelude::*;
 
-use super::exec::{Bufs, Epilogue};
+use super::bufs::Bufs;
+use super::epilogue::Epilogue;
 use super::interp::Ctx;
-use super::memory::Memory;
-use super::space::{Outs, Words, grain};
+use super::space::{Outs, Words};
+use super::threads::grain;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::program::Dims;
@@ -79,8 +80,27 @@ impl Window {
         Ok(Window { op: w.op, conv: w.conv, dtype: w.dtype, inputs: w.inputs.clone(), epilogue })
     }
 
-    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(memory, ctx, outs, |words| {
+    /// Lines of the result, and the picoseconds that each takes.
+    fn lines(&self) -> (usize, usize) {
+        let g = &self.conv;
+        let (height, width) = match self.op {
+            WindowOp::MaxGrad | WindowOp::SumGrad => (g.h, g.w),
+            _ => (g.oh, g.ow),
+        };
+        (g.batch * height, width * g.c * g.kh * g.kw * 300)
+    }
+
+    pub(super) fn work(&self) -> usize {
+        let (lines, each) = self.lines();
+        (lines * each).max(self.epilogue.work())
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        self.epilogue.scratch()
+    }
+
+    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        self.epilogue.run(scratch, ctx, outs, |words, _| {
             match (self.dtype, words) {
                 (DType::F32, Words::Four(w)) => self.compute::<f32>(ctx, bytemuck::cast_slice_mut(w)),
                 (DType::F64, Words::Eight(w)) => self.compute::<f64>(ctx, bytemuck::cast_slice_mut(w)),
@@ -103,7 +123,8 @@ impl Window {
         if out.is_empty() {
             return;
         }
-        let lines = grain(g.batch * height, line * g.kh * g.kw * 300);
+        let (all, each) = self.lines();
+        let lines = grain(all, each);
         let one = |(i, out): (usize, &mut [T])| {
             // A part may reach over several images.
             let (mut at, mut rest) = (i * lines, out);
@@ -115,7 +136,7 @@ impl Window {
                 (at, rest) = (at + count, tail);
             }
         };
-        match lines < g.batch * height {
+        match lines < all {
             true => out.par_chunks_mut(lines * line).enumerate().for_each(one),
             false => one((0, out)),
         }

@@ -5,7 +5,7 @@ use crate::plan::step::Nest;
 
 const F: DType = DType::F32;
 
-fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
+pub(super) fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
     StepKind::Nest(Nest {
         outer: outer.iter().copied().collect(),
         inner: inner.iter().copied().collect(),
@@ -381,39 +381,6 @@ fn conversions_saturate() {
         b.store(y, 1, at(0, &[1]), false);
         check(nest(&[3], &[], b), std::slice::from_ref(&i), &[(to, 3)], &[]);
     }
-}
-
-#[test]
-fn plans_of_several_steps_share_temporaries() {
-    // t = -x; out = sum(t); the second run allocates nothing.
-    let n = 5000;
-    let mut b1 = Build::default();
-    let x = b1.load(0, at(0, &[1]), F, false);
-    let t = b1.unary(&NEG, x);
-    b1.store(t, 1, at(0, &[1]), false);
-    let mut b2 = Build::default();
-    let t = b2.load(0, at(0, &[0, 1]), F, true);
-    let r = b2.reduce(ReduceOp::Sum, t);
-    b2.store(r, 1, at(0, &[0]), false);
-    let roles = [(Role::Leaf(0), n), (Role::Temp { slot: 0 }, n), (Role::Output(0), 1)];
-    let step = |kind, bufs: &[u32]| Step { kind, bufs: bufs.to_vec(), ops: vec![], at: Location::caller() };
-    let plan = Plan {
-        buffers: roles.iter().map(|&(role, len)| BufferInfo { role, dtype: F, len }).collect(),
-        steps: vec![step(nest(&[n], &[], b1), &[0, 1]), step(nest(&[1], &[n], b2), &[1, 2])],
-        params: 0,
-        slots: vec![4 * n],
-    };
-    let cpu = CpuBackend::open(&DeviceOptions::default());
-    let (x, out) = (cpu.alloc(4 * n).unwrap(), cpu.alloc(4).unwrap());
-    cpu.write(&x, &f32::to_bytes(&vec![0.5; n])).unwrap();
-    let ready = cpu.prepare(Arc::new(plan)).unwrap();
-    ready.run(std::slice::from_ref(&x), std::slice::from_ref(&out), &[]).unwrap();
-    let before = cpu.counters().snapshot();
-    ready.run(&[x], std::slice::from_ref(&out), &[]).unwrap();
-    let spent = cpu.counters().snapshot() - before;
-    assert_eq!((spent.allocations, spent.submits, spent.dispatches), (0, 1, 2));
-    assert_eq!(f32::from_bytes(&pollster::block_on(cpu.read(&out, 4)).unwrap()), [-2500.0]);
-    assert_eq!(ready.sources().len(), 2);
 }
 
 #[test]
