@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::bufs::Bufs;
+use super::compile::without_copies;
 use super::gemm::Gemm;
 use super::interp::Ctx;
 use super::memory::{CpuBuffer, Line, words_of, words_of_mut};
@@ -89,9 +90,10 @@ impl Ready {
         bufs.check(program, &step.kind.outer(), inner)?;
         let kernel = match &step.kind {
             StepKind::Nest(n) if n.inner.is_empty() && !has_reduce(program) => {
+                let program = without_copies(program);
                 let levels = vec![false; program.lines.len()];
-                let wiring = bufs.wire(program, &levels, true);
-                Kernel::Pointwise(Pointwise::new(&n.outer, program, &wiring, bufs.outputs())?)
+                let wiring = bufs.wire(&program, &levels, true);
+                Kernel::Pointwise(Pointwise::new(&n.outer, &program, &wiring, bufs.outputs())?)
             }
             StepKind::Nest(n) => {
                 let draft = Draft::new(n);

@@ -326,6 +326,14 @@ impl<'r> Env<'r, '_> {
         let place = &self.places[p as usize];
         let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
         let stride = place.at.strides.last().copied().unwrap_or(0);
+        let block = &self.block;
+        if let Some(along) = block.turn.map(|d| place.at.strides[d])
+            && along.abs() < stride.abs()
+        {
+            // What is turned is read along its own rows.
+            let first = dot(&place.at, &self.coords);
+            return loops::read_turned(out, from, block.len, first, along, stride);
+        }
         self.space
             .runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
     }

@@ -24,6 +24,24 @@ pub(super) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64)
     }
 }
 
+/// Fills rows of `len` values column by column: `column` apart from each other, their values `along` apart.
+pub(super) fn read_turned<T: Pod>(out: &mut [T], from: &[T], len: usize, address: i64, along: i64, column: i64) {
+    let rows = out.len() / len;
+    for c in 0..len {
+        let address = address + c as i64 * column;
+        match along {
+            1 => {
+                let column = &from[address as usize..][..rows];
+                out[c..].iter_mut().step_by(len).zip(column).for_each(|(o, &v)| *o = v);
+            }
+            _ => {
+                let at = |r: usize| (address + r as i64 * along) as usize;
+                out[c..].iter_mut().step_by(len).enumerate().for_each(|(r, o)| *o = from[at(r)]);
+            }
+        }
+    }
+}
+
 /// Writes elements from the start of `to` on, `stride` apart.
 #[inline]
 pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::compile::{Compiler, Item, Layout, Wiring, cost};
+use super::compile::{Compiler, Item, Layout, Wiring, cost, without_copies};
 use super::geometry::{Geometry, order_inner, prefers_columns};
 use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
 use super::reduce::{Acc, Tile};
@@ -69,7 +69,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(nest: &step::Nest) -> Self {
-        let (mut inner, mut program) = (nest.inner.clone(), nest.program.clone());
+        let (mut inner, mut program) = (nest.inner.clone(), without_copies(&nest.program));
         order_inner(&mut inner, &mut program, nest.outer.len());
         let levels = levels(&program, nest.outer.len(), &inner);
         let (m, n) = (nest.outer.iter().product(), inner.iter().product());
@@ -492,7 +492,7 @@ impl Nest {
             let tile = Tile { column, lane, lanes, at, inner: count };
             let block = match column {
                 true if lanes == self.m => Block::flat(at * self.m..(at + count) * self.m),
-                true => Block { start: at * self.m + r.start, rows: count, len: lanes, pitch: self.m },
+                true => Block { start: at * self.m + r.start, rows: count, len: lanes, pitch: self.m, turn: None },
                 false => Block::flat(r.start * self.n + at..r.start * self.n + at + lanes * count),
             };
             env.enter(block, tile);

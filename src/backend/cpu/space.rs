@@ -23,11 +23,13 @@ pub(super) struct Block {
     pub(super) rows: usize,
     pub(super) len: usize,
     pub(super) pitch: usize,
+    /// The dimension along which the runs follow each other, if it is one, and each run lies within the innermost.
+    pub(super) turn: Option<usize>,
 }
 
 impl Block {
     pub(super) fn flat(range: Range<usize>) -> Self {
-        Block { start: range.start, rows: 1, len: range.len(), pitch: 0 }
+        Block { start: range.start, rows: 1, len: range.len(), pitch: 0, turn: None }
     }
 
     pub(super) fn total(&self) -> usize {
@@ -108,6 +110,10 @@ impl Space {
         let Some(last) = self.dims.len().checked_sub(1) else {
             return f(0, 0, at.offset, 1);
         };
+        if let Some(turn) = block.turn {
+            let first = dot(at, &self.coords(block.start));
+            return (0..block.rows).for_each(|r| f(r, r * block.len, first + r as i64 * at.strides[turn], block.len));
+        }
         for row in 0..block.rows {
             let mut coords = self.coords(block.start + row * block.pitch);
             let mut address = dot(at, &coords);

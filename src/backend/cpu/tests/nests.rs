@@ -103,6 +103,57 @@ fn a_store_belongs_to_its_own_register() {
 }
 
 #[test]
+fn what_is_read_across_its_rows_goes_in_square_blocks() {
+    // Dimensions, the strides of what is read, and a bias along the last but one.
+    for (dims, strides) in [
+        ([1, 130, 90], [0i64, 1, 130]),
+        ([3, 65, 70], [65 * 70, 1, 65]),
+        ([40, 5, 64], [1, 40 * 64, 40]),
+        ([33, 33, 33], [1, 33, 33 * 33]),
+        ([70, 9, 33], [-9, 1, 630]),
+    ] {
+        let numel = dims.iter().product();
+        let mut b = Build::default();
+        let offset = if strides[0] < 0 { 69 * 9 } else { 0 };
+        let x = b.load(0, at(offset, &strides), F, false);
+        let y = b.load(1, flat(&dims), F, false);
+        let bias = b.load(2, at(0, &[0, 1, 0]), F, false);
+        let two = b.param(0, F);
+        let sum = b.binary(&MUL, x, two);
+        let sum = b.binary(&ADD, sum, bias);
+        let i = b.index(at(1, &[7, 1, -3]), false);
+        let i = b.cast(i, F);
+        let sum = b.binary(&ADD, sum, i);
+        let out = b.binary(&SUB, sum, y);
+        b.store(out, 1, flat(&dims), false);
+        b.store(sum, 3, flat(&dims), false);
+        let leaves = [values(F, numel, 1), values(F, numel, 2), values(F, dims[1], 3)];
+        check(nest(&dims, &[], b), &leaves, &[(F, numel)], &[2.0]);
+    }
+}
+
+#[test]
+fn short_rows_repeat_their_broadcasts() {
+    for dims in [[300, 7, 5], [1000, 1, 64], [11, 9, 127], [2, 3, 4], [3, 20, 60]] {
+        let numel = dims.iter().product();
+        let mut b = Build::default();
+        let x = b.load(0, flat(&dims), F, false);
+        let group = b.load(1, at(0, &[0, dims[2] as i64, 1]), F, false);
+        let bias = b.load(2, at(0, &[0, 0, 1]), F, false);
+        let row = b.load(3, at(0, &[1, 0, 0]), F, false);
+        let both = b.binary(&MUL, group, bias);
+        let sum = b.binary(&ADD, x, both);
+        let sum = b.cast(sum, F);
+        let out = b.binary(&SUB, sum, row);
+        b.store(out, 0, flat(&dims), false);
+        b.store(both, 4, flat(&dims), false);
+        let group = values(F, dims[1] * dims[2], 2);
+        let leaves = [values(F, numel, 1), group, values(F, dims[2], 3), values(F, dims[0], 4)];
+        check(nest(&dims, &[], b), &leaves, &[(F, numel)], &[]);
+    }
+}
+
+#[test]
 fn gathers_wrap_and_mark_what_is_outside() {
     for (rows, width) in [(5, 3), (50, 200)] {
         for (index, dtype) in [(DType::I32, F), (DType::U32, DType::I32), (DType::I32, DType::F64)] {
