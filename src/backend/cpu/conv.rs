@@ -6,6 +6,7 @@ use gemm_common::Parallelism;
 use pulp::Arch;
 use rayon::prelude::*;
 
+use super::epilogue::Sink;
 use super::gemm::{Float, MULTIPLY, View, product};
 use super::interp::Regs;
 use super::loops;
@@ -165,30 +166,16 @@ fn spread<T: Float>(g: &Conv, dy: &[T], rows: Range<usize>, out: &mut [T]) {
 }
 
 /// `y = patches(x) * kernel`: threads take runs of output positions.
-pub(super) fn forward<T: Float>(g: &Conv, out: &mut [T], x: &[T], kernel: &[T], kv: View) -> Result<()> {
+pub(super) fn forward<T: Float>(g: &Conv, sink: Sink<'_, '_>, x: &[T], kernel: &[T], kv: View) -> Result<()> {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
     let chunk = chunk::<T>(rows, width);
-    let one = |(i, out): (usize, &mut [T])| {
-        let rows = i * chunk..(i * chunk + chunk).min(rows);
+    sink.parts(chunk * g.f, work(g), |at, out| {
+        let rows = at / g.f..(at + out.len()) / g.f;
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             let pv = patches(g, x, rows.clone(), patch);
             product((rows.len(), g.f, width), out, false, patch, pv, kernel, kv, Parallelism::None)
         })
-    };
-    each(out, chunk * g.f, work(g), one)
-}
-
-/// Runs `f` over parts of `out`, on several threads where the work is worth it.
-fn each<T: Float>(
-    out: &mut [T],
-    part: usize,
-    picoseconds: usize,
-    f: impl Fn((usize, &mut [T])) -> Result<()> + Send + Sync,
-) -> Result<()> {
-    match forks(picoseconds) {
-        false => out.chunks_mut(part).enumerate().try_for_each(f),
-        true => out.par_chunks_mut(part).enumerate().try_for_each(f),
-    }
+    })
 }
 
 /// Bytes for partial sums of a kernel gradient.
@@ -248,12 +235,12 @@ pub(super) fn kernel_gradient<T: Float>(
     }
     let parts = &*parts;
     let piece = 1 << 12;
-    each(out, piece, (groups * size).saturating_mul(LAY_OUT), |(i, out)| {
-        for part in parts.chunks(size) {
-            add(out, &part[i * piece..]);
-        }
-        Ok(())
-    })
+    let merge = |(i, out): (usize, &mut [T])| parts.chunks(size).for_each(|part| add(out, &part[i * piece..]));
+    match forks((groups * size).saturating_mul(LAY_OUT)) {
+        true => out.par_chunks_mut(piece).enumerate().for_each(merge),
+        false => out.chunks_mut(piece).enumerate().for_each(merge),
+    }
+    Ok(())
 }
 
 /// `to += from`, as far as `to` goes.
@@ -269,7 +256,7 @@ fn add<T: Float>(to: &mut [T], from: &[T]) {
 pub(super) fn input_gradient<T: Float>(
     g: &Conv,
     scratch: &mut [T],
-    out: &mut [T],
+    sink: Sink<'_, '_>,
     dy: &[T],
     kernel: &[T],
 ) -> Result<()> {
@@ -278,34 +265,34 @@ pub(super) fn input_gradient<T: Float>(
     if g.stride_h * g.stride_w > 1 || g.c <= g.f {
         // The kernel as f x (kh, kw, c).
         loops::transpose(kernel, g.f, turned);
-        fold(g, out, dy, turned)
+        fold(g, sink, dy, turned)
     } else {
         // The kernel as (kh, kw, f) x c.
         let taps = kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f));
         taps.for_each(|(from, to)| loops::transpose(from, g.f, to));
-        gather(g, out, dy, turned)
+        gather(g, sink, dy, turned)
     }
 }
 
-fn gather<T: Float>(g: &Conv, out: &mut [T], dy: &[T], turned: &[T]) -> Result<()> {
+fn gather<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (rows, width) = (g.batch * g.h * g.w, g.kh * g.kw * g.f);
     let chunk = chunk::<T>(rows, width);
-    let one = |(i, out): (usize, &mut [T])| {
-        let rows = i * chunk..(i * chunk + chunk).min(rows);
+    sink.parts(chunk * g.c, work(g), |at, out| {
+        let rows = at / g.c..(at + out.len()) / g.c;
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             spread(g, dy, rows.clone(), patch);
             let size = (rows.len(), g.c, width);
             product(size, out, false, patch, View::rows(0, width), turned, View::rows(0, g.c), Parallelism::None)
         })
-    };
-    each(out, chunk * g.c, work(g), one)
+    })
 }
 
-fn fold<T: Float>(g: &Conv, out: &mut [T], dy: &[T], turned: &[T]) -> Result<()> {
+fn fold<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (width, rows) = (g.kh * g.kw * g.c, g.oh * g.ow);
     let lines = (fitting::<T>(width) / g.ow.max(1)).clamp(1, g.oh.max(1));
     let threads = if g.batch < 2 && forks(work(g)) { Parallelism::Rayon(0) } else { Parallelism::None };
-    let one = |(n, image): (usize, &mut [T])| {
+    sink.parts(g.h * g.w * g.c, work(g), |at, image| {
+        let n = at / (g.h * g.w * g.c);
         image.fill(T::ZERO);
         with_scratch(lines * g.ow * width, |patch: &mut [T]| {
             for first in (0..g.oh).step_by(lines) {
@@ -323,8 +310,7 @@ fn fold<T: Float>(g: &Conv, out: &mut [T], dy: &[T], turned: &[T]) -> Result<()>
             }
             Ok(())
         })
-    };
-    each(out, g.h * g.w * g.c, work(g), one)
+    })
 }
 
 /// Adds a patch to the image it was taken from.

@@ -1,11 +1,16 @@
 //! What follows the kernels of products, windows and sums by index: a program over all that they computed.
 
+use std::sync::OnceLock;
+
+use bytemuck::Pod;
+use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::bufs::Bufs;
 use super::interp::Ctx;
 use super::pointwise::Pointwise;
-use super::space::{Outs, Words};
+use super::space::{Outs, fork};
+use super::threads::forks;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program};
@@ -60,38 +65,79 @@ impl Epilogue {
         if self.target.is_some() { 0 } else { (self.numel * self.dtype.size()).div_ceil(8) }
     }
 
-    /// Calls `produce` with the place for all values and the rest of the scratch memory, then computes the epilogue.
-    pub(super) fn run(
-        &self,
-        scratch: &mut [u64],
-        ctx: Ctx<'_>,
-        mut outs: Outs<'_>,
-        produce: impl FnOnce(Words<'_>, &mut [u64]) -> Result<()>,
-    ) -> Result<()> {
-        match self.target {
-            Some(k) => {
-                let piece = &mut outs[k as usize].pieces[0];
-                let words = match self.dtype.size() {
-                    8 => Words::Eight(&mut piece.words_mut(self.offset as i64)[..self.numel]),
-                    _ => Words::Four(&mut piece.words_mut(self.offset as i64)[..self.numel]),
-                };
-                produce(words, scratch)?;
-                if !self.direct {
-                    self.point.run(ctx, outs);
-                }
-            }
-            None => {
-                let (values, rest) = scratch.split_at_mut(self.scratch());
-                let words = match self.dtype.size() {
-                    8 => Words::Eight(&mut values[..self.numel]),
-                    _ => Words::Four(&mut bytemuck::cast_slice_mut(values)[..self.numel]),
-                };
-                produce(words, rest)?;
-                let ins: SmallVec<[&[u64]; 8]> = ctx.ins.iter().copied().chain([&*values]).collect();
-                self.point.run(Ctx { ins: &ins, params: ctx.params }, outs);
-            }
+    /// Where the kernel puts its values, and the rest of the scratch memory.
+    pub(super) fn sink<'s, 'o>(
+        &'s self,
+        scratch: &'s mut [u64],
+        ctx: Ctx<'s>,
+        outs: Outs<'o>,
+    ) -> (Sink<'s, 'o>, &'s mut [u64]) {
+        let (values, rest) = scratch.split_at_mut(self.scratch());
+        (Sink { epilogue: self, ctx, outs, values }, rest)
+    }
+}
+
+/// Takes what a kernel computes; the epilogue follows.
+pub(super) struct Sink<'s, 'o> {
+    epilogue: &'s Epilogue,
+    ctx: Ctx<'s>,
+    outs: Outs<'o>,
+    values: &'s mut [u64],
+}
+
+impl Sink<'_, '_> {
+    /// Lets `produce` compute all values at once.
+    pub(super) fn whole<T: Pod>(mut self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+        let e = self.epilogue;
+        let Some(k) = e.target else {
+            produce(&mut bytemuck::cast_slice_mut(self.values)[..e.numel])?;
+            let ins: SmallVec<[&[u64]; 8]> = self.ctx.ins.iter().copied().chain([&*self.values]).collect();
+            e.point.run(Ctx { ins: &ins, params: self.ctx.params }, self.outs);
+            return Ok(());
+        };
+        produce(&mut self.outs[k as usize].pieces[0].words_mut(e.offset as i64)[..e.numel])?;
+        if !e.direct {
+            e.point.run(self.ctx, self.outs);
         }
         Ok(())
+    }
+
+    /// Lets `produce` compute the values from a position on, `part` of them at a time, on several threads if
+    /// `picoseconds` are worth it. The epilogue follows each part, while that is in the caches.
+    pub(super) fn parts<T: Pod + Send>(
+        self,
+        part: usize,
+        picoseconds: usize,
+        produce: impl Fn(usize, &mut [T]) -> Result<()> + Send + Sync,
+    ) -> Result<()> {
+        let e = self.epilogue;
+        if e.numel == 0 {
+            return Ok(());
+        }
+        let parallel = forks(picoseconds);
+        let Some(k) = e.target.filter(|_| e.point.divides(part)) else {
+            return self.whole(|out| match parallel {
+                true => out.par_chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
+                false => out.chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
+            });
+        };
+        let Sink { ctx, outs, .. } = self;
+        let count = e.numel.div_ceil(part);
+        let failed = OnceLock::new();
+        let cut = |outs, at| e.point.cut(outs, at * part);
+        fork(0..count, if parallel { 1 } else { count }, outs, &cut, &|range, mut outs| {
+            for i in range {
+                let at = i * part..(i * part + part).min(e.numel);
+                let values = outs[k as usize].pieces[0].words_mut((e.offset + at.start) as i64);
+                match produce(at.start, &mut values[..at.len()]) {
+                    Ok(()) if e.direct => {}
+                    Ok(()) => e.point.range(ctx, at, &mut outs),
+                    // The first error is as good as any other.
+                    Err(error) => drop(failed.set(error)),
+                }
+            }
+        });
+        failed.into_inner().map_or(Ok(()), Err)
     }
 }
 

@@ -6,9 +6,9 @@ use smallvec::SmallVec;
 
 use super::bufs::Bufs;
 use super::conv;
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, Sink};
 use super::interp::Ctx;
-use super::space::{Outs, Words};
+use super::space::Outs;
 use super::threads::{forks, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -19,8 +19,6 @@ use crate::plan::step::{self, Conv, Loader};
 pub(super) trait Float: bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static {
     const ZERO: Self;
     const ONE: Self;
-    /// The words of an output as such elements.
-    fn of<'a>(words: Words<'a>) -> &'a mut [Self];
     /// The product for this processor.
     fn kernel() -> Kernel<Self>;
 }
@@ -38,12 +36,6 @@ macro_rules! float {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
-            fn of<'a>(words: Words<'a>) -> &'a mut [Self] {
-                match words {
-                    Words::Four(w) => bytemuck::cast_slice_mut(w),
-                    Words::Eight(w) => bytemuck::cast_slice_mut(w),
-                }
-            }
             fn kernel() -> Kernel<Self> {
                 $kernel()
             }
@@ -259,26 +251,30 @@ impl Gemm {
     }
 
     pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(scratch, ctx, outs, |words, scratch| match self.dtype {
-            DType::F64 => self.compute::<f64>(scratch, ctx, words),
-            _ => self.compute::<f32>(scratch, ctx, words),
-        })
+        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F64 => self.compute::<f64>(scratch, ctx, sink),
+            _ => self.compute::<f32>(scratch, ctx, sink),
+        }
     }
 
-    fn compute<T: Float>(&self, scratch: &mut [u64], ctx: Ctx<'_>, words: Words<'_>) -> Result<()> {
-        let out = T::of(words);
-        if out.is_empty() || self.k == 0 {
-            out.fill(T::ZERO);
-            return Ok(());
+    fn compute<T: Float>(&self, scratch: &mut [u64], ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
+        if self.m * self.n * self.k == 0 {
+            return sink.whole(|out: &mut [T]| {
+                out.fill(T::ZERO);
+                Ok(())
+            });
         }
         let a: &[T] = bytemuck::cast_slice(ctx.ins[self.a as usize]);
         let b: &[T] = bytemuck::cast_slice(ctx.ins[self.b as usize]);
         let scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
         match &self.method {
-            Method::Strided { a: av, b: bv } => self.strided(out, a, av, b, bv),
-            Method::Forward { conv, b: bv } => conv::forward(conv, out, a, b, *bv),
-            Method::KernelGradient { conv, b: bv } => conv::kernel_gradient(conv, scratch, out, a, b, *bv),
-            Method::InputGradient { conv } => conv::input_gradient(conv, scratch, out, a, b),
+            Method::Strided { a: av, b: bv } => sink.whole(|out| self.strided(out, a, av, b, bv)),
+            Method::Forward { conv, b: bv } => conv::forward(conv, sink, a, b, *bv),
+            Method::KernelGradient { conv, b: bv } => {
+                sink.whole(|out| conv::kernel_gradient(conv, scratch, out, a, b, *bv))
+            }
+            Method::InputGradient { conv } => conv::input_gradient(conv, scratch, sink, a, b),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The inner loops that are not operations of their own: strided copies, conversions, selection, repetition.
 
+use std::ops::{BitAnd, BitOr, Not};
+
 use bytemuck::Pod;
 use pulp::Arch;
 
@@ -87,13 +89,34 @@ pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
     );
 }
 
+/// Words that are chosen by their bits: from two branches the compiler makes jumps, and misses most of them.
+pub(super) trait Bits: Pod + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {
+    /// All ones, or all zeros for 0.
+    fn mask(condition: u32) -> Self;
+}
+
+impl Bits for u32 {
+    #[inline(always)]
+    fn mask(condition: u32) -> Self {
+        u32::from(condition != 0).wrapping_neg()
+    }
+}
+
+impl Bits for u64 {
+    #[inline(always)]
+    fn mask(condition: u32) -> Self {
+        u64::from(condition != 0).wrapping_neg()
+    }
+}
+
 /// `if condition { a } else { b }` by element.
-pub(super) fn select<T: Pod>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
+pub(super) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
     Arch::new().dispatch(
         #[inline(always)]
         || {
             for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
-                *o = if c != 0 { a } else { b };
+                let mask = T::mask(c);
+                *o = (a & mask) | (b & !mask);
             }
         },
     );

@@ -34,6 +34,10 @@ pub(super) struct Pointwise {
     words: usize,
     layout: Layout,
     block: usize,
+    /// Blocks begin at multiples of this.
+    period: usize,
+    /// Positions are in the order of the dimensions given.
+    natural: bool,
     /// The dimension whose positions are the rows of square blocks.
     turn: Option<usize>,
     /// Where each output is written, for cutting it; `None` where it cannot be cut.
@@ -145,6 +149,8 @@ impl Pointwise {
             regs,
             layout,
             block,
+            period: if layout == Layout::Flat { period } else { 1 },
+            natural,
             turn,
             cuts,
         })
@@ -153,6 +159,11 @@ impl Pointwise {
     /// Its work in picoseconds, as far as threads can divide it.
     pub(super) fn work(&self) -> usize {
         if self.splits { self.space.numel.saturating_mul(self.cost) } else { 0 }
+    }
+
+    /// Whether it may be run over `part` positions at a time, each time with their part of the outputs.
+    pub(super) fn divides(&self, part: usize) -> bool {
+        self.splits && self.natural && self.turn.is_none() && part.is_multiple_of(self.period)
     }
 
     /// Parts the outputs at a flat position.
@@ -179,36 +190,45 @@ impl Pointwise {
         }
         let start = |unit: usize| bands.map_or(unit, |b| b.start(unit));
         fork(0..units, grain, outs, &|outs, at| self.cut(outs, start(at)), &|range, mut outs| {
-            let mut regs = Regs::take(self.regs, self.words);
-            let mut env = Env {
-                space: &self.space,
-                places: &self.places,
-                ctx,
-                outs: &mut outs,
-                regs: &mut regs.files,
-                block: Block::flat(0..0),
-                coords: Default::default(),
-                tile: NO_TILE,
-                outer: &[],
-                accs: &mut [],
-            };
-            if !self.once.is_empty() {
-                env.enter(Block::flat(0..self.block), NO_TILE);
-                env.run(&self.once);
-            }
-            let mut body = |block: Block| {
-                env.enter(block, NO_TILE);
-                env.run(&self.body);
-            };
-            match bands {
-                Some(bands) => range.for_each(|band| bands.blocks(band, &mut body)),
-                None => self.blocks(range, &mut body),
-            }
+            self.task(ctx, &mut outs, |body| match bands {
+                Some(bands) => range.clone().for_each(|band| bands.blocks(band, body)),
+                None => self.blocks(range.clone(), body),
+            });
+        });
+    }
+
+    /// Runs over a part of the flat space, if it [`divides`](Self::divides) into such parts.
+    pub(super) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, outs: &mut Outs<'_>) {
+        self.task(ctx, outs, |body| self.blocks(range, body));
+    }
+
+    /// Evaluates the blocks that `walk` names.
+    fn task(&self, ctx: Ctx<'_>, outs: &mut Outs<'_>, walk: impl FnOnce(&mut dyn FnMut(Block))) {
+        let mut regs = Regs::take(self.regs, self.words);
+        let mut env = Env {
+            space: &self.space,
+            places: &self.places,
+            ctx,
+            outs,
+            regs: &mut regs.files,
+            block: Block::flat(0..0),
+            coords: Default::default(),
+            tile: NO_TILE,
+            outer: &[],
+            accs: &mut [],
+        };
+        if !self.once.is_empty() {
+            env.enter(Block::flat(0..self.block), NO_TILE);
+            env.run(&self.once);
+        }
+        walk(&mut |block| {
+            env.enter(block, NO_TILE);
+            env.run(&self.body);
         });
     }
 
     /// The blocks of a part of the flat space.
-    fn blocks(&self, range: Range<usize>, body: &mut impl FnMut(Block)) {
+    fn blocks(&self, range: Range<usize>, body: &mut dyn FnMut(Block)) {
         let row = match self.layout {
             Layout::InRow if self.space.dims.len() > 1 => self.space.dims[self.space.dims.len() - 1],
             _ => usize::MAX,
@@ -250,7 +270,7 @@ impl Bands {
         (band / self.tall * self.rows + band % self.tall * TILE) * self.pitch
     }
 
-    fn blocks(&self, band: usize, body: &mut impl FnMut(Block)) {
+    fn blocks(&self, band: usize, body: &mut dyn FnMut(Block)) {
         let (start, rows) = (self.start(band), TILE.min(self.rows - band % self.tall * TILE));
         for run in (0..self.pitch).step_by(self.last) {
             for at in (0..self.last).step_by(TILE) {

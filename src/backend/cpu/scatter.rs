@@ -5,11 +5,11 @@ use rayon::prelude::*;
 use super::bufs::Bufs;
 use super::epilogue::Epilogue;
 use super::interp::Ctx;
-use super::space::{Outs, Words};
+use super::space::Outs;
 use super::threads::grain;
 use super::window::Value;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::program::Dims;
 use crate::plan::step;
 
@@ -65,12 +65,12 @@ impl Scatter {
     }
 
     pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(scratch, ctx, outs, |words, scratch| match (self.dtype, words) {
-            (DType::F32, Words::Four(w)) => self.compute::<f32>(scratch, ctx, bytemuck::cast_slice_mut(w)),
-            (DType::F64, Words::Eight(w)) => self.compute::<f64>(scratch, ctx, bytemuck::cast_slice_mut(w)),
-            (_, Words::Four(w)) => self.compute::<u32>(scratch, ctx, w),
-            _ => Err(Error::internal("a scatter of values of another size")),
-        })
+        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F32 => sink.whole(|out| self.compute::<f32>(scratch, ctx, out)),
+            DType::F64 => sink.whole(|out| self.compute::<f64>(scratch, ctx, out)),
+            _ => sink.whole(|out| self.compute::<u32>(scratch, ctx, out)),
+        }
     }
 
     fn compute<T: Value>(&self, scratch: &mut [u64], ctx: Ctx<'_>, out: &mut [T]) -> Result<()> {

@@ -4,13 +4,11 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 use pulp::Arch;
-use rayon::prelude::*;
 
 use super::bufs::Bufs;
-use super::epilogue::Epilogue;
+use super::epilogue::{Epilogue, Sink};
 use super::interp::Ctx;
-use super::space::{Outs, Words};
-use super::threads::grain;
+use super::space::Outs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::program::Dims;
@@ -23,6 +21,9 @@ pub(super) struct Window {
     inputs: Vec<u16>,
     epilogue: Epilogue,
 }
+
+/// Bytes of the result that are computed at a time: they fit in a second-level cache with what they are made of.
+const PART_BYTES: usize = 1 << 17;
 
 /// Elements that can be pooled.
 pub(super) trait Value: Pod + PartialOrd + Send + Sync {
@@ -100,19 +101,16 @@ impl Window {
     }
 
     pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(scratch, ctx, outs, |words, _| {
-            match (self.dtype, words) {
-                (DType::F32, Words::Four(w)) => self.compute::<f32>(ctx, bytemuck::cast_slice_mut(w)),
-                (DType::F64, Words::Eight(w)) => self.compute::<f64>(ctx, bytemuck::cast_slice_mut(w)),
-                (DType::I32, Words::Four(w)) => self.compute::<i32>(ctx, bytemuck::cast_slice_mut(w)),
-                (_, Words::Four(w)) => self.compute::<u32>(ctx, w),
-                _ => return Err(Error::internal("a window of values of another size")),
-            }
-            Ok(())
-        })
+        let (sink, _) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F32 => self.compute::<f32>(ctx, sink),
+            DType::F64 => self.compute::<f64>(ctx, sink),
+            DType::I32 => self.compute::<i32>(ctx, sink),
+            _ => self.compute::<u32>(ctx, sink),
+        }
     }
 
-    fn compute<T: Value>(&self, ctx: Ctx<'_>, out: &mut [T]) {
+    fn compute<T: Value>(&self, ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
         let g = &self.conv;
         let input = |i: usize| -> &[T] { bytemuck::cast_slice(ctx.ins[self.inputs[i] as usize]) };
         let (height, width) = match self.op {
@@ -120,14 +118,12 @@ impl Window {
             _ => (g.oh, g.ow),
         };
         let line = width * g.c;
-        if out.is_empty() {
-            return;
-        }
+        // Whole images where they are small: windows at their edges belong to one part then.
+        let fitting = PART_BYTES / (line * size_of::<T>()).max(1);
+        let lines = if fitting >= height { fitting / height.max(1) * height } else { fitting }.max(1);
         let (all, each) = self.lines();
-        let lines = grain(all, each);
-        let one = |(i, out): (usize, &mut [T])| {
-            // A part may reach over several images.
-            let (mut at, mut rest) = (i * lines, out);
+        sink.parts(lines * line, all * each, |at, out| {
+            let (mut at, mut rest) = (at / line, out);
             while !rest.is_empty() {
                 let (n, first) = (at / height, at % height);
                 let count = (height - first).min(rest.len() / line);
@@ -135,11 +131,8 @@ impl Window {
                 self.image(n, first..first + count, input(0), input(self.inputs.len() - 1), part);
                 (at, rest) = (at + count, tail);
             }
-        };
-        match lines < all {
-            true => out.par_chunks_mut(lines * line).enumerate().for_each(one),
-            false => one((0, out)),
-        }
+            Ok(())
+        })
     }
 
     /// Lines `lines` of image `n` of the result.
