@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use gemm_common::Parallelism;
-use pulp::Arch;
 use rayon::prelude::*;
 
 use super::epilogue::Sink;
 use super::gemm::{Float, MULTIPLY, View, product};
 use super::interp::Regs;
 use super::loops;
+use super::math::vectorize;
 use super::threads::forks;
 use crate::error::Result;
 use crate::plan::step::Conv;
@@ -245,7 +245,7 @@ pub(super) fn kernel_gradient<T: Float>(
 
 /// `to += from`, as far as `to` goes.
 fn add<T: Float>(to: &mut [T], from: &[T]) {
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || to.iter_mut().zip(from).for_each(|(o, &v)| *o += v),
     );
@@ -299,7 +299,7 @@ fn fold<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Resul
                 let count = lines.min(g.oh - first) * g.ow;
                 let dv = View::rows((n * rows + first * g.ow) * g.f, g.f);
                 product((count, width, g.f), patch, false, dy, dv, turned, View::rows(0, width), threads)?;
-                Arch::new().dispatch(
+                vectorize(
                     #[inline(always)]
                     || {
                         for (i, row) in patch.chunks_exact(width).take(count).enumerate() {

@@ -3,7 +3,8 @@
 use std::ops::{BitAnd, BitOr, Not};
 
 use bytemuck::Pod;
-use pulp::Arch;
+
+use super::math::vectorize;
 
 /// Reads `out.len()` elements from `address` on, `stride` apart.
 #[inline]
@@ -79,7 +80,7 @@ pub(super) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
 /// `address + i * stride` as `i32`.
 pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
     let (start, stride) = (address as i32, stride as i32);
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (i, o) in out.iter_mut().enumerate() {
@@ -111,7 +112,7 @@ impl Bits for u64 {
 
 /// `if condition { a } else { b }` by element.
 pub(super) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
@@ -141,7 +142,7 @@ pub(super) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
 /// A function of every element.
 #[inline(always)]
 pub(super) fn map<T: Pod, U: Pod>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (o, &v) in out.iter_mut().zip(x) {

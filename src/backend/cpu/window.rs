@@ -3,11 +3,11 @@
 use std::ops::Range;
 
 use bytemuck::Pod;
-use pulp::Arch;
 
 use super::bufs::Bufs;
 use super::epilogue::{Epilogue, Sink};
 use super::interp::Ctx;
+use super::math::vectorize;
 use super::space::Outs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -140,14 +140,14 @@ impl Window {
         let g = &self.conv;
         let (before, after) = (g.h * g.w * g.c, g.oh * g.ow * g.c);
         let (xi, yi) = (n * before, n * after);
-        Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || match self.op {
-                WindowOp::Max => max(g, lines, &x[xi..][..before], out),
-                WindowOp::Sum => sum(g, lines, &x[xi..][..before], out),
-                WindowOp::MaxPick => max_pick(g, lines, &x[xi..][..before], &y[xi..][..before], out),
-                WindowOp::MaxGrad => max_grad(g, lines, &x[xi..][..before], &y[yi..][..after], out),
-                WindowOp::SumGrad => sum_grad(g, lines, &x[yi..][..after], out),
+                WindowOp::Max => max(g, lines.clone(), &x[xi..][..before], out),
+                WindowOp::Sum => sum(g, lines.clone(), &x[xi..][..before], out),
+                WindowOp::MaxPick => max_pick(g, lines.clone(), &x[xi..][..before], &y[xi..][..before], out),
+                WindowOp::MaxGrad => max_grad(g, lines.clone(), &x[xi..][..before], &y[yi..][..after], out),
+                WindowOp::SumGrad => sum_grad(g, lines.clone(), &x[yi..][..after], out),
             },
         );
     }
