@@ -90,8 +90,13 @@ fn tensors_may_be_used_inside_tasks_of_a_pool() {
         let device = Device::open("cpu").unwrap();
         let values: Vec<f32> = (0..256 * 256).map(|i| (i % 7) as f32 * 1e-3).collect();
         let a = Tensor::from_slice(&values, [256, 256], &device).unwrap();
-        let one = |_| a.matmul(&a).unwrap().exp().unwrap().to_vec::<f32>().unwrap();
-        let all: Vec<Vec<f32>> = (0..64).into_par_iter().map(one).collect();
+        // Sleepers leave threads free to take up the others' pieces of work.
+        let one = |i: u64| {
+            std::thread::sleep(Duration::from_micros(i * 37 % 500));
+            a.matmul(&a).unwrap().exp().unwrap().to_vec::<f32>().unwrap()
+        };
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build().unwrap();
+        let all: Vec<Vec<f32>> = pool.install(|| (0..400).into_par_iter().map(one).collect());
         send.send(all.iter().all(|v| *v == all[0])).unwrap();
     });
     // A worker that waits inside the engine must not take up another task that waits for it.
