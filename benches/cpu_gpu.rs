@@ -1,9 +1,13 @@
-//! The same work on every device: products, pointwise chains, reductions, and whole training steps, small sizes included.
+//! The same work on every device: products, pointwise chains, reductions, the parts of a convolutional network, and whole
+//! training steps, small sizes included.
 
 mod common;
 
+use std::cell::RefCell;
+
 use common::time;
-use wgtensor::{Conv2d, Device, Padding, Pool2d, Result, Tensor, Var};
+use wgtensor::nn::Adam;
+use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
 fn bench(device: &Device, label: &str, f: impl Fn() -> Result<Tensor>) {
@@ -62,29 +66,164 @@ fn cnn(device: &Device, batch: usize) -> Result<()> {
     Ok(())
 }
 
+/// A step of Adam on a stack of dense layers with biases, cross-entropy at the end.
+fn mlp_adam(device: &Device, batch: usize, sizes: &[usize]) -> Result<()> {
+    let (x, y) = (random(&[batch, sizes[0]], 1, device)?, random(&[batch, sizes[sizes.len() - 1]], 2, device)?);
+    let shapes: Vec<Vec<usize>> = sizes.windows(2).flat_map(|s| [s.to_vec(), vec![s[1]]]).collect();
+    let vars = variables(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>(), device)?;
+    let adam = RefCell::new(Adam::new());
+    bench(device, &format!("MLP Adam step {sizes:?}, batch {batch}"), || {
+        let mut h = x.clone();
+        for (i, pair) in vars.chunks(2).enumerate() {
+            h = h.matmul(&pair[0].value())?.add(pair[1].value())?;
+            h = if i + 2 < sizes.len() { h.relu()? } else { h };
+        }
+        let loss = h.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
+        adam.borrow_mut().apply(&loss.backward()?)?;
+        Ok(loss)
+    });
+    Ok(())
+}
+
+/// A step of Adam on two convolutions, each pooled, and two dense layers.
+fn cnn_adam(device: &Device, batch: usize) -> Result<()> {
+    let (x, y) = (random(&[batch, 28, 28, 1], 1, device)?, random(&[batch, 10], 2, device)?);
+    let kernels: [&[usize]; 8] =
+        [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[5 * 5 * 64, 128], &[128], &[128, 10], &[10]];
+    let vars = variables(&kernels, device)?;
+    let value = |i: usize| vars[i].value();
+    let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+    let adam = RefCell::new(Adam::new());
+    bench(device, &format!("CNN Adam step (32, 64 filters, dense 128), batch {batch}"), || {
+        let one = x.conv2d(&value(0), &Conv2d::default())?.add(value(1))?.relu()?.max_pool2d(&half)?;
+        let two = one.conv2d(&value(2), &Conv2d::default())?.add(value(3))?.relu()?.max_pool2d(&half)?;
+        let hidden = two.reshape([batch, 5 * 5 * 64])?.matmul(&value(4))?.add(value(5))?.relu()?;
+        let logits = hidden.matmul(&value(6))?.add(value(7))?;
+        let loss = logits.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
+        adam.borrow_mut().apply(&loss.backward()?)?;
+        Ok(loss)
+    });
+    Ok(())
+}
+
+/// Products and their pieces.
+fn products(device: &Device) -> Result<()> {
+    for n in [4, 32, 64, 128, 256, 512, 1024] {
+        let (a, b) = (random(&[n, n], 1, device)?, random(&[n, n], 2, device)?);
+        bench(device, &format!("matmul {n}x{n}x{n}"), || a.matmul(&b));
+    }
+    for (m, k, n) in [(64, 512, 784), (1024, 512, 784)] {
+        let (a, b) = (random(&[m, k], 1, device)?, random(&[n, k], 2, device)?);
+        bench(device, &format!("matmul {m}x{k} by transposed {n}x{k}"), || a.matmul(&b.t()?));
+        let (a, b) = (random(&[m, k], 1, device)?, random(&[m, n], 2, device)?);
+        bench(device, &format!("matmul transposed {m}x{k} by {m}x{n}"), || a.t()?.matmul(&b));
+    }
+    for n in [512, 2048] {
+        let (a, b) = (random(&[n, n], 1, device)?, random(&[n, 1], 2, device)?);
+        bench(device, &format!("matrix {n}x{n} by vector"), || a.matmul(&b));
+        bench(device, &format!("vector by matrix {n}x{n}"), || b.t()?.matmul(&a));
+    }
+    let a = random(&[4, 4], 1, device)?;
+    bench(device, "32 products 4x4 in a chain", || (0..32).try_fold(a.clone(), |x, _| x.matmul(&a)));
+    Ok(())
+}
+
+/// Elementwise chains, reductions, moves.
+fn elements(device: &Device) -> Result<()> {
+    for n in [1 << 10, 1 << 20, 1 << 24] {
+        let (a, b) = (random(&[n], 1, device)?, random(&[n], 2, device)?);
+        bench(device, &format!("tanh(a*b+a)*0.5 of {n}"), || a.mul(&b)?.add(&a)?.tanh()?.mul(0.5));
+        bench(device, &format!("sum of {n}"), || a.sum(()));
+    }
+    for (rows, columns) in [(32, 10), (1024, 1024)] {
+        let x = random(&[rows, columns], 1, device)?;
+        bench(device, &format!("softmax {rows}x{columns}"), || x.softmax(-1));
+        bench(device, &format!("sum of columns {rows}x{columns}"), || x.sum(0));
+        bench(device, &format!("sum of rows {rows}x{columns}"), || x.sum(1));
+    }
+    let x = random(&[2048, 2048], 1, device)?;
+    bench(device, "transpose 2048x2048, then times 2", || x.t()?.mul(2.0));
+    let x = random(&[16, 128, 8, 32], 1, device)?;
+    bench(device, "permute 16x128x8x32 to heads", || x.permute(&[0, 2, 1, 3])?.mul(2.0));
+    bench(device, "permute 16x128x8x32, last axis first", || x.permute(&[3, 0, 1, 2])?.mul(2.0));
+    for last in [8, 32, 64, 1000] {
+        let (x, b) = (random(&[(1 << 20) / last, last], 1, device)?, random(&[last], 2, device)?);
+        bench(device, &format!("add a bias of {last} and relu, 2^20"), || x.add(&b)?.relu());
+    }
+    let x = random(&[64], 1, device)?;
+    bench(device, "32 times expand(sum(x))*c + x of 64", || {
+        (0..32).try_fold(x.clone(), |x, _| x.sum(())?.expand([64])?.mul(0.01)?.add(&x))
+    });
+    Ok(())
+}
+
+/// Rows by index, and Adam's update alone.
+fn indices(device: &Device) -> Result<()> {
+    let table = random(&[10_000, 128], 1, device)?;
+    let index = Tensor::uniform([4096], 0.0, 10_000.0, 3, device)?.cast(DType::I32)?;
+    index.realize()?;
+    let rows = random(&[4096, 128], 2, device)?;
+    bench(device, "take 4096 rows of 128", || table.take(&index, 0));
+    bench(device, "index_add 4096 rows of 128 to 10000", || table.index_add(0, &index, &rows));
+    let vars = variables(&[&[784, 512]], device)?;
+    let gradient = random(&[784, 512], 4, device)?;
+    let adam = RefCell::new(Adam::new());
+    bench(device, "Adam update of 784x512", || {
+        let loss = vars[0].value().mul(&gradient)?.sum(())?;
+        adam.borrow_mut().apply(&loss.backward()?)?;
+        vars[0].value().slice(0, 0..1)
+    });
+    Ok(())
+}
+
+/// The parts of convolutional networks, each on its own.
+fn convolutions(device: &Device) -> Result<()> {
+    let valid = Conv2d::default();
+    for (batch, side, c, f) in [(64, 28, 1, 32), (64, 13, 32, 64), (64, 13, 64, 32), (8, 56, 64, 64)] {
+        let x = Var::new(&random(&[batch, side, side, c], 1, device)?)?;
+        let kernel = Var::new(&random(&[3, 3, c, f], 2, device)?)?;
+        let dy = random(&[batch, side - 2, side - 2, f], 3, device)?;
+        let label = format!("conv 3x3 {batch}x{side}x{side}x{c} to {f}");
+        let (xv, kv) = (x.value().detach(), kernel.value().detach());
+        bench(device, &label, || xv.conv2d(&kv, &valid));
+        bench(device, &format!("{label}, input gradient"), || {
+            let loss = x.value().conv2d(&kv, &valid)?.mul(&dy)?.sum(())?;
+            Ok(loss.backward()?.get(&x).expect("a gradient").clone())
+        });
+        bench(device, &format!("{label}, kernel gradient"), || {
+            let loss = xv.conv2d(&kernel.value(), &valid)?.mul(&dy)?.sum(())?;
+            Ok(loss.backward()?.get(&kernel).expect("a gradient").clone())
+        });
+    }
+    let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+    let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?)?;
+    let (xv, dy) = (x.value().detach(), random(&[64, 13, 13, 32], 2, device)?);
+    bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&half));
+    bench(device, "max-pool 2x2 of 64x26x26x32, gradient", || {
+        let loss = x.value().max_pool2d(&half)?.mul(&dy)?.sum(())?;
+        Ok(loss.backward()?.get(&x).expect("a gradient").clone())
+    });
+    Ok(())
+}
+
 fn main() -> Result<()> {
     for info in Device::list() {
         let device = Device::open(&info.id)?;
         println!("{}: {} ({})", info.id, info.name, info.kind);
-        for n in [32, 128, 512, 1024] {
-            let (a, b) = (random(&[n, n], 1, &device)?, random(&[n, n], 2, &device)?);
-            bench(&device, &format!("matmul {n}x{n}x{n}"), || a.matmul(&b));
-        }
-        for n in [1_000, 1_000_000, 4_000_000] {
-            let (a, b) = (random(&[n], 1, &device)?, random(&[n], 2, &device)?);
-            bench(&device, &format!("tanh(a*b+a)*0.5 of {n}"), || a.mul(&b)?.add(&a)?.tanh()?.mul(0.5));
-            bench(&device, &format!("sum of {n}"), || a.sum(()));
-        }
-        for (rows, columns) in [(32, 10), (1024, 1024)] {
-            let x = random(&[rows, columns], 1, &device)?;
-            bench(&device, &format!("softmax {rows}x{columns}"), || x.softmax(-1));
-        }
+        products(&device)?;
+        elements(&device)?;
+        indices(&device)?;
+        convolutions(&device)?;
         for (batch, width) in [(32, 64), (64, 784), (512, 1024)] {
             mlp(&device, batch, width)?;
         }
         for batch in [8, 64] {
             cnn(&device, batch)?;
         }
+        for batch in [64, 1024] {
+            mlp_adam(&device, batch, &[784, 512, 512, 10])?;
+        }
+        cnn_adam(&device, 64)?;
     }
     Ok(())
 }

@@ -31,11 +31,6 @@ impl Buffer {
         self.0.downcast_ref()
     }
 
-    /// As `get`, shared.
-    pub(crate) fn share<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        Arc::downcast(self.0.clone()).ok()
-    }
-
     /// Whether the two are the same memory.
     pub(crate) fn same(&self, other: &Buffer) -> bool {
         std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))

@@ -250,3 +250,25 @@ fn a_sum_of_a_hundred_tensors() {
         Ok(())
     });
 }
+
+#[test]
+fn a_repeated_sum_is_kept_beside_what_is_computed_from_it() {
+    for_each_device(|device| {
+        let x = Tensor::from_slice(&[1f32, 2.0, 3.0, 4.0], [2, 2], device)?;
+        let r = x.sum_keepdims(1)?;
+        let (p, b) = {
+            let a = x.mul(&r)?;
+            let p = r.expand([2, 2])?.mul(3.0)?;
+            let b = a.sin()?.add(&a)?.add(&p)?;
+            (p, b)
+        };
+        b.realize()?;
+        assert_close("p", &p, &[2, 2], &[9.0, 9.0, 21.0, 21.0]);
+        let want: Vec<f64> = [(3.0, 9.0), (6.0, 9.0), (21.0, 21.0), (28.0, 21.0)]
+            .iter()
+            .map(|(a, p): &(f64, f64)| a.sin() + a + p)
+            .collect();
+        assert_close("b", &b, &[2, 2], &want);
+        Ok(())
+    });
+}

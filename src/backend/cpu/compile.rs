@@ -43,6 +43,32 @@ pub(super) enum Item {
     Store(u16),
 }
 
+/// The program without casts to the type that a value has already.
+pub(super) fn without_copies(program: &Program) -> Program {
+    let mut out = Program::default();
+    // For each line its new register.
+    let mut now: Vec<Reg> = Vec::with_capacity(program.lines.len());
+    for line in &program.lines {
+        let mut line = line.clone();
+        match &mut line.instr {
+            Instr::Cast(a) if program.lines[*a as usize].dtype == line.dtype => {
+                now.push(now[*a as usize]);
+                continue;
+            }
+            Instr::Load { gather, .. } => gather.iter_mut().for_each(|g| g.index = now[g.index as usize]),
+            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } | Instr::Acc => {}
+            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Reduce(_, a) => *a = now[*a as usize],
+            Instr::Binary(_, a, b) => (*a, *b) = (now[*a as usize], now[*b as usize]),
+            Instr::Select(c, a, b) => (*c, *a, *b) = (now[*c as usize], now[*a as usize], now[*b as usize]),
+        }
+        now.push(out.lines.len() as Reg);
+        out.lines.push(line);
+    }
+    out.stores = program.stores.clone();
+    out.stores.iter_mut().for_each(|s| s.reg = now[s.reg as usize]);
+    out
+}
+
 /// Turns lines into instructions over one space.
 pub(super) struct Compiler<'p> {
     pub(super) program: &'p Program,
@@ -163,7 +189,9 @@ impl Compiler<'_> {
                     };
                     // A result that is stored at once is computed in its output.
                     let store = match items.get(i + 1) {
-                        Some(&Item::Store(s)) if i >= pinned && !cuts.contains(&(i + 1)) => {
+                        Some(&Item::Store(s))
+                            if i >= pinned && self.program.stores[s as usize].reg == l && !cuts.contains(&(i + 1)) =>
+                        {
                             self.store_at[s as usize].clone().filter(|at| self.contiguous(at)).map(|at| (s, at))
                         }
                         _ => None,

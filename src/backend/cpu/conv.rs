@@ -5,20 +5,35 @@ use std::ops::Range;
 use gemm_common::Parallelism;
 use rayon::prelude::*;
 
-use super::gemm::{Float, View, product};
+use super::epilogue::Sink;
+use super::gemm::{Float, MULTIPLY, View, product};
 use super::interp::Regs;
-use super::memory::Memory;
+use super::loops;
+use super::math::vectorize;
+use super::threads::forks;
 use crate::error::Result;
 use crate::plan::step::Conv;
 
 /// Bytes of patches laid out at a time: about half of a second-level cache.
-const PATCH_BYTES: usize = 1 << 19;
+const PATCH_BYTES: usize = 1 << 18;
 
-/// Rows of `width` values to lay out at a time, out of `rows`. Depends on the sizes only, so that results do not
-/// depend on the number of threads.
+/// Picoseconds that laying out an element takes.
+const LAY_OUT: usize = 300;
+
+/// A convolution's work in picoseconds, in every direction.
+pub(super) fn work(g: &Conv) -> usize {
+    (g.batch * g.oh * g.ow * g.kh * g.kw * g.c).saturating_mul(g.f * MULTIPLY + LAY_OUT)
+}
+
+/// Rows of `width` values that are laid out at a time.
+fn fitting<T>(width: usize) -> usize {
+    (PATCH_BYTES / (width * size_of::<T>()).max(1)).max(64)
+}
+
+/// The same out of `rows`, so that there are several parts. Depends on the sizes only, so that results do not depend on
+/// the number of threads.
 fn chunk<T>(rows: usize, width: usize) -> usize {
-    let fitting = PATCH_BYTES / (width * size_of::<T>()).max(1);
-    fitting.clamp(64, 2048).min(rows.div_ceil(16).max(32)).max(1)
+    fitting::<T>(width).min(2048).min(rows.div_ceil(16).max(32))
 }
 
 /// Lends `len` elements of undefined content.
@@ -42,8 +57,54 @@ fn taps(at: usize, stride: usize, dilation: usize, pad: usize, extent: usize, ke
     first..end.max(first)
 }
 
-/// Lays out the patches of output positions `rows`, each as `(kh, kw, c)`; zeros outside.
-fn patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) {
+/// Whether patches are laid out tap by tap, because the channels are too few for runs of their own.
+fn by_tap(g: &Conv) -> bool {
+    g.c <= 4
+}
+
+/// Lays out the patches of output positions `rows`, zeros outside, and says how their matrix, one patch to a row and
+/// each as `(kh, kw, c)`, lies in `out`.
+fn patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) -> View {
+    let count = rows.len();
+    if by_tap(g) {
+        for (tap, out) in out.chunks_exact_mut(count).enumerate() {
+            one_tap(g, x, rows.clone(), tap, out);
+        }
+        return View { offset: 0, row: 1, col: count as i64 };
+    }
+    whole_patches(g, x, rows, out);
+    View::rows(0, g.kh * g.kw * g.c)
+}
+
+/// One tap of all patches: runs along the lines of the image.
+fn one_tap<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, tap: usize, mut out: &mut [T]) {
+    let (kh, kw, c) = (tap / (g.kw * g.c), tap / g.c % g.kw, tap % g.c);
+    let shift = kw * g.dilation_w;
+    // The positions along a line whose source lies inside.
+    let low = g.pad_w.saturating_sub(shift).div_ceil(g.stride_w).min(g.ow);
+    let high = (g.w + g.pad_w).saturating_sub(shift).div_ceil(g.stride_w).clamp(low, g.ow);
+    let mut at = rows.start;
+    while at < rows.end {
+        let (ow, oh, n) = (at % g.ow, at / g.ow % g.oh, at / (g.ow * g.oh));
+        let len = (g.ow - ow).min(rows.end - at);
+        let (line, rest) = std::mem::take(&mut out).split_at_mut(len);
+        let inside = low.clamp(ow, ow + len) - ow..high.clamp(ow, ow + len) - ow;
+        match source(oh, g.stride_h, kh, g.dilation_h, g.pad_h, g.h) {
+            Some(ih) if !inside.is_empty() => {
+                line[..inside.start].fill(T::ZERO);
+                line[inside.end..].fill(T::ZERO);
+                let iw = (ow + inside.start) * g.stride_w + shift - g.pad_w;
+                let from = ((n * g.h + ih) * g.w + iw) * g.c + c;
+                loops::read(&mut line[inside], x, from as i64, (g.stride_w * g.c) as i64);
+            }
+            _ => line.fill(T::ZERO),
+        }
+        (out, at) = (rest, at + len);
+    }
+}
+
+/// Patches one after the other: runs of neighbouring taps.
+fn whole_patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) {
     let (width, line) = (g.kh * g.kw * g.c, g.kw * g.c);
     let (mut ow, mut oh, mut n) = (rows.start % g.ow, rows.start / g.ow % g.oh, rows.start / (g.ow * g.oh));
     for row in out.chunks_exact_mut(width).take(rows.len()) {
@@ -105,148 +166,155 @@ fn spread<T: Float>(g: &Conv, dy: &[T], rows: Range<usize>, out: &mut [T]) {
 }
 
 /// `y = patches(x) * kernel`: threads take runs of output positions.
-pub(super) fn forward<T: Float>(g: &Conv, n: usize, out: &mut [T], x: &[T], kernel: &[T], kv: View) -> Result<()> {
+pub(super) fn forward<T: Float>(g: &Conv, sink: Sink<'_, '_>, x: &[T], kernel: &[T], kv: View) -> Result<()> {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
     let chunk = chunk::<T>(rows, width);
-    let one = |(i, out): (usize, &mut [T])| {
-        let rows = i * chunk..(i * chunk + chunk).min(rows);
+    sink.parts(chunk * g.f, work(g), |at, out| {
+        let rows = at / g.f..(at + out.len()) / g.f;
         with_scratch(rows.len() * width, |patch: &mut [T]| {
-            patches(g, x, rows.clone(), patch);
-            product((rows.len(), n, width), out, false, patch, View::rows(0, width), kernel, kv, Parallelism::None)
+            let pv = patches(g, x, rows.clone(), patch);
+            product((rows.len(), g.f, width), out, false, patch, pv, kernel, kv, Parallelism::None)
         })
-    };
-    each(out, chunk * n, rows * width * n, one)
-}
-
-/// Runs `f` over parts of `out`, on several threads when `work` multiplications are worth it.
-fn each<T: Float>(
-    out: &mut [T],
-    part: usize,
-    work: usize,
-    f: impl Fn((usize, &mut [T])) -> Result<()> + Send + Sync,
-) -> Result<()> {
-    match work < 1 << 17 {
-        true => out.chunks_mut(part).enumerate().try_for_each(f),
-        false => out.par_chunks_mut(part).enumerate().try_for_each(f),
-    }
+    })
 }
 
 /// Bytes for partial sums of a kernel gradient.
 const PARTIAL_BYTES: usize = 1 << 24;
 
+/// How many sums a kernel gradient is made of, each of how many chunks at most, of how many output positions.
+fn groups(g: &Conv, size: usize) -> (usize, usize, usize) {
+    let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
+    let chunk = if size == 8 { chunk::<f64>(rows, width) } else { chunk::<f32>(rows, width) };
+    let chunks = rows.div_ceil(chunk);
+    ((PARTIAL_BYTES / (width * g.f * size).max(1)).clamp(1, 16).min(chunks), chunks, chunk)
+}
+
+/// Elements of scratch memory for the sums of a kernel gradient, but for the first, which is its result.
+pub(super) fn partial_sums(g: &Conv, size: usize) -> usize {
+    groups(g, size).0.saturating_sub(1) * g.kh * g.kw * g.c * g.f
+}
+
 /// `dk = patches(x)^T * dy`: the output positions are divided into groups, each summed on its own, then added in order.
 pub(super) fn kernel_gradient<T: Float>(
     g: &Conv,
-    n: usize,
-    memory: &Memory,
+    scratch: &mut [T],
     out: &mut [T],
     x: &[T],
     dy: &[T],
     dv: View,
 ) -> Result<()> {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
-    if rows == 0 {
-        out.fill(T::ZERO);
-        return Ok(());
-    }
-    let chunk = chunk::<T>(rows, width);
-    let chunks = rows.div_ceil(chunk);
-    let size = width * n;
-    let groups = (PARTIAL_BYTES / (size * size_of::<T>()).max(1)).clamp(1, 16).min(chunks);
+    let (groups, chunks, chunk) = groups(g, size_of::<T>());
+    let parallel = forks(work(g));
     // One group: its products are large enough to be divided themselves.
-    let threads = if groups == 1 { Parallelism::Rayon(0) } else { Parallelism::None };
-    let sum = |group: usize, total: &mut [T]| {
+    let threads = if parallel && groups == 1 { Parallelism::Rayon(0) } else { Parallelism::None };
+    let sum = |(group, total): (usize, &mut [T])| {
         let mine = group * chunks / groups..(group + 1) * chunks / groups;
         with_scratch(chunk * width, |patch: &mut [T]| {
             for (i, c) in mine.enumerate() {
                 let rows = c * chunk..(c * chunk + chunk).min(rows);
-                patches(g, x, rows.clone(), patch);
-                let turned = View { offset: 0, row: 1, col: width as i64 };
+                let pv = patches(g, x, rows.clone(), &mut patch[..rows.len() * width]);
+                let turned = View { row: pv.col, col: pv.row, ..pv };
                 let dv = View { offset: dv.offset + dv.row * rows.start as i64, ..dv };
-                product((width, n, rows.len()), total, i > 0, patch, turned, dy, dv, threads)?;
+                product((width, g.f, rows.len()), total, i > 0, patch, turned, dy, dv, threads)?;
             }
             Ok(())
         })
     };
     if groups == 1 {
-        return sum(0, out);
+        return sum((0, out));
     }
-    let mut scratch = memory.scratch((groups - 1) * size * size_of::<T>())?;
-    let parts: &mut [T] = &mut bytemuck::cast_slice_mut(&mut scratch.words)[..(groups - 1) * size];
-    let all = |(i, total): (usize, &mut [T])| sum(i, total);
-    match rows * size < 1 << 17 {
-        true => std::iter::once(&mut *out).chain(parts.chunks_mut(size)).enumerate().try_for_each(all)?,
-        false => {
-            let (first, others) = rayon::join(
-                || sum(0, out),
-                || parts.par_chunks_mut(size).enumerate().try_for_each(|(i, t)| sum(i + 1, t)),
-            );
-            first.and(others)?;
-        }
+    let size = width * g.f;
+    let parts = &mut scratch[..(groups - 1) * size];
+    if parallel {
+        let all = out.par_chunks_mut(size).chain(parts.par_chunks_mut(size));
+        all.enumerate().try_for_each(sum)?;
+    } else {
+        let all = out.chunks_mut(size).chain(parts.chunks_mut(size));
+        all.enumerate().try_for_each(sum)?;
     }
-    for part in parts.chunks(size) {
-        out.iter_mut().zip(part).for_each(|(o, &p)| *o += p);
+    let parts = &*parts;
+    let piece = 1 << 12;
+    let merge = |(i, out): (usize, &mut [T])| parts.chunks(size).for_each(|part| add(out, &part[i * piece..]));
+    match forks((groups * size).saturating_mul(LAY_OUT)) {
+        true => out.par_chunks_mut(piece).enumerate().for_each(merge),
+        false => out.chunks_mut(piece).enumerate().for_each(merge),
     }
     Ok(())
 }
 
+/// `to += from`, as far as `to` goes.
+fn add<T: Float>(to: &mut [T], from: &[T]) {
+    vectorize(
+        #[inline(always)]
+        || to.iter_mut().zip(from).for_each(|(o, &v)| *o += v),
+    );
+}
+
 /// `dx`: either every input position gathers what reached it, or every image's gradient is multiplied back to patches
-/// which are then added up.
-pub(super) fn input_gradient<T: Float>(g: &Conv, memory: &Memory, out: &mut [T], dy: &[T], kernel: &[T]) -> Result<()> {
+/// which are then added up. `scratch` holds a kernel.
+pub(super) fn input_gradient<T: Float>(
+    g: &Conv,
+    scratch: &mut [T],
+    sink: Sink<'_, '_>,
+    dy: &[T],
+    kernel: &[T],
+) -> Result<()> {
+    let size = g.kh * g.kw * g.c * g.f;
+    let (turned, kernel) = (&mut scratch[..size], &kernel[..size]);
     if g.stride_h * g.stride_w > 1 || g.c <= g.f {
-        fold(g, out, dy, kernel)
+        // The kernel as f x (kh, kw, c).
+        loops::transpose(kernel, g.f, turned);
+        fold(g, sink, dy, turned)
     } else {
-        gather(g, memory, out, dy, kernel)
+        // The kernel as (kh, kw, f) x c.
+        let taps = kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f));
+        taps.for_each(|(from, to)| loops::transpose(from, g.f, to));
+        gather(g, sink, dy, turned)
     }
 }
 
-fn gather<T: Float>(g: &Conv, memory: &Memory, out: &mut [T], dy: &[T], kernel: &[T]) -> Result<()> {
+fn gather<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (rows, width) = (g.batch * g.h * g.w, g.kh * g.kw * g.f);
-    // The kernel as (kh, kw, f) x c.
-    let mut scratch = memory.scratch(width * g.c * size_of::<T>())?;
-    let turned: &mut [T] = &mut bytemuck::cast_slice_mut(&mut scratch.words)[..width * g.c];
-    for (from, to) in kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f)) {
-        for (f, to) in to.chunks_exact_mut(g.c).enumerate() {
-            to.iter_mut().zip(from[f..].iter().step_by(g.f)).for_each(|(o, &v)| *o = v);
-        }
-    }
-    let turned = &*turned;
     let chunk = chunk::<T>(rows, width);
-    let one = |(i, out): (usize, &mut [T])| {
-        let rows = i * chunk..(i * chunk + chunk).min(rows);
+    sink.parts(chunk * g.c, work(g), |at, out| {
+        let rows = at / g.c..(at + out.len()) / g.c;
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             spread(g, dy, rows.clone(), patch);
             let size = (rows.len(), g.c, width);
             product(size, out, false, patch, View::rows(0, width), turned, View::rows(0, g.c), Parallelism::None)
         })
-    };
-    each(out, chunk * g.c, rows * width * g.c, one)
+    })
 }
 
-fn fold<T: Float>(g: &Conv, out: &mut [T], dy: &[T], kernel: &[T]) -> Result<()> {
+fn fold<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (width, rows) = (g.kh * g.kw * g.c, g.oh * g.ow);
-    let lines = (chunk::<T>(rows, width) / g.ow).max(1);
-    // The kernel as f x (kh, kw, c).
-    let turned = View { offset: 0, row: 1, col: g.f as i64 };
-    let threads = if g.batch < 2 { Parallelism::Rayon(0) } else { Parallelism::None };
-    let one = |(n, image): (usize, &mut [T])| {
+    let lines = (fitting::<T>(width) / g.ow.max(1)).clamp(1, g.oh.max(1));
+    let threads = if g.batch < 2 && forks(work(g)) { Parallelism::Rayon(0) } else { Parallelism::None };
+    sink.parts(g.h * g.w * g.c, work(g), |at, image| {
+        let n = at / (g.h * g.w * g.c);
         image.fill(T::ZERO);
         with_scratch(lines * g.ow * width, |patch: &mut [T]| {
             for first in (0..g.oh).step_by(lines) {
-                let count = lines.min(g.oh - first);
+                let count = lines.min(g.oh - first) * g.ow;
                 let dv = View::rows((n * rows + first * g.ow) * g.f, g.f);
-                product((count * g.ow, width, g.f), patch, false, dy, dv, kernel, turned, threads)?;
-                for (i, row) in patch.chunks_exact(width).take(count * g.ow).enumerate() {
-                    add_patch(g, row, first + i / g.ow, i % g.ow, image);
-                }
+                product((count, width, g.f), patch, false, dy, dv, turned, View::rows(0, width), threads)?;
+                vectorize(
+                    #[inline(always)]
+                    || {
+                        for (i, row) in patch.chunks_exact(width).take(count).enumerate() {
+                            add_patch(g, row, first + i / g.ow, i % g.ow, image);
+                        }
+                    },
+                );
             }
             Ok(())
         })
-    };
-    each(out, g.h * g.w * g.c, g.batch * rows * width * g.f, one)
+    })
 }
 
 /// Adds a patch to the image it was taken from.
+#[inline(always)]
 fn add_patch<T: Float>(g: &Conv, row: &[T], oh: usize, ow: usize, image: &mut [T]) {
     let c = g.c;
     let across = taps(ow, g.stride_w, g.dilation_w, g.pad_w, g.w, g.kw);

@@ -4,11 +4,12 @@ use gemm_common::Parallelism;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
+use super::bufs::Bufs;
 use super::conv;
-use super::exec::{Bufs, Epilogue};
+use super::epilogue::{Epilogue, Sink};
 use super::interp::Ctx;
-use super::memory::Memory;
-use super::space::{Outs, Words};
+use super::space::Outs;
+use super::threads::{forks, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::program::Dims;
@@ -18,8 +19,6 @@ use crate::plan::step::{self, Conv, Loader};
 pub(super) trait Float: bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static {
     const ZERO: Self;
     const ONE: Self;
-    /// The words of an output as such elements.
-    fn of<'a>(words: Words<'a>) -> &'a mut [Self];
     /// The product for this processor.
     fn kernel() -> Kernel<Self>;
 }
@@ -37,12 +36,6 @@ macro_rules! float {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
-            fn of<'a>(words: Words<'a>) -> &'a mut [Self] {
-                match words {
-                    Words::Four(w) => bytemuck::cast_slice_mut(w),
-                    Words::Eight(w) => bytemuck::cast_slice_mut(w),
-                }
-            }
             fn kernel() -> Kernel<Self> {
                 $kernel()
             }
@@ -191,8 +184,8 @@ pub(super) struct Gemm {
     epilogue: Epilogue,
 }
 
-/// Multiplications below which one thread is faster than several.
-const SERIAL: usize = 1 << 17;
+/// Picoseconds that a multiplication and its addition take on one thread.
+pub(super) const MULTIPLY: usize = 50;
 
 impl Gemm {
     pub(super) fn new(g: &step::Gemm, bufs: &mut Bufs) -> Result<Self> {
@@ -236,41 +229,68 @@ impl Gemm {
         Ok(Gemm { dtype: g.dtype, batch, m, n: g.n, k: g.k, a: g.a.buf, b: g.b.buf, method, epilogue })
     }
 
-    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(memory, ctx, outs, |words| match self.dtype {
-            DType::F64 => self.compute::<f64>(memory, ctx, words),
-            _ => self.compute::<f32>(memory, ctx, words),
-        })
+    /// Its work in picoseconds.
+    pub(super) fn work(&self) -> usize {
+        let count: usize = self.batch.iter().product();
+        let product = match &self.method {
+            Method::Strided { .. } => (count * self.m * self.n).saturating_mul(self.k) * MULTIPLY,
+            Method::Forward { conv, .. } | Method::KernelGradient { conv, .. } => conv::work(conv),
+            Method::InputGradient { conv } => conv::work(conv),
+        };
+        product.max(self.epilogue.work())
     }
 
-    fn compute<T: Float>(&self, memory: &Memory, ctx: Ctx<'_>, words: Words<'_>) -> Result<()> {
-        let out = T::of(words);
-        if out.is_empty() {
-            return Ok(());
+    /// The scratch memory it needs, in words.
+    pub(super) fn scratch(&self) -> usize {
+        let elements = match &self.method {
+            Method::Strided { .. } | Method::Forward { .. } => 0,
+            Method::KernelGradient { conv, .. } => conv::partial_sums(conv, self.dtype.size()),
+            Method::InputGradient { conv } => conv.kh * conv.kw * conv.c * conv.f,
+        };
+        self.epilogue.scratch() + (elements * self.dtype.size()).div_ceil(8)
+    }
+
+    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F64 => self.compute::<f64>(scratch, ctx, sink),
+            _ => self.compute::<f32>(scratch, ctx, sink),
+        }
+    }
+
+    fn compute<T: Float>(&self, scratch: &mut [u64], ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
+        if self.m * self.n * self.k == 0 {
+            return sink.whole(|out: &mut [T]| {
+                out.fill(T::ZERO);
+                Ok(())
+            });
         }
         let a: &[T] = bytemuck::cast_slice(ctx.ins[self.a as usize]);
         let b: &[T] = bytemuck::cast_slice(ctx.ins[self.b as usize]);
+        let scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
         match &self.method {
-            Method::Strided { a: av, b: bv } => self.strided(out, a, av, b, bv),
-            Method::Forward { conv, b: bv } => conv::forward(conv, self.n, out, a, b, *bv),
-            Method::KernelGradient { conv, b: bv } => conv::kernel_gradient(conv, self.n, memory, out, a, b, *bv),
-            Method::InputGradient { conv } => conv::input_gradient(conv, memory, out, a, b),
+            Method::Strided { a: av, b: bv } => sink.whole(|out| self.strided(out, a, av, b, bv)),
+            Method::Forward { conv, b: bv } => conv::forward(conv, sink, a, b, *bv),
+            Method::KernelGradient { conv, b: bv } => {
+                sink.whole(|out| conv::kernel_gradient(conv, scratch, out, a, b, *bv))
+            }
+            Method::InputGradient { conv } => conv::input_gradient(conv, scratch, sink, a, b),
         }
     }
 
     fn strided<T: Float>(&self, out: &mut [T], a: &[T], av: &Strided, b: &[T], bv: &Strided) -> Result<()> {
-        let (size, each) = ((self.m, self.n, self.k), self.m * self.n * self.k.max(1));
+        let (size, each) = ((self.m, self.n, self.k), (self.m * self.n).saturating_mul(self.k) * MULTIPLY);
         let count: usize = self.batch.iter().product();
         let one = |i: usize, out: &mut [T], threads: Parallelism| {
             product(size, out, false, a, av.at(&self.batch, i), b, bv.at(&self.batch, i), threads)
         };
         let matrices = self.m * self.n;
-        if each * count < SERIAL || rayon::current_num_threads() == 1 {
+        if !forks(each.saturating_mul(count)) {
             return out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::None));
         }
         // Several matrices: each on one thread, unless they are few and large.
-        if count >= 2 * rayon::current_num_threads() || (count > 1 && each < 64 * SERIAL) {
-            let group = (SERIAL / 4 / each).max(1);
+        if count >= 2 * threads() || (count > 1 && each < 64 * LITTLE) {
+            let group = (LITTLE / each).max(1);
             return out.par_chunks_mut(matrices * group).enumerate().try_for_each(|(g, out)| {
                 out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(g * group + i, out, Parallelism::None))
             });
@@ -278,6 +298,9 @@ impl Gemm {
         out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::Rayon(0)))
     }
 }
+
+/// Picoseconds of work that one task has at least.
+const LITTLE: usize = 8_000_000;
 
 /// The operand as plain matrices, where it is that: also convolutions with one tap that skip and pad nothing.
 fn simple(load: &Loader, rank: usize) -> Option<Strided> {

@@ -126,6 +126,9 @@ pub(super) struct Regs {
     pub(super) files: Vec<Vec<u64>>,
 }
 
+/// Words of a set of registers that is kept for later work.
+const KEPT: usize = 1 << 19;
+
 thread_local! {
     /// Register files not in use, so that steady work allocates nothing.
     static FREE: RefCell<Vec<Vec<Vec<u64>>>> = const { RefCell::new(Vec::new()) };
@@ -148,6 +151,9 @@ impl Regs {
 impl Drop for Regs {
     fn drop(&mut self) {
         let files = std::mem::take(&mut self.files);
+        if files.iter().map(Vec::len).sum::<usize>() > KEPT {
+            return;
+        }
         // At the end of a thread the list may be gone already; then the memory is simply freed.
         let _ = FREE.try_with(|f| f.borrow_mut().push(files));
     }
@@ -319,6 +325,14 @@ impl<'r> Env<'r, '_> {
         let place = &self.places[p as usize];
         let from: &[T] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
         let stride = place.at.strides.last().copied().unwrap_or(0);
+        let block = &self.block;
+        if let Some(along) = block.turn.map(|d| place.at.strides[d])
+            && along.abs() < stride.abs()
+        {
+            // What is turned is read along its own rows.
+            let first = dot(&place.at, &self.coords);
+            return loops::read_turned(out, from, block.len, first, along, stride);
+        }
         self.space
             .runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
     }

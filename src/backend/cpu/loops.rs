@@ -1,7 +1,10 @@
 //! The inner loops that are not operations of their own: strided copies, conversions, selection, repetition.
 
+use std::ops::{BitAnd, BitOr, Not};
+
 use bytemuck::Pod;
-use pulp::Arch;
+
+use super::math::vectorize;
 
 /// Reads `out.len()` elements from `address` on, `stride` apart.
 #[inline]
@@ -24,6 +27,24 @@ pub(super) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64)
     }
 }
 
+/// Fills rows of `len` values column by column: `column` apart from each other, their values `along` apart.
+pub(super) fn read_turned<T: Pod>(out: &mut [T], from: &[T], len: usize, address: i64, along: i64, column: i64) {
+    let rows = out.len() / len;
+    for c in 0..len {
+        let address = address + c as i64 * column;
+        match along {
+            1 => {
+                let column = &from[address as usize..][..rows];
+                out[c..].iter_mut().step_by(len).zip(column).for_each(|(o, &v)| *o = v);
+            }
+            _ => {
+                let at = |r: usize| (address + r as i64 * along) as usize;
+                out[c..].iter_mut().step_by(len).enumerate().for_each(|(r, o)| *o = from[at(r)]);
+            }
+        }
+    }
+}
+
 /// Writes elements from the start of `to` on, `stride` apart.
 #[inline]
 pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
@@ -39,10 +60,27 @@ pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
     }
 }
 
+/// The matrix `from` of rows of `columns` values, as rows of its columns; tile by tile, so that both sides stay in the
+/// first cache.
+pub(super) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
+    const TILE: usize = 16;
+    let rows = from.len() / columns.max(1);
+    for r in (0..rows).step_by(TILE) {
+        let tall = TILE.min(rows - r);
+        for c in (0..columns).step_by(TILE) {
+            for c in c..(c + TILE).min(columns) {
+                let to = &mut to[c * rows + r..][..tall];
+                let from = from[r * columns + c..].iter().step_by(columns);
+                to.iter_mut().zip(from).for_each(|(o, &v)| *o = v);
+            }
+        }
+    }
+}
+
 /// `address + i * stride` as `i32`.
 pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
     let (start, stride) = (address as i32, stride as i32);
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (i, o) in out.iter_mut().enumerate() {
@@ -52,13 +90,34 @@ pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
     );
 }
 
+/// Words that are chosen by their bits: from two branches the compiler makes jumps, and misses most of them.
+pub(super) trait Bits: Pod + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {
+    /// All ones, or all zeros for 0.
+    fn mask(condition: u32) -> Self;
+}
+
+impl Bits for u32 {
+    #[inline(always)]
+    fn mask(condition: u32) -> Self {
+        u32::from(condition != 0).wrapping_neg()
+    }
+}
+
+impl Bits for u64 {
+    #[inline(always)]
+    fn mask(condition: u32) -> Self {
+        u64::from(condition != 0).wrapping_neg()
+    }
+}
+
 /// `if condition { a } else { b }` by element.
-pub(super) fn select<T: Pod>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
-    Arch::new().dispatch(
+pub(super) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
+    vectorize(
         #[inline(always)]
         || {
             for (((o, &c), &a), &b) in out.iter_mut().zip(condition).zip(a).zip(b) {
-                *o = if c != 0 { a } else { b };
+                let mask = T::mask(c);
+                *o = (a & mask) | (b & !mask);
             }
         },
     );
@@ -83,7 +142,7 @@ pub(super) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
 /// A function of every element.
 #[inline(always)]
 pub(super) fn map<T: Pod, U: Pod>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (o, &v) in out.iter_mut().zip(x) {

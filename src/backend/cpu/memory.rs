@@ -3,13 +3,38 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use bytemuck::{Pod, Zeroable};
+
 use crate::backend::{Counters, MemoryStats, count};
 use crate::error::{Error, Kind, Result};
 
-/// Host memory of the CPU engine. Words of 8 bytes, so that every element type is aligned. Dropping it gives it back to the pool.
+/// A cache line, as the unit of memory: no vector of values that starts with one lies across two.
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[repr(C, align(64))]
+pub(crate) struct Line([u64; 8]);
+
+/// Lines as words.
+pub(super) fn words_of(lines: &[Line]) -> &[u64] {
+    bytemuck::cast_slice(lines)
+}
+
+/// The same, to be written.
+pub(super) fn words_of_mut(lines: &mut [Line]) -> &mut [u64] {
+    bytemuck::cast_slice_mut(lines)
+}
+
+/// Host memory of the CPU engine. Dropping it gives it back to the pool.
 pub(crate) struct CpuBuffer {
-    pub(crate) data: RwLock<Vec<u64>>,
+    pub(super) data: RwLock<Vec<Line>>,
+    bytes: usize,
     memory: Arc<Memory>,
+}
+
+impl CpuBuffer {
+    /// How much it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// The memory of one device.
@@ -21,33 +46,33 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct State {
-    /// Free memory by its length in words.
-    pool: BTreeMap<usize, Vec<Vec<u64>>>,
+    /// Free memory by its length in lines.
+    pool: BTreeMap<usize, Vec<Vec<Line>>>,
     stats: MemoryStats,
 }
 
-/// Buffers up to this many words have one class; larger ones four classes to each doubling.
-const SMALLEST: usize = 8;
+/// Bytes of a line.
+const LINE: usize = size_of::<Line>();
 
-/// The length in words that a request for `bytes` is rounded up to.
+/// The length in lines that a request for `bytes` is rounded up to: four classes to each doubling.
 fn class(bytes: usize) -> usize {
-    let words = bytes.div_ceil(8).max(SMALLEST);
-    let step = (words.next_power_of_two() / 8).max(1);
-    words.div_ceil(step) * step
+    let lines = bytes.div_ceil(LINE).max(1);
+    let step = (lines.next_power_of_two() / 8).max(1);
+    lines.div_ceil(step) * step
 }
 
 impl Memory {
     pub(super) fn new(reserve: u64, cap: Option<u64>) -> Arc<Self> {
         let memory = Memory { state: Mutex::default(), cap, counters: Counters::default() };
         // Pieces of falling size, written to now so that the system hands out the pages.
-        let mut left = (reserve.min(cap.unwrap_or(u64::MAX)) / 8) as usize;
+        let mut left = (reserve.min(cap.unwrap_or(u64::MAX)) / LINE as u64) as usize;
         let mut piece = left / 4;
-        while piece >= 1 << 13 {
+        while piece >= 1 << 10 {
             for _ in 0..2 {
-                let words = class(piece * 4);
-                memory.lock().pool.entry(words).or_default().push(vec![1; words]);
-                memory.lock().stats.reserved += 8 * words as u64;
-                left = left.saturating_sub(words);
+                let lines = class(piece * LINE / 2);
+                memory.lock().pool.entry(lines).or_default().push(vec![Line([1; 8]); lines]);
+                memory.lock().stats.reserved += (LINE * lines) as u64;
+                left = left.saturating_sub(lines);
             }
             piece = left / 4;
         }
@@ -59,67 +84,70 @@ impl Memory {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Words for at least `bytes`, of undefined content: from the pool, else from the system.
-    pub(super) fn take(&self, bytes: usize) -> Result<Vec<u64>> {
-        let words = class(bytes);
+    /// Memory for at least `bytes`, of undefined content: from the pool, else from the system.
+    fn take(&self, bytes: usize) -> Result<Vec<Line>> {
+        let lines = class(bytes);
         let mut state = self.lock();
         // A pooled block up to twice as large serves; beyond that memory would be wasted.
-        let fit = state.pool.range(words..=2 * words).find(|(_, v)| !v.is_empty()).map(|(&w, _)| w);
-        let pooled = fit.and_then(|w| state.pool.get_mut(&w)?.pop());
+        let fit = state.pool.range(lines..=2 * lines).find(|(_, v)| !v.is_empty()).map(|(&l, _)| l);
+        let pooled = fit.and_then(|l| state.pool.get_mut(&l)?.pop());
         let block = match pooled {
             Some(block) => block,
             None => {
-                let need = 8 * words as u64;
-                if let Some(cap) = self.cap
-                    && state.stats.reserved + need > cap
-                {
-                    state.trim();
-                    if state.stats.reserved + need > cap {
-                        return Err(Error::new(
-                            Kind::OutOfMemory,
-                            format!(
-                                "The CPU engine has no room for another buffer. Received: a request for {bytes} bytes with {} in use. \
-                                 Expected: at most {cap} bytes, the cap of this device. Drop tensors, use smaller batches or raise the cap.",
-                                state.stats.in_use
-                            ),
-                        ));
+                let block = match self.fresh(&state, bytes, lines) {
+                    Ok(block) => block,
+                    // What lies unused may be what is missing.
+                    Err(_) => {
+                        state.trim();
+                        self.fresh(&state, bytes, lines)?
                     }
-                }
-                let mut block: Vec<u64> = Vec::new();
-                if block.try_reserve_exact(words).is_err() {
-                    return Err(Error::new(
-                        Kind::OutOfMemory,
-                        format!(
-                            "The system has no memory for another buffer. Received: a request for {bytes} bytes with {} in use. \
-                             Expected: less than the machine has free. Drop tensors or use smaller batches.",
-                            state.stats.in_use
-                        ),
-                    ));
-                }
-                drop(block);
-                block = vec![0; words];
-                state.stats.reserved += need;
+                };
+                state.stats.reserved += (LINE * lines) as u64;
                 count(&self.counters.allocations, 1);
                 block
             }
         };
-        state.stats.in_use += 8 * block.len() as u64;
+        state.stats.in_use += (LINE * block.len()) as u64;
         state.stats.peak = state.stats.peak.max(state.stats.in_use);
         Ok(block)
     }
 
-    /// Takes words back into the pool.
-    pub(super) fn give(&self, block: Vec<u64>) {
+    /// Memory from the system, within the cap.
+    fn fresh(&self, state: &State, bytes: usize, lines: usize) -> Result<Vec<Line>> {
+        let in_use = state.stats.in_use;
+        let refuse = |text: String| Err(Error::new(Kind::OutOfMemory, text));
+        if let Some(cap) = self.cap
+            && state.stats.reserved + (LINE * lines) as u64 > cap
+        {
+            return refuse(format!(
+                "The CPU engine has no room for another buffer. Received: a request for {bytes} bytes with {in_use} in use. \
+                 Expected: at most {cap} bytes, the cap of this device. Drop tensors, use smaller batches or raise the cap."
+            ));
+        }
+        let mut block: Vec<Line> = Vec::new();
+        if block.try_reserve_exact(lines).is_err() {
+            return refuse(format!(
+                "The system has no memory for another buffer. Received: a request for {bytes} bytes with {in_use} in use. \
+                 Expected: less than the machine has free. Drop tensors or use smaller batches."
+            ));
+        }
+        block.resize(lines, Line::zeroed());
+        Ok(block)
+    }
+
+    /// Takes memory back into the pool.
+    fn give(&self, block: Vec<Line>) {
         if block.is_empty() {
             return;
         }
         let mut state = self.lock();
-        state.stats.in_use -= 8 * block.len() as u64;
+        state.stats.in_use -= (LINE * block.len()) as u64;
         state.pool.entry(block.len()).or_default().push(block);
     }
 
     pub(super) fn buffer(self: &Arc<Self>, bytes: usize) -> Result<Arc<CpuBuffer>> {
-        Ok(Arc::new(CpuBuffer { data: RwLock::new(self.take(bytes)?), memory: self.clone() }))
+        let lines = self.take(bytes)?;
+        Ok(Arc::new(CpuBuffer { bytes: LINE * lines.len(), data: RwLock::new(lines), memory: self.clone() }))
     }
 
     pub(super) fn stats(&self) -> MemoryStats {
@@ -135,7 +163,7 @@ impl State {
     fn trim(&mut self) {
         let freed: usize = self.pool.values().flatten().map(Vec::len).sum();
         self.pool.clear();
-        self.stats.reserved -= 8 * freed as u64;
+        self.stats.reserved -= (LINE * freed) as u64;
     }
 }
 
@@ -146,24 +174,6 @@ impl Drop for CpuBuffer {
     }
 }
 
-/// Pool memory for the length of a scope.
-pub(super) struct Scratch<'m> {
-    pub(super) words: Vec<u64>,
-    memory: &'m Memory,
-}
-
-impl Memory {
-    pub(super) fn scratch(&self, bytes: usize) -> Result<Scratch<'_>> {
-        Ok(Scratch { words: self.take(bytes)?, memory: self })
-    }
-}
-
-impl Drop for Scratch<'_> {
-    fn drop(&mut self) {
-        self.memory.give(std::mem::take(&mut self.words));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,8 +181,8 @@ mod tests {
     #[test]
     fn classes_hold_the_request_and_waste_little() {
         for bytes in [0, 1, 64, 65, 1000, 4096, 5000, 1 << 20, (1 << 20) + 1] {
-            let words = class(bytes);
-            assert!(8 * words >= bytes && 8 * words <= 64.max(bytes + bytes / 4 + 8), "{bytes} -> {words}");
+            let room = LINE * class(bytes);
+            assert!(room >= bytes && room <= bytes + bytes / 4 + LINE, "{bytes} -> {room}");
         }
     }
 
@@ -199,6 +209,16 @@ mod tests {
         assert!(error.is_out_of_memory() && error.to_string().contains("10000"), "{error}");
         drop(a);
         memory.buffer(7000).expect("the pool is trimmed for it");
+    }
+
+    #[test]
+    fn unused_memory_goes_back_before_the_system_refuses() {
+        let memory = Memory::new(0, None);
+        drop(memory.buffer(6000).unwrap());
+        assert!(memory.stats().reserved > 0);
+        let error = memory.buffer(1 << 60).err().expect("no machine has this");
+        assert!(error.is_out_of_memory() && error.to_string().contains("The system"), "{error}");
+        assert_eq!(memory.stats().reserved, 0);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! The native CPU engine. Programs run block by block through an interpreter whose loops the compiler vectorises
-//! (`interp`), matrix products go to the `gemm` crate, threads are rayon's. Everything runs inside the call that asks for
+//! (`interp`), matrix products go to the `gemm` crate, threads are rayon's in a pool of the engine's own. Everything runs inside the call that asks for
 //! it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 
+mod bufs;
 mod compile;
 mod conv;
+mod epilogue;
 mod exec;
 mod gemm;
 mod geometry;
@@ -19,6 +21,7 @@ mod scatter;
 mod space;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +30,8 @@ use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
 use self::exec::CpuPlan;
-use self::memory::Memory;
+use self::memory::{Memory, words_of, words_of_mut};
+use self::threads::Pool;
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, MemoryStats, count};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -47,6 +51,7 @@ type Table = Vec<Option<Arc<CpuBuffer>>>;
 /// What plans share with their device.
 struct Shared {
     memory: Arc<Memory>,
+    pool: Arc<Pool>,
     /// Tables of temporaries not in use: one, unless several threads run plans at once.
     tables: Mutex<Vec<Table>>,
 }
@@ -64,8 +69,12 @@ impl Shared {
 impl CpuBackend {
     /// Opens the engine. It always exists.
     pub(crate) fn open(options: &DeviceOptions) -> CpuBackend {
+        Self::with_pool(options, Pool::shared())
+    }
+
+    fn with_pool(options: &DeviceOptions, pool: Arc<Pool>) -> CpuBackend {
         let memory = Memory::new(options.reserve, options.cap);
-        CpuBackend { info: info(), shared: Arc::new(Shared { memory, tables: Mutex::default() }) }
+        CpuBackend { info: info(), shared: Arc::new(Shared { memory, pool, tables: Mutex::default() }) }
     }
 }
 
@@ -74,7 +83,7 @@ pub(crate) fn info() -> DeviceInfo {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(':'));
     let name = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_string();
-    let threads = rayon::current_num_threads();
+    let threads = Pool::shared().threads();
     DeviceInfo {
         id: "cpu".into(),
         name,
@@ -132,7 +141,7 @@ impl Backend for CpuBackend {
 
     fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()> {
         let mut data = host(buffer)?.data.write().unwrap_or_else(PoisonError::into_inner);
-        let to = bytemuck::cast_slice_mut::<u64, u8>(&mut data);
+        let to = bytemuck::cast_slice_mut::<u64, u8>(words_of_mut(&mut data));
         let room = to.len();
         let to = to
             .get_mut(..bytes.len())
@@ -146,7 +155,7 @@ impl Backend for CpuBackend {
     fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
         let copy = || {
             let data = host(buffer)?.data.read().unwrap_or_else(PoisonError::into_inner);
-            let from = bytemuck::cast_slice::<u64, u8>(&data);
+            let from = bytemuck::cast_slice::<u64, u8>(words_of(&data));
             let from = from
                 .get(..bytes)
                 .ok_or_else(|| Error::internal(format!("{bytes} bytes were read from a buffer of {}", from.len())))?;

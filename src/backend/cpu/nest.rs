@@ -4,11 +4,12 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::compile::{Compiler, Item, Layout, Wiring, cost};
+use super::compile::{Compiler, Item, Layout, Wiring, cost, without_copies};
 use super::geometry::{Geometry, order_inner, prefers_columns};
 use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
 use super::reduce::{Acc, Tile};
-use super::space::{Block, Out, Outs, Space, fork, grain};
+use super::space::{Block, Out, Outs, Space, fork};
+use super::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program, ReduceOp, Reg};
@@ -68,7 +69,7 @@ pub(super) struct Draft {
 
 impl Draft {
     pub(super) fn new(nest: &step::Nest) -> Self {
-        let (mut inner, mut program) = (nest.inner.clone(), nest.program.clone());
+        let (mut inner, mut program) = (nest.inner.clone(), without_copies(&nest.program));
         order_inner(&mut inner, &mut program, nest.outer.len());
         let levels = levels(&program, nest.outer.len(), &inner);
         let (m, n) = (nest.outer.iter().product(), inner.iter().product());
@@ -361,6 +362,11 @@ struct Work {
 }
 
 impl Nest {
+    /// Its work in picoseconds, as far as threads can divide it.
+    pub(super) fn work(&self) -> usize {
+        if self.splits { (self.m * self.n.max(1)).saturating_mul(self.cost) } else { 0 }
+    }
+
     pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
         if self.m == 0 {
             return;
@@ -376,14 +382,14 @@ impl Nest {
             false => outs,
         };
         fork(0..tiles, grain, outs, &|outs, tile| self.cut(outs, tile * lanes), &|tiles, mut outs| {
-            let mut work = self.work(lanes);
+            let mut work = self.room(lanes);
             for tile in tiles {
                 self.tile(ctx, tile * lanes..((tile + 1) * lanes).min(self.m), &mut outs, &mut work);
             }
         });
     }
 
-    fn work(&self, lanes: usize) -> Work {
+    fn room(&self, lanes: usize) -> Work {
         let accs = |s: &Stage| s.reduces.iter().map(|&(op, dtype, _)| Acc::new(op, dtype, lanes)).collect();
         Work {
             regs: Regs::take(self.regs, self.words),
@@ -486,7 +492,7 @@ impl Nest {
             let tile = Tile { column, lane, lanes, at, inner: count };
             let block = match column {
                 true if lanes == self.m => Block::flat(at * self.m..(at + count) * self.m),
-                true => Block { start: at * self.m + r.start, rows: count, len: lanes, pitch: self.m },
+                true => Block { start: at * self.m + r.start, rows: count, len: lanes, pitch: self.m, turn: None },
                 false => Block::flat(r.start * self.n + at..r.start * self.n + at + lanes * count),
             };
             env.enter(block, tile);

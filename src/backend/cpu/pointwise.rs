@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use super::compile::{Compiler, Item, Layout, Wiring, cost};
 use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
-use super::space::{Block, Outs, Space, fork, grain};
+use super::space::{Block, Outs, Space, fork};
+use super::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::plan::program::{Access, Instr, Program};
@@ -15,10 +16,17 @@ pub(super) const BLOCK: usize = 1024;
 /// Rows at least this long are cut into blocks of their own.
 const LONG_ROW: usize = 128;
 
+/// Sides of the blocks of a space over which something is read across its rows: what one row brings to the cache serves
+/// the next ones.
+const TILE: usize = 32;
+
+/// Positions from which reading across rows leaves the first caches.
+const SPREAD: usize = 1 << 13;
+
 pub(super) struct Pointwise {
     space: Space,
     places: Vec<Place>,
-    /// Lines whose value is the same everywhere, evaluated once for each task ...
+    /// Lines whose values are the same in every block, evaluated once for each task ...
     once: Vec<Inst>,
     /// ... and the others, for each block.
     body: Vec<Inst>,
@@ -26,6 +34,12 @@ pub(super) struct Pointwise {
     words: usize,
     layout: Layout,
     block: usize,
+    /// Blocks begin at multiples of this.
+    period: usize,
+    /// Positions are in the order of the dimensions given.
+    natural: bool,
+    /// The dimension whose positions are the rows of square blocks.
+    turn: Option<usize>,
     /// Where each output is written, for cutting it; `None` where it cannot be cut.
     cuts: Vec<Option<Access>>,
     /// Whether all outputs can be cut.
@@ -56,10 +70,28 @@ impl Pointwise {
             }
         }
         let last = space.dims.last().copied().unwrap_or(1);
-        let layout = if space.dims.len() < 2 || last >= LONG_ROW { Layout::InRow } else { Layout::Flat };
+        let turn = turned(&space, program, &at);
+        let layout = match turn {
+            Some(_) => Layout::Pitched,
+            None if space.dims.len() < 2 || last >= LONG_ROW => Layout::InRow,
+            None => Layout::Flat,
+        };
+        // Blocks of short rows hold whole groups of them; what depends on the place in its group only is the same in each.
+        let mut period = 1;
+        let mut grouped = space.dims.len();
+        while layout == Layout::Flat && grouped > 0 && period * space.dims[grouped - 1] <= BLOCK {
+            grouped -= 1;
+            period *= space.dims[grouped];
+        }
+        // All of it is one block: nothing is there to be repeated.
+        if grouped == 0 {
+            grouped = space.dims.len();
+        }
         let block = match layout {
+            Layout::Pitched => TILE * TILE,
             Layout::InRow if space.dims.len() > 1 => last.div_ceil(last.div_ceil(BLOCK).max(1)).max(1),
-            _ => BLOCK.min(space.numel).max(1),
+            Layout::InRow => BLOCK.min(space.numel).max(1),
+            Layout::Flat => (BLOCK / period.max(1) * period).clamp(1, space.numel.max(1)),
         };
 
         let in_place = |l: usize| wiring.in_place.get(l).is_some_and(Option::is_some);
@@ -69,7 +101,8 @@ impl Pointwise {
             let operands = line.instr.operands();
             let strides = at[l].as_ref().map_or(&[][..], |a| &a.strides);
             varies[l] = strides.last().is_some_and(|&s| s != 0) || operands.iter().any(|&r| varies[r as usize]);
-            let constant = strides.iter().all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
+            let constant =
+                strides.iter().take(grouped).all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
             uniform[l] = constant && !in_place(l);
         }
         let mut items: Vec<Item> = Vec::new();
@@ -116,8 +149,21 @@ impl Pointwise {
             regs,
             layout,
             block,
+            period: if layout == Layout::Flat { period } else { 1 },
+            natural,
+            turn,
             cuts,
         })
+    }
+
+    /// Its work in picoseconds, as far as threads can divide it.
+    pub(super) fn work(&self) -> usize {
+        if self.splits { self.space.numel.saturating_mul(self.cost) } else { 0 }
+    }
+
+    /// Whether it may be run over `part` positions at a time, each time with their part of the outputs.
+    pub(super) fn divides(&self, part: usize) -> bool {
+        self.splits && self.natural && self.turn.is_none() && part.is_multiple_of(self.period)
     }
 
     /// Parts the outputs at a flat position.
@@ -132,22 +178,38 @@ impl Pointwise {
     /// Runs over the whole space, on several threads where that pays.
     pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
         let numel = self.space.numel;
-        let grain = if self.splits { grain(numel, self.cost) } else { numel };
-        let grain = if grain < numel { grain.next_multiple_of(self.block) } else { grain };
-        fork(0..numel, grain, outs, &|outs, at| self.cut(outs, at), &|range, outs| self.range(ctx, range, outs));
-    }
-
-    /// Runs over a part of the flat space.
-    pub(super) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, mut outs: Outs<'_>) {
-        if range.is_empty() {
+        if numel == 0 {
             return;
         }
+        // Threads get whole blocks, or whole bands of square ones.
+        let bands = self.bands();
+        let (units, each) = bands.map_or((numel, self.cost), |b| (b.count, numel / b.count * self.cost));
+        let mut grain = if self.splits { grain(units, each) } else { units };
+        if bands.is_none() && grain < units {
+            grain = grain.next_multiple_of(self.block);
+        }
+        let start = |unit: usize| bands.map_or(unit, |b| b.start(unit));
+        fork(0..units, grain, outs, &|outs, at| self.cut(outs, start(at)), &|range, mut outs| {
+            self.task(ctx, &mut outs, |body| match bands {
+                Some(bands) => range.clone().for_each(|band| bands.blocks(band, body)),
+                None => self.blocks(range.clone(), body),
+            });
+        });
+    }
+
+    /// Runs over a part of the flat space, if it [`divides`](Self::divides) into such parts.
+    pub(super) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, outs: &mut Outs<'_>) {
+        self.task(ctx, outs, |body| self.blocks(range, body));
+    }
+
+    /// Evaluates the blocks that `walk` names.
+    fn task(&self, ctx: Ctx<'_>, outs: &mut Outs<'_>, walk: impl FnOnce(&mut dyn FnMut(Block))) {
         let mut regs = Regs::take(self.regs, self.words);
         let mut env = Env {
             space: &self.space,
             places: &self.places,
             ctx,
-            outs: &mut outs,
+            outs,
             regs: &mut regs.files,
             block: Block::flat(0..0),
             coords: Default::default(),
@@ -156,9 +218,17 @@ impl Pointwise {
             accs: &mut [],
         };
         if !self.once.is_empty() {
-            env.enter(Block::flat(range.start..range.end.min(range.start + self.block)), NO_TILE);
+            env.enter(Block::flat(0..self.block), NO_TILE);
             env.run(&self.once);
         }
+        walk(&mut |block| {
+            env.enter(block, NO_TILE);
+            env.run(&self.body);
+        });
+    }
+
+    /// The blocks of a part of the flat space.
+    fn blocks(&self, range: Range<usize>, body: &mut dyn FnMut(Block)) {
         let row = match self.layout {
             Layout::InRow if self.space.dims.len() > 1 => self.space.dims[self.space.dims.len() - 1],
             _ => usize::MAX,
@@ -167,11 +237,61 @@ impl Pointwise {
         while at < range.end {
             let room = if row == usize::MAX { usize::MAX } else { row - at % row };
             let len = self.block.min(room).min(range.end - at);
-            env.enter(Block::flat(at..at + len), NO_TILE);
-            env.run(&self.body);
+            body(Block::flat(at..at + len));
             at += len;
         }
     }
+
+    fn bands(&self) -> Option<Bands> {
+        let turn = self.turn?;
+        let (rows, pitch) = (self.space.dims[turn], self.space.dims[turn + 1..].iter().product());
+        let (last, tall) = (self.space.dims[self.space.dims.len() - 1], rows.div_ceil(TILE));
+        Some(Bands { turn, rows, pitch, last, tall, count: self.space.numel / (rows * pitch) * tall })
+    }
+}
+
+/// A space cut into bands of `TILE` positions along one dimension, and these into square blocks.
+#[derive(Clone, Copy)]
+struct Bands {
+    turn: usize,
+    /// The extent along the dimension, and how far apart its positions are.
+    rows: usize,
+    pitch: usize,
+    /// The extent of the innermost dimension.
+    last: usize,
+    /// Bands that `rows` positions are cut into, and bands in all.
+    tall: usize,
+    count: usize,
+}
+
+impl Bands {
+    /// The flat position at which a band begins, or the last one ends.
+    fn start(&self, band: usize) -> usize {
+        (band / self.tall * self.rows + band % self.tall * TILE) * self.pitch
+    }
+
+    fn blocks(&self, band: usize, body: &mut dyn FnMut(Block)) {
+        let (start, rows) = (self.start(band), TILE.min(self.rows - band % self.tall * TILE));
+        for run in (0..self.pitch).step_by(self.last) {
+            for at in (0..self.last).step_by(TILE) {
+                let len = TILE.min(self.last - at);
+                body(Block { start: start + run + at, rows, len, pitch: self.pitch, turn: Some(self.turn) });
+            }
+        }
+    }
+}
+
+/// The dimension along which neighbours in memory lie for a load that jumps along the innermost one.
+fn turned(space: &Space, program: &Program, at: &[Option<Access>]) -> Option<usize> {
+    let last = space.dims.len().checked_sub(1)?;
+    if space.numel < SPREAD || space.dims[last] < TILE / 4 {
+        return None;
+    }
+    let loads = program.lines.iter().zip(at).filter(|(l, _)| matches!(l.instr, Instr::Load { .. }));
+    loads.filter_map(|(_, at)| at.as_ref()).find_map(|at| {
+        let jump = at.strides[last].abs();
+        (0..last).rfind(|&d| (1..jump).contains(&at.strides[d].abs()) && space.dims[d] >= TILE / 4 && jump >= 8)
+    })
 }
 
 /// Whether later points are stored at greater addresses; extents of 1 do not count.

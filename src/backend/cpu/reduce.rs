@@ -1,7 +1,6 @@
 //! Accumulators of reductions: along rows of a block (segments) or down its columns, merged in a fixed order.
 
-use pulp::Arch;
-
+use super::math::vectorize;
 use crate::dtype::DType;
 use crate::plan::program::ReduceOp;
 
@@ -133,7 +132,7 @@ fn segments<T: Copy + Send, A: Copy>(
     if inner == 0 {
         return;
     }
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             for (a, segment) in acc.iter_mut().zip(x.chunks_exact(inner)) {
@@ -159,7 +158,7 @@ fn columns<T: Copy + Send, A: Copy>(
     if lanes == 0 {
         return;
     }
-    Arch::new().dispatch(
+    vectorize(
         #[inline(always)]
         || {
             if x.len() < 4 * lanes {
@@ -232,7 +231,7 @@ fn locate<T: Number, const MIN: bool>(acc: &mut [T], index: &mut [i32], x: &[T],
     let acc = &mut acc[tile.lane..][..tile.lanes];
     let index = &mut index[tile.lane..][..tile.lanes];
     if tile.column {
-        Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || {
                 for (j, row) in x.chunks_exact(tile.lanes).enumerate() {
@@ -248,7 +247,7 @@ fn locate<T: Number, const MIN: bool>(acc: &mut [T], index: &mut [i32], x: &[T],
         return;
     }
     for ((a, i), segment) in acc.iter_mut().zip(index).zip(x.chunks_exact(tile.inner)) {
-        let best = Arch::new().dispatch(
+        let best = vectorize(
             #[inline(always)]
             || if MIN { fold(segment, T::HIGHEST, lesser) } else { fold(segment, T::LOWEST, greater) },
         );

@@ -2,13 +2,14 @@
 
 use rayon::prelude::*;
 
-use super::exec::{Bufs, Epilogue};
+use super::bufs::Bufs;
+use super::epilogue::Epilogue;
 use super::interp::Ctx;
-use super::memory::Memory;
-use super::space::{Outs, Words, grain};
+use super::space::Outs;
+use super::threads::grain;
 use super::window::Value;
 use crate::dtype::DType;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::plan::program::Dims;
 use crate::plan::step;
 
@@ -48,16 +49,31 @@ impl Scatter {
         })
     }
 
-    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(memory, ctx, outs, |words| match (self.dtype, words) {
-            (DType::F32, Words::Four(w)) => self.compute::<f32>(memory, ctx, bytemuck::cast_slice_mut(w)),
-            (DType::F64, Words::Eight(w)) => self.compute::<f64>(memory, ctx, bytemuck::cast_slice_mut(w)),
-            (_, Words::Four(w)) => self.compute::<u32>(memory, ctx, w),
-            _ => Err(Error::internal("a scatter of values of another size")),
-        })
+    /// Rows of the result, and the picoseconds that each takes.
+    fn rows(&self) -> (usize, usize) {
+        let rows = self.outer * self.extent;
+        (rows, self.inner * 300 + self.outer * self.count * self.inner * 500 / rows.max(1))
     }
 
-    fn compute<T: Value>(&self, memory: &Memory, ctx: Ctx<'_>, out: &mut [T]) -> Result<()> {
+    pub(super) fn work(&self) -> usize {
+        let (rows, each) = self.rows();
+        (rows * each).max(self.epilogue.work())
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        self.epilogue.scratch() + (self.extent + 2 + self.count).div_ceil(2)
+    }
+
+    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F32 => sink.whole(|out| self.compute::<f32>(scratch, ctx, out)),
+            DType::F64 => sink.whole(|out| self.compute::<f64>(scratch, ctx, out)),
+            _ => sink.whole(|out| self.compute::<u32>(scratch, ctx, out)),
+        }
+    }
+
+    fn compute<T: Value>(&self, scratch: &mut [u64], ctx: Ctx<'_>, out: &mut [T]) -> Result<()> {
         let Scatter { outer, extent, inner, count, signed, .. } = *self;
         if out.is_empty() {
             return Ok(());
@@ -78,9 +94,8 @@ impl Scatter {
             let src = &src[(o * count + j) * inner..][..inner];
             out.iter_mut().zip(src).for_each(|(o, &v)| *o = o.plus(v));
         };
-        let rows = outer * extent;
-        let work = inner * 300 + outer * count * inner * 500 / rows;
-        let part = grain(rows, work);
+        let (rows, each) = self.rows();
+        let part = grain(rows, each);
         if part >= rows {
             begin(out, 0);
             for o in 0..outer {
@@ -93,8 +108,7 @@ impl Scatter {
             return Ok(());
         }
         // The sources of each target, in order: a counting sort. `starts[v + 1]` first counts, then runs through v's sources.
-        let mut scratch = memory.scratch((extent + 2 + count) * 4)?;
-        let (starts, order) = bytemuck::cast_slice_mut::<u64, u32>(&mut scratch.words).split_at_mut(extent + 2);
+        let (starts, order) = bytemuck::cast_slice_mut::<u64, u32>(scratch).split_at_mut(extent + 2);
         starts.fill(0);
         for v in index.iter().filter_map(|&w| target(w)) {
             starts[v + 2] += 1;

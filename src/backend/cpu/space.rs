@@ -23,11 +23,13 @@ pub(super) struct Block {
     pub(super) rows: usize,
     pub(super) len: usize,
     pub(super) pitch: usize,
+    /// The dimension along which the runs follow each other, if it is one, and each run lies within the innermost.
+    pub(super) turn: Option<usize>,
 }
 
 impl Block {
     pub(super) fn flat(range: Range<usize>) -> Self {
-        Block { start: range.start, rows: 1, len: range.len(), pitch: 0 }
+        Block { start: range.start, rows: 1, len: range.len(), pitch: 0, turn: None }
     }
 
     pub(super) fn total(&self) -> usize {
@@ -108,6 +110,10 @@ impl Space {
         let Some(last) = self.dims.len().checked_sub(1) else {
             return f(0, 0, at.offset, 1);
         };
+        if let Some(turn) = block.turn {
+            let first = dot(at, &self.coords(block.start));
+            return (0..block.rows).for_each(|r| f(r, r * block.len, first + r as i64 * at.strides[turn], block.len));
+        }
         for row in 0..block.rows {
             let mut coords = self.coords(block.start + row * block.pitch);
             let mut address = dot(at, &coords);
@@ -293,20 +299,6 @@ where
         || fork(range.start..middle, grain, left, cut, leaf),
         || fork(middle..range.end, grain, right, cut, leaf),
     );
-}
-
-/// Nanoseconds of estimated work below which waking other threads costs more than it gains.
-const WORTH_FORKING: usize = 60_000;
-
-/// The part of `count` units to give to one task when a unit takes about `picoseconds`: all of them when the work is small.
-pub(super) fn grain(count: usize, picoseconds: usize) -> usize {
-    let threads = rayon::current_num_threads();
-    let total = count.saturating_mul(picoseconds) / 1000;
-    if threads == 1 || total < WORTH_FORKING {
-        return count.max(1);
-    }
-    let tasks = (total / (WORTH_FORKING / 4)).min(4 * threads).max(1);
-    count.div_ceil(tasks).max(1)
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use std::ops::Range;
 
 use bytemuck::Pod;
-use pulp::Arch;
-use rayon::prelude::*;
 
-use super::exec::{Bufs, Epilogue};
+use super::bufs::Bufs;
+use super::epilogue::{Epilogue, Sink};
 use super::interp::Ctx;
-use super::memory::Memory;
-use super::space::{Outs, Words, grain};
+use super::math::vectorize;
+use super::space::Outs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::plan::program::Dims;
@@ -23,17 +22,23 @@ pub(super) struct Window {
     epilogue: Epilogue,
 }
 
+/// Bytes of the result that are computed at a time: they fit in a second-level cache with what they are made of.
+const PART_BYTES: usize = 1 << 17;
+
 /// Elements that can be pooled.
 pub(super) trait Value: Pod + PartialOrd + Send + Sync {
     const ZERO: Self;
+    /// What every other value is at least as great as: the greatest of no values.
+    const LOWEST: Self;
     /// Integers wrap.
     fn plus(self, other: Self) -> Self;
 }
 
 macro_rules! value {
-    ($($t:ty: $zero:expr, $plus:expr;)*) => {$(
+    ($($t:ty: $zero:expr, $lowest:expr, $plus:expr;)*) => {$(
         impl Value for $t {
             const ZERO: Self = $zero;
+            const LOWEST: Self = $lowest;
             #[inline(always)]
             fn plus(self, other: Self) -> Self {
                 $plus(self, other)
@@ -42,10 +47,10 @@ macro_rules! value {
     )*};
 }
 value! {
-    f32: 0.0, |a, b| a + b;
-    f64: 0.0, |a, b| a + b;
-    i32: 0, i32::wrapping_add;
-    u32: 0, u32::wrapping_add;
+    f32: 0.0, f32::NEG_INFINITY, |a, b| a + b;
+    f64: 0.0, f64::NEG_INFINITY, |a, b| a + b;
+    i32: 0, i32::MIN, i32::wrapping_add;
+    u32: 0, u32::MIN, u32::wrapping_add;
 }
 
 /// Whether `new` comes before `best` as the greatest: greater, or the first NaN.
@@ -76,20 +81,36 @@ impl Window {
         Ok(Window { op: w.op, conv: w.conv, dtype: w.dtype, inputs: w.inputs.clone(), epilogue })
     }
 
-    pub(super) fn run(&self, memory: &Memory, ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        self.epilogue.run(memory, ctx, outs, |words| {
-            match (self.dtype, words) {
-                (DType::F32, Words::Four(w)) => self.compute::<f32>(ctx, bytemuck::cast_slice_mut(w)),
-                (DType::F64, Words::Eight(w)) => self.compute::<f64>(ctx, bytemuck::cast_slice_mut(w)),
-                (DType::I32, Words::Four(w)) => self.compute::<i32>(ctx, bytemuck::cast_slice_mut(w)),
-                (_, Words::Four(w)) => self.compute::<u32>(ctx, w),
-                _ => return Err(Error::internal("a window of values of another size")),
-            }
-            Ok(())
-        })
+    /// Lines of the result, and the picoseconds that each takes.
+    fn lines(&self) -> (usize, usize) {
+        let g = &self.conv;
+        let (height, width) = match self.op {
+            WindowOp::MaxGrad | WindowOp::SumGrad => (g.h, g.w),
+            _ => (g.oh, g.ow),
+        };
+        (g.batch * height, width * g.c * g.kh * g.kw * 300)
     }
 
-    fn compute<T: Value>(&self, ctx: Ctx<'_>, out: &mut [T]) {
+    pub(super) fn work(&self) -> usize {
+        let (lines, each) = self.lines();
+        (lines * each).max(self.epilogue.work())
+    }
+
+    pub(super) fn scratch(&self) -> usize {
+        self.epilogue.scratch()
+    }
+
+    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        let (sink, _) = self.epilogue.sink(scratch, ctx, outs);
+        match self.dtype {
+            DType::F32 => self.compute::<f32>(ctx, sink),
+            DType::F64 => self.compute::<f64>(ctx, sink),
+            DType::I32 => self.compute::<i32>(ctx, sink),
+            _ => self.compute::<u32>(ctx, sink),
+        }
+    }
+
+    fn compute<T: Value>(&self, ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
         let g = &self.conv;
         let input = |i: usize| -> &[T] { bytemuck::cast_slice(ctx.ins[self.inputs[i] as usize]) };
         let (height, width) = match self.op {
@@ -97,13 +118,12 @@ impl Window {
             _ => (g.oh, g.ow),
         };
         let line = width * g.c;
-        if out.is_empty() {
-            return;
-        }
-        let lines = grain(g.batch * height, line * g.kh * g.kw * 300);
-        let one = |(i, out): (usize, &mut [T])| {
-            // A part may reach over several images.
-            let (mut at, mut rest) = (i * lines, out);
+        // Whole images where they are small: windows at their edges belong to one part then.
+        let fitting = PART_BYTES / (line * size_of::<T>()).max(1);
+        let lines = if fitting >= height { fitting / height.max(1) * height } else { fitting }.max(1);
+        let (all, each) = self.lines();
+        sink.parts(lines * line, all * each, |at, out| {
+            let (mut at, mut rest) = (at / line, out);
             while !rest.is_empty() {
                 let (n, first) = (at / height, at % height);
                 let count = (height - first).min(rest.len() / line);
@@ -111,11 +131,8 @@ impl Window {
                 self.image(n, first..first + count, input(0), input(self.inputs.len() - 1), part);
                 (at, rest) = (at + count, tail);
             }
-        };
-        match lines < g.batch * height {
-            true => out.par_chunks_mut(lines * line).enumerate().for_each(one),
-            false => one((0, out)),
-        }
+            Ok(())
+        })
     }
 
     /// Lines `lines` of image `n` of the result.
@@ -123,14 +140,14 @@ impl Window {
         let g = &self.conv;
         let (before, after) = (g.h * g.w * g.c, g.oh * g.ow * g.c);
         let (xi, yi) = (n * before, n * after);
-        Arch::new().dispatch(
+        vectorize(
             #[inline(always)]
             || match self.op {
-                WindowOp::Max => max(g, lines, &x[xi..][..before], out),
-                WindowOp::Sum => sum(g, lines, &x[xi..][..before], out),
-                WindowOp::MaxPick => max_pick(g, lines, &x[xi..][..before], &y[xi..][..before], out),
-                WindowOp::MaxGrad => max_grad(g, lines, &x[xi..][..before], &y[yi..][..after], out),
-                WindowOp::SumGrad => sum_grad(g, lines, &x[yi..][..after], out),
+                WindowOp::Max => max(g, lines.clone(), &x[xi..][..before], out),
+                WindowOp::Sum => sum(g, lines.clone(), &x[xi..][..before], out),
+                WindowOp::MaxPick => max_pick(g, lines.clone(), &x[xi..][..before], &y[xi..][..before], out),
+                WindowOp::MaxGrad => max_grad(g, lines.clone(), &x[xi..][..before], &y[yi..][..after], out),
+                WindowOp::SumGrad => sum_grad(g, lines.clone(), &x[yi..][..after], out),
             },
         );
     }
@@ -164,6 +181,10 @@ fn max<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
                 out.iter_mut().zip(x).for_each(|(o, &v)| *o = if beats(v, *o) { v } else { *o });
             }
         });
+        if first {
+            // The window lies wholly in the padding.
+            out.fill(T::LOWEST);
+        }
     }
 }
 
@@ -202,6 +223,8 @@ fn max_pick<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], y: &[T], out: &mut
     for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
         let (oh, ow) = (lines.start + point / g.ow, point % g.ow);
         first_greatest(g, oh, ow, x, &mut best, &mut taps);
+        // Stays where the window lies wholly in the padding.
+        out.fill(T::ZERO);
         inside(g, oh, ow, |tap, _, at| {
             for ((o, &t), &v) in out.iter_mut().zip(&taps).zip(&y[at..][..g.c]) {
                 *o = if t == tap { v } else { *o };

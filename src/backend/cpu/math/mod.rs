@@ -17,8 +17,18 @@ use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 /// Runs `f` compiled for the best vector instructions of this machine. Everything in `f` must be inlined into it: write
 /// `vectorize(#[inline(always)] || ...)`.
 #[inline(always)]
-pub(crate) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
+pub(crate) fn vectorize<R>(mut f: impl FnMut() -> R) -> R {
+    // Called by reference: what calls a closure by value is a function of its own, which is not inlined where the
+    // closure is large, and then is compiled for any machine.
+    struct ByReference<'f, F>(&'f mut F);
+    impl<R, F: FnMut() -> R> pulp::NullaryFnOnce for ByReference<'_, F> {
+        type Output = R;
+        #[inline(always)]
+        fn call(self) -> R {
+            (self.0)()
+        }
+    }
+    pulp::Arch::new().dispatch(ByReference(&mut f))
 }
 
 /// `y[i] = f(x[i])`.

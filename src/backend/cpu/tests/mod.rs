@@ -1,6 +1,7 @@
 //! Hand-made plans against a reference that follows the definitions of `plan/program.rs` and `plan/step.rs` word by word.
 
 mod nests;
+mod plans;
 mod products;
 mod windows;
 
@@ -9,6 +10,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use super::CpuBackend;
+use super::threads::Pool;
 use crate::backend::{Backend, Buffer, DeviceOptions};
 use crate::dtype::{DType, Element};
 use crate::plan::program::{Access, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
@@ -244,8 +246,8 @@ pub(super) fn single(kind: StepKind, leaves: &[&Values], outputs: &[(DType, usiz
 }
 
 /// Runs a plan on the engine: leaves after it, and outputs.
-pub(super) fn engine(plan: Plan, leaves: &[Values], params: &[f64]) -> (Vec<Values>, Vec<Values>) {
-    let cpu = CpuBackend::open(&DeviceOptions::default());
+pub(super) fn engine(plan: Plan, leaves: &[Values], params: &[f64], threads: usize) -> (Vec<Values>, Vec<Values>) {
+    let cpu = CpuBackend::with_pool(&DeviceOptions::default(), Pool::new(threads));
     let make = |v: &Values| {
         let buffer = cpu.alloc(v.data.len() * v.dtype.size()).unwrap();
         cpu.write(&buffer, &v.bytes()).unwrap();
@@ -436,7 +438,8 @@ fn kernel(kind: &StepKind, bufs: &[Values]) -> Vec<f64> {
             points(&dims).map(dot).collect()
         }
         StepKind::Window(w) => {
-            windows::window(w.op, &w.conv, &w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect::<Vec<_>>())
+            let inputs: Vec<&[f64]> = w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect();
+            windows::window(w.op, &w.conv, &inputs, w.dtype)
         }
         StepKind::Scatter(s) => {
             let mut out = s.base.map_or(vec![0.0; s.outer * s.extent * s.inner], |b| bufs[b as usize].data.clone());
@@ -477,13 +480,8 @@ pub(super) fn check(kind: StepKind, leaves: &[Values], outputs: &[(DType, usize)
     .run();
     let label = format!("{} {:?}", kind.name(), kind.outer());
     let plan = || single_again(&kind, &all, outputs, params.len());
-    let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let plan = plan();
-        pool.install(|| engine(plan, leaves, params))
-    };
-    let (got_leaves, got) = on(3);
-    let (one_leaves, one) = on(1);
+    let (got_leaves, got) = engine(plan(), leaves, params, 3);
+    let (one_leaves, one) = engine(plan(), leaves, params, 1);
     for (a, b) in got_leaves.iter().chain(&got).zip(one_leaves.iter().chain(&one)) {
         assert_eq!(a.bytes(), b.bytes(), "{label}: threads change the bits");
     }

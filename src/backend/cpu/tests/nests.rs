@@ -5,7 +5,7 @@ use crate::plan::step::Nest;
 
 const F: DType = DType::F32;
 
-fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
+pub(super) fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
     StepKind::Nest(Nest {
         outer: outer.iter().copied().collect(),
         inner: inner.iter().copied().collect(),
@@ -72,6 +72,84 @@ fn three_dimensions_in_any_order() {
         let y = b.binary(&ADD, x, i);
         b.store(y, 1, flat(&dims), false);
         check(nest(&dims, &[], b), &[values(F, 3900, 8)], &[(F, 3900)], &[]);
+    }
+}
+
+#[test]
+fn a_store_belongs_to_its_own_register() {
+    // Rows: sum r, a = x * r, p = r * 3 over the whole row, b = neg a + a + p; p is put next to a line of its neighbours.
+    for (n, m) in [(2, 2), (5, 300), (3, 20_000)] {
+        let full = [m as i64, 1];
+        let mut b = Build::default();
+        let x = b.load(0, at(0, &full), F, true);
+        let r = b.reduce(ReduceOp::Sum, x);
+        let a = b.binary(&MUL, x, r);
+        let three = b.param(0, F);
+        let p = b.binary(&MUL, r, three);
+        let minus = b.unary(&NEG, a);
+        let sum = b.binary(&ADD, minus, a);
+        let out = b.binary(&ADD, sum, p);
+        b.store(p, 1, at(0, &full), true);
+        b.store(out, 2, at(0, &full), true);
+        check(nest(&[n], &[m], b), &[values(F, n * m, 1)], &[(F, n * m), (F, n * m)], &[3.0]);
+    }
+    // Two values read where they are overwritten, their results stored one after the other.
+    let n = 3000;
+    let mut b = Build::default();
+    let (v, w) = (b.load(0, at(0, &[1]), F, false), b.load(1, at(0, &[1]), F, false));
+    b.store(v, 1, at(0, &[1]), false);
+    b.store(w, 0, at(0, &[1]), false);
+    check(nest(&[n], &[], b), &[values(F, n, 1), values(F, n, 2)], &[], &[]);
+}
+
+#[test]
+fn what_is_read_across_its_rows_goes_in_square_blocks() {
+    // Dimensions, the strides of what is read, and a bias along the last but one.
+    for (dims, strides) in [
+        ([1, 130, 90], [0i64, 1, 130]),
+        ([3, 65, 70], [65 * 70, 1, 65]),
+        ([40, 5, 64], [1, 40 * 64, 40]),
+        ([33, 33, 33], [1, 33, 33 * 33]),
+        ([70, 9, 33], [-9, 1, 630]),
+    ] {
+        let numel = dims.iter().product();
+        let mut b = Build::default();
+        let offset = if strides[0] < 0 { 69 * 9 } else { 0 };
+        let x = b.load(0, at(offset, &strides), F, false);
+        let y = b.load(1, flat(&dims), F, false);
+        let bias = b.load(2, at(0, &[0, 1, 0]), F, false);
+        let two = b.param(0, F);
+        let sum = b.binary(&MUL, x, two);
+        let sum = b.binary(&ADD, sum, bias);
+        let i = b.index(at(1, &[7, 1, -3]), false);
+        let i = b.cast(i, F);
+        let sum = b.binary(&ADD, sum, i);
+        let out = b.binary(&SUB, sum, y);
+        b.store(out, 1, flat(&dims), false);
+        b.store(sum, 3, flat(&dims), false);
+        let leaves = [values(F, numel, 1), values(F, numel, 2), values(F, dims[1], 3)];
+        check(nest(&dims, &[], b), &leaves, &[(F, numel)], &[2.0]);
+    }
+}
+
+#[test]
+fn short_rows_repeat_their_broadcasts() {
+    for dims in [[300, 7, 5], [1000, 1, 64], [11, 9, 127], [2, 3, 4], [3, 20, 60]] {
+        let numel = dims.iter().product();
+        let mut b = Build::default();
+        let x = b.load(0, flat(&dims), F, false);
+        let group = b.load(1, at(0, &[0, dims[2] as i64, 1]), F, false);
+        let bias = b.load(2, at(0, &[0, 0, 1]), F, false);
+        let row = b.load(3, at(0, &[1, 0, 0]), F, false);
+        let both = b.binary(&MUL, group, bias);
+        let sum = b.binary(&ADD, x, both);
+        let sum = b.cast(sum, F);
+        let out = b.binary(&SUB, sum, row);
+        b.store(out, 0, flat(&dims), false);
+        b.store(both, 4, flat(&dims), false);
+        let group = values(F, dims[1] * dims[2], 2);
+        let leaves = [values(F, numel, 1), group, values(F, dims[2], 3), values(F, dims[0], 4)];
+        check(nest(&dims, &[], b), &leaves, &[(F, numel)], &[]);
     }
 }
 
@@ -354,39 +432,6 @@ fn conversions_saturate() {
         b.store(y, 1, at(0, &[1]), false);
         check(nest(&[3], &[], b), std::slice::from_ref(&i), &[(to, 3)], &[]);
     }
-}
-
-#[test]
-fn plans_of_several_steps_share_temporaries() {
-    // t = -x; out = sum(t); the second run allocates nothing.
-    let n = 5000;
-    let mut b1 = Build::default();
-    let x = b1.load(0, at(0, &[1]), F, false);
-    let t = b1.unary(&NEG, x);
-    b1.store(t, 1, at(0, &[1]), false);
-    let mut b2 = Build::default();
-    let t = b2.load(0, at(0, &[0, 1]), F, true);
-    let r = b2.reduce(ReduceOp::Sum, t);
-    b2.store(r, 1, at(0, &[0]), false);
-    let roles = [(Role::Leaf(0), n), (Role::Temp { slot: 0 }, n), (Role::Output(0), 1)];
-    let step = |kind, bufs: &[u32]| Step { kind, bufs: bufs.to_vec(), ops: vec![], at: Location::caller() };
-    let plan = Plan {
-        buffers: roles.iter().map(|&(role, len)| BufferInfo { role, dtype: F, len }).collect(),
-        steps: vec![step(nest(&[n], &[], b1), &[0, 1]), step(nest(&[1], &[n], b2), &[1, 2])],
-        params: 0,
-        slots: vec![4 * n],
-    };
-    let cpu = CpuBackend::open(&DeviceOptions::default());
-    let (x, out) = (cpu.alloc(4 * n).unwrap(), cpu.alloc(4).unwrap());
-    cpu.write(&x, &f32::to_bytes(&vec![0.5; n])).unwrap();
-    let ready = cpu.prepare(Arc::new(plan)).unwrap();
-    ready.run(std::slice::from_ref(&x), std::slice::from_ref(&out), &[]).unwrap();
-    let before = cpu.counters().snapshot();
-    ready.run(&[x], std::slice::from_ref(&out), &[]).unwrap();
-    let spent = cpu.counters().snapshot() - before;
-    assert_eq!((spent.allocations, spent.submits, spent.dispatches), (0, 1, 2));
-    assert_eq!(f32::from_bytes(&pollster::block_on(cpu.read(&out, 4)).unwrap()), [-2500.0]);
-    assert_eq!(ready.sources().len(), 2);
 }
 
 #[test]

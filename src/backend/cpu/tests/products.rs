@@ -204,6 +204,9 @@ fn geometries() -> Vec<Conv> {
         out(Conv { stride_h: 2, dilation_w: 2, pad_h: 2, pad_w: 1, c: 5, f: 2, ..base }, (2, 1)),
         out(Conv { kh: 1, kw: 1, ..base }, (0, 0)),
         out(Conv { kh: 1, kw: 1, stride_h: 2, stride_w: 2, ..base }, (0, 0)),
+        out(Conv { c: 0, ..base }, (0, 0)),
+        out(Conv { f: 0, ..base }, (0, 0)),
+        out(Conv { batch: 0, ..base }, (0, 0)),
         out(Conv { batch: 1, h: 33, w: 35, c: 6, f: 9, kw: 3, pad_h: 1, pad_w: 1, ..base }, (1, 1)),
     ]
 }

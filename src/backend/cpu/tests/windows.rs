@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::step::{Conv, Scatter, Window, WindowOp};
 
 /// The definitions of [`WindowOp`].
-pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]]) -> Vec<f64> {
+pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]], dtype: DType) -> Vec<f64> {
     let mut out = vec![0.0; op.numel(g)];
     for p in points(&[g.batch, g.oh, g.ow, g.c]) {
         let (n, oh, ow, c) = (p[0], p[1], p[2], p[3]);
@@ -24,7 +24,12 @@ pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]]) -> Vec<f64> {
             continue;
         }
         let x = inputs[0];
-        let mut best = inside[0];
+        let Some(&(mut best)) = inside.first() else {
+            if op == WindowOp::Max {
+                out[y] = if dtype.is_float() { f64::NEG_INFINITY } else { f64::from(i32::MIN) };
+            }
+            continue;
+        };
         for &i in &inside {
             if x[i] > x[best] || (x[i].is_nan() && !x[best].is_nan()) {
                 best = i;
@@ -65,6 +70,8 @@ fn windows_of_all_kinds() {
         Conv { kh: 3, kw: 3, pad_h: 1, pad_w: 1, stride_h: 1, ..base },
         Conv { kh: 3, stride_w: 3, dilation_h: 2, c: 1, f: 1, ..base },
         Conv { batch: 2, h: 40, w: 41, c: 33, f: 33, kh: 3, kw: 3, pad_h: 1, ..base },
+        // Windows wholly in the padding.
+        Conv { pad_h: 3, pad_w: 2, ..base },
     ];
     for (i, mut g) in geometries.into_iter().enumerate() {
         g.oh = Conv::out_extent(g.h, g.kh, g.stride_h, g.dilation_h, g.pad_h).unwrap();
@@ -86,9 +93,10 @@ fn windows_of_all_kinds() {
             ] {
                 let mut b = Build::default();
                 let acc = b.acc(dtype);
-                let twice = b.binary(&ADD, acc, acc);
+                // Twice, except that twice the least integer does not exist.
+                let out = if op == WindowOp::Max { acc } else { b.binary(&ADD, acc, acc) };
                 let numel = op.numel(&g);
-                b.store(twice, leaves.len() as u16, at(0, &[1]), false);
+                b.store(out, leaves.len() as u16, at(0, &[1]), false);
                 let inputs = (0..leaves.len() as u16).collect();
                 let step = Window { op, conv: g, dtype, inputs, epilogue: b.program };
                 check(StepKind::Window(step), &leaves, &[(dtype, numel)], &[]);
