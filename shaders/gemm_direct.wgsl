@@ -4,15 +4,19 @@
     for (var k = first_k; k < end_k; k += 4u) {
         {%- for s in self.sides() %}
         {%- for i in 0..self.patches(s) %}
+        {%- if s.wide %}
+        {%- for c in 0..4 %}
+        let {{ s.name }}{{ i }}_{{ c }} = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u{% if s.along_k %} + {{ c }}u, k{% else %}, k + {{ c }}u{% endif %});
+        {%- endfor %}
+        var {{ s.name }}{{ i }} = mat4x4<f32>({% for c in 0..4 %}{{ s.name }}{{ i }}_{{ c }}{% if !loop.last %}, {% endif %}{% endfor %});
+        {%- else %}
+        // A loop, because this loader is long and its copies would be too much for compilers.
         var {{ s.name }}{{ i }} = mat4x4<f32>();
         for (var c = 0u; c < 4u; c++) {
-            {%- if s.along_k %}
-            let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u + c, k);
-            {%- else %}
-            let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u, k + c);
-            {%- endif %}
+            let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u{% if s.along_k %} + c, k{% else %}, k + c{% endif %});
             {{ s.name }}{{ i }} = mat4x4<f32>({{ s.name }}{{ i }}[1], {{ s.name }}{{ i }}[2], {{ s.name }}{{ i }}[3], next);
         }
+        {%- endif %}
         {%- if s.along_k %}
         {{ s.name }}{{ i }} = transpose({{ s.name }}{{ i }});
         {%- endif %}

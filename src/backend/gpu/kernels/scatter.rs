@@ -25,6 +25,8 @@ struct ScatterAdd {
     extent: String,
     indices: String,
     base: Option<usize>,
+    /// The lists of the first kernel, or else the indices themselves.
+    links: Option<usize>,
     index: usize,
     src: usize,
     body: Vec<String>,
@@ -32,6 +34,22 @@ struct ScatterAdd {
 
 impl Named for ScatterAdd {
     const NAME: &'static str = "scatter";
+}
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "scatter_links.wgsl")]
+struct ScatterLinks {
+    head: Head,
+    threads: u32,
+    signed: bool,
+    extent: String,
+    indices: String,
+    index: usize,
+    links: usize,
+}
+
+impl Named for ScatterLinks {
+    const NAME: &'static str = "scatter_links";
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Kernel>> {
@@ -43,16 +61,31 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Resul
     if !index_type.is_int() || s.dtype == DType::Bool {
         return Err(Error::internal(format!("scatter of {} by {index_type}", s.dtype)));
     }
+    let (threads, signed) = (threads(caps), index_type == DType::I32);
+    let mut kernels = Vec::new();
+    // With lists each index is looked at by the places and the other indices, not by every element of the result.
+    let listed = s.count > 16 && s.outer * s.inner > 4;
+    let links = s.extent + s.count;
+    if listed {
+        let mut cx = Build::new(plan, step);
+        let index = cx.buffer(s.index, false, false)?;
+        let scratch = cx.scratch(links, "u32", true);
+        let (extent, indices) = (cx.size(s.extent), cx.size(s.count));
+        let shader = ScatterLinks { head: cx.head(), threads, signed, extent, indices, index, links: scratch };
+        kernels.push(cx.kernel(shader, links.div_ceil(threads as usize)));
+    }
     let mut cx = Build::new(plan, step);
     let base = s.base.map(|buf| cx.buffer(buf, false, false)).transpose()?;
-    let (index, src) = (cx.buffer(s.index, false, false)?, cx.buffer(s.src, false, false)?);
+    let lists = listed.then(|| cx.scratch(links, "u32", false));
+    let index = lists.map_or_else(|| cx.buffer(s.index, false, false), Ok)?;
+    let src = cx.buffer(s.src, false, false)?;
     let (words, indices) = ([count, s.inner, s.extent].map(|n| cx.size(n)), cx.size(s.count));
     let space = Space::new(&[count], "o");
     let mut e = Emitter::new(cx, single(&s.epilogue), 1, space, Space::new(&[], "i"));
     e.acc = Some("acc");
     let body = pointwise(&mut e)?;
     let [count_word, inner, extent] = words;
-    let (threads, ty, signed) = (threads(caps), storage_type(s.dtype, false)?, index_type == DType::I32);
+    let ty = storage_type(s.dtype, false)?;
     let shader = ScatterAdd {
         head: e.cx.head(),
         threads,
@@ -63,9 +96,11 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Resul
         extent,
         indices,
         base,
+        links: lists,
         index,
         src,
         body,
     };
-    Ok(vec![e.cx.kernel(shader, count.div_ceil(threads as usize))])
+    kernels.push(e.cx.kernel(shader, count.div_ceil(threads as usize)));
+    Ok(kernels)
 }

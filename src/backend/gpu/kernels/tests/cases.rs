@@ -561,7 +561,7 @@ pub(super) fn all() -> Vec<Case> {
             }
         }
     }
-    for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [1, 64, 64, 100]] {
+    for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [3, 10, 4, 50], [1, 64, 64, 100]] {
         out.push(scatter(F32, I32, sizes, true));
         out.push(scatter(F32, U32, sizes, false));
         out.push(scatter(I32, I32, sizes, true));
