@@ -281,10 +281,7 @@ impl<'a> Flush<'a> {
             if !self.order[i].root || self.order[i].leaf.is_some() {
                 continue;
             }
-            let mut n = i;
-            while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
-                n = self.order[n].inputs[0] as usize;
-            }
+            let n = self.reshaped(i);
             // A variable's memory changes, so its readers copy.
             if n != i && self.order[n].tensor.0.var.is_none() && !self.order[n].tensor.0.op.is_view() {
                 self.order[n].root = true;
@@ -338,9 +335,8 @@ impl<'a> Flush<'a> {
                     Keep::No
                 }
             } else {
-                let cheap = matches!(node.op, Op::Scalar(_) | Op::Arange | Op::Random { .. });
                 let tape = node.tracked && !node.spent.load(Relaxed) && node.op.is_expensive();
-                if root || external && !cheap || tape { Keep::Output } else { Keep::No }
+                if root || external && !node.op.is_pure() || tape { Keep::Output } else { Keep::No }
             };
             if self.order[i].keep == Keep::No {
                 self.order[i].keep = keep;
@@ -348,18 +344,23 @@ impl<'a> Flush<'a> {
         }
     }
 
-    /// Whether a root is a reshape of something whose memory it can share.
-    fn shares(&self, mut n: usize) -> bool {
+    /// What a chain of reshapes looks at.
+    fn reshaped(&self, mut n: usize) -> usize {
         while self.order[n].leaf.is_none() && matches!(self.order[n].tensor.0.op, Op::Reshape) {
             n = self.order[n].inputs[0] as usize;
         }
+        n
+    }
+
+    /// Whether a view is a reshape of something whose memory it can share.
+    fn shares(&self, n: usize) -> bool {
+        let n = self.reshaped(n);
         self.order[n].tensor.0.var.is_none() && (self.order[n].leaf.is_some() || !self.order[n].tensor.0.op.is_view())
     }
 
     fn keep_base(&mut self, base: usize) {
         let entry = &mut self.order[base];
-        let cheap = matches!(entry.tensor.0.op, Op::Scalar(_) | Op::Arange | Op::Random { .. });
-        if entry.leaf.is_none() && !cheap && entry.keep == Keep::No {
+        if entry.leaf.is_none() && !entry.tensor.0.op.is_pure() && entry.keep == Keep::No {
             entry.keep = Keep::Output;
         }
     }

@@ -143,6 +143,11 @@ impl Op {
         !self.is_view() && !self.is_pointwise() && !matches!(self, Op::Leaf)
     }
 
+    /// Whether it needs no input: the value is computed again wherever it is wanted, and never kept.
+    pub(crate) fn is_pure(&self) -> bool {
+        matches!(self, Op::Scalar(_) | Op::Arange | Op::Random { .. })
+    }
+
     /// How many run-time scalars the node brings.
     pub(crate) fn params(&self) -> usize {
         match self {

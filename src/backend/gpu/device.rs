@@ -111,6 +111,18 @@ impl Core {
         (out, errors.fold(None, |first, e| first.or(e)))
     }
 
+    /// As `scoped`, the error as the crate's: the loss of the device where that is behind it.
+    pub(super) fn attempt<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        let (out, error) = self.scoped(work);
+        match error {
+            None => Ok(out),
+            Some(error) => {
+                self.check()?;
+                Err(translate(&error))
+            }
+        }
+    }
+
     /// A buffer from the system, or `None` when it has no room. Those for staging are mapped.
     pub(super) fn create_buffer(&self, size: u64, usage: wgpu::BufferUsages) -> Result<Option<wgpu::Buffer>> {
         let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
@@ -126,19 +138,18 @@ impl Core {
         }
     }
 
-    /// Puts `bytes`, not many, into `buffer`, in queue order. wgpu holds them in staging memory until the next
+    /// Puts `bytes`, not many, at the start of `buffer`, in queue order. wgpu holds them in staging memory until the next
     /// submission.
-    pub(super) fn write(&self, buffer: &wgpu::Buffer, offset: u64, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let (body, tail) = bytes.split_at(bytes.len() & !3);
-        let ((), error) = self.scoped(|| {
-            self.queue.write_buffer(buffer, offset, body);
+        self.attempt(|| {
+            self.queue.write_buffer(buffer, 0, body);
             if !tail.is_empty() {
                 let mut word = [0; 4];
                 word[..tail.len()].copy_from_slice(tail);
-                self.queue.write_buffer(buffer, offset + body.len() as u64, &word);
+                self.queue.write_buffer(buffer, body.len() as u64, &word);
             }
-        });
-        error.map_or(Ok(()), |e| Err(translate(&e)))
+        })
     }
 
     pub(super) fn submit(&self, commands: wgpu::CommandBuffer) -> wgpu::SubmissionIndex {

@@ -258,7 +258,7 @@ impl Pool {
         count(&core.counters.uploads, 1);
         count(&core.counters.upload_bytes, bytes.len() as u64);
         if bytes.len() <= SMALL {
-            return core.write(&buffer.raw, 0, bytes);
+            return core.write(&buffer.raw, bytes);
         }
         // wgpu's own staging would hold all of it at once, and lose the device where there is no room for that.
         let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::channel::oneshot;
 
 use super::GpuBuffer;
-use super::device::{Core, lock, translate};
+use super::device::{Core, lock};
 use super::memory::{Pool, round_up};
 use crate::backend::count;
 use crate::error::{Error, Result};
@@ -49,15 +49,11 @@ impl Staging {
         let buffer = self.take(padded)?;
         let core = &self.core;
         count(&core.counters.readbacks, 1);
-        let (submission, error) = core.scoped(|| {
+        let submission = core.attempt(|| {
             let mut encoder = core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             encoder.copy_buffer_to_buffer(&source.raw, 0, &buffer, 0, padded);
             core.submit(encoder.finish())
-        });
-        if let Some(error) = error {
-            core.check()?;
-            return Err(translate(&error));
-        }
+        })?;
         buffer.map_async(wgpu::MapMode::Read, 0..padded, move |done| {
             // A reader that is gone does not want it.
             let _ = sender.send(done);

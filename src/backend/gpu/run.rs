@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use smallvec::SmallVec;
 
-use super::device::{Core, lock, translate};
+use super::device::{Core, lock};
 use super::kernel::{Caps, Kernel, Target};
 use super::pipeline::{Access, Pipeline};
 use super::{GpuBackend, GpuBuffer};
@@ -208,7 +208,7 @@ impl Executable for GpuExecutable {
         };
         let mut state = lock(&self.state);
         let State { words, uploaded, bound } = &mut *state;
-        let ((), error) = self.core.scoped(|| {
+        let ran = self.core.attempt(|| {
             self.upload(slab, words, uploaded, params);
             let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
@@ -227,11 +227,8 @@ impl Executable for GpuExecutable {
             count(&self.core.counters.dispatches, self.kernels.len() as u64);
             self.core.submit(encoder.finish());
         });
-        let Some(error) = error else { return Ok(()) };
         // Nothing ran, and who knows what was uploaded.
-        *uploaded = false;
-        self.core.check()?;
-        Err(translate(&error))
+        ran.inspect_err(|_| *uploaded = false)
     }
 
     fn sources(&self) -> Vec<String> {
