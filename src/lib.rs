@@ -28,6 +28,7 @@
 //!   training step costs a hash and an encode.
 //! - `backend`: the CPU engine and the GPU engine: allocate, write, read, prepare a plan, run it. `wgpu` is named in
 //!   `backend/gpu` and in [`interop`] only.
+//! - `ir`: the language that planner and engines share: programs, steps, addresses, the meaning of scalar functions.
 //!
 //! # Where this differs from the usual
 //!
@@ -51,6 +52,8 @@ mod graph;
 mod plan;
 
 mod backend;
+
+mod ir;
 
 mod dtype;
 mod error;

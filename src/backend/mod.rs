@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::step::Plan;
+use crate::ir::step::Plan;
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
 ///

@@ -11,8 +11,8 @@ use super::node::{Storage, Tensor};
 use super::var::VarShared;
 use crate::backend::{Buffer, Executable, count};
 use crate::error::{Error, Kind, Result};
-use crate::plan::op::{Keep, Op, PlanNode};
-use crate::plan::step::Plan;
+use crate::ir::op::{Keep, Op, PlanNode};
+use crate::ir::step::Plan;
 
 /// Plans by structure, least recently used out first.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use super::var::VarShared;
 use crate::backend::Buffer;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::op::Op;
+use crate::ir::op::Op;
 use crate::shape::Shape;
 
 /// An n-dimensional array on a device: a cheap handle, cloned by reference count.

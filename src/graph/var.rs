@@ -9,7 +9,7 @@ use super::node::{FromSliceClone, Inputs, Make, Node, Storage, Tensor, Vjp};
 use crate::backend::Buffer;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::plan::op::Op;
+use crate::ir::op::Op;
 use crate::shape::Shape;
 
 /// A parameter: a value on a device that training changes.

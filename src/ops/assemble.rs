@@ -8,7 +8,7 @@ use super::pointwise::{number, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::{Axes, Op};
+use crate::ir::op::{Axes, Op};
 use crate::shape::{IntoShape, Shape, axis_index};
 
 impl Tensor {

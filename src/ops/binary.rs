@@ -6,10 +6,10 @@
 //! gradient, all of one shape. A row without `grad` has the gradient zero.
 
 use super::pointwise::{self, Operand};
-use crate::backend::cpu::math::{self, Real};
 use crate::error::Result;
 use crate::graph::Tensor;
-use crate::plan::scalar::{Binary1, BinaryFn};
+use crate::ir::math::{self, Real};
+use crate::ir::scalar::{Binary1, BinaryFn};
 
 /// The gradients for both arguments, of the arguments, the result and the result's gradient.
 pub(crate) type BinaryGrad = fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>;

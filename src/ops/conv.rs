@@ -6,8 +6,8 @@ use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::Op;
-use crate::plan::step::Conv;
+use crate::ir::op::Op;
+use crate::ir::step::Conv;
 use crate::shape::Shape;
 
 /// What surrounds an image.

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Inputs, Make, Vjp};
 use crate::graph::{Device, Tensor};
-use crate::plan::op::Op;
+use crate::ir::op::Op;
 use crate::shape::{IntoShape, Shape};
 
 #[track_caller]

@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::{Axes, Op};
+use crate::ir::op::{Axes, Op};
 use crate::shape::{Shape, axis_index};
 
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.

@@ -6,7 +6,7 @@ use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::Op;
+use crate::ir::op::Op;
 use crate::shape::{self, Shape};
 
 impl Tensor {

@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
 use crate::graph::{Device, Tensor};
-use crate::plan::op::Op;
+use crate::ir::op::Op;
 use crate::shape::{self, Shape};
 
 mod sealed {

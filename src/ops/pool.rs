@@ -7,8 +7,8 @@ use super::pointwise::expect_dtype;
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::Op;
-use crate::plan::step::{Conv, WindowOp};
+use crate::ir::op::Op;
+use crate::ir::step::{Conv, WindowOp};
 use crate::shape::Shape;
 
 /// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.

@@ -7,8 +7,8 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::Op;
-use crate::plan::program::ReduceOp;
+use crate::ir::op::Op;
+use crate::ir::program::ReduceOp;
 use crate::shape::{Shape, axes_set, axis_index};
 
 /// A set of axes: `()` for all, one number, an array or slice of numbers; negative ones count from the end.

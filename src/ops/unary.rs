@@ -8,10 +8,10 @@
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LOG2_E, LOG10_E};
 
 use super::pointwise;
-use crate::backend::cpu::math::{self, Real};
 use crate::error::Result;
 use crate::graph::Tensor;
-use crate::plan::scalar::{Unary1, UnaryFn};
+use crate::ir::math::{self, Real};
+use crate::ir::scalar::{Unary1, UnaryFn};
 
 /// The gradient for the argument, of the argument, the result and the result's gradient.
 pub(crate) type UnaryGrad = fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::plan::op::{Axes, Op};
+use crate::ir::op::{Axes, Op};
 use crate::shape::{IntoShape, Shape, axis_index};
 
 /// A range along an axis; negative ends count from the end, ends outside are cut as in NumPy.

@@ -2,11 +2,11 @@
 
 use smallvec::SmallVec;
 
-use super::access::{Space, refine, squeeze};
 use super::kernel::{Body, Kernel, MAX_LINES};
 use super::lower::Lowered;
-use super::program::{Access, Instr, Reg, stages};
-use super::step::{BufId, BufferInfo, Role};
+use crate::ir::access::{Space, refine, squeeze};
+use crate::ir::program::{Access, Instr, Reg, stages};
+use crate::ir::step::{BufId, BufferInfo, Role};
 
 /// A reduction over more elements than this is not made part of a row kernel unless there are many rows.
 const MAX_ROW: usize = 16 * 1024;

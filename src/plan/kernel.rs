@@ -3,11 +3,11 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::access::Space;
-use super::program::{Access, Instr, Line, Reg, Store};
-use super::scalar::{BinaryFn, UnaryFn};
-use super::step::{BufId, Conv, Loader, WindowOp};
 use crate::dtype::DType;
+use crate::ir::access::Space;
+use crate::ir::program::{Access, Instr, Line, Reg, Store};
+use crate::ir::scalar::{BinaryFn, UnaryFn};
+use crate::ir::step::{BufId, Conv, Loader, WindowOp};
 
 /// The part of a kernel that is not a program.
 #[derive(Clone, Debug)]

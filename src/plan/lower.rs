@@ -4,14 +4,14 @@ use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::Limits;
-use super::access::{Space, pull_back, squeeze};
-use super::inline::Builder;
+use super::expression::Builder;
 use super::kernel::{Body, Kernel};
-use super::op::{Keep, Op, PlanNode};
-use super::program::{Access, Instr, Line, Reg, Store};
-use super::step::{BufId, BufferInfo, Loader, Role};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::ir::access::{Space, pull_back, squeeze};
+use crate::ir::op::{Keep, Op, PlanNode};
+use crate::ir::program::{Access, Instr, Line, Reg, Store};
+use crate::ir::step::{BufId, BufferInfo, Loader, Role};
 
 /// An inlined expression longer than this is cut by writing out a value.
 const MAX_INLINE: usize = 160;
@@ -387,7 +387,7 @@ impl Lower<'_> {
         &self,
         n: usize,
         buf: BufId,
-        starts: &[super::op::Axes<usize>],
+        starts: &[crate::ir::op::Axes<usize>],
         fill: bool,
         kernels: &mut Vec<Kernel>,
         order: &mut Vec<(usize, usize)>,

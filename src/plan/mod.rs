@@ -1,20 +1,18 @@
-//! From graph to steps: programs, the step kinds, and the planner.
+//! From graph to steps.
+//!
+//! Read in this order: `lower` decides which values are written out and makes one kernel for each, its lines written by
+//! `expression`; `kernel` is what both speak of; `fuse` merges kernels; `place` numbers their buffers and gives temporaries slots.
 
-mod access;
-mod emit;
+mod expression;
 mod fuse;
-mod inline;
 mod kernel;
 mod lower;
-pub(crate) mod op;
-mod print;
-pub(crate) mod program;
-pub(crate) mod scalar;
-pub(crate) mod step;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use crate::error::Result;
+use crate::ir::{op, step};
 
 /// What the planner has to respect and may use.
 #[derive(Clone, Copy, Debug)]
@@ -30,5 +28,5 @@ pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan>
     let params = nodes.iter().map(|n| n.op.params()).sum();
     let lowered = lower::lower(nodes, limits)?;
     let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion);
-    Ok(emit::emit(kernels, buffers, params))
+    Ok(place::place(kernels, buffers, params))
 }

@@ -4,12 +4,12 @@ use std::panic::Location;
 
 use smallvec::SmallVec;
 
-use super::op::{Keep, Op, PlanNode};
-use super::program::{Instr, ReduceOp};
-use super::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use super::step::{Plan, Role, StepKind};
 use super::{Limits, plan};
 use crate::dtype::DType;
+use crate::ir::op::{Keep, Op, PlanNode};
+use crate::ir::program::{Instr, ReduceOp};
+use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use crate::ir::step::{Plan, Role, StepKind};
 use crate::shape::Shape;
 
 static EXP: UnaryFn = UnaryFn {

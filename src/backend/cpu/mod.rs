@@ -1,41 +1,35 @@
-//! The native CPU engine. Programs run block by block through an interpreter whose loops the compiler vectorises
-//! (`interp`), matrix products go to the `gemm` crate, threads are rayon's in a pool of the engine's own. Everything runs inside the call that asks for
-//! it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
+//! The native CPU engine. Programs run block by block through an interpreter whose loops the compiler vectorises,
+//! matrix products go to the `gemm` crate, threads are rayon's in a pool of the engine's own. Everything runs inside the
+//! call that asks for it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
+//!
+//! `memory` hands out buffers, `run` makes plans ready and runs them step by step, `bindings` says which buffers a step
+//! reads and writes and what has to be copied before it is overwritten, `threads` is the pool. `kernels` has a file for
+//! each family of steps, named as on the GPU, and what they share: how the points of a nest are tiled (`tiling`), what
+//! runs behind a product (`epilogue`). `program` runs programs: `compile` turns lines into instructions on blocks of
+//! values, `interp` runs these, `reduce` accumulates, `copies` moves elements between buffers and blocks, `space` walks
+//! the points, `philox` draws bits.
 
-mod bufs;
-mod compile;
-mod conv;
-mod epilogue;
-mod exec;
-mod gemm;
-mod geometry;
-mod interp;
-mod loops;
-pub(crate) mod math;
+mod bindings;
+mod kernels;
 mod memory;
-mod nest;
-mod philox;
-mod pointwise;
-mod reduce;
-mod scatter;
-mod space;
+mod program;
+mod run;
 #[cfg(test)]
 mod tests;
 mod threads;
-mod window;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, ready};
 
-use self::exec::CpuPlan;
 use self::memory::{Memory, words_of, words_of_mut};
+use self::run::CpuPlan;
 use self::threads::Pool;
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, MemoryStats, count};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::step::Plan;
+use crate::ir::step::Plan;
 
 pub(crate) use self::memory::CpuBuffer;
 

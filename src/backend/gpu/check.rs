@@ -8,11 +8,12 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::device::lock;
-use super::kernel::Caps;
+use super::dispatch::Caps;
 use super::kernels;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::{self, Limits, op::PlanNode};
+use crate::ir::op::PlanNode;
+use crate::plan::{self, Limits};
 
 /// What every WebGPU device has.
 pub(super) const PLAIN: Caps = Caps {

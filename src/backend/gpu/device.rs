@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 
 use super::adapter::describe;
-use super::kernel::Caps;
+use super::dispatch::Caps;
 use crate::backend::{Counters, DeviceInfo, count};
 use crate::error::{Error, Kind, Result};
 

@@ -7,7 +7,7 @@
 pub(crate) mod adapter;
 pub(crate) mod check;
 mod device;
-pub(crate) mod kernel;
+pub(crate) mod dispatch;
 pub(crate) mod kernels;
 mod memory;
 mod pipeline;
@@ -26,7 +26,7 @@ use futures::future::BoxFuture;
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::plan::step::Plan;
+use crate::ir::step::Plan;
 use device::Core;
 pub(crate) use memory::GpuBuffer;
 use memory::Pool;

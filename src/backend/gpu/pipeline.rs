@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use rustc_hash::{FxHashMap, FxHasher};
 
 use super::device::{Core, lock};
-use super::kernel::{Binding, Shader};
+use super::dispatch::{Binding, Shader};
 use super::trusted;
 use crate::backend::count;
 use crate::error::{Error, Result};

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use smallvec::SmallVec;
 
 use super::device::{Core, lock};
-use super::kernel::{Caps, Kernel, Target};
+use super::dispatch::{Caps, Dispatch, Target};
 use super::pipeline::{Access, Pipeline};
 use super::{GpuBackend, GpuBuffer};
 use crate::backend::{Buffer, Executable, count};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::plan::step::{Plan, Role, Step};
+use crate::ir::step::{Plan, Role, Step};
 
 /// How many bind groups a kernel remembers. A training step alternates between a few sets of buffers.
 const REMEMBERED: usize = 8;
@@ -78,7 +78,7 @@ impl GpuBackend {
     pub(super) fn prepare_with(
         &self,
         plan: &Plan,
-        build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Kernel>>,
+        build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
     ) -> Result<GpuExecutable> {
         self.core.check()?;
         let mut arena = Arena { backend: self, owned: Vec::new(), taken: BTreeMap::new() };
@@ -112,7 +112,7 @@ impl GpuBackend {
     fn assemble(
         &self,
         plan: &Plan,
-        kernels: Vec<(Kernel, SmallVec<[Source; 8]>)>,
+        kernels: Vec<(Dispatch, SmallVec<[Source; 8]>)>,
         owned: Vec<Arc<GpuBuffer>>,
     ) -> Result<GpuExecutable> {
         let align = self.core.limits.min_uniform_buffer_offset_alignment as usize / size_of::<u32>();
@@ -339,7 +339,7 @@ impl Arena<'_> {
     }
 
     /// Takes the scratch of one step's kernels: a buffer for each id.
-    fn scratch(&mut self, kernels: &[Kernel]) -> Result<BTreeMap<u16, usize>> {
+    fn scratch(&mut self, kernels: &[Dispatch]) -> Result<BTreeMap<u16, usize>> {
         let mut wanted: BTreeMap<u16, u64> = BTreeMap::new();
         for binding in kernels.iter().flat_map(|k| &k.bindings) {
             if let Target::Scratch { id, bytes } = binding.target {
@@ -352,7 +352,7 @@ impl Arena<'_> {
 }
 
 /// Words of a kernel's uniform: whole `vec4`s, at least one.
-fn padded(kernel: &Kernel) -> usize {
+fn padded(kernel: &Dispatch) -> usize {
     kernel.params.len().max(1).next_multiple_of(4)
 }
 

@@ -5,12 +5,12 @@ use std::panic::Location;
 use askama::Template;
 use pollster::block_on;
 
-use super::kernel::{Binding, Kernel, Named, Target};
+use super::dispatch::{Binding, Dispatch, Named, Target};
 use super::run::GpuExecutable;
 use super::*;
 use crate::backend::{CounterSnapshot, DeviceKind};
-use crate::plan::program::{Dims, Program};
-use crate::plan::step::{BufferInfo, Nest, Role, Step, StepKind};
+use crate::ir::program::{Dims, Program};
+use crate::ir::step::{BufferInfo, Nest, Role, Step, StepKind};
 
 /// `dst[i] = src[i] * factor + 1`, one element a work-group.
 #[derive(Template, Hash, PartialEq, Eq)]
@@ -65,8 +65,8 @@ fn bind(target: Target, write: bool) -> Binding {
     Binding { target, write }
 }
 
-fn scale(from: Target, to: Target, len: usize) -> Kernel {
-    Kernel {
+fn scale(from: Target, to: Target, len: usize) -> Dispatch {
+    Dispatch {
         shader: Box::new(Scale { add: 1 }),
         bindings: vec![bind(from, false), bind(to, true)],
         params: vec![len as u32, 0],
@@ -92,7 +92,7 @@ fn chain(len: usize) -> Plan {
 }
 
 fn ready(gpu: &GpuBackend, len: usize) -> GpuExecutable {
-    let build = |_: &Plan, step: &Step, _: &kernel::Caps| {
+    let build = |_: &Plan, step: &Step, _: &dispatch::Caps| {
         let scratch = Target::Scratch { id: 3, bytes: len as u64 * 4 };
         Ok(match step.bufs[0] {
             0 => vec![scale(Target::Step(0), Target::Step(1), len)],
@@ -356,7 +356,7 @@ fn one_leaf_may_be_given_twice() {
         slots: vec![],
     };
     let plan = gpu.prepare_with(&plan, |_, _, _| {
-        Ok(vec![Kernel {
+        Ok(vec![Dispatch {
             shader: Box::new(Add),
             bindings: vec![bind(Target::Step(0), false), bind(Target::Step(1), false), bind(Target::Step(2), true)],
             params: vec![3],
@@ -416,7 +416,7 @@ fn a_shader_that_does_not_compile_is_an_error() {
     plan.steps.truncate(1);
     let error = gpu.prepare_with(&plan, |_, _, _| {
         let shader = Box::new(Broken);
-        Ok(vec![Kernel { shader, bindings: vec![], params: vec![], dynamic: vec![], groups: 1 }])
+        Ok(vec![Dispatch { shader, bindings: vec![], params: vec![], dynamic: vec![], groups: 1 }])
     });
     let error = error.err().unwrap().to_string();
     assert!(error.contains("shader `broken`") && error.contains("1.5"), "{error}");

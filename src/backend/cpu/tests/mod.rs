@@ -13,9 +13,9 @@ use super::CpuBackend;
 use super::threads::Pool;
 use crate::backend::{Backend, Buffer, DeviceOptions};
 use crate::dtype::{DType, Element};
-use crate::plan::program::{Access, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
-use crate::plan::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use crate::plan::step::{BufferInfo, Loader, Plan, Role, Step, StepKind};
+use crate::ir::program::{Access, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
+use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use crate::ir::step::{BufferInfo, Loader, Plan, Role, Step, StepKind};
 
 macro_rules! unary {
     ($name:ident, $f:expr) => {
@@ -496,7 +496,7 @@ pub(super) fn check(kind: StepKind, leaves: &[Values], outputs: &[(DType, usize)
 
 /// The same step again: steps cannot be cloned, so it is rebuilt from its parts.
 fn single_again(kind: &StepKind, leaves: &[&Values], outputs: &[(DType, usize)], params: usize) -> Plan {
-    use crate::plan::step::{Gemm, Nest, Operand, Scatter, Window};
+    use crate::ir::step::{Gemm, Nest, Operand, Scatter, Window};
     let kind = match kind {
         StepKind::Nest(n) => {
             StepKind::Nest(Nest { outer: n.outer.clone(), inner: n.inner.clone(), program: n.program.clone() })

@@ -1,7 +1,7 @@
 //! Pointwise programs, reductions, rows.
 
 use super::*;
-use crate::plan::step::Nest;
+use crate::ir::step::Nest;
 
 const F: DType = DType::F32;
 

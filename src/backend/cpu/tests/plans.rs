@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::nests::nest;
 use super::*;
-use crate::plan::program::Dims;
-use crate::plan::step::{Gemm, Operand};
+use crate::ir::program::Dims;
+use crate::ir::step::{Gemm, Operand};
 use crate::{Device, Tensor};
 
 const F: DType = DType::F32;

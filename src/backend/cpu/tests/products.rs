@@ -1,8 +1,8 @@
 //! Matrix products and convolutions.
 
 use super::*;
-use crate::plan::program::Dims;
-use crate::plan::step::{Conv, Gemm, Operand};
+use crate::ir::program::Dims;
+use crate::ir::step::{Conv, Gemm, Operand};
 
 /// Where an operand's element is, by the definitions of [`Loader`]; `None` for padding.
 pub(super) fn element(load: &Loader, batch: &[usize], row: usize, col: usize) -> Option<usize> {

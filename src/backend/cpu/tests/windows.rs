@@ -1,7 +1,7 @@
 //! Pooling, its gradients, and sums by index.
 
 use super::*;
-use crate::plan::step::{Conv, Scatter, Window, WindowOp};
+use crate::ir::step::{Conv, Scatter, Window, WindowOp};
 
 /// The definitions of [`WindowOp`].
 pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]], dtype: DType) -> Vec<f64> {

@@ -6,12 +6,12 @@ use super::lanes::{Lanes, quads, single};
 use super::nest;
 use super::render::{Emitter, LANES, Space};
 use super::{Build, Head, numel};
-use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::plan::program::{Access, Dims, Instr, Line, Program, ReduceOp};
-use crate::plan::scalar::{Binary1, BinaryFn};
-use crate::plan::step::{Conv, Gemm, Loader, Nest, Operand, Plan, Step};
+use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp};
+use crate::ir::scalar::{Binary1, BinaryFn};
+use crate::ir::step::{Conv, Gemm, Loader, Nest, Operand, Plan, Step};
 
 /// Work-groups below which a smaller tile or a split of `k` is worth its cost.
 const ENOUGH_GROUPS: usize = 64;
@@ -198,7 +198,7 @@ macro_rules! conv_words {
 }
 conv_words!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<Vec<Kernel>> {
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<Vec<Dispatch>> {
     if g.dtype != DType::F32 {
         return Err(Error::new(
             Kind::DType,
@@ -230,7 +230,7 @@ fn product(
     outer: &[usize],
     tile: Tile,
     split: Option<(usize, usize)>,
-) -> Result<Kernel> {
+) -> Result<Dispatch> {
     let mut cx = Build::new(plan, step);
     // A buffer that the epilogue uses too is bound once, as scalars.
     let ids = |buf: u16| step.bufs[buf as usize];

@@ -4,8 +4,8 @@
 //! vectors of four, and its addresses count vectors; the rest is computed lane by lane, and what does not change along the
 //! dimension once.
 
-use crate::plan::program::{Access, Instr, Program};
-use crate::plan::step::{BufId, Step};
+use crate::ir::program::{Access, Instr, Program};
+use crate::ir::step::{BufId, Step};
 
 /// A program with its addresses in groups of four, and what each line is to the lanes.
 pub(super) struct Lanes {

@@ -5,27 +5,27 @@
 
 mod gemm;
 mod lanes;
-mod layout;
 pub(crate) mod library;
 mod nest;
 mod render;
 mod scatter;
 #[cfg(test)]
 mod tests;
+mod tiling;
 mod window;
 
 use std::collections::HashMap;
 
-use super::kernel::{Binding, Caps, Kernel, Shader, Target};
+use super::dispatch::{Binding, Caps, Dispatch, Shader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::plan::step::{Plan, Step, StepKind};
+use crate::ir::step::{Plan, Step, StepKind};
 
 /// The most points of a space and elements of a buffer: indices are `u32`, with room for the last work-groups to overshoot.
 const MAX_SPACE: usize = 0xff00_0000;
 
 /// The kernels of a step, in the order of their dispatch; none where the step has nothing to compute.
-pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Kernel>> {
+pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
     let built = check(plan, step).and_then(|()| match &step.kind {
         StepKind::Nest(nest) => nest::build(plan, step, caps, nest),
         StepKind::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
@@ -158,8 +158,8 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn kernel(self, shader: impl Shader + 'static, groups: usize) -> Kernel {
-        Kernel {
+    fn kernel(self, shader: impl Shader + 'static, groups: usize) -> Dispatch {
+        Dispatch {
             shader: Box::new(shader),
             bindings: self.slots.iter().map(|(target, slot)| Binding { target: *target, write: slot.write }).collect(),
             params: self.words,

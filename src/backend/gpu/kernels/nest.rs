@@ -3,19 +3,19 @@
 use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
-use super::layout::{Layout, column_major};
 use super::render::{Emitter, Space};
+use super::tiling::{Layout, column_major};
 use super::{Build, Head, numel, storage_type, threads};
-use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::{Instr, Program, ReduceOp, Reg, Store};
-use crate::plan::step::{Nest, Plan, Step};
+use crate::ir::program::{Instr, Program, ReduceOp, Reg, Store};
+use crate::ir::step::{Nest, Plan, Step};
 
 /// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
 const ENOUGH_GROUPS: usize = 512;
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Kernel>> {
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Dispatch>> {
     let program = &nest.program;
     if numel(&nest.outer) == 0 || program.stores.is_empty() {
         return Ok(Vec::new());
@@ -60,7 +60,7 @@ pub(super) fn elementwise(
     extents: &[usize],
     program: &Program,
     parts: Option<usize>,
-) -> Result<Kernel> {
+) -> Result<Dispatch> {
     let lanes = quads(step, program, false, extents);
     let width = if lanes.is_some() { 4 } else { 1 };
     let mut extents = extents.to_vec();
@@ -316,7 +316,7 @@ fn closure(program: &Program, roots: impl Iterator<Item = Reg>, through: bool) -
     need
 }
 
-fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Kernel>> {
+fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Dispatch>> {
     let program = &nest.program;
     let stages = program.stages();
     let rounds = stages.iter().copied().max().unwrap_or(0);
@@ -459,7 +459,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The whole nest in one kernel.
-    fn whole(mut self, outer: usize, steps: usize) -> Result<Kernel> {
+    fn whole(mut self, outer: usize, steps: usize) -> Result<Dispatch> {
         let all: Vec<Store> = self.program().stores.clone();
         let need = self.live.clone();
         // An inner store goes into the sweep in which its value is first known; into the last one where the kernel
@@ -492,7 +492,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Reduces `chunk` inner points a work-group, into scratch.
-    fn partial(mut self, outer: usize, steps: usize, chunk: usize, parts: usize) -> Result<Kernel> {
+    fn partial(mut self, outer: usize, steps: usize, chunk: usize, parts: usize) -> Result<Dispatch> {
         let reductions = self.reductions(0)?;
         let need = closure(self.program(), reductions.iter().map(|r| r.operand), true);
         let mut first = Vec::new();
@@ -515,7 +515,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Combines the partial results and runs what follows them.
-    fn combined(mut self, outer: usize, parts: usize) -> Result<Kernel> {
+    fn combined(mut self, outer: usize, parts: usize) -> Result<Dispatch> {
         let reductions = self.reductions(0)?;
         let words: usize = reductions.iter().map(|r| r.words()).sum();
         let z = self.e.cx.scratch(words * parts * outer, "u32", false);
@@ -556,7 +556,7 @@ impl<'a> Writer<'a> {
         mut loops: Vec<Sweep>,
         stores: Vec<String>,
         settle: bool,
-    ) -> Kernel {
+    ) -> Dispatch {
         let e = &mut self.e;
         let (mut setup, mut decode) = (Vec::new(), Vec::new());
         e.outer.decode(&mut e.cx, &mut setup);

@@ -6,7 +6,7 @@ use super::lanes::Lanes;
 use super::{Build, storage_type, value_type};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::{Access, Gather, Instr, Reg, Store};
+use crate::ir::program::{Access, Gather, Instr, Reg, Store};
 
 /// Members of a vector, by lane.
 pub(super) const LANES: [&str; 4] = ["x", "y", "z", "w"];

@@ -6,10 +6,10 @@ use super::lanes::single;
 use super::nest::pointwise;
 use super::render::{Emitter, Space};
 use super::{Build, Head, storage_type, threads};
-use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::step::{Plan, Scatter, Step};
+use crate::ir::step::{Plan, Scatter, Step};
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "scatter.wgsl")]
@@ -52,7 +52,7 @@ impl Named for ScatterLinks {
     const NAME: &'static str = "scatter_links";
 }
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Kernel>> {
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Dispatch>> {
     let count = s.outer * s.extent * s.inner;
     if count == 0 || s.epilogue.stores.is_empty() {
         return Ok(Vec::new());

@@ -11,13 +11,13 @@ use super::build;
 use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
-use crate::backend::gpu::kernel::{Caps, Kernel};
+use crate::backend::gpu::dispatch::{Caps, Dispatch};
 use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable};
 use crate::dtype::DType;
-use crate::plan::program::ReduceOp;
-use crate::plan::step::{BufferInfo, Plan, Role, Step};
+use crate::ir::program::ReduceOp;
+use crate::ir::step::{BufferInfo, Plan, Role, Step};
 
-fn kernels(case: &Case, caps: &Caps) -> Vec<Kernel> {
+fn kernels(case: &Case, caps: &Caps) -> Vec<Dispatch> {
     // A case may keep more results than plain devices bind at once.
     let caps = Caps { max_storage_bindings: 32, ..*caps };
     build(&case.plan, &case.plan.steps[0], &caps).unwrap_or_else(|e| panic!("{}: {e}", case.name))
@@ -25,7 +25,7 @@ fn kernels(case: &Case, caps: &Caps) -> Vec<Kernel> {
 
 #[test]
 fn every_variant_validates() {
-    let mut seen: Vec<Kernel> = Vec::new();
+    let mut seen: Vec<Dispatch> = Vec::new();
     for caps in [PLAIN, LARGE, SOFTWARE] {
         for case in cases::all() {
             for kernel in kernels(&case, &caps) {

@@ -7,10 +7,10 @@ use super::lanes::single;
 use super::nest::pointwise;
 use super::render::{Emitter, Space};
 use super::{Build, Head, storage_type, threads};
-use crate::backend::gpu::kernel::{Caps, Kernel, Named};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::step::{Plan, Step, Window, WindowOp};
+use crate::ir::step::{Plan, Step, Window, WindowOp};
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "window.wgsl")]
@@ -55,7 +55,7 @@ impl Pool {
     }
 }
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Kernel>> {
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Dispatch>> {
     let count = window.op.numel(&window.conv);
     if count == 0 || window.epilogue.stores.is_empty() {
         return Ok(Vec::new());

@@ -4,9 +4,9 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::dtype::DType;
-use crate::plan::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
-use crate::plan::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use crate::plan::step::{
+use crate::ir::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
+use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use crate::ir::step::{
     BufferInfo, Conv, Gemm, Loader, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window, WindowOp,
 };
 

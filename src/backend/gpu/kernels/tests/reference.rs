@@ -2,8 +2,8 @@
 
 use super::cases::Case;
 use crate::dtype::DType;
-use crate::plan::program::{Access, Gather, Instr, Program, ReduceOp};
-use crate::plan::step::{Conv, Gemm, Loader, Nest, Scatter, StepKind, Window, WindowOp};
+use crate::ir::program::{Access, Gather, Instr, Program, ReduceOp};
+use crate::ir::step::{Conv, Gemm, Loader, Nest, Scatter, StepKind, Window, WindowOp};
 
 /// A value of any type: floats, integers and booleans alike are exact in `f64`.
 type Value = f64;
@@ -212,7 +212,7 @@ impl Machine<'_> {
         }
     }
 
-    fn operand(&self, operand: &crate::plan::step::Operand, z: &[i64], row: i64, col: i64) -> Value {
+    fn operand(&self, operand: &crate::ir::step::Operand, z: &[i64], row: i64, col: i64) -> Value {
         let split = |mut at: i64, extents: [usize; 2]| {
             let c = at % extents[1] as i64;
             at /= extents[1] as i64;

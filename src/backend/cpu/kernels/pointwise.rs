@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use super::compile::{Compiler, Item, Layout, Wiring, cost};
-use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
-use super::space::{Block, Outs, Space, fork};
-use super::threads::grain;
+use crate::backend::cpu::program::compile::{Compiler, Item, Layout, Wiring, cost};
+use crate::backend::cpu::program::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
+use crate::backend::cpu::program::space::{Block, Outs, Space, fork};
+use crate::backend::cpu::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::program::{Access, Instr, Program};
+use crate::ir::program::{Access, Instr, Program};
 
 /// Values a block holds: few enough for several blocks in the first cache, many enough to hide the interpreter.
-pub(super) const BLOCK: usize = 1024;
+pub(in crate::backend::cpu) const BLOCK: usize = 1024;
 
 /// Rows at least this long are cut into blocks of their own.
 const LONG_ROW: usize = 128;
@@ -23,7 +23,7 @@ const TILE: usize = 32;
 /// Positions from which reading across rows leaves the first caches.
 const SPREAD: usize = 1 << 13;
 
-pub(super) struct Pointwise {
+pub(in crate::backend::cpu) struct Pointwise {
     space: Space,
     places: Vec<Place>,
     /// Lines whose values are the same in every block, evaluated once for each task ...
@@ -49,7 +49,12 @@ pub(super) struct Pointwise {
 
 impl Pointwise {
     /// Compiles `program` over `dims`.
-    pub(super) fn new(dims: &[usize], program: &Program, wiring: &Wiring, outputs: usize) -> Result<Self> {
+    pub(in crate::backend::cpu) fn new(
+        dims: &[usize],
+        program: &Program,
+        wiring: &Wiring,
+        outputs: usize,
+    ) -> Result<Self> {
         let mut at: Vec<Option<Access>> = program.lines.iter().map(|l| l.instr.access().cloned()).collect();
         let mut store_at: Vec<Access> = program.stores.iter().map(|s| s.at.clone()).collect();
         let mut dims: Vec<usize> = dims.to_vec();
@@ -157,17 +162,17 @@ impl Pointwise {
     }
 
     /// Its work in picoseconds, as far as threads can divide it.
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         if self.splits { self.space.numel.saturating_mul(self.cost) } else { 0 }
     }
 
     /// Whether it may be run over `part` positions at a time, each time with their part of the outputs.
-    pub(super) fn divides(&self, part: usize) -> bool {
+    pub(in crate::backend::cpu) fn divides(&self, part: usize) -> bool {
         self.splits && self.natural && self.turn.is_none() && part.is_multiple_of(self.period)
     }
 
     /// Parts the outputs at a flat position.
-    pub(super) fn cut<'a>(&self, outs: Outs<'a>, at: usize) -> (Outs<'a>, Outs<'a>) {
+    pub(in crate::backend::cpu) fn cut<'a>(&self, outs: Outs<'a>, at: usize) -> (Outs<'a>, Outs<'a>) {
         let parts = outs.into_iter().zip(&self.cuts).map(|(out, access)| {
             let address = access.as_ref().map_or(i64::MAX, |a| self.space.address(a, at));
             out.split(|_| address)
@@ -176,7 +181,7 @@ impl Pointwise {
     }
 
     /// Runs over the whole space, on several threads where that pays.
-    pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
+    pub(in crate::backend::cpu) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
         let numel = self.space.numel;
         if numel == 0 {
             return;
@@ -198,7 +203,7 @@ impl Pointwise {
     }
 
     /// Runs over a part of the flat space, if it [`divides`](Self::divides) into such parts.
-    pub(super) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, outs: &mut Outs<'_>) {
+    pub(in crate::backend::cpu) fn range(&self, ctx: Ctx<'_>, range: Range<usize>, outs: &mut Outs<'_>) {
         self.task(ctx, outs, |body| self.blocks(range, body));
     }
 
@@ -320,7 +325,7 @@ fn turn(dims: &mut Vec<usize>, at: Vec<&mut Access>, stores: &mut [Access]) {
 }
 
 /// The program with every `Acc` read from `bufs[buf]` at `at`.
-pub(super) fn with_acc(program: &Program, buf: u16, at: &Access) -> Program {
+pub(in crate::backend::cpu) fn with_acc(program: &Program, buf: u16, at: &Access) -> Program {
     let mut out = program.clone();
     for line in out.lines.iter_mut().filter(|l| matches!(l.instr, Instr::Acc)) {
         line.instr = Instr::Load { buf, at: at.clone(), gather: Default::default() };

@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use super::pointwise::BLOCK;
-use crate::plan::program::{Access, Dims, Instr, Program, ReduceOp};
+use crate::ir::program::{Access, Dims, Instr, Program, ReduceOp};
 
 /// Rows (or columns) up to this many values are evaluated as a whole, with their values kept between stages.
 const KEEP: usize = 8192;
@@ -20,48 +20,48 @@ const WIDE: usize = 1 << 17;
 const CHUNK: usize = 1 << 15;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Geometry {
+pub(in crate::backend::cpu) struct Tiling {
     /// Outer points vary fastest in a block ("column"), else inner positions ("row").
-    pub(super) column: bool,
+    pub(in crate::backend::cpu) column: bool,
     /// A block holds all inner positions of its lanes, and its registers live through all stages.
-    pub(super) keep: bool,
+    pub(in crate::backend::cpu) keep: bool,
     /// Threads divide the inner space; otherwise the outer one.
-    pub(super) wide: bool,
+    pub(in crate::backend::cpu) wide: bool,
     /// Outer points in a tile.
-    pub(super) lanes: usize,
+    pub(in crate::backend::cpu) lanes: usize,
     /// Inner positions in a block.
-    pub(super) step: usize,
+    pub(in crate::backend::cpu) step: usize,
     /// Inner positions of one partial result where `wide`.
-    pub(super) chunk: usize,
+    pub(in crate::backend::cpu) chunk: usize,
 }
 
-impl Geometry {
+impl Tiling {
     /// For `m` outer and `n` inner points; `passes` is how often the inner space is walked.
-    pub(super) fn new(column: bool, m: usize, n: usize, passes: usize) -> Self {
+    pub(in crate::backend::cpu) fn new(column: bool, m: usize, n: usize, passes: usize) -> Self {
         let large = m * n >= WIDE;
         if !column {
             let keep = n <= KEEP;
             let lanes = if keep { (BLOCK / n.max(1)).clamp(1, m.max(1)) } else { 1 };
             let step = if keep { n.max(1) } else { BLOCK };
             let chunk = CHUNK.max(n.div_ceil(256)).next_multiple_of(BLOCK);
-            return Geometry { column, keep, wide: !keep && m < 16 && large, lanes, step, chunk };
+            return Tiling { column, keep, wide: !keep && m < 16 && large, lanes, step, chunk };
         }
         if passes > 1 && n <= KEEP_COLUMN {
             let lanes = (KEEP / n.max(1)).min(m).max(1);
-            return Geometry { column, keep: true, wide: false, lanes, step: n.max(1), chunk: n };
+            return Tiling { column, keep: true, wide: false, lanes, step: n.max(1), chunk: n };
         }
         // Tiles of equal width, as wide as a block.
         let tiles = m.div_ceil(BLOCK).max(1);
         let lanes = m.div_ceil(tiles).max(1);
         let step = if tiles == 1 { (BLOCK / lanes).max(1) } else { 1 };
         let chunk = (CHUNK / m.max(1)).max(n.div_ceil(64)).next_multiple_of(step);
-        Geometry { column, keep: false, wide: tiles < 8 && large && n > chunk, lanes, step, chunk }
+        Tiling { column, keep: false, wide: tiles < 8 && large && n > chunk, lanes, step, chunk }
     }
 }
 
 /// Orders the inner dimensions as the first large input has them in memory. Only positions matter to `ArgMax` and `ArgMin`,
 /// so programs with those stay as they are.
-pub(super) fn order_inner(inner: &mut Dims<usize>, program: &mut Program, outer: usize) {
+pub(in crate::backend::cpu) fn order_inner(inner: &mut Dims<usize>, program: &mut Program, outer: usize) {
     let args = |i: &Instr| matches!(i, Instr::Reduce(ReduceOp::ArgMax | ReduceOp::ArgMin, _));
     if inner.len() < 2 || program.lines.iter().any(|l| args(&l.instr)) {
         return;
@@ -83,7 +83,12 @@ pub(super) fn order_inner(inner: &mut Dims<usize>, program: &mut Program, outer:
 }
 
 /// Whether blocks should run along the outer dimensions: most inner accesses have their smaller stride there.
-pub(super) fn prefers_columns(outer: &[usize], inner: &[usize], program: &Program, inner_level: &[bool]) -> bool {
+pub(in crate::backend::cpu) fn prefers_columns(
+    outer: &[usize],
+    inner: &[usize],
+    program: &Program,
+    inner_level: &[bool],
+) -> bool {
     let last = |dims: &[usize]| dims.iter().rposition(|&e| e > 1);
     let (Some(o), Some(i)) = (last(outer), last(inner)) else { return false };
     let i = i + outer.len();

@@ -3,14 +3,14 @@
 use smallvec::SmallVec;
 
 use super::kernel::{Body, Kernel};
-use super::program::{Access, Dims, Instr, Program};
-use super::step::{BufId, BufferInfo, Gemm, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window};
+use crate::ir::program::{Access, Dims, Instr, Program};
+use crate::ir::step::{BufId, BufferInfo, Gemm, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window};
 
 /// Builds the plan from kernels in order.
-pub(crate) fn emit(kernels: Vec<Kernel>, buffers: Vec<BufferInfo>, params: usize) -> Plan {
+pub(crate) fn place(kernels: Vec<Kernel>, buffers: Vec<BufferInfo>, params: usize) -> Plan {
     let steps = kernels.into_iter().map(step).collect();
     let mut plan = Plan { buffers, steps, params, slots: Vec::new() };
-    place(&mut plan);
+    give_slots(&mut plan);
     plan
 }
 
@@ -132,7 +132,7 @@ fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims
 }
 
 /// Gives every temporary a slot so that temporaries alive together never share one.
-fn place(plan: &mut Plan) {
+fn give_slots(plan: &mut Plan) {
     let mut first = vec![usize::MAX; plan.buffers.len()];
     let mut last = vec![0; plan.buffers.len()];
     for (s, step) in plan.steps.iter().enumerate() {

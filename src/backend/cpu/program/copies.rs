@@ -4,11 +4,11 @@ use std::ops::{BitAnd, BitOr, Not};
 
 use bytemuck::Pod;
 
-use super::math::vectorize;
+use crate::ir::math::vectorize;
 
 /// Reads `out.len()` elements from `address` on, `stride` apart.
 #[inline]
-pub(super) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64) {
+pub(in crate::backend::cpu) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64) {
     let n = out.len();
     if n == 0 {
         return;
@@ -28,7 +28,14 @@ pub(super) fn read<T: Pod>(out: &mut [T], from: &[T], address: i64, stride: i64)
 }
 
 /// Fills rows of `len` values column by column: `column` apart from each other, their values `along` apart.
-pub(super) fn read_turned<T: Pod>(out: &mut [T], from: &[T], len: usize, address: i64, along: i64, column: i64) {
+pub(in crate::backend::cpu) fn read_turned<T: Pod>(
+    out: &mut [T],
+    from: &[T],
+    len: usize,
+    address: i64,
+    along: i64,
+    column: i64,
+) {
     let rows = out.len() / len;
     for c in 0..len {
         let address = address + c as i64 * column;
@@ -47,7 +54,7 @@ pub(super) fn read_turned<T: Pod>(out: &mut [T], from: &[T], len: usize, address
 
 /// Writes elements from the start of `to` on, `stride` apart.
 #[inline]
-pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
+pub(in crate::backend::cpu) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
     match stride {
         1 => to[..values.len()].copy_from_slice(values),
         s if s > 0 => to.iter_mut().step_by(s as usize).zip(values).for_each(|(o, &v)| *o = v),
@@ -62,7 +69,7 @@ pub(super) fn write<T: Pod>(to: &mut [T], values: &[T], stride: i64) {
 
 /// The matrix `from` of rows of `columns` values, as rows of its columns; tile by tile, so that both sides stay in the
 /// first cache.
-pub(super) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
+pub(in crate::backend::cpu) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
     const TILE: usize = 16;
     let rows = from.len() / columns.max(1);
     for r in (0..rows).step_by(TILE) {
@@ -78,7 +85,7 @@ pub(super) fn transpose<T: Pod>(from: &[T], columns: usize, to: &mut [T]) {
 }
 
 /// `address + i * stride` as `i32`.
-pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
+pub(in crate::backend::cpu) fn iota(out: &mut [i32], address: i64, stride: i64) {
     let (start, stride) = (address as i32, stride as i32);
     vectorize(
         #[inline(always)]
@@ -91,7 +98,9 @@ pub(super) fn iota(out: &mut [i32], address: i64, stride: i64) {
 }
 
 /// Words that are chosen by their bits: from two branches the compiler makes jumps, and misses most of them.
-pub(super) trait Bits: Pod + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self> {
+pub(in crate::backend::cpu) trait Bits:
+    Pod + BitAnd<Output = Self> + BitOr<Output = Self> + Not<Output = Self>
+{
     /// All ones, or all zeros for 0.
     fn mask(condition: u32) -> Self;
 }
@@ -111,7 +120,7 @@ impl Bits for u64 {
 }
 
 /// `if condition { a } else { b }` by element.
-pub(super) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
+pub(in crate::backend::cpu) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]) {
     vectorize(
         #[inline(always)]
         || {
@@ -124,7 +133,7 @@ pub(super) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[T], out: &mut [T]
 }
 
 /// Every value of `from` repeated, by element or as a whole, until `out` is full.
-pub(super) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
+pub(in crate::backend::cpu) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
     match from {
         [] => {}
         [one] => out.fill(*one),
@@ -141,7 +150,7 @@ pub(super) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
 
 /// A function of every element.
 #[inline(always)]
-pub(super) fn map<T: Pod, U: Pod>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
+pub(in crate::backend::cpu) fn map<T: Pod, U: Pod>(x: &[T], out: &mut [U], f: impl Fn(T) -> U) {
     vectorize(
         #[inline(always)]
         || {

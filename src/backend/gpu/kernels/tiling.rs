@@ -1,9 +1,9 @@
 //! How a nest's threads are laid over its space.
 
 use super::threads;
-use crate::backend::gpu::kernel::Caps;
-use crate::plan::program::Instr;
-use crate::plan::step::Nest;
+use crate::backend::gpu::dispatch::Caps;
+use crate::ir::program::Instr;
+use crate::ir::step::Nest;
 
 /// How threads are laid over the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

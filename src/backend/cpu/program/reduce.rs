@@ -1,13 +1,13 @@
 //! Accumulators of reductions: along rows of a block (segments) or down its columns, merged in a fixed order.
 
-use super::math::vectorize;
 use crate::dtype::DType;
-use crate::plan::program::ReduceOp;
+use crate::ir::math::vectorize;
+use crate::ir::program::ReduceOp;
 
 /// The running values of one reduction for a number of outer points ("lanes").
 /// Sums and products of `f32` are kept in `f64` between blocks: short vectorised runs add in `f32`, their results in `f64`.
 #[derive(Clone, Debug)]
-pub(super) struct Acc {
+pub(in crate::backend::cpu) struct Acc {
     op: ReduceOp,
     dtype: DType,
     values: Values,
@@ -25,20 +25,20 @@ enum Values {
 
 /// How the values of a block belong to lanes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Tile {
+pub(in crate::backend::cpu) struct Tile {
     /// Lanes vary fastest (column layout); otherwise each lane is a segment of `inner` values.
-    pub(super) column: bool,
+    pub(in crate::backend::cpu) column: bool,
     /// The first lane of the block, in the accumulators.
-    pub(super) lane: usize,
-    pub(super) lanes: usize,
+    pub(in crate::backend::cpu) lane: usize,
+    pub(in crate::backend::cpu) lanes: usize,
     /// The first inner position of the block.
-    pub(super) at: usize,
+    pub(in crate::backend::cpu) at: usize,
     /// Inner positions in the block.
-    pub(super) inner: usize,
+    pub(in crate::backend::cpu) inner: usize,
 }
 
 /// A block of operand values.
-pub(super) enum Operand<'a> {
+pub(in crate::backend::cpu) enum Operand<'a> {
     F32(&'a [f32]),
     F64(&'a [f64]),
     I32(&'a [i32]),
@@ -260,7 +260,7 @@ fn locate<T: Number, const MIN: bool>(acc: &mut [T], index: &mut [i32], x: &[T],
 }
 
 impl Acc {
-    pub(super) fn new(op: ReduceOp, dtype: DType, lanes: usize) -> Self {
+    pub(in crate::backend::cpu) fn new(op: ReduceOp, dtype: DType, lanes: usize) -> Self {
         let float = matches!(op, ReduceOp::Sum | ReduceOp::Prod);
         let values = match dtype {
             DType::F32 if float => Values::F64(vec![0.0; lanes]),
@@ -276,7 +276,7 @@ impl Acc {
     }
 
     /// Back to the identities.
-    pub(super) fn reset(&mut self) {
+    pub(in crate::backend::cpu) fn reset(&mut self) {
         fn id<T: Number>(op: ReduceOp, zero: T, one: T) -> T {
             match op {
                 ReduceOp::Sum => zero,
@@ -297,7 +297,7 @@ impl Acc {
     }
 
     /// Takes in a block of values.
-    pub(super) fn add(&mut self, x: &Operand<'_>, tile: Tile) {
+    pub(in crate::backend::cpu) fn add(&mut self, x: &Operand<'_>, tile: Tile) {
         use ReduceOp as R;
         let index = &mut self.index;
         match (&mut self.values, x, self.op) {
@@ -332,7 +332,7 @@ impl Acc {
     }
 
     /// Takes in the values of a later part of the inner space.
-    pub(super) fn merge(&mut self, later: &Acc) {
+    pub(in crate::backend::cpu) fn merge(&mut self, later: &Acc) {
         fn join<T: Number>(a: &mut [T], b: &[T], op: ReduceOp, add: fn(T, T) -> T, mul: fn(T, T) -> T) {
             let f = match op {
                 ReduceOp::Sum => add,
@@ -370,7 +370,7 @@ impl Acc {
     }
 
     /// Writes the results of the first `lanes` lanes as elements of the reduction's type.
-    pub(super) fn finish(&self, lanes: usize, out: &mut [u64]) {
+    pub(in crate::backend::cpu) fn finish(&self, lanes: usize, out: &mut [u64]) {
         if !self.index.is_empty() {
             let out: &mut [i32] = bytemuck::cast_slice_mut(out);
             return out.iter_mut().zip(&self.index[..lanes]).for_each(|(o, &i)| *o = i.max(0));

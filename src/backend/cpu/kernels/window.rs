@@ -4,17 +4,17 @@ use std::ops::Range;
 
 use bytemuck::Pod;
 
-use super::bufs::Bufs;
 use super::epilogue::{Epilogue, Sink};
-use super::interp::Ctx;
-use super::math::vectorize;
-use super::space::Outs;
+use crate::backend::cpu::bindings::Bindings;
+use crate::backend::cpu::program::interp::Ctx;
+use crate::backend::cpu::program::space::Outs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::Dims;
-use crate::plan::step::{self, Conv, WindowOp};
+use crate::ir::math::vectorize;
+use crate::ir::program::Dims;
+use crate::ir::step::{self, Conv, WindowOp};
 
-pub(super) struct Window {
+pub(in crate::backend::cpu) struct Window {
     op: WindowOp,
     conv: Conv,
     dtype: DType,
@@ -26,7 +26,7 @@ pub(super) struct Window {
 const PART_BYTES: usize = 1 << 17;
 
 /// Elements that can be pooled.
-pub(super) trait Value: Pod + PartialOrd + Send + Sync {
+pub(in crate::backend::cpu) trait Value: Pod + PartialOrd + Send + Sync {
     const ZERO: Self;
     /// What every other value is at least as great as: the greatest of no values.
     const LOWEST: Self;
@@ -61,7 +61,7 @@ fn beats<T: Value>(new: T, best: T) -> bool {
 }
 
 impl Window {
-    pub(super) fn new(w: &step::Window, bufs: &mut Bufs) -> Result<Self> {
+    pub(in crate::backend::cpu) fn new(w: &step::Window, bufs: &mut Bindings) -> Result<Self> {
         let g = &w.conv;
         let (x, y) = (g.batch * g.h * g.w * g.c, g.batch * g.oh * g.ow * g.c);
         let lengths: &[usize] = match w.op {
@@ -91,16 +91,16 @@ impl Window {
         (g.batch * height, width * g.c * g.kh * g.kw * 300)
     }
 
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         let (lines, each) = self.lines();
         (lines * each).max(self.epilogue.work())
     }
 
-    pub(super) fn scratch(&self) -> usize {
+    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
         self.epilogue.scratch()
     }
 
-    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
         let (sink, _) = self.epilogue.sink(scratch, ctx, outs);
         match self.dtype {
             DType::F32 => self.compute::<f32>(ctx, sink),

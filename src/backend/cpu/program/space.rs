@@ -4,42 +4,42 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::plan::program::{Access, Dims};
+use crate::ir::program::{Access, Dims};
 
 /// Coordinates of a point.
-pub(super) type Coords = SmallVec<[usize; 6]>;
+pub(in crate::backend::cpu) type Coords = SmallVec<[usize; 6]>;
 
 /// Extents, outermost first, without extents of 1 and with neighbours merged where every address allows it.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
-    pub(super) dims: Dims<usize>,
-    pub(super) numel: usize,
+pub(in crate::backend::cpu) struct Space {
+    pub(in crate::backend::cpu) dims: Dims<usize>,
+    pub(in crate::backend::cpu) numel: usize,
 }
 
 /// A part of a space that is evaluated at once: `rows` runs of `len` points, `pitch` apart, in row-major order.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Block {
-    pub(super) start: usize,
-    pub(super) rows: usize,
-    pub(super) len: usize,
-    pub(super) pitch: usize,
+pub(in crate::backend::cpu) struct Block {
+    pub(in crate::backend::cpu) start: usize,
+    pub(in crate::backend::cpu) rows: usize,
+    pub(in crate::backend::cpu) len: usize,
+    pub(in crate::backend::cpu) pitch: usize,
     /// The dimension along which the runs follow each other, if it is one, and each run lies within the innermost.
-    pub(super) turn: Option<usize>,
+    pub(in crate::backend::cpu) turn: Option<usize>,
 }
 
 impl Block {
-    pub(super) fn flat(range: Range<usize>) -> Self {
+    pub(in crate::backend::cpu) fn flat(range: Range<usize>) -> Self {
         Block { start: range.start, rows: 1, len: range.len(), pitch: 0, turn: None }
     }
 
-    pub(super) fn total(&self) -> usize {
+    pub(in crate::backend::cpu) fn total(&self) -> usize {
         self.rows * self.len
     }
 }
 
 impl Space {
     /// The space of `dims`, rewriting the addresses to it.
-    pub(super) fn merge<'a>(dims: &[usize], accesses: impl Iterator<Item = &'a mut Access>) -> Self {
+    pub(in crate::backend::cpu) fn merge<'a>(dims: &[usize], accesses: impl Iterator<Item = &'a mut Access>) -> Self {
         let mut accesses: SmallVec<[&mut Access; 8]> = accesses.collect();
         let numel = dims.iter().product();
         let mut out: Dims<usize> = SmallVec::new();
@@ -65,7 +65,7 @@ impl Space {
         Space { dims: out, numel }
     }
 
-    pub(super) fn coords(&self, mut flat: usize) -> Coords {
+    pub(in crate::backend::cpu) fn coords(&self, mut flat: usize) -> Coords {
         let mut out: Coords = SmallVec::from_elem(0, self.dims.len());
         for (c, &extent) in out.iter_mut().zip(&self.dims).rev() {
             (flat, *c) = (flat / extent, flat % extent);
@@ -74,7 +74,7 @@ impl Space {
     }
 
     /// The address at a flat position; one past the end is allowed and lies past every address of an increasing access.
-    pub(super) fn address(&self, at: &Access, flat: usize) -> i64 {
+    pub(in crate::backend::cpu) fn address(&self, at: &Access, flat: usize) -> i64 {
         if flat >= self.numel {
             return i64::MAX;
         }
@@ -85,7 +85,7 @@ impl Space {
     }
 
     /// Whether consecutive points have consecutive addresses.
-    pub(super) fn is_flat(&self, at: &Access) -> bool {
+    pub(in crate::backend::cpu) fn is_flat(&self, at: &Access) -> bool {
         let mut step = 1i64;
         self.dims.iter().zip(&at.strides).rev().all(|(&extent, &stride)| {
             let fits = stride == step;
@@ -95,7 +95,7 @@ impl Space {
     }
 
     /// Whether later points always have greater addresses, so that cutting the space cuts the buffer.
-    pub(super) fn is_increasing(&self, at: &Access) -> bool {
+    pub(in crate::backend::cpu) fn is_increasing(&self, at: &Access) -> bool {
         let mut reach = 0i64;
         self.dims.iter().zip(&at.strides).rev().all(|(&extent, &stride)| {
             let fits = stride > reach;
@@ -106,7 +106,12 @@ impl Space {
 
     /// Calls `f(row, position in the block, address, length)` for every run along the innermost dimension.
     #[inline]
-    pub(super) fn runs(&self, at: &Access, block: &Block, mut f: impl FnMut(usize, usize, i64, usize)) {
+    pub(in crate::backend::cpu) fn runs(
+        &self,
+        at: &Access,
+        block: &Block,
+        mut f: impl FnMut(usize, usize, i64, usize),
+    ) {
         let Some(last) = self.dims.len().checked_sub(1) else {
             return f(0, 0, at.offset, 1);
         };
@@ -145,7 +150,7 @@ impl Space {
 }
 
 /// The least and the greatest address over `dims`; `None` where they are empty.
-pub(super) fn bounds(dims: &[usize], at: &Access) -> Option<(i64, i64)> {
+pub(in crate::backend::cpu) fn bounds(dims: &[usize], at: &Access) -> Option<(i64, i64)> {
     let (mut low, mut high) = (at.offset, at.offset);
     for (&extent, &stride) in dims.iter().zip(&at.strides) {
         let reach = stride * (extent.checked_sub(1)? as i64);
@@ -155,13 +160,13 @@ pub(super) fn bounds(dims: &[usize], at: &Access) -> Option<(i64, i64)> {
     Some((low, high))
 }
 
-pub(super) fn dot(at: &Access, coords: &[usize]) -> i64 {
+pub(in crate::backend::cpu) fn dot(at: &Access, coords: &[usize]) -> i64 {
     at.offset + coords.iter().zip(&at.strides).map(|(&c, &s)| c as i64 * s).sum::<i64>()
 }
 
 /// Part of an output buffer, as words of its element size.
 #[derive(Debug)]
-pub(super) enum Words<'a> {
+pub(in crate::backend::cpu) enum Words<'a> {
     Four(&'a mut [u32]),
     Eight(&'a mut [u64]),
 }
@@ -174,9 +179,9 @@ impl Default for Words<'_> {
 
 /// A run of an output buffer, beginning at address `base`.
 #[derive(Debug, Default)]
-pub(super) struct Piece<'a> {
-    pub(super) base: i64,
-    pub(super) words: Words<'a>,
+pub(in crate::backend::cpu) struct Piece<'a> {
+    pub(in crate::backend::cpu) base: i64,
+    pub(in crate::backend::cpu) words: Words<'a>,
 }
 
 impl<'a> Piece<'a> {
@@ -209,7 +214,7 @@ impl<'a> Piece<'a> {
     }
 
     /// The part from `address` on, as elements.
-    pub(super) fn from<T: bytemuck::Pod>(&self, address: i64) -> &[T] {
+    pub(in crate::backend::cpu) fn from<T: bytemuck::Pod>(&self, address: i64) -> &[T] {
         let at = (address - self.base) as usize;
         match &self.words {
             Words::Four(w) => bytemuck::cast_slice(&w[at..]),
@@ -218,7 +223,7 @@ impl<'a> Piece<'a> {
     }
 
     /// The same, to be written.
-    pub(super) fn words_mut<T: bytemuck::Pod>(&mut self, address: i64) -> &mut [T] {
+    pub(in crate::backend::cpu) fn words_mut<T: bytemuck::Pod>(&mut self, address: i64) -> &mut [T] {
         let at = (address - self.base) as usize;
         match &mut self.words {
             Words::Four(w) => bytemuck::cast_slice_mut(&mut w[at..]),
@@ -229,20 +234,20 @@ impl<'a> Piece<'a> {
 
 /// What one task may write of one buffer: a single run, or one run for each row of the space.
 #[derive(Debug, Default)]
-pub(super) struct Out<'a> {
-    pub(super) pieces: SmallVec<[Piece<'a>; 1]>,
+pub(in crate::backend::cpu) struct Out<'a> {
+    pub(in crate::backend::cpu) pieces: SmallVec<[Piece<'a>; 1]>,
 }
 
 /// What one task may write of all buffers.
-pub(super) type Outs<'a> = SmallVec<[Out<'a>; 3]>;
+pub(in crate::backend::cpu) type Outs<'a> = SmallVec<[Out<'a>; 3]>;
 
 impl<'a> Out<'a> {
-    pub(super) fn whole(words: Words<'a>) -> Self {
+    pub(in crate::backend::cpu) fn whole(words: Words<'a>) -> Self {
         Out { pieces: SmallVec::from_buf([Piece { base: 0, words }]) }
     }
 
     /// Cuts piece `p` at `address(p)`.
-    pub(super) fn split(self, address: impl Fn(usize) -> i64) -> (Self, Self) {
+    pub(in crate::backend::cpu) fn split(self, address: impl Fn(usize) -> i64) -> (Self, Self) {
         let (mut left, mut right) = (SmallVec::new(), SmallVec::new());
         for (p, piece) in self.pieces.into_iter().enumerate() {
             let (l, r) = piece.split(address(p));
@@ -253,7 +258,7 @@ impl<'a> Out<'a> {
     }
 
     /// One piece for each of `rows` rows, row `p` beginning at `address(p)`.
-    pub(super) fn into_rows(self, rows: usize, address: impl Fn(usize) -> i64) -> Self {
+    pub(in crate::backend::cpu) fn into_rows(self, rows: usize, address: impl Fn(usize) -> i64) -> Self {
         let mut pieces = SmallVec::with_capacity(rows);
         let mut rest = self.pieces.into_iter().next().unwrap_or_default();
         for p in 1..rows {
@@ -265,18 +270,18 @@ impl<'a> Out<'a> {
         Out { pieces }
     }
 
-    pub(super) fn reborrow(&mut self) -> Out<'_> {
+    pub(in crate::backend::cpu) fn reborrow(&mut self) -> Out<'_> {
         Out { pieces: self.pieces.iter_mut().map(Piece::reborrow).collect() }
     }
 
     /// The piece that row `row` of the space is written to.
     #[inline]
-    pub(super) fn piece(&self, row: usize) -> &Piece<'a> {
+    pub(in crate::backend::cpu) fn piece(&self, row: usize) -> &Piece<'a> {
         &self.pieces[if self.pieces.len() > 1 { row } else { 0 }]
     }
 
     #[inline]
-    pub(super) fn piece_mut(&mut self, row: usize) -> &mut Piece<'a> {
+    pub(in crate::backend::cpu) fn piece_mut(&mut self, row: usize) -> &mut Piece<'a> {
         let row = if self.pieces.len() > 1 { row } else { 0 };
         &mut self.pieces[row]
     }
@@ -284,7 +289,7 @@ impl<'a> Out<'a> {
 
 /// Runs `leaf` over `range` in parts of about `grain`, on several threads, each with its part of the outputs;
 /// `cut(outs, at)` parts the outputs at a position of the range.
-pub(super) fn fork<'a, C, L>(range: Range<usize>, grain: usize, outs: Outs<'a>, cut: &C, leaf: &L)
+pub(in crate::backend::cpu) fn fork<'a, C, L>(range: Range<usize>, grain: usize, outs: Outs<'a>, cut: &C, leaf: &L)
 where
     C: Fn(Outs<'a>, usize) -> (Outs<'a>, Outs<'a>) + Sync,
     L: Fn(Range<usize>, Outs<'a>) + Sync,

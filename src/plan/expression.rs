@@ -3,12 +3,12 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::access::{Blocked, Space, project, pull_back};
 use super::kernel::{Body, Kernel};
 use super::lower::{Lower, Stop};
-use super::op::{Op, PlanNode};
-use super::program::{Access, Gather, Instr, Line, Reg, Store};
-use super::step::BufId;
+use crate::ir::access::{Blocked, Space, project, pull_back};
+use crate::ir::op::{Op, PlanNode};
+use crate::ir::program::{Access, Gather, Instr, Line, Reg, Store};
+use crate::ir::step::BufId;
 
 impl Blocked {
     /// What to do where the address stops at node `n`.

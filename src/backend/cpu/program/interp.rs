@@ -6,17 +6,17 @@ use std::cell::RefCell;
 use bytemuck::Pod;
 use smallvec::SmallVec;
 
-use super::loops;
+use super::copies;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Outs, Space, dot};
 use crate::dtype::DType;
-use crate::plan::program::Access;
-use crate::plan::scalar::{Block1, Block2};
+use crate::ir::program::Access;
+use crate::ir::scalar::{Block1, Block2};
 
 /// Where a block of values is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Src {
+pub(in crate::backend::cpu) enum Src {
     /// A register.
     Reg(u16),
     /// An input buffer itself, where the block lies in it contiguously (index of a [`Place`]).
@@ -27,7 +27,7 @@ pub(super) enum Src {
 
 /// Where an instruction's values go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dst {
+pub(in crate::backend::cpu) enum Dst {
     /// Nowhere: stores and reductions.
     None,
     Reg(u16),
@@ -37,25 +37,25 @@ pub(super) enum Dst {
 
 /// An access to a buffer.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(in crate::backend::cpu) struct Place {
     /// Index of the input (a step's buffer) or of the output.
-    pub(super) index: u16,
-    pub(super) at: Access,
+    pub(in crate::backend::cpu) index: u16,
+    pub(in crate::backend::cpu) at: Access,
     /// The address is `offset + position`.
-    pub(super) flat: bool,
+    pub(in crate::backend::cpu) flat: bool,
 }
 
 /// An index of a gather.
 #[derive(Clone, Debug)]
-pub(super) struct Pick {
-    pub(super) index: Src,
-    pub(super) signed: bool,
-    pub(super) extent: i64,
-    pub(super) stride: i64,
+pub(in crate::backend::cpu) struct Pick {
+    pub(in crate::backend::cpu) index: Src,
+    pub(in crate::backend::cpu) signed: bool,
+    pub(in crate::backend::cpu) extent: i64,
+    pub(in crate::backend::cpu) stride: i64,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fn1 {
+pub(in crate::backend::cpu) enum Fn1 {
     F32(Block1<f32>),
     F64(Block1<f64>),
     I32(Block1<i32>),
@@ -65,7 +65,7 @@ pub(super) enum Fn1 {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fn2 {
+pub(in crate::backend::cpu) enum Fn2 {
     F32(Block2<f32>),
     F64(Block2<f64>),
     I32(Block2<i32>),
@@ -76,7 +76,7 @@ pub(super) enum Fn2 {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Op {
+pub(in crate::backend::cpu) enum Op {
     /// Copies from an input.
     Load(u16),
     /// Copies from an output that the program also writes.
@@ -105,25 +105,25 @@ pub(super) enum Op {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Inst {
-    pub(super) op: Op,
-    pub(super) dst: Dst,
+pub(in crate::backend::cpu) struct Inst {
+    pub(in crate::backend::cpu) op: Op,
+    pub(in crate::backend::cpu) dst: Dst,
     /// The type of the values produced, stored or reduced.
-    pub(super) dtype: DType,
+    pub(in crate::backend::cpu) dtype: DType,
 }
 
 /// What the steps of one run share.
 #[derive(Clone, Copy)]
-pub(super) struct Ctx<'a> {
+pub(in crate::backend::cpu) struct Ctx<'a> {
     /// The step's buffers as words; empty for those only written.
-    pub(super) ins: &'a [&'a [u64]],
-    pub(super) params: &'a [f64],
+    pub(in crate::backend::cpu) ins: &'a [&'a [u64]],
+    pub(in crate::backend::cpu) params: &'a [f64],
 }
 
 /// Registers of one task.
 #[derive(Default)]
-pub(super) struct Regs {
-    pub(super) files: Vec<Vec<u64>>,
+pub(in crate::backend::cpu) struct Regs {
+    pub(in crate::backend::cpu) files: Vec<Vec<u64>>,
 }
 
 /// Words of a set of registers that is kept for later work.
@@ -136,7 +136,7 @@ thread_local! {
 
 impl Regs {
     /// `count` registers of at least `words` words, with undefined content.
-    pub(super) fn take(count: usize, words: usize) -> Self {
+    pub(in crate::backend::cpu) fn take(count: usize, words: usize) -> Self {
         let mut files = FREE.with(|f| f.borrow_mut().pop()).unwrap_or_default();
         if files.len() < count {
             files.resize_with(count, Vec::new);
@@ -160,26 +160,26 @@ impl Drop for Regs {
 }
 
 /// Everything instructions act on while one block is evaluated.
-pub(super) struct Env<'r, 'a> {
-    pub(super) space: &'r Space,
-    pub(super) places: &'r [Place],
-    pub(super) ctx: Ctx<'r>,
-    pub(super) outs: &'r mut Outs<'a>,
-    pub(super) regs: &'r mut [Vec<u64>],
-    pub(super) block: Block,
-    pub(super) coords: Coords,
-    pub(super) tile: Tile,
+pub(in crate::backend::cpu) struct Env<'r, 'a> {
+    pub(in crate::backend::cpu) space: &'r Space,
+    pub(in crate::backend::cpu) places: &'r [Place],
+    pub(in crate::backend::cpu) ctx: Ctx<'r>,
+    pub(in crate::backend::cpu) outs: &'r mut Outs<'a>,
+    pub(in crate::backend::cpu) regs: &'r mut [Vec<u64>],
+    pub(in crate::backend::cpu) block: Block,
+    pub(in crate::backend::cpu) coords: Coords,
+    pub(in crate::backend::cpu) tile: Tile,
     /// Registers of the outer level, for `Expand`.
-    pub(super) outer: &'r [Vec<u64>],
-    pub(super) accs: &'r mut [Acc],
+    pub(in crate::backend::cpu) outer: &'r [Vec<u64>],
+    pub(in crate::backend::cpu) accs: &'r mut [Acc],
 }
 
 /// No reductions: all positions are one segment of no lane.
-pub(super) const NO_TILE: Tile = Tile { column: false, lane: 0, lanes: 0, at: 0, inner: 0 };
+pub(in crate::backend::cpu) const NO_TILE: Tile = Tile { column: false, lane: 0, lanes: 0, at: 0, inner: 0 };
 
 impl<'r> Env<'r, '_> {
     /// Moves on to another block.
-    pub(super) fn enter(&mut self, block: Block, tile: Tile) {
+    pub(in crate::backend::cpu) fn enter(&mut self, block: Block, tile: Tile) {
         self.block = block;
         self.tile = tile;
         // Flat spaces never ask for coordinates.
@@ -237,7 +237,7 @@ impl<'r> Env<'r, '_> {
     }
 
     /// Runs instructions over the block.
-    pub(super) fn run(&mut self, code: &'r [Inst]) {
+    pub(in crate::backend::cpu) fn run(&mut self, code: &'r [Inst]) {
         for inst in code {
             self.step(inst);
         }
@@ -265,9 +265,9 @@ impl<'r> Env<'r, '_> {
                 Fn2::CmpI32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
             },
             Op::Select(c, a, b) if wide => {
-                self.put(dst, |e, out| loops::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out))
+                self.put(dst, |e, out| copies::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out))
             }
-            Op::Select(c, a, b) => self.put(dst, |e, out| loops::select::<u32>(e.get(*c), e.get(*a), e.get(*b), out)),
+            Op::Select(c, a, b) => self.put(dst, |e, out| copies::select::<u32>(e.get(*c), e.get(*a), e.get(*b), out)),
             Op::Cast(from, a) => self.cast(dst, *from, inst.dtype, *a),
             Op::Load(p) if wide => self.put(dst, |e, out| e.load::<u64>(*p, out)),
             Op::Load(p) => self.put(dst, |e, out| e.load::<u32>(*p, out)),
@@ -281,7 +281,7 @@ impl<'r> Env<'r, '_> {
             Op::Index(at) => {
                 let stride = at.strides.last().copied().unwrap_or(0);
                 self.put(dst, |e, out| {
-                    e.space.runs(at, &e.block, |_, d, address, n| loops::iota(&mut out[d..d + n], address, stride));
+                    e.space.runs(at, &e.block, |_, d, address, n| copies::iota(&mut out[d..d + n], address, stride));
                 });
             }
             Op::Random { at, key, stream } => {
@@ -331,10 +331,10 @@ impl<'r> Env<'r, '_> {
         {
             // What is turned is read along its own rows.
             let first = dot(&place.at, &self.coords);
-            return loops::read_turned(out, from, block.len, first, along, stride);
+            return copies::read_turned(out, from, block.len, first, along, stride);
         }
         self.space
-            .runs(&place.at, &self.block, |_, d, address, n| loops::read(&mut out[d..d + n], from, address, stride));
+            .runs(&place.at, &self.block, |_, d, address, n| copies::read(&mut out[d..d + n], from, address, stride));
     }
 
     fn load_out<T: Pod>(&self, p: u16, out: &mut [T]) {
@@ -343,7 +343,7 @@ impl<'r> Env<'r, '_> {
         let stride = place.at.strides.last().copied().unwrap_or(0);
         self.space.runs(&place.at, &self.block, |row, d, address, n| {
             let piece = from.piece(self.tile.at + row);
-            loops::read(&mut out[d..d + n], piece.from(piece.base), address - piece.base, stride);
+            copies::read(&mut out[d..d + n], piece.from(piece.base), address - piece.base, stride);
         });
     }
 
@@ -362,7 +362,7 @@ impl<'r> Env<'r, '_> {
                         to[(n - 1 - i) * stride.unsigned_abs() as usize] = v;
                     }
                 }
-                false => loops::write(to, values, stride),
+                false => copies::write(to, values, stride),
             }
         });
         self.outs[place.index as usize] = to;
@@ -390,7 +390,7 @@ impl<'r> Env<'r, '_> {
             let out = &mut out[d..d + n];
             if uniform {
                 match picked(d) {
-                    Some(a) => loops::read(out, from, address + a, stride),
+                    Some(a) => copies::read(out, from, address + a, stride),
                     None => out.fill(missing),
                 }
                 return;
@@ -403,14 +403,14 @@ impl<'r> Env<'r, '_> {
 
     fn expand<T: Pod>(&self, r: u16, out: &mut [T]) {
         let from: &[T] = bytemuck::cast_slice(&self.outer[r as usize]);
-        loops::repeat(&from[self.tile.lane..][..self.tile.lanes], out, !self.tile.column);
+        copies::repeat(&from[self.tile.lane..][..self.tile.lanes], out, !self.tile.column);
     }
 
     fn cast(&mut self, dst: Dst, from: DType, to: DType, a: Src) {
         use DType::*;
         macro_rules! map {
             ($from:ty, $f:expr) => {
-                self.put(dst, |e, out| loops::map::<$from, _>(e.get(a), out, $f))
+                self.put(dst, |e, out| copies::map::<$from, _>(e.get(a), out, $f))
             };
         }
         match (from, to) {

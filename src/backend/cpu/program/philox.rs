@@ -1,7 +1,7 @@
 //! Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a block cipher of the
 //! element's index, so that any element of any draw is computed on its own, with the same bits on every engine.
 
-use super::math::vectorize;
+use crate::ir::math::vectorize;
 
 const MUL: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
@@ -18,7 +18,7 @@ fn philox(mut c: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 }
 
 /// The bits of the elements `address + i * stride`: word `element % 4` for the counter `(element / 4, stream, 0, 0)`.
-pub(super) fn fill(out: &mut [u32], address: i64, stride: i64, stream: u32, key: [u32; 2]) {
+pub(in crate::backend::cpu) fn fill(out: &mut [u32], address: i64, stride: i64, stream: u32, key: [u32; 2]) {
     let block = |at: u32| philox([at, stream, 0, 0], key);
     let single = |element: u32| block(element / 4)[element as usize % 4];
     let (start, stride) = (address as u32, stride as u32);

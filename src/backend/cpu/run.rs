@@ -4,21 +4,21 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
 use smallvec::SmallVec;
 
-use super::bufs::Bufs;
-use super::compile::without_copies;
-use super::gemm::Gemm;
-use super::interp::Ctx;
+use super::bindings::Bindings;
+use super::kernels::gemm::Gemm;
+use super::kernels::nest::{Draft, Nest};
+use super::kernels::pointwise::Pointwise;
+use super::kernels::scatter::Scatter;
+use super::kernels::window::Window;
 use super::memory::{CpuBuffer, Line, words_of, words_of_mut};
-use super::nest::{Draft, Nest};
-use super::pointwise::Pointwise;
-use super::scatter::Scatter;
-use super::space::{Out, Outs, Words};
-use super::window::Window;
+use super::program::compile::without_copies;
+use super::program::interp::Ctx;
+use super::program::space::{Out, Outs, Words};
 use super::{Shared, Table, foreign};
 use crate::backend::{Buffer, Executable, count};
 use crate::error::{Error, Result};
-use crate::plan::program::{Instr, Program};
-use crate::plan::step::{Plan, Role, Step, StepKind};
+use crate::ir::program::{Instr, Program};
+use crate::ir::step::{Plan, Role, Step, StepKind};
 
 /// A plan of the CPU engine.
 pub(super) struct CpuPlan(Arc<Prepared>);
@@ -44,7 +44,7 @@ struct Storage {
 /// A step made ready.
 struct Ready {
     kernel: Kernel,
-    bufs: Bufs,
+    bufs: Bindings,
     /// For each buffer its storage.
     storages: SmallVec<[u16; 6]>,
     /// Words of scratch for copies of what is read elsewhere than where it is overwritten.
@@ -84,7 +84,7 @@ impl Kernel {
 
 impl Ready {
     fn new(plan: &Plan, step: &Step, storages: &mut Vec<Storage>) -> Result<Self> {
-        let mut bufs = Bufs::new(plan, step);
+        let mut bufs = Bindings::new(plan, step);
         let program = step.kind.program();
         let inner: &[usize] = if let StepKind::Nest(n) = &step.kind { &n.inner } else { &[] };
         bufs.check(program, &step.kind.outer(), inner)?;

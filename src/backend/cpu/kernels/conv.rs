@@ -7,12 +7,12 @@ use rayon::prelude::*;
 
 use super::epilogue::Sink;
 use super::gemm::{Float, MULTIPLY, View, product};
-use super::interp::Regs;
-use super::loops;
-use super::math::vectorize;
-use super::threads::forks;
+use crate::backend::cpu::program::copies;
+use crate::backend::cpu::program::interp::Regs;
+use crate::backend::cpu::threads::forks;
 use crate::error::Result;
-use crate::plan::step::Conv;
+use crate::ir::math::vectorize;
+use crate::ir::step::Conv;
 
 /// Bytes of patches laid out at a time: about half of a second-level cache.
 const PATCH_BYTES: usize = 1 << 18;
@@ -21,7 +21,7 @@ const PATCH_BYTES: usize = 1 << 18;
 const LAY_OUT: usize = 300;
 
 /// A convolution's work in picoseconds, in every direction.
-pub(super) fn work(g: &Conv) -> usize {
+pub(in crate::backend::cpu) fn work(g: &Conv) -> usize {
     (g.batch * g.oh * g.ow * g.kh * g.kw * g.c).saturating_mul(g.f * MULTIPLY + LAY_OUT)
 }
 
@@ -95,7 +95,7 @@ fn one_tap<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, tap: usize, mut out:
                 line[inside.end..].fill(T::ZERO);
                 let iw = (ow + inside.start) * g.stride_w + shift - g.pad_w;
                 let from = ((n * g.h + ih) * g.w + iw) * g.c + c;
-                loops::read(&mut line[inside], x, from as i64, (g.stride_w * g.c) as i64);
+                copies::read(&mut line[inside], x, from as i64, (g.stride_w * g.c) as i64);
             }
             _ => line.fill(T::ZERO),
         }
@@ -166,7 +166,13 @@ fn spread<T: Float>(g: &Conv, dy: &[T], rows: Range<usize>, out: &mut [T]) {
 }
 
 /// `y = patches(x) * kernel`: threads take runs of output positions.
-pub(super) fn forward<T: Float>(g: &Conv, sink: Sink<'_, '_>, x: &[T], kernel: &[T], kv: View) -> Result<()> {
+pub(in crate::backend::cpu) fn forward<T: Float>(
+    g: &Conv,
+    sink: Sink<'_, '_>,
+    x: &[T],
+    kernel: &[T],
+    kv: View,
+) -> Result<()> {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
     let chunk = chunk::<T>(rows, width);
     sink.parts(chunk * g.f, work(g), |at, out| {
@@ -190,12 +196,12 @@ fn groups(g: &Conv, size: usize) -> (usize, usize, usize) {
 }
 
 /// Elements of scratch memory for the sums of a kernel gradient, but for the first, which is its result.
-pub(super) fn partial_sums(g: &Conv, size: usize) -> usize {
+pub(in crate::backend::cpu) fn partial_sums(g: &Conv, size: usize) -> usize {
     groups(g, size).0.saturating_sub(1) * g.kh * g.kw * g.c * g.f
 }
 
 /// `dk = patches(x)^T * dy`: the output positions are divided into groups, each summed on its own, then added in order.
-pub(super) fn kernel_gradient<T: Float>(
+pub(in crate::backend::cpu) fn kernel_gradient<T: Float>(
     g: &Conv,
     scratch: &mut [T],
     out: &mut [T],
@@ -253,7 +259,7 @@ fn add<T: Float>(to: &mut [T], from: &[T]) {
 
 /// `dx`: either every input position gathers what reached it, or every image's gradient is multiplied back to patches
 /// which are then added up. `scratch` holds a kernel.
-pub(super) fn input_gradient<T: Float>(
+pub(in crate::backend::cpu) fn input_gradient<T: Float>(
     g: &Conv,
     scratch: &mut [T],
     sink: Sink<'_, '_>,
@@ -264,12 +270,12 @@ pub(super) fn input_gradient<T: Float>(
     let (turned, kernel) = (&mut scratch[..size], &kernel[..size]);
     if g.stride_h * g.stride_w > 1 || g.c <= g.f {
         // The kernel as f x (kh, kw, c).
-        loops::transpose(kernel, g.f, turned);
+        copies::transpose(kernel, g.f, turned);
         fold(g, sink, dy, turned)
     } else {
         // The kernel as (kh, kw, f) x c.
         let taps = kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f));
-        taps.for_each(|(from, to)| loops::transpose(from, g.f, to));
+        taps.for_each(|(from, to)| copies::transpose(from, g.f, to));
         gather(g, sink, dy, turned)
     }
 }

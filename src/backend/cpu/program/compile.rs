@@ -6,12 +6,12 @@ use super::interp::{Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::{Access, Instr, Program, Reg};
-use crate::plan::scalar::{BinaryFn, UnaryFn};
+use crate::ir::program::{Access, Instr, Program, Reg};
+use crate::ir::scalar::{BinaryFn, UnaryFn};
 
 /// How the blocks of a pass lie in its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Layout {
+pub(in crate::backend::cpu) enum Layout {
     /// Any run of the flattened space.
     Flat,
     /// Runs within the innermost dimension.
@@ -22,16 +22,16 @@ pub(super) enum Layout {
 
 /// What a program's buffers are at run time.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wiring {
+pub(in crate::backend::cpu) struct Wiring {
     /// For each store its output.
-    pub(super) out_of_store: Vec<u16>,
+    pub(in crate::backend::cpu) out_of_store: Vec<u16>,
     /// For each line a load from an output that is also written: the output.
-    pub(super) in_place: Vec<Option<u16>>,
+    pub(in crate::backend::cpu) in_place: Vec<Option<u16>>,
 }
 
 /// What a pass does, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Item {
+pub(in crate::backend::cpu) enum Item {
     /// Computes a line of the full space.
     Line(Reg),
     /// Repeats an outer line over the inner positions.
@@ -44,7 +44,7 @@ pub(super) enum Item {
 }
 
 /// The program without casts to the type that a value has already.
-pub(super) fn without_copies(program: &Program) -> Program {
+pub(in crate::backend::cpu) fn without_copies(program: &Program) -> Program {
     let mut out = Program::default();
     // For each line its new register.
     let mut now: Vec<Reg> = Vec::with_capacity(program.lines.len());
@@ -70,25 +70,25 @@ pub(super) fn without_copies(program: &Program) -> Program {
 }
 
 /// Turns lines into instructions over one space.
-pub(super) struct Compiler<'p> {
-    pub(super) program: &'p Program,
-    pub(super) wiring: &'p Wiring,
-    pub(super) space: &'p Space,
-    pub(super) layout: Layout,
+pub(in crate::backend::cpu) struct Compiler<'p> {
+    pub(in crate::backend::cpu) program: &'p Program,
+    pub(in crate::backend::cpu) wiring: &'p Wiring,
+    pub(in crate::backend::cpu) space: &'p Space,
+    pub(in crate::backend::cpu) layout: Layout,
     /// Addresses over `space`, for the lines and stores that live there.
-    pub(super) at: Vec<Option<Access>>,
-    pub(super) store_at: Vec<Option<Access>>,
+    pub(in crate::backend::cpu) at: Vec<Option<Access>>,
+    pub(in crate::backend::cpu) store_at: Vec<Option<Access>>,
     /// Lines whose values change along the innermost dimension of the space.
-    pub(super) varies: Vec<bool>,
+    pub(in crate::backend::cpu) varies: Vec<bool>,
     /// For each outer line its register at the outer level.
-    pub(super) outer: Vec<u16>,
+    pub(in crate::backend::cpu) outer: Vec<u16>,
     /// For each `Reduce` line its accumulator.
-    pub(super) accs: Vec<u16>,
-    pub(super) places: Vec<Place>,
+    pub(in crate::backend::cpu) accs: Vec<u16>,
+    pub(in crate::backend::cpu) places: Vec<Place>,
     /// Registers used so far.
-    pub(super) regs: usize,
+    pub(in crate::backend::cpu) regs: usize,
     /// Where the value of each line was last put.
-    pub(super) loc: Vec<Option<Src>>,
+    pub(in crate::backend::cpu) loc: Vec<Option<Src>>,
 }
 
 impl Compiler<'_> {
@@ -118,7 +118,12 @@ impl Compiler<'_> {
 
     /// Compiles `items`; the results of the first `pinned` of them keep their registers to the end. The instructions
     /// come back cut after `cuts` items each.
-    pub(super) fn compile(&mut self, items: &[Item], pinned: usize, cuts: &[usize]) -> Result<Vec<Vec<Inst>>> {
+    pub(in crate::backend::cpu) fn compile(
+        &mut self,
+        items: &[Item],
+        pinned: usize,
+        cuts: &[usize],
+    ) -> Result<Vec<Vec<Inst>>> {
         let n = self.program.lines.len();
         let mut last = vec![0usize; n];
         for (i, &item) in items.iter().enumerate() {
@@ -302,7 +307,7 @@ fn binary(f: &BinaryFn, dtype: DType) -> Result<Fn2> {
 }
 
 /// How much work a program is for each element, roughly in picoseconds.
-pub(super) fn cost<'i>(code: impl Iterator<Item = &'i Inst>) -> usize {
+pub(in crate::backend::cpu) fn cost<'i>(code: impl Iterator<Item = &'i Inst>) -> usize {
     let each = |inst: &Inst| match inst.op {
         Op::Unary(..) => 400,
         Op::Random { .. } => 1000,

@@ -6,17 +6,17 @@ use bytemuck::Pod;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
-use super::bufs::Bufs;
-use super::interp::Ctx;
 use super::pointwise::Pointwise;
-use super::space::{Outs, fork};
-use super::threads::forks;
+use crate::backend::cpu::bindings::Bindings;
+use crate::backend::cpu::program::interp::Ctx;
+use crate::backend::cpu::program::space::{Outs, fork};
+use crate::backend::cpu::threads::forks;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::program::{Access, Instr, Program};
+use crate::ir::program::{Access, Instr, Program};
 
 /// What a kernel computes before its epilogue, and where that is put until then.
-pub(super) struct Epilogue {
+pub(in crate::backend::cpu) struct Epilogue {
     /// The output that holds it, when there is one of the right type and order; otherwise it is scratch memory.
     target: Option<u16>,
     offset: usize,
@@ -28,7 +28,12 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    pub(super) fn new(program: &Program, dims: &[usize], dtype: DType, bufs: &mut Bufs) -> Result<Self> {
+    pub(in crate::backend::cpu) fn new(
+        program: &Program,
+        dims: &[usize],
+        dtype: DType,
+        bufs: &mut Bindings,
+    ) -> Result<Self> {
         let flat = flat(dims);
         let same =
             |at: &Access| dims.iter().zip(at.strides.iter().zip(&flat.strides)).all(|(&e, (a, b))| e == 1 || a == b);
@@ -36,7 +41,7 @@ impl Epilogue {
         let loaded = |k: Option<u16>| {
             program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k))
         };
-        let fits = |s: &&crate::plan::program::Store| {
+        let fits = |s: &&crate::ir::program::Store| {
             let k = bufs.out(s.buf);
             same(&s.at) && program.lines[s.reg as usize].dtype.size() == dtype.size() && !shared(k) && !loaded(k)
         };
@@ -56,17 +61,17 @@ impl Epilogue {
     }
 
     /// Its work in picoseconds.
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         if self.direct { 0 } else { self.point.work() }
     }
 
     /// The scratch memory it needs, in words.
-    pub(super) fn scratch(&self) -> usize {
+    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
         if self.target.is_some() { 0 } else { (self.numel * self.dtype.size()).div_ceil(8) }
     }
 
     /// Where the kernel puts its values, and the rest of the scratch memory.
-    pub(super) fn sink<'s, 'o>(
+    pub(in crate::backend::cpu) fn sink<'s, 'o>(
         &'s self,
         scratch: &'s mut [u64],
         ctx: Ctx<'s>,
@@ -78,7 +83,7 @@ impl Epilogue {
 }
 
 /// Takes what a kernel computes; the epilogue follows.
-pub(super) struct Sink<'s, 'o> {
+pub(in crate::backend::cpu) struct Sink<'s, 'o> {
     epilogue: &'s Epilogue,
     ctx: Ctx<'s>,
     outs: Outs<'o>,
@@ -87,7 +92,7 @@ pub(super) struct Sink<'s, 'o> {
 
 impl Sink<'_, '_> {
     /// Lets `produce` compute all values at once.
-    pub(super) fn whole<T: Pod>(mut self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    pub(in crate::backend::cpu) fn whole<T: Pod>(mut self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         let e = self.epilogue;
         let Some(k) = e.target else {
             produce(&mut bytemuck::cast_slice_mut(self.values)[..e.numel])?;
@@ -104,7 +109,7 @@ impl Sink<'_, '_> {
 
     /// Lets `produce` compute the values from a position on, `part` of them at a time, on several threads if
     /// `picoseconds` are worth it. The epilogue follows each part, while that is in the caches.
-    pub(super) fn parts<T: Pod + Send>(
+    pub(in crate::backend::cpu) fn parts<T: Pod + Send>(
         self,
         part: usize,
         picoseconds: usize,
@@ -144,7 +149,7 @@ impl Sink<'_, '_> {
 /// The row-major address over `dims`.
 fn flat(dims: &[usize]) -> Access {
     let mut step = 1i64;
-    let mut strides: crate::plan::program::Dims<i64> = dims
+    let mut strides: crate::ir::program::Dims<i64> = dims
         .iter()
         .rev()
         .map(|&e| {

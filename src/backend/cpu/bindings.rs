@@ -2,15 +2,15 @@
 
 use smallvec::SmallVec;
 
-use super::compile::Wiring;
-use super::space::bounds;
+use super::program::compile::Wiring;
+use super::program::space::bounds;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::{Access, Instr, Program};
-use crate::plan::step::{Plan, Role, Step};
+use crate::ir::program::{Access, Instr, Program};
+use crate::ir::step::{Plan, Role, Step};
 
 /// A step's buffers.
-pub(super) struct Bufs {
+pub(super) struct Bindings {
     pub(super) infos: SmallVec<[Info; 4]>,
     /// Which are written, in the order of the outputs given to kernels.
     pub(super) outs: SmallVec<[u16; 3]>,
@@ -31,13 +31,13 @@ impl Info {
     }
 }
 
-impl Bufs {
+impl Bindings {
     pub(super) fn new(plan: &Plan, step: &Step) -> Self {
         let infos = step.bufs.iter().map(|&b| {
             let info = &plan.buffers[b as usize];
             Info { role: info.role, dtype: info.dtype, len: info.len, copy: false }
         });
-        let mut bufs = Bufs { infos: infos.collect(), outs: SmallVec::new() };
+        let mut bufs = Bindings { infos: infos.collect(), outs: SmallVec::new() };
         for store in &step.kind.program().stores {
             if bufs.out(store.buf).is_none() {
                 bufs.outs.push(store.buf);

@@ -4,19 +4,19 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use super::compile::{Compiler, Item, Layout, Wiring, cost, without_copies};
-use super::geometry::{Geometry, order_inner, prefers_columns};
-use super::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
-use super::reduce::{Acc, Tile};
-use super::space::{Block, Out, Outs, Space, fork};
-use super::threads::grain;
+use super::tiling::{Tiling, order_inner, prefers_columns};
+use crate::backend::cpu::program::compile::{Compiler, Item, Layout, Wiring, cost, without_copies};
+use crate::backend::cpu::program::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
+use crate::backend::cpu::program::reduce::{Acc, Tile};
+use crate::backend::cpu::program::space::{Block, Out, Outs, Space, fork};
+use crate::backend::cpu::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::program::{Access, Instr, Program, ReduceOp, Reg};
-use crate::plan::step;
+use crate::ir::program::{Access, Instr, Program, ReduceOp, Reg};
+use crate::ir::step;
 
-pub(super) struct Nest {
-    shape: Geometry,
+pub(in crate::backend::cpu) struct Nest {
+    shape: Tiling,
     /// Outer points and inner positions.
     m: usize,
     n: usize,
@@ -47,7 +47,7 @@ struct Stage {
 }
 
 /// Levels of lines: inner only where the value really depends on the inner position.
-pub(super) fn levels(program: &Program, outer: usize, inner: &[usize]) -> Vec<bool> {
+pub(in crate::backend::cpu) fn levels(program: &Program, outer: usize, inner: &[usize]) -> Vec<bool> {
     let mut out: Vec<bool> = Vec::with_capacity(program.lines.len());
     for line in &program.lines {
         let tail = line.instr.access().map_or(&[][..], |at| at.strides.get(outer..).unwrap_or(&[]));
@@ -59,36 +59,36 @@ pub(super) fn levels(program: &Program, outer: usize, inner: &[usize]) -> Vec<bo
 }
 
 /// A nest before it is compiled, for decisions that others must know first.
-pub(super) struct Draft {
+pub(in crate::backend::cpu) struct Draft {
     program: Program,
     outer: Vec<usize>,
     inner: Vec<usize>,
-    pub(super) levels: Vec<bool>,
-    shape: Geometry,
+    pub(in crate::backend::cpu) levels: Vec<bool>,
+    shape: Tiling,
 }
 
 impl Draft {
-    pub(super) fn new(nest: &step::Nest) -> Self {
+    pub(in crate::backend::cpu) fn new(nest: &step::Nest) -> Self {
         let (mut inner, mut program) = (nest.inner.clone(), without_copies(&nest.program));
         order_inner(&mut inner, &mut program, nest.outer.len());
         let levels = levels(&program, nest.outer.len(), &inner);
         let (m, n) = (nest.outer.iter().product(), inner.iter().product());
         let walks = 1 + usize::from(program.stages().iter().max() > Some(&1) || program.stores.iter().any(|s| s.inner));
         let column = prefers_columns(&nest.outer, &inner, &program, &levels);
-        let shape = Geometry::new(column, m, n, walks);
+        let shape = Tiling::new(column, m, n, walks);
         Draft { program, outer: nest.outer.to_vec(), inner: inner.to_vec(), levels, shape }
     }
 
-    pub(super) fn program(&self) -> &Program {
+    pub(in crate::backend::cpu) fn program(&self) -> &Program {
         &self.program
     }
 
     /// Whether a buffer may be read while it is overwritten (where threads divide the inner space, stages read others' parts).
-    pub(super) fn may_overwrite(&self) -> bool {
+    pub(in crate::backend::cpu) fn may_overwrite(&self) -> bool {
         !self.shape.wide
     }
 
-    pub(super) fn compile(self, wiring: &Wiring, outputs: usize) -> Result<Nest> {
+    pub(in crate::backend::cpu) fn compile(self, wiring: &Wiring, outputs: usize) -> Result<Nest> {
         let Draft { program, outer: outer_dims, inner: inner_dims, levels, shape } = self;
         let program = &program;
         let rank = outer_dims.len();
@@ -196,9 +196,9 @@ impl Draft {
         let last = full.dims.last().copied().unwrap_or(1);
         let layout = match shape {
             _ if full.dims.len() < 2 && (shape.lanes == m || !shape.column) => Layout::InRow,
-            Geometry { column: true, keep: true, lanes, .. } if lanes < m => Layout::Pitched,
-            Geometry { column: true, lanes, .. } if lanes < m && last.is_multiple_of(m) => Layout::InRow,
-            Geometry { column: false, lanes: 1, .. } if n > 0 && last.is_multiple_of(n) => Layout::InRow,
+            Tiling { column: true, keep: true, lanes, .. } if lanes < m => Layout::Pitched,
+            Tiling { column: true, lanes, .. } if lanes < m && last.is_multiple_of(m) => Layout::InRow,
+            Tiling { column: false, lanes: 1, .. } if n > 0 && last.is_multiple_of(n) => Layout::InRow,
             _ => Layout::Flat,
         };
         let mut varies = vec![false; program.lines.len()];
@@ -363,11 +363,11 @@ struct Work {
 
 impl Nest {
     /// Its work in picoseconds, as far as threads can divide it.
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         if self.splits { (self.m * self.n.max(1)).saturating_mul(self.cost) } else { 0 }
     }
 
-    pub(super) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
+    pub(in crate::backend::cpu) fn run(&self, ctx: Ctx<'_>, outs: Outs<'_>) {
         if self.m == 0 {
             return;
         }
@@ -472,7 +472,7 @@ impl Nest {
         if stage.body.is_empty() || inner.is_empty() {
             return;
         }
-        let Geometry { column, step, .. } = self.shape;
+        let Tiling { column, step, .. } = self.shape;
         let lanes = r.len();
         let mut env = Env {
             space: &self.full,
@@ -507,7 +507,7 @@ impl Nest {
     /// Few outer points, many inner positions: threads walk parts of the inner space, and their partial results are
     /// merged in order.
     fn run_wide(&self, ctx: Ctx<'_>, mut outs: Outs<'_>) {
-        let Geometry { column, lanes, chunk, .. } = self.shape;
+        let Tiling { column, lanes, chunk, .. } = self.shape;
         let (bands, width) = if column { (1, self.m) } else { (self.m, 1) };
         let chunks = self.n.div_ceil(chunk);
         let mut outer = Regs::take(self.outer_regs, width);

@@ -4,19 +4,21 @@ use gemm_common::Parallelism;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
-use super::bufs::Bufs;
 use super::conv;
 use super::epilogue::{Epilogue, Sink};
-use super::interp::Ctx;
-use super::space::Outs;
-use super::threads::{forks, threads};
+use crate::backend::cpu::bindings::Bindings;
+use crate::backend::cpu::program::interp::Ctx;
+use crate::backend::cpu::program::space::Outs;
+use crate::backend::cpu::threads::{forks, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::plan::program::Dims;
-use crate::plan::step::{self, Conv, Loader};
+use crate::ir::program::Dims;
+use crate::ir::step::{self, Conv, Loader};
 
 /// Elements that matrices can be made of.
-pub(super) trait Float: bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static {
+pub(in crate::backend::cpu) trait Float:
+    bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static
+{
     const ZERO: Self;
     const ONE: Self;
     /// The product for this processor.
@@ -47,15 +49,15 @@ float!(f64, gemm_f64::gemm::f64::get_gemm_fn);
 
 /// A matrix inside a slice: where its first element is, and the steps between rows and columns.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct View {
-    pub(super) offset: i64,
-    pub(super) row: i64,
-    pub(super) col: i64,
+pub(in crate::backend::cpu) struct View {
+    pub(in crate::backend::cpu) offset: i64,
+    pub(in crate::backend::cpu) row: i64,
+    pub(in crate::backend::cpu) col: i64,
 }
 
 impl View {
     /// Row-major with `cols` columns, from `offset` on.
-    pub(super) fn rows(offset: usize, cols: usize) -> Self {
+    pub(in crate::backend::cpu) fn rows(offset: usize, cols: usize) -> Self {
         View { offset: offset as i64, row: cols as i64, col: 1 }
     }
 
@@ -69,7 +71,7 @@ impl View {
 /// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a matrix product")]
 #[allow(unsafe_code, reason = "the gemm crate takes raw pointers; all bounds are checked first")]
-pub(super) fn product<T: Float>(
+pub(in crate::backend::cpu) fn product<T: Float>(
     (m, n, k): (usize, usize, usize),
     dst: &mut [T],
     add: bool,
@@ -172,7 +174,7 @@ enum Method {
     },
 }
 
-pub(super) struct Gemm {
+pub(in crate::backend::cpu) struct Gemm {
     dtype: DType,
     batch: Dims<usize>,
     m: usize,
@@ -185,10 +187,10 @@ pub(super) struct Gemm {
 }
 
 /// Picoseconds that a multiplication and its addition take on one thread.
-pub(super) const MULTIPLY: usize = 50;
+pub(in crate::backend::cpu) const MULTIPLY: usize = 50;
 
 impl Gemm {
-    pub(super) fn new(g: &step::Gemm, bufs: &mut Bufs) -> Result<Self> {
+    pub(in crate::backend::cpu) fn new(g: &step::Gemm, bufs: &mut Bindings) -> Result<Self> {
         let dims: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
         let (mut batch, mut m) = (g.batch.clone(), g.m);
         let lengths = |l: &Loader| match l {
@@ -230,7 +232,7 @@ impl Gemm {
     }
 
     /// Its work in picoseconds.
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         let count: usize = self.batch.iter().product();
         let product = match &self.method {
             Method::Strided { .. } => (count * self.m * self.n).saturating_mul(self.k) * MULTIPLY,
@@ -241,7 +243,7 @@ impl Gemm {
     }
 
     /// The scratch memory it needs, in words.
-    pub(super) fn scratch(&self) -> usize {
+    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
         let elements = match &self.method {
             Method::Strided { .. } | Method::Forward { .. } => 0,
             Method::KernelGradient { conv, .. } => conv::partial_sums(conv, self.dtype.size()),
@@ -250,7 +252,7 @@ impl Gemm {
         self.epilogue.scratch() + (elements * self.dtype.size()).div_ceil(8)
     }
 
-    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
         let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
         match self.dtype {
             DType::F64 => self.compute::<f64>(scratch, ctx, sink),

@@ -2,18 +2,18 @@
 
 use rayon::prelude::*;
 
-use super::bufs::Bufs;
 use super::epilogue::Epilogue;
-use super::interp::Ctx;
-use super::space::Outs;
-use super::threads::grain;
 use super::window::Value;
+use crate::backend::cpu::bindings::Bindings;
+use crate::backend::cpu::program::interp::Ctx;
+use crate::backend::cpu::program::space::Outs;
+use crate::backend::cpu::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
-use crate::plan::program::Dims;
-use crate::plan::step;
+use crate::ir::program::Dims;
+use crate::ir::step;
 
-pub(super) struct Scatter {
+pub(in crate::backend::cpu) struct Scatter {
     dtype: DType,
     outer: usize,
     extent: usize,
@@ -27,7 +27,7 @@ pub(super) struct Scatter {
 }
 
 impl Scatter {
-    pub(super) fn new(s: &step::Scatter, bufs: &mut Bufs) -> Result<Self> {
+    pub(in crate::backend::cpu) fn new(s: &step::Scatter, bufs: &mut Bindings) -> Result<Self> {
         let numel = s.outer * s.extent * s.inner;
         if let Some(base) = s.base {
             bufs.operand(base, s.dtype, numel)?;
@@ -55,16 +55,16 @@ impl Scatter {
         (rows, self.inner * 300 + self.outer * self.count * self.inner * 500 / rows.max(1))
     }
 
-    pub(super) fn work(&self) -> usize {
+    pub(in crate::backend::cpu) fn work(&self) -> usize {
         let (rows, each) = self.rows();
         (rows * each).max(self.epilogue.work())
     }
 
-    pub(super) fn scratch(&self) -> usize {
+    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
         self.epilogue.scratch() + (self.extent + 2 + self.count).div_ceil(2)
     }
 
-    pub(super) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
         let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
         match self.dtype {
             DType::F32 => sink.whole(|out| self.compute::<f32>(scratch, ctx, out)),

@@ -50,7 +50,7 @@ impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
 
 /// One dispatch. Binding 0 of group 0 is `var<uniform> p: array<vec4<u32>, N>` holding `params`;
 /// bindings 1.. of group 0 are storage buffers, `var<storage, read>` where `write` is false, else `read_write`.
-pub(crate) struct Kernel {
+pub(crate) struct Dispatch {
     /// The pipeline's key and source.
     pub(crate) shader: Box<dyn Shader>,
     /// The storage bindings in order.

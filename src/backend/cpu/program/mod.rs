@@ -1,0 +1,8 @@
+//! Programs on the CPU: compiled to instructions on blocks of values, and run.
+
+pub(super) mod compile;
+pub(super) mod copies;
+pub(super) mod interp;
+pub(super) mod philox;
+pub(super) mod reduce;
+pub(super) mod space;
