@@ -5,88 +5,95 @@ use std::str::FromStr;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 
-/// An activation function.
-///
-/// A string does as well wherever one is taken: `"relu"`, `"softmax"`, ... (the variant's name in snake case).
-#[derive(Clone, Copy, Debug)]
-pub enum Activation {
-    /// `x`
-    Linear,
-    /// `max(x, 0)`
-    Relu,
-    /// `min(max(x, 0), 6)`
-    Relu6,
-    /// `x` where positive, else `0.2 x`
-    LeakyRelu,
-    /// `x` where positive, else `exp(x) - 1`
-    Elu,
-    /// Scaled ELU: `1.0507 * elu(x, alpha = 1.67326)`
-    Selu,
-    /// `max(x, 0) + min(exp(x) - 1, 0)`
-    Celu,
-    /// `x * Phi(x)` with the normal distribution function (exact, through `erf`)
-    Gelu,
-    /// `x * sigmoid(x)`, also called swish
-    Silu,
-    /// `x * tanh(softplus(x))`
-    Mish,
-    /// `1 / (1 + exp(-x))`
-    Sigmoid,
-    /// `-softplus(-x)`
-    LogSigmoid,
-    /// `relu6(x + 3) / 6`
-    HardSigmoid,
-    /// `x * hard_sigmoid(x)`
-    HardSilu,
-    /// Hyperbolic tangent
-    Tanh,
-    /// `x` clipped to -1..1
-    HardTanh,
-    /// `x - tanh(x)`
-    TanhShrink,
-    /// `ln(1 + exp(x))`
-    Softplus,
-    /// `x / (1 + |x|)`
-    Softsign,
-    /// `exp(x)`
-    Exponential,
-    /// `exp(x)` normalised along the last axis
-    Softmax,
-    /// Logarithm of the softmax along the last axis
-    LogSoftmax,
-    /// A function of your own
-    Custom(fn(&Tensor) -> Result<Tensor>),
+/// Writes [`Activation`] and its names from rows: documentation, variant, Keras's names (the first is its own), formula.
+macro_rules! activations {
+    ($($(#[$doc:meta])* $variant:ident $($name:literal)+ => |$x:ident| $formula:expr;)*) => {
+        /// An activation function.
+        ///
+        /// A string does as well wherever one is taken: `"relu"`, `"softmax"`, ... (the variant's name in snake case).
+        #[derive(Clone, Copy, Debug)]
+        pub enum Activation {
+            $($(#[$doc])* $variant,)*
+            /// A function of your own
+            Custom(fn(&Tensor) -> Result<Tensor>),
+        }
+
+        const NAMES: &[(&str, Activation)] = &[$($(($name, Activation::$variant),)+)*];
+
+        impl Activation {
+            /// The function applied to `x`.
+            ///
+            /// # Errors
+            /// Those of the operations it is made of, such as a type that is not a float.
+            pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+                match self {
+                    $(Activation::$variant => {
+                        let $x = x;
+                        $formula
+                    })*
+                    Activation::Custom(function) => function(x),
+                }
+            }
+        }
+    };
 }
 
-use Activation::*;
-
-const NAMES: [(&str, Activation); 25] = [
-    ("linear", Linear),
-    ("relu", Relu),
-    ("relu6", Relu6),
-    ("leaky_relu", LeakyRelu),
-    ("elu", Elu),
-    ("selu", Selu),
-    ("celu", Celu),
-    ("gelu", Gelu),
-    ("silu", Silu),
-    ("swish", Silu),
-    ("mish", Mish),
-    ("sigmoid", Sigmoid),
-    ("log_sigmoid", LogSigmoid),
-    ("hard_sigmoid", HardSigmoid),
-    ("hard_silu", HardSilu),
-    ("hard_swish", HardSilu),
-    ("tanh", Tanh),
-    ("hard_tanh", HardTanh),
-    ("tanh_shrink", TanhShrink),
-    ("softplus", Softplus),
-    ("softsign", Softsign),
-    ("exponential", Exponential),
-    ("softmax", Softmax),
-    ("log_softmax", LogSoftmax),
-    ("", Linear),
-];
+activations! {
+    /// `x`
+    Linear "linear" "" => |x| Ok(x.clone());
+    /// `max(x, 0)`
+    Relu "relu" => |x| x.relu();
+    /// `min(max(x, 0), 6)`
+    Relu6 "relu6" => |x| x.relu6();
+    /// `x` where positive, else `0.2 x`
+    LeakyRelu "leaky_relu" => |x| x.leaky_relu(0.2);
+    /// `x` where positive, else `exp(x) - 1`
+    Elu "elu" => |x| x.elu(1.0);
+    /// Scaled ELU: `1.0507 * elu(x, alpha = 1.67326)`
+    Selu "selu" => |x| x.selu();
+    /// `max(x, 0) + min(exp(x) - 1, 0)`
+    Celu "celu" => |x| x.celu(1.0);
+    /// `x * Phi(x)` with the normal distribution function (exact, through `erf`)
+    Gelu "gelu" => |x| x.gelu(false);
+    /// `x * sigmoid(x)`, also called swish
+    Silu "silu" "swish" => |x| x.silu();
+    /// `x * tanh(softplus(x))`
+    Mish "mish" => |x| x.mish();
+    /// `1 / (1 + exp(-x))`
+    Sigmoid "sigmoid" => |x| x.sigmoid();
+    /// `-softplus(-x)`
+    LogSigmoid "log_sigmoid" => |x| x.log_sigmoid();
+    /// `relu6(x + 3) / 6`
+    HardSigmoid "hard_sigmoid" => |x| x.hard_sigmoid();
+    /// `x * hard_sigmoid(x)`
+    HardSilu "hard_silu" "hard_swish" => |x| x.hard_silu();
+    /// Hyperbolic tangent
+    Tanh "tanh" => |x| x.tanh();
+    /// `x` clipped to -1..1
+    HardTanh "hard_tanh" => |x| x.hard_tanh();
+    /// `x - tanh(x)`
+    TanhShrink "tanh_shrink" => |x| x.tanh_shrink();
+    /// `x` moved towards 0 by 0.5, and 0 within
+    SoftShrink "soft_shrink" => |x| x.soft_shrink(0.5);
+    /// `x` where its magnitude is above 0.5, else 0
+    HardShrink "hard_shrink" => |x| x.hard_shrink(0.5);
+    /// `ln(1 + exp(x))`
+    Softplus "softplus" => |x| x.softplus();
+    /// `(x + sqrt(x^2 + 4)) / 2`
+    Squareplus "squareplus" => |x| x.squareplus(4.0);
+    /// 0 below -1, `(x + 1)^2 / 4` up to 1, and `x` above
+    SparsePlus "sparse_plus" => |x| x.sparse_plus();
+    /// 0 up to -1, `(x + 1) / 2` up to 1, and 1 above
+    SparseSigmoid "sparse_sigmoid" => |x| x.sparse_sigmoid();
+    /// `x / (1 + |x|)`
+    Softsign "softsign" => |x| x.softsign();
+    /// `exp(x)`
+    Exponential "exponential" => |x| x.exp();
+    /// `exp(x)` normalised along the last axis
+    Softmax "softmax" => |x| x.softmax(-1);
+    /// Logarithm of the softmax along the last axis
+    LogSoftmax "log_softmax" => |x| x.log_softmax(-1);
+}
 
 impl Activation {
     /// Its Keras name.
@@ -94,51 +101,6 @@ impl Activation {
         let same = |other: &Activation| std::mem::discriminant(other) == std::mem::discriminant(self);
         NAMES.iter().find(|(_, a)| same(a)).map_or("custom", |(name, _)| name)
     }
-
-    /// The function applied to `x`.
-    ///
-    /// # Errors
-    /// Those of the operations it is made of, such as a type that is not a float.
-    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Linear => Ok(x.clone()),
-            Relu => x.relu(),
-            Relu6 => x.clamp(0.0, 6.0),
-            LeakyRelu => leaky_relu(x, 0.2),
-            Elu | Celu => elu(x, 1.0),
-            Selu => elu(x, 1.673_263_242_354_377_2)?.mul(1.050_700_987_355_480_5),
-            Gelu => x.mul(std::f64::consts::FRAC_1_SQRT_2)?.erf()?.add(1.0)?.mul(x)?.mul(0.5),
-            Silu => x.sigmoid()?.mul(x),
-            Mish => x.softplus()?.tanh()?.mul(x),
-            Sigmoid => x.sigmoid(),
-            LogSigmoid => x.neg()?.softplus()?.neg(),
-            HardSigmoid => hard_sigmoid(x),
-            HardSilu => hard_sigmoid(x)?.mul(x),
-            Tanh => x.tanh(),
-            HardTanh => x.clamp(-1.0, 1.0),
-            TanhShrink => x.sub(x.tanh()?),
-            Softplus => x.softplus(),
-            Softsign => x.div(x.abs()?.add(1.0)?),
-            Exponential => x.exp(),
-            Softmax => x.softmax(-1),
-            LogSoftmax => x.log_softmax(-1),
-            Custom(function) => function(x),
-        }
-    }
-}
-
-fn hard_sigmoid(x: &Tensor) -> Result<Tensor> {
-    x.add(3.0)?.clamp(0.0, 6.0)?.div(6.0)
-}
-
-/// `x` where positive, else `slope * x`.
-pub(crate) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    x.gt(0.0)?.select(x, x.mul(slope)?)
-}
-
-fn elu(x: &Tensor, alpha: f64) -> Result<Tensor> {
-    // The clamp keeps the branch not taken from overflowing, which would make its gradient NaN.
-    x.gt(0.0)?.select(x, x.minimum(0.0)?.expm1()?.mul(alpha)?)
 }
 
 impl FromStr for Activation {
@@ -194,6 +156,23 @@ mod tests {
         for (name, _) in NAMES.iter().filter(|(n, _)| !["swish", "hard_swish", ""].contains(n)) {
             assert_eq!(name.parse::<Activation>().unwrap().name(), *name);
         }
+    }
+
+    /// The slopes at kinks are Keras's: those of the operations, which the reference cases judge.
+    #[test]
+    fn kinks_have_kerass_slopes() -> Result<()> {
+        let slopes = |activation: Activation, at: &[f32]| -> Result<Vec<f32>> {
+            let x = Tensor::from_slice(at, at.len(), &crate::Device::cpu())?.requires_grad();
+            crate::grad(&activation.apply(&x)?.sum(())?, &[&x])?[0].to_vec()
+        };
+        assert_eq!(slopes(Activation::Relu, &[-1.0, 0.0, 1.0])?, [0.0, 0.0, 1.0]);
+        assert_eq!(slopes(Activation::Relu6, &[0.0, 3.0, 6.0])?, [0.0, 1.0, 0.0]);
+        assert_eq!(slopes(Activation::HardSigmoid, &[-3.0, 3.0])?, [0.0, 0.0]);
+        assert_eq!(slopes(Activation::HardSilu, &[-3.0, 3.0])?, [0.0, 1.0]);
+        assert_eq!(slopes(Activation::LeakyRelu, &[0.0])?, [0.2]);
+        assert_eq!(slopes(Activation::Elu, &[0.0, 200.0])?, [1.0, 1.0]);
+        assert_eq!(slopes(Activation::HardTanh, &[-1.0, 1.0])?, [1.0, 1.0]);
+        Ok(())
     }
 
     #[test]

@@ -37,8 +37,9 @@ mod schedules;
 mod seeds;
 
 pub use activations::Activation::{
-    self, Celu, Elu, Exponential, Gelu, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid, LogSoftmax,
-    Mish, Relu, Relu6, Selu, Sigmoid, Silu, Softmax, Softplus, Softsign, Tanh, TanhShrink,
+    self, Celu, Elu, Exponential, Gelu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid,
+    LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
+    SparseSigmoid, Squareplus, Tanh, TanhShrink,
 };
 pub use activations::IntoActivation;
 pub use callbacks::{

@@ -44,8 +44,9 @@ activations! {
 
     /// `x` where it is positive, else `alpha (e^x - 1)`.
     elu |x, alpha: f64| {
-        // The other branch sees 0, so that its overflow does not reach the gradient.
-        x.gt(0.0)?.select(x, x.minimum(0.0)?.expm1()?.mul(alpha)?)
+        // The other branch sees 0 where it is not taken, so that its overflow does not reach the gradient; at 0 it is taken.
+        let positive = x.gt(0.0)?;
+        positive.select(x, positive.select(0.0, x)?.expm1()?.mul(alpha)?)
     }
 
     /// `1.0507 elu(x, 1.67326)`.
@@ -53,7 +54,8 @@ activations! {
 
     /// `max(x, 0) + min(alpha (e^(x / alpha) - 1), 0)`.
     celu |x, alpha: f64| {
-        x.gt(0.0)?.select(x, x.minimum(0.0)?.div(alpha)?.expm1()?.mul(alpha)?)
+        let positive = x.gt(0.0)?;
+        positive.select(x, positive.select(0.0, x)?.div(alpha)?.expm1()?.mul(alpha)?)
     }
 
     /// `x / (1 + |x|)`.
@@ -172,6 +174,8 @@ mod tests {
         let slope = |y: Tensor| grad(&y.sum(())?, &[&x])?[0].to_vec::<f32>();
         assert_eq!(slope(x.relu6()?)?, [0.0, 0.0, 1.0, 0.0]);
         assert_eq!(slope(x.leaky_relu(0.2)?)?, [0.2, 0.2, 1.0, 1.0]);
+        // At 0 the exponential branch is taken.
+        assert_eq!((slope(x.elu(0.5)?)?[1], slope(x.celu(0.5)?)?[1]), (0.5, 1.0));
         assert!(x.detach().relu6()?.to_vec::<f32>()? == [0.0, 0.0, 3.0, 6.0]);
         let nan = Tensor::new([f32::NAN], &Device::cpu())?;
         for y in [nan.relu6()?, nan.elu(1.0)?, nan.leaky_relu(0.1)?, nan.hard_tanh()?, nan.sparse_plus()?] {

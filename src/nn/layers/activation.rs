@@ -3,7 +3,7 @@
 use super::{BuildCtx, CallCtx, Layer, named};
 use crate::Tensor;
 use crate::error::Result;
-use crate::nn::activations::{Activation, IntoActivation, leaky_relu};
+use crate::nn::activations::{Activation, IntoActivation};
 use crate::shape::Shape;
 
 /// An activation as a layer: Keras's `Activation("relu")`.
@@ -91,6 +91,6 @@ impl Layer for LeakyReLU {
     }
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-        leaky_relu(x, self.negative_slope)
+        x.leaky_relu(self.negative_slope)
     }
 }
