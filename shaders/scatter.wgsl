@@ -1,4 +1,4 @@
-// Scatter-add without atomics: out[o, v, i] = {% if base.is_some() %}base[o, v, i] + {% endif %}the sum of src[o, j, i] over the j with index[j] == v, then a fused
+// Scatter-add without atomics: out[o, v, i] = base[o, v, i] + the sum of src[o, j, i] over the j with index[j] == v, then a fused
 // program on each element. The order of j is fixed, so equal inputs give equal bits.
 // One thread computes one element of the result and walks {% if links.is_some() %}the list of its place{% else %}all indices{% endif %}; neighbouring threads read the same ones.
 // Globals: the uniform words `p` and the buffers `b0`, `b1`, ...
@@ -22,12 +22,7 @@ fn main(
     let from_start = bitcast<i32>(v);
     {%- endif %}
     let first = outer * {{ indices }} * {{ inner }} + i;
-    {%- match base %}
-    {%- when Some(base) %}
     var acc = b{{ base }}[o];
-    {%- when None %}
-    var acc = {{ ty }}();
-    {%- endmatch %}
     {%- match links %}
     {%- when Some(links) %}
     for (var j = b{{ links }}[v]; j != 0xffffffffu; j = b{{ links }}[{{ extent }} + j]) {

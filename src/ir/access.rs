@@ -28,8 +28,12 @@ impl Access {
 
     /// Equal as functions on the space (strides of extents 1 do not count).
     pub(crate) fn same(&self, other: &Access, space: &[usize]) -> bool {
-        self.offset == other.offset
-            && space.iter().enumerate().all(|(d, &e)| e == 1 || self.strides[d] == other.strides[d])
+        self.offset == other.offset && self.same_strides(other, space)
+    }
+
+    /// Equal but for the offset.
+    pub(crate) fn same_strides(&self, other: &Access, space: &[usize]) -> bool {
+        space.iter().enumerate().all(|(d, &e)| e == 1 || self.strides[d] == other.strides[d])
     }
 
     /// The address over `fine`, a refinement of `coarse`.

@@ -1,30 +1,41 @@
 //! What a node of the graph computes, as the planner sees it.
 
+use std::hash::{Hash, Hasher};
+
 use smallvec::SmallVec;
 
 use super::program::ReduceOp;
 use super::scalar::{BinaryFn, UnaryFn};
-use super::step::{Conv, WindowOp};
+use super::step::Family;
+use super::window::Conv;
 use crate::shape::{MAX_RANK, Shape};
 
 /// Per-axis numbers of a view.
 pub(crate) type Axes<T> = SmallVec<[T; MAX_RANK]>;
 
+/// A number that a run brings along: plans that differ in it alone are one plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Runtime<T>(pub(crate) T);
+
+impl<T> Hash for Runtime<T> {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// The operation of a node. Shapes and types stand at the node. Inputs of pointwise operations have the node's shape
 /// or are scalars (rank 0).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) enum Op {
     /// Values that exist.
     Leaf,
     /// The value of a variable: its input (if pending) or its storage.
     Var,
     /// A scalar of rank 0 whose value is a run-time parameter.
-    Scalar(f64),
+    Scalar(Runtime<f64>),
     /// `0, 1, ..` as `i32`, one dimension.
     Arange,
     /// Philox bits of the flat index, `u32`; the key is a pair of run-time parameters.
     Random {
-        key: [u32; 2],
+        key: Runtime<[u32; 2]>,
         stream: u32,
     },
     Unary(&'static UnaryFn),
@@ -68,10 +79,11 @@ pub(crate) enum Op {
     ConvInputGrad(Conv),
     /// Inputs: x, dy.
     ConvKernelGrad(Conv),
-    /// Inputs as in [`WindowOp`].
-    Window(WindowOp, Conv),
-    /// Inputs: base, index (1-D), src `(outer, count, inner)`; the output is `(outer, extent, inner)`.
-    Scatter,
+    /// What a family computes of its operands, all of them contiguous, in row-major order of the family's space.
+    Family(Family),
+    /// One of several results of its input.
+    #[allow(dead_code, reason = "no family has several results yet")]
+    Part(u8),
 }
 
 impl Op {
@@ -106,14 +118,8 @@ impl Op {
             Op::Conv(_) => "conv2d",
             Op::ConvInputGrad(_) => "conv2d input-gradient",
             Op::ConvKernelGrad(_) => "conv2d kernel-gradient",
-            Op::Window(w, _) => match w {
-                WindowOp::Max => "max-pool",
-                WindowOp::MaxGrad => "max-pool gradient",
-                WindowOp::MaxPick => "max-pool pick",
-                WindowOp::Sum => "sum-pool",
-                WindowOp::SumGrad => "sum-pool gradient",
-            },
-            Op::Scatter => "scatter-add",
+            Op::Family(family) => family.name(),
+            Op::Part(_) => "part",
         }
     }
 
@@ -148,6 +154,14 @@ impl Op {
         matches!(self, Op::Scalar(_) | Op::Arange | Op::Random { .. })
     }
 
+    /// How many results it has; those of a node with several are read by `Part` nodes.
+    pub(crate) fn results(&self) -> usize {
+        match self {
+            Op::Family(family) => family.results(),
+            _ => 1,
+        }
+    }
+
     /// How many run-time scalars the node brings.
     pub(crate) fn params(&self) -> usize {
         match self {
@@ -160,94 +174,40 @@ impl Op {
     /// Appends the run-time scalars.
     pub(crate) fn push_params(&self, out: &mut Vec<f64>) {
         match self {
-            Op::Scalar(v) => out.push(*v),
-            Op::Random { key, .. } => out.extend(key.map(f64::from)),
+            Op::Scalar(v) => out.push(v.0),
+            Op::Random { key, .. } => out.extend(key.0.map(f64::from)),
             _ => {}
         }
     }
 
     /// Appends everything structural: equal words mean an equal plan.
     pub(crate) fn signature(&self, out: &mut Vec<u64>) {
-        fn pack(it: impl Iterator<Item = u64>, out: &mut Vec<u64>) {
-            out.extend(it);
-        }
-        let conv = |g: &Conv, out: &mut Vec<u64>| {
-            let words = [
-                g.batch,
-                g.h,
-                g.w,
-                g.c,
-                g.kh,
-                g.kw,
-                g.f,
-                g.oh,
-                g.ow,
-                g.stride_h,
-                g.stride_w,
-                g.dilation_h,
-                g.dilation_w,
-                g.pad_h,
-                g.pad_w,
-            ];
-            out.extend(words.map(|w| w as u64));
-        };
-        let tag: u64 = match self {
-            Op::Leaf => 0,
-            Op::Var => 1,
-            Op::Scalar(_) => 2,
-            Op::Arange => 3,
-            Op::Random { stream, .. } => 4 | u64::from(*stream) << 32,
-            Op::Unary(f) => {
-                out.push(std::ptr::from_ref::<UnaryFn>(f) as usize as u64);
-                5
-            }
-            Op::Binary(f) => {
-                out.push(std::ptr::from_ref::<BinaryFn>(f) as usize as u64);
-                6
-            }
-            Op::Select => 7,
-            Op::Cast => 8,
-            Op::Reshape => 9,
-            Op::Permute(axes) => {
-                pack(axes.iter().map(|&a| u64::from(a)), out);
-                10
-            }
-            Op::Expand => 11,
-            Op::Slice { start, step } => {
-                pack(start.iter().chain(step).map(|&v| v as u64), out);
-                12
-            }
-            Op::Gather { axis, map } => {
-                pack(map.iter().map(|&a| u64::from(a)), out);
-                13 | u64::from(*axis) << 8
-            }
-            Op::Reduce { op, axes } => 14 | (*op as u64) << 8 | u64::from(*axes) << 16,
-            Op::Assemble { starts, fill } => {
-                out.push(starts.len() as u64);
-                pack(starts.iter().flatten().map(|&v| v as u64), out);
-                15 | u64::from(*fill) << 8
-            }
-            Op::MatMul => 16,
-            Op::Conv(g) => {
-                conv(g, out);
-                17
-            }
-            Op::ConvInputGrad(g) => {
-                conv(g, out);
-                18
-            }
-            Op::ConvKernelGrad(g) => {
-                conv(g, out);
-                19
-            }
-            Op::Window(w, g) => {
-                conv(g, out);
-                20 | (*w as u64) << 8
-            }
-            Op::Scatter => 21,
-        };
-        out.push(tag);
+        self.hash(&mut Words(out));
     }
+}
+
+/// Collects what is hashed, word for word, instead of digesting it. Lists come with their lengths.
+struct Words<'a>(&'a mut Vec<u64>);
+
+macro_rules! words {
+    ($($write:ident: $t:ty),*) => { $(fn $write(&mut self, v: $t) { self.0.push(v as u64); })* };
+}
+
+impl Hasher for Words<'_> {
+    fn finish(&self) -> u64 {
+        unreachable!("the words themselves are wanted")
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0.push(u64::from_le_bytes(word));
+        }
+    }
+
+    words!(write_u8: u8, write_u16: u16, write_u32: u32, write_u64: u64, write_usize: usize);
+    words!(write_i8: i8, write_i16: i16, write_i32: i32, write_i64: i64, write_isize: isize);
 }
 
 /// Where a node's value has to be after the run.

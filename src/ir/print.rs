@@ -3,36 +3,25 @@
 use std::fmt::{self, Display, Write};
 
 use super::program::{Instr, Line, Program};
-use super::step::{Plan, Role, StepKind};
+use super::step::{Family, Plan, Role};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let temps: usize = self.slots.iter().sum();
         writeln!(f, "plan: {} steps, {} buffers, {temps} bytes of temporaries", self.steps.len(), self.buffers.len())?;
         for (i, step) in self.steps.iter().enumerate() {
-            write!(f, "{i:>4} {:<22}", step.kind.name())?;
-            match &step.kind {
-                StepKind::Nest(n) if n.inner.is_empty() => write!(f, "{:?}", n.outer.as_slice())?,
-                StepKind::Nest(n) => write!(f, "{:?} x {:?}", n.outer.as_slice(), n.inner.as_slice())?,
-                StepKind::Gemm(g) => write!(f, "{:?} {}x{}x{}", g.batch.as_slice(), g.m, g.n, g.k)?,
-                kind => write!(f, "{:?}", kind.outer().as_slice())?,
+            write!(f, "{i:>4} {:<22}", step.name())?;
+            match &step.family {
+                Family::Gemm(g) => write!(f, "{:?} {}x{}x{}", g.batch.as_slice(), g.m, g.n, g.k)?,
+                _ if step.mask == 0 => write!(f, "{:?}", step.space.as_slice())?,
+                _ => write!(f, "{:?} x {:?}", step.outer().as_slice(), step.inner().as_slice())?,
             }
             write!(f, "  {}", step.ops.join(" "))?;
             let reads = |b: &u16| self.name(step.bufs[usize::from(*b)]);
-            let program = step.kind.program();
-            let mut inputs: Vec<u16> = match &step.kind {
-                StepKind::Nest(_) => vec![],
-                StepKind::Gemm(g) => vec![g.a.buf, g.b.buf],
-                StepKind::Window(w) => w.inputs.clone(),
-                StepKind::Scatter(s) => s.base.into_iter().chain([s.index, s.src]).collect(),
-            };
-            inputs.extend(program.lines.iter().filter_map(|l| match &l.instr {
-                Instr::Load { buf, .. } => Some(*buf),
-                _ => None,
-            }));
+            let mut inputs: Vec<u16> = step.reads().collect();
             inputs.dedup();
             let inputs: Vec<String> = inputs.iter().map(reads).collect();
-            let outputs: Vec<String> = program.stores.iter().map(|s| reads(&s.buf)).collect();
+            let outputs: Vec<String> = step.writes().map(|b| reads(&b)).collect();
             writeln!(
                 f,
                 "  ({}) -> ({})  [{}:{}]",
@@ -47,8 +36,8 @@ impl Display for Plan {
 }
 
 impl Plan {
-    fn name(&self, buf: u32) -> String {
-        let info = &self.buffers[buf as usize];
+    fn name(&self, buf: u16) -> String {
+        let info = &self.buffers[usize::from(buf)];
         let role = match info.role {
             Role::Leaf(i) => format!("in{i}"),
             Role::Output(i) => format!("out{i}"),
@@ -88,11 +77,12 @@ fn text(line: &Line) -> String {
         Instr::Index { at } => address(at),
         Instr::Param { slot } => format!("param{slot}"),
         Instr::Random { at, stream, .. } => format!("random.{stream}({})", address(at)),
-        Instr::Acc => "acc".into(),
+        Instr::Acc(i) => format!("acc{i}"),
         Instr::Unary(f, a) => format!("{f:?} r{a}"),
         Instr::Binary(f, a, b) => format!("{f:?} r{a}, r{b}"),
         Instr::Select(c, a, b) => format!("select r{c}, r{a}, r{b}"),
         Instr::Cast(a) => format!("cast r{a}"),
+        Instr::Repeat(a) => format!("repeat r{a}"),
         Instr::Reduce(op, a) => format!("reduce {op:?} r{a}"),
     }
 }

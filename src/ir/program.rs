@@ -47,8 +47,8 @@ pub(crate) enum ReduceOp {
     ArgMin,
 }
 
-/// One scalar instruction.
-#[derive(Clone, Debug)]
+/// One scalar instruction. Equal ones compute equal values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Instr {
     /// An element of `bufs[buf]` of the step.
     Load {
@@ -70,14 +70,16 @@ pub(crate) enum Instr {
         key: u16,
         stream: u32,
     },
-    /// The value a gemm or window kernel computed for this output element (epilogues only).
-    Acc,
+    /// The family's result of that number for this point (not in nests).
+    Acc(u8),
     Unary(&'static UnaryFn, Reg),
     Binary(&'static BinaryFn, Reg, Reg),
     /// `if r0 (bool) then r1 else r2`.
     Select(Reg, Reg, Reg),
     /// Conversion to the line's type. Float to integer truncates and saturates (NaN gives 0); to bool is `!= 0`.
     Cast(Reg),
+    /// An outer register at the inner level: the same value at every inner point.
+    Repeat(Reg),
     /// Over the inner space, of an inner register; the line itself is outer.
     Reduce(ReduceOp, Reg),
 }
@@ -113,10 +115,28 @@ impl Instr {
     pub(crate) fn operands(&self) -> SmallVec<[Reg; 3]> {
         match self {
             Instr::Load { gather, .. } => gather.iter().map(|g| g.index).collect(),
-            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } | Instr::Acc => SmallVec::new(),
-            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Reduce(_, a) => SmallVec::from_slice(&[*a]),
+            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } | Instr::Acc(_) => SmallVec::new(),
+            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Repeat(a) | Instr::Reduce(_, a) => SmallVec::from_slice(&[*a]),
             Instr::Binary(_, a, b) => SmallVec::from_slice(&[*a, *b]),
             Instr::Select(c, a, b) => SmallVec::from_slice(&[*c, *a, *b]),
+        }
+    }
+
+    /// Renames the registers it reads.
+    pub(crate) fn map_operands(&mut self, f: impl Fn(Reg) -> Reg) {
+        match self {
+            Instr::Load { gather, .. } => gather.iter_mut().for_each(|g| g.index = f(g.index)),
+            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } | Instr::Acc(_) => {}
+            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Repeat(a) | Instr::Reduce(_, a) => *a = f(*a),
+            Instr::Binary(_, a, b) => {
+                *a = f(*a);
+                *b = f(*b);
+            }
+            Instr::Select(c, a, b) => {
+                *c = f(*c);
+                *a = f(*a);
+                *b = f(*b);
+            }
         }
     }
 

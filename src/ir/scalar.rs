@@ -2,6 +2,7 @@
 //! programs point at them, so neither backend knows any operation by name.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use crate::dtype::DType;
 
@@ -118,6 +119,26 @@ impl BinaryFn {
         }
     }
 }
+
+macro_rules! identity {
+    ($($t:ty),*) => {$(
+        /// A row equals itself alone: its address says which it is.
+        impl PartialEq for $t {
+            fn eq(&self, other: &Self) -> bool {
+                std::ptr::eq(self, other)
+            }
+        }
+
+        impl Eq for $t {}
+
+        impl Hash for $t {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                state.write_usize(std::ptr::from_ref(self).addr());
+            }
+        }
+    )*};
+}
+identity!(UnaryFn, BinaryFn);
 
 impl fmt::Debug for UnaryFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

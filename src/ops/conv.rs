@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::Op;
-use crate::ir::step::Conv;
+use crate::ir::window::Conv;
 use crate::shape::Shape;
 
 /// What surrounds an image.

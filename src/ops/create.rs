@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{Inputs, Make, Vjp};
 use crate::graph::{Device, Tensor};
-use crate::ir::op::Op;
+use crate::ir::op::{Op, Runtime};
 use crate::shape::{IntoShape, Shape};
 
 #[track_caller]
@@ -211,7 +211,7 @@ fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor>
             "Draw them in several tensors with different seeds",
         ));
     }
-    let op = Op::Random { key: [seed as u32, (seed >> 32) as u32], stream };
+    let op = Op::Random { key: Runtime([seed as u32, (seed >> 32) as u32]), stream };
     // Recorded flat: the counter is the element's flat index, whatever the shape.
     Ok(Tensor::record(op, shape, DType::U32, Inputs::new(), make(device)))
 }

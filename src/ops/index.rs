@@ -10,6 +10,8 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
+use crate::ir::scatter::Scatter;
+use crate::ir::step::Family;
 use crate::shape::{Shape, axis_index};
 
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
@@ -125,7 +127,8 @@ impl Tensor {
         let inputs =
             [self.reshape([outer, n, inner])?, index.clone(), src.reshape([outer, m, inner])?].into_iter().collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(scatter_grad), at: Location::caller() };
-        Tensor::record(Op::Scatter, Shape::of(&[outer, n, inner]), self.dtype(), inputs, make).reshape(self.shape())
+        let op = Op::Family(Family::Scatter(Scatter { dtype: self.dtype(), outer, extent: n, inner, count: m }));
+        Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), inputs, make).reshape(self.shape())
     }
 
     /// A new last dimension of `classes` elements: 1 at the position the index names, 0 elsewhere (and everywhere for

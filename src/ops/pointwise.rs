@@ -8,7 +8,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
 use crate::graph::{Device, Tensor};
-use crate::ir::op::Op;
+use crate::ir::op::{Op, Runtime};
 use crate::shape::{self, Shape};
 
 mod sealed {
@@ -100,7 +100,7 @@ pub(crate) fn number(value: f64, dtype: DType, device: &Device) -> Result<Tensor
 #[track_caller]
 pub(crate) fn scalar(value: f64, dtype: DType, device: &Device) -> Tensor {
     let make = Make { device, vjp: Vjp::None, at: Location::caller() };
-    Tensor::record(Op::Scalar(value), Shape::SCALAR, dtype, Inputs::new(), make)
+    Tensor::record(Op::Scalar(Runtime(value)), Shape::SCALAR, dtype, Inputs::new(), make)
 }
 
 /// The tensor at `shape`, by NumPy's rule; scalars of rank 0 stay, pointwise operations take them as they are.

@@ -8,7 +8,8 @@ use crate::error::Result;
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::Op;
-use crate::ir::step::{Conv, WindowOp};
+use crate::ir::step::Family;
+use crate::ir::window::{Conv, Window, WindowOp};
 use crate::shape::Shape;
 
 /// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.
@@ -36,7 +37,8 @@ fn record(op: WindowOp, g: Conv, inputs: &[&Tensor]) -> Tensor {
     };
     let make = Make { device: inputs[0].device(), vjp: Vjp::Node(window_grad), at: Location::caller() };
     let dtype = inputs[0].dtype();
-    Tensor::record(Op::Window(op, g), shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make)
+    let op = Op::Family(Family::Window(Window { op, conv: g, dtype }));
+    Tensor::record(op, shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make)
 }
 
 impl Tensor {
@@ -74,7 +76,7 @@ impl Tensor {
 }
 
 fn window_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Window(op, g) = y.0.op else { unreachable!("a window's gradient") };
+    let Op::Family(Family::Window(Window { op, conv: g, .. })) = y.0.op else { unreachable!("a window's gradient") };
     Ok(match op {
         WindowOp::Max => [Some(record(WindowOp::MaxGrad, g, &[&inputs[0], grad]))].into_iter().collect(),
         WindowOp::MaxGrad => [None, Some(record(WindowOp::MaxPick, g, &[&inputs[0], grad]))].into_iter().collect(),

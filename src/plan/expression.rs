@@ -3,12 +3,11 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::kernel::{Body, Kernel};
 use super::lower::{Lower, Stop};
 use crate::ir::access::{Blocked, Space, project, pull_back};
 use crate::ir::op::{Op, PlanNode};
-use crate::ir::program::{Access, Gather, Instr, Line, Reg, Store};
-use crate::ir::step::BufId;
+use crate::ir::program::{Access, Gather, Instr, Line, Program, Reg, Store};
+use crate::ir::step::{BufId, Family, Step};
 
 impl Blocked {
     /// What to do where the address stops at node `n`.
@@ -53,7 +52,7 @@ impl<'a> Builder<'a> {
         let key = (n, at.clone());
         let reg = match self.lower.buffer[n] {
             Some(buf) => {
-                let instr = Instr::Load { buf: buf as u16, at, gather: SmallVec::new() };
+                let instr = Instr::Load { buf, at, gather: SmallVec::new() };
                 self.push(Line { instr, dtype: node.dtype, inner: false })
             }
             None => self.compute(n, at)?,
@@ -108,7 +107,7 @@ impl<'a> Builder<'a> {
                 }
                 let at = project(&node.shape, &at, &self.space, &moves).map_err(|b| b.stop(n))?;
                 let gather = Gather { index, extent: shape[axis], stride: strides[axis] };
-                Instr::Load { buf: buf as u16, at, gather: SmallVec::from_elem(gather, 1) }
+                Instr::Load { buf, at, gather: SmallVec::from_elem(gather, 1) }
             }
             op => unreachable!("{} is written out", op.name()),
         };
@@ -116,20 +115,14 @@ impl<'a> Builder<'a> {
         Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
     }
 
-    pub(super) fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Kernel {
+    pub(super) fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Step {
         let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
         let name = node.op.name();
         if !node.op.is_pointwise() && ops.last() != Some(&name) {
             ops.push(name);
         }
-        Kernel {
-            body: Body::Nest,
-            space: self.space,
-            mask: self.mask,
-            lines: self.lines,
-            stores: vec![Store { reg, buf: buf as u16, at, inner: false }],
-            ops,
-            at: node.at,
-        }
+        let stores = vec![Store { reg, buf, at, inner: false }];
+        let program = Program { lines: self.lines, stores };
+        Step { space: self.space, mask: self.mask, ops, at: node.at, ..Step::new(Family::Nest, &[], program) }
     }
 }

@@ -2,18 +2,18 @@
 
 use smallvec::SmallVec;
 
-use super::kernel::{Body, Kernel, MAX_LINES};
 use super::lower::Lowered;
+use super::rewrite::MAX_LINES;
 use crate::ir::access::{Space, refine, squeeze};
-use crate::ir::program::{Access, Instr, Reg, stages};
-use crate::ir::step::{BufId, BufferInfo, Role};
+use crate::ir::program::{Access, Instr, Program, Reg, stages};
+use crate::ir::step::{BufferInfo, Family, Role, Step};
 
 /// A reduction over more elements than this is not made part of a row kernel unless there are many rows.
 const MAX_ROW: usize = 16 * 1024;
 
 /// Merges kernels where that is allowed and worth it, and puts them in an order that respects all dependencies.
 /// `max_buffers`: how many distinct buffers a kernel may bind.
-pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> (Vec<Kernel>, Vec<BufferInfo>) {
+pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> (Vec<Step>, Vec<BufferInfo>) {
     let mut graph = Kernels::new(lowered, max_buffers);
     if fusion {
         graph.merge_all();
@@ -25,7 +25,7 @@ type Set = SmallVec<[usize; 4]>;
 
 struct Kernels {
     /// `None` where a kernel was merged into a later one.
-    kernels: Vec<Option<Kernel>>,
+    kernels: Vec<Option<Step>>,
     buffers: Vec<BufferInfo>,
     /// Who reads and who writes each buffer.
     readers: Vec<Set>,
@@ -66,8 +66,8 @@ impl Kernels {
     /// Notes what a kernel reads and writes.
     fn enter(&mut self, k: usize) {
         let Some(kernel) = &self.kernels[k] else { return };
-        let note = |sets: &mut [Set], buf: BufId| {
-            let set = &mut sets[buf as usize];
+        let note = |sets: &mut [Set], buf: u16| {
+            let set = &mut sets[usize::from(buf)];
             if !set.contains(&k) {
                 set.push(k);
             }
@@ -100,7 +100,7 @@ impl Kernels {
     /// Tries to merge one of the producers of `consumer` into it.
     fn merge_one(&mut self, consumer: usize) -> bool {
         let Some(second) = &self.kernels[consumer] else { return false };
-        if !matches!(second.body, Body::Nest) {
+        if !matches!(second.family, Family::Nest) {
             return false;
         }
         let mut producers = Set::new();
@@ -134,19 +134,19 @@ impl Kernels {
     }
 
     /// Whether the kernel writes only a part of the buffer (assembled from several).
-    fn is_part(&self, kernel: &Kernel, buf: BufId) -> bool {
+    fn is_part(&self, kernel: &Step, buf: u16) -> bool {
         let len = self.buffers[buf as usize].len;
         self.writers[buf as usize].len() > 1
-            || !kernel.stores.iter().any(|s| {
+            || !kernel.program.stores.iter().any(|s| {
                 let count: usize =
                     kernel.space.iter().zip(&s.at.strides).map(|(&e, &t)| if t == 0 { 1 } else { e }).product();
-                BufId::from(s.buf) == buf && count == len
+                s.buf == buf && count == len
             })
     }
 
     /// The kernels that must run right before one; some may be named twice.
     fn predecessors(&self, k: usize) -> impl Iterator<Item = usize> {
-        let reads = self.kernels[k].iter().flat_map(Kernel::reads);
+        let reads = self.kernels[k].iter().flat_map(Step::reads);
         // What a variable held before the run has no writer here; the order says who must read it first.
         let bufs = reads.filter(|&buf| !matches!(self.buffers[buf as usize].role, Role::Leaf(_)));
         let writers = bufs.flat_map(|buf| self.writers[buf as usize].iter().copied()).filter(move |&w| w != k);
@@ -169,22 +169,22 @@ impl Kernels {
     }
 
     /// The two as one kernel, if they can be.
-    fn merged(&self, first: &Kernel, second: &Kernel, producer: usize, consumer: usize) -> Option<Kernel> {
-        if first.lines.len() + second.lines.len() > MAX_LINES {
+    fn merged(&self, first: &Step, second: &Step, producer: usize, consumer: usize) -> Option<Step> {
+        if first.program.lines.len() + second.program.lines.len() > MAX_LINES {
             return None;
         }
         let (mut first, mut second) = align(first.clone(), second.clone())?;
         let space = first.space.clone();
         let mask = first.mask | second.mask;
-        if !matches!(first.body, Body::Nest) && mask != 0 {
+        if !matches!(first.family, Family::Nest) && mask != 0 {
             return None;
         }
         // The consumer's loads of what the producer writes become registers.
-        let mut lines = std::mem::take(&mut first.lines);
-        let mut map: Vec<Reg> = Vec::with_capacity(second.lines.len());
-        for mut line in std::mem::take(&mut second.lines) {
+        let mut lines = std::mem::take(&mut first.program.lines);
+        let mut map: Vec<Reg> = Vec::with_capacity(second.program.lines.len());
+        for mut line in std::mem::take(&mut second.program.lines) {
             if let Instr::Load { buf, at, gather } = &line.instr
-                && let Some(store) = first.stores.iter().find(|s| s.buf == *buf)
+                && let Some(store) = first.program.stores.iter().find(|s| s.buf == *buf)
             {
                 let in_place = matches!(self.buffers[usize::from(*buf)].role, Role::Leaf(_));
                 if !gather.is_empty() || in_place || !at.same(&store.at, &space) {
@@ -198,22 +198,23 @@ impl Kernels {
             lines.push(line);
         }
         let mut stores: Vec<_> = first
+            .program
             .stores
             .iter()
             .filter(|s| {
-                let buf = BufId::from(s.buf);
+                let buf = s.buf;
                 let read_elsewhere = self.readers[buf as usize].iter().any(|&k| k != producer && k != consumer);
                 read_elsewhere || !matches!(self.buffers[buf as usize].role, Role::Temp { .. })
             })
             .cloned()
             .collect();
-        for mut store in std::mem::take(&mut second.stores) {
+        for mut store in std::mem::take(&mut second.program.stores) {
             store.reg = map[usize::from(store.reg)];
             stores.push(store);
         }
         let mut ops = first.ops.clone();
         ops.extend(second.ops.iter().filter(|&&o| o != "assign" || !first.ops.contains(&"assign")));
-        let mut out = Kernel { body: first.body, space, mask, lines, stores, ops, at: first.at };
+        let mut out = Step { space, mask, program: Program { lines, stores }, ops, ..first };
         out.tidy();
         if !self.in_place_safe(&out) || out.buffers().len() > self.max_buffers {
             return None;
@@ -222,14 +223,14 @@ impl Kernels {
     }
 
     /// Whether whatever it overwrites it reads only at the very element it is about to write.
-    fn in_place_safe(&self, kernel: &Kernel) -> bool {
-        kernel.stores.iter().all(|s| {
-            let buf = BufId::from(s.buf);
+    fn in_place_safe(&self, kernel: &Step) -> bool {
+        kernel.program.stores.iter().all(|s| {
+            let buf = s.buf;
             if !matches!(self.buffers[buf as usize].role, Role::Leaf(_)) {
                 return true;
             }
-            !kernel.has_operand(buf)
-                && kernel.lines.iter().all(|l| match &l.instr {
+            !kernel.operands.contains(&s.buf)
+                && kernel.program.lines.iter().all(|l| match &l.instr {
                     Instr::Load { buf: b, at, gather } if *b == s.buf => {
                         gather.is_empty() && at.same(&s.at, &kernel.space)
                     }
@@ -239,7 +240,7 @@ impl Kernels {
     }
 
     /// Kernels in dependency order, ties in the order of recording.
-    fn sorted(self) -> (Vec<Kernel>, Vec<BufferInfo>) {
+    fn sorted(self) -> (Vec<Step>, Vec<BufferInfo>) {
         let distinct = |k: usize| {
             let mut all: Vec<usize> = self.predecessors(k).collect();
             all.sort_unstable();
@@ -282,10 +283,11 @@ fn hand_over(sets: &mut [Set], back: &mut [Set], from: usize, to: usize) {
 }
 
 /// Whether a kernel with inner dimensions is better than the two it came from.
-fn worthwhile(kernel: &Kernel) -> bool {
+fn worthwhile(kernel: &Step) -> bool {
     let inner: usize = kernel.inner().iter().product();
     let outer: usize = kernel.outer().iter().product();
-    let row = stages(&kernel.lines).into_iter().max() > Some(1) || kernel.stores.iter().any(|s| s.inner);
+    let row =
+        stages(&kernel.program.lines).into_iter().max() > Some(1) || kernel.program.stores.iter().any(|s| s.inner);
     if !row {
         return true;
     }
@@ -296,9 +298,9 @@ fn worthwhile(kernel: &Kernel) -> bool {
 }
 
 /// Puts both kernels over one space with one mask, if their spaces fit each other.
-fn align(first: Kernel, second: Kernel) -> Option<(Kernel, Kernel)> {
+fn align(first: Step, second: Step) -> Option<(Step, Step)> {
     let numel = |s: &[usize]| s.iter().product::<usize>();
-    let fixed = !matches!(first.body, Body::Nest);
+    let fixed = !matches!(first.family, Family::Nest);
     if first.space.contains(&0) || second.space.contains(&0) {
         return None;
     }
@@ -349,7 +351,7 @@ fn spread(mask: u32, coarse: &[usize], fine: &[usize]) -> u32 {
 }
 
 /// The kernel's space with its outer dimensions refined to fit `other`, and its mask there.
-fn refine_outer(kernel: &Kernel, other: &[usize]) -> Option<(Space, u32)> {
+fn refine_outer(kernel: &Step, other: &[usize]) -> Option<(Space, u32)> {
     let fine = refine(&kernel.outer(), other)?;
     let mut space = Space::new();
     let mut mask = 0;
@@ -370,9 +372,9 @@ fn refine_outer(kernel: &Kernel, other: &[usize]) -> Option<(Space, u32)> {
     Some((space, mask))
 }
 
-impl Kernel {
+impl Step {
     /// Over a refinement of its space.
-    fn split_to(mut self, fine: &[usize], mask: u32) -> Kernel {
+    fn split_to(mut self, fine: &[usize], mask: u32) -> Step {
         let coarse = squeeze(&self.space);
         let old = self.space.clone();
         self.map_accesses(|at| drop_ones(at, &old).split(&coarse, fine));
@@ -382,10 +384,12 @@ impl Kernel {
     }
 
     /// Over a space that merges runs of its dimensions; `None` where an address does not allow it.
-    fn merge_to(mut self, coarse: &[usize]) -> Option<Kernel> {
+    fn merge_to(mut self, coarse: &[usize]) -> Option<Step> {
         let fine = self.space.clone();
         let fits = |at: &Access| at.merge(&fine, coarse).is_some();
-        if !self.lines.iter().all(|l| l.instr.access().is_none_or(fits)) || !self.stores.iter().all(|s| fits(&s.at)) {
+        if !self.program.lines.iter().all(|l| l.instr.access().is_none_or(fits))
+            || !self.program.stores.iter().all(|s| fits(&s.at))
+        {
             return None;
         }
         self.map_accesses(|at| at.merge(&fine, coarse).expect("checked"));
@@ -394,7 +398,7 @@ impl Kernel {
     }
 
     /// A pointwise kernel over the outer dimensions of a larger space (stride 0 in the others).
-    fn embed(self, space: &[usize], mask: u32) -> Option<Kernel> {
+    fn embed(self, space: &[usize], mask: u32) -> Option<Step> {
         let outer: Space = space.iter().enumerate().filter(|(d, _)| mask >> d & 1 == 0).map(|(_, &e)| e).collect();
         let common = refine(&self.space, &outer)?;
         if common != squeeze(&outer) || outer.contains(&1) {

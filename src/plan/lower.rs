@@ -5,13 +5,13 @@ use smallvec::SmallVec;
 
 use super::Limits;
 use super::expression::Builder;
-use super::kernel::{Body, Kernel};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, pull_back, squeeze};
+use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::op::{Keep, Op, PlanNode};
-use crate::ir::program::{Access, Instr, Line, Reg, Store};
-use crate::ir::step::{BufId, BufferInfo, Loader, Role};
+use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
+use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
 
 /// An inlined expression longer than this is cut by writing out a value.
 const MAX_INLINE: usize = 160;
@@ -20,7 +20,7 @@ const MAX_PURE: usize = 48;
 
 /// Kernels in a valid order, the buffers they use, and orders that no buffer shows.
 pub(crate) struct Lowered {
-    pub(crate) kernels: Vec<Kernel>,
+    pub(crate) kernels: Vec<Step>,
     pub(crate) buffers: Vec<BufferInfo>,
     /// `(before, after)` pairs of kernels, besides those that follow from reading what another wrote.
     pub(crate) order: Vec<(usize, usize)>,
@@ -74,6 +74,9 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
     loop {
         lower.choose();
         match lower.kernels() {
+            _ if lower.buffers.len() > usize::from(BufId::MAX) => {
+                return Err(Error::internal("a flush of more than 65,535 buffers"));
+            }
             Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
             Err(stuck) => {
                 for n in stuck {
@@ -128,12 +131,7 @@ impl Lower<'_> {
                 }
                 let opaque = matches!(
                     node.op,
-                    Op::MatMul
-                        | Op::Conv(_)
-                        | Op::ConvInputGrad(_)
-                        | Op::ConvKernelGrad(_)
-                        | Op::Window(..)
-                        | Op::Scatter
+                    Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Family(_)
                 );
                 must[base] |= opaque || i == 0 && matches!(node.op, Op::Gather { .. });
             }
@@ -155,6 +153,9 @@ impl Lower<'_> {
             } else if node.keep == Keep::Output {
                 outputs += 1;
                 Some(Role::Output(outputs - 1))
+            } else if node.op.results() > 1 {
+                // Its parts are written out.
+                None
             } else if node.op.is_view() {
                 let below = node.inputs[0] as usize;
                 (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
@@ -217,12 +218,19 @@ impl Lower<'_> {
     }
 
     /// One kernel for each value that is written out; or the values that must be, where some stand in the way.
-    fn kernels(&mut self) -> std::result::Result<(Vec<Kernel>, Vec<(usize, usize)>), Vec<usize>> {
+    fn kernels(&mut self) -> std::result::Result<(Vec<Step>, Vec<(usize, usize)>), Vec<usize>> {
         let nodes = self.nodes;
-        let mut kernels: Vec<Kernel> = Vec::new();
+        let mut kernels: Vec<Step> = Vec::new();
         let mut order = Vec::new();
         let mut assigns = Vec::new();
         let mut stuck = Vec::new();
+        // For each node with several results: which of them are wanted, and where.
+        let mut parts: Vec<SmallVec<[(u8, BufId); 2]>> = vec![SmallVec::new(); nodes.len()];
+        for (n, node) in nodes.iter().enumerate() {
+            if let (Op::Part(i), None, Some(buf)) = (&node.op, node.leaf, self.buffer[n]) {
+                parts[node.inputs[0] as usize].push((*i, buf));
+            }
+        }
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_some() {
                 continue;
@@ -248,6 +256,18 @@ impl Lower<'_> {
                 }
                 continue;
             }
+            if matches!(node.op, Op::Part(_)) {
+                // Written by the kernel that computes all parts.
+                continue;
+            }
+            if node.op.results() > 1 {
+                match self.opaque(n, &parts[n]) {
+                    Ok(kernel) if !kernel.program.stores.is_empty() => kernels.push(kernel),
+                    Ok(_) => {}
+                    Err(view) => stuck.push(view),
+                }
+                continue;
+            }
             let Some(buf) = self.buffer[n] else { continue };
             if node.shape.numel() == 0 {
                 continue;
@@ -256,7 +276,7 @@ impl Lower<'_> {
                 Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
                 Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
                 op if op.is_pointwise() || op.is_view() => self.pointwise(n, n, buf).map(|k| kernels.push(k)),
-                _ => self.opaque(n, buf).map(|k| kernels.push(k)),
+                _ => self.opaque(n, &[(0, buf)]).map(|k| kernels.push(k)),
             };
             stuck.extend(made.err());
         }
@@ -277,16 +297,12 @@ impl Lower<'_> {
             let node = &nodes[n];
             let space = squeeze(&node.shape);
             let at = Access::contiguous(&space);
-            let instr = Instr::Load { buf: source as u16, at: at.clone(), gather: SmallVec::new() };
-            kernels.push(Kernel {
-                body: Body::Nest,
-                space,
-                mask: 0,
+            let instr = Instr::Load { buf: source, at: at.clone(), gather: SmallVec::new() };
+            let program = Program {
                 lines: vec![Line { instr, dtype: node.dtype, inner: false }],
-                stores: vec![Store { reg: 0, buf: target as u16, at, inner: false }],
-                ops: vec!["assign"],
-                at: node.at,
-            });
+                stores: vec![Store { reg: 0, buf: target, at, inner: false }],
+            };
+            kernels.push(Step { ops: vec!["assign"], at: node.at, ..Step::nest(&space, &[], program) });
         }
         Ok((kernels, order))
     }
@@ -317,7 +333,7 @@ impl Lower<'_> {
     }
 
     /// A kernel that computes `n` pointwise (or reads it, if it is written already) and writes it to `buf`, in the space of node `of`.
-    fn pointwise(&self, of: usize, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+    fn pointwise(&self, of: usize, n: usize, buf: BufId) -> std::result::Result<Step, usize> {
         let node = &self.nodes[of];
         let root = of == n;
         let (reg, builder) = self.attempt(squeeze(&node.shape), 0, |b| {
@@ -330,14 +346,14 @@ impl Lower<'_> {
         Ok(kernel)
     }
 
-    fn reduce(&self, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+    fn reduce(&self, n: usize, buf: BufId) -> std::result::Result<Step, usize> {
         let node = &self.nodes[n];
         let Op::Reduce { op, axes } = node.op else { unreachable!("called for reductions") };
         let input = node.inputs[0] as usize;
         let from = &self.nodes[input].shape;
         let reduce = |b: &mut Builder<'_>, value: Reg| {
             // Every reduction reads an inner line.
-            let line = Line { instr: Instr::Cast(value), dtype: b.lines[value as usize].dtype, inner: true };
+            let line = Line { instr: Instr::Repeat(value), dtype: b.lines[value as usize].dtype, inner: true };
             let value = b.push(line);
             b.push(Line { instr: Instr::Reduce(op, value), dtype: node.dtype, inner: false })
         };
@@ -389,7 +405,7 @@ impl Lower<'_> {
         buf: BufId,
         starts: &[crate::ir::op::Axes<usize>],
         fill: bool,
-        kernels: &mut Vec<Kernel>,
+        kernels: &mut Vec<Step>,
         order: &mut Vec<(usize, usize)>,
     ) -> std::result::Result<(), usize> {
         let node = &self.nodes[n];
@@ -425,11 +441,12 @@ impl Lower<'_> {
         Ok(())
     }
 
-    fn opaque(&self, n: usize, buf: BufId) -> std::result::Result<Kernel, usize> {
+    /// A step of a family; `results`: which of its results go where.
+    fn opaque(&self, n: usize, results: &[(u8, BufId)]) -> std::result::Result<Step, usize> {
         let node = &self.nodes[n];
         let input = |i: usize| node.inputs[i] as usize;
         let dense = |i: usize| self.dense(input(i));
-        let (body, space): (Body, Space) = match &node.op {
+        let (family, operands): (Family, SmallVec<[BufId; 4]>) = match &node.op {
             Op::MatMul => {
                 let rank = node.shape.rank();
                 let (m, n) = (node.shape[rank - 2], node.shape[rank - 1]);
@@ -455,9 +472,9 @@ impl Lower<'_> {
                     row: at.strides[rank - 2],
                     col: at.strides[rank - 1],
                 };
-                let space = batch.iter().copied().chain([m, n]).collect();
-                let (a, b) = ((a.0, loader(&a.1, &ba)), (b.0, loader(&b.1, &bb)));
-                (Body::Gemm { dtype: node.dtype, batch, m, n, k, a, b }, space)
+                let operands = SmallVec::from_slice(&[a.0, b.0]);
+                let (a, b) = (loader(&a.1, &ba), loader(&b.1, &bb));
+                (Family::Gemm(Gemm { dtype: node.dtype, batch, m, n, k, a, b }), operands)
             }
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
@@ -488,41 +505,23 @@ impl Lower<'_> {
                         (taps * g.c, g.f, out, x, matrix(g.f, 1))
                     }
                 };
-                let body =
-                    Body::Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a: (first, a), b: (second, b) };
-                (body, SmallVec::from_slice(&[m, n]))
+                let gemm = Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a, b };
+                (Family::Gemm(gemm), SmallVec::from_slice(&[first, second]))
             }
-            Op::Window(op, conv) => {
-                let inputs = (0..node.inputs.len()).map(dense).collect::<std::result::Result<_, _>>()?;
-                let body = Body::Window { op: *op, conv: *conv, dtype: node.dtype, inputs };
-                (body, SmallVec::from_slice(&[node.shape.numel()]))
-            }
-            Op::Scatter => {
-                let src = &self.nodes[input(2)].shape;
-                let body = Body::Scatter {
-                    dtype: node.dtype,
-                    outer: node.shape[0],
-                    extent: node.shape[1],
-                    inner: node.shape[2],
-                    count: src[1],
-                    base: dense(0)?,
-                    index: dense(1)?,
-                    src: dense(2)?,
-                };
-                (body, SmallVec::from_slice(&[node.shape.numel()]))
+            Op::Family(family) => {
+                let operands = (0..node.inputs.len()).map(dense).collect::<std::result::Result<_, _>>()?;
+                (family.clone(), operands)
             }
             op => unreachable!("{} is not opaque", op.name()),
         };
-        let at = Access::contiguous(&space);
-        Ok(Kernel {
-            body,
-            space,
-            mask: 0,
-            lines: vec![Line { instr: Instr::Acc, dtype: node.dtype, inner: false }],
-            stores: vec![Store { reg: 0, buf: buf as u16, at, inner: false }],
-            ops: vec![node.op.name()],
-            at: node.at,
-        })
+        let mut step = Step::new(family, &operands, Program::default());
+        let at = Access::contiguous(&step.space);
+        for (reg, &(i, buf)) in results.iter().enumerate() {
+            let dtype = self.buffers[buf as usize].dtype;
+            step.program.lines.push(Line { instr: Instr::Acc(i), dtype, inner: false });
+            step.program.stores.push(Store { reg: reg as Reg, buf, at: at.clone(), inner: false });
+        }
+        Ok(Step { ops: vec![node.op.name()], at: node.at, ..step })
     }
 
     /// The buffer behind an operand and its address over the operand's own dimensions.

@@ -1,13 +1,13 @@
 //! From graph to steps.
 //!
 //! Read in this order: `lower` decides which values are written out and makes one kernel for each, its lines written by
-//! `expression`; `kernel` is what both speak of; `fuse` merges kernels; `place` numbers their buffers and gives temporaries slots.
+//! `expression`; `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their buffers and gives temporaries slots.
 
 mod expression;
 mod fuse;
-mod kernel;
 mod lower;
 mod place;
+mod rewrite;
 #[cfg(test)]
 mod tests;
 

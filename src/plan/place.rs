@@ -2,67 +2,41 @@
 
 use smallvec::SmallVec;
 
-use super::kernel::{Body, Kernel};
-use crate::ir::program::{Access, Dims, Instr, Program};
-use crate::ir::step::{BufId, BufferInfo, Gemm, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window};
+use crate::ir::program::{Access, Dims, Instr};
+use crate::ir::step::{BufId, BufferInfo, Family, Plan, Role, Step};
 
 /// Builds the plan from kernels in order.
-pub(crate) fn place(kernels: Vec<Kernel>, buffers: Vec<BufferInfo>, params: usize) -> Plan {
-    let steps = kernels.into_iter().map(step).collect();
+pub(crate) fn place(kernels: Vec<Step>, buffers: Vec<BufferInfo>, params: usize) -> Plan {
+    let steps = kernels.into_iter().map(finished).collect();
     let mut plan = Plan { buffers, steps, params, slots: Vec::new() };
     give_slots(&mut plan);
     plan
 }
 
-fn step(kernel: Kernel) -> Step {
-    let bufs = kernel.buffers();
+/// A planned step with its own list of buffers; a nest's space in the form that engines take.
+fn finished(mut step: Step) -> Step {
+    let bufs = step.buffers();
     let local = |b: BufId| bufs.iter().position(|&x| x == b).expect("listed") as u16;
-    let Kernel { body, space, mask, mut lines, mut stores, ops, at } = kernel;
-    for line in &mut lines {
+    for line in &mut step.program.lines {
         if let Instr::Load { buf, .. } = &mut line.instr {
-            *buf = local(BufId::from(*buf));
+            *buf = local(*buf);
         }
     }
-    for store in &mut stores {
-        store.buf = local(BufId::from(store.buf));
+    for store in &mut step.program.stores {
+        store.buf = local(store.buf);
     }
-    let mut program = Program { lines, stores };
-    let kind = match body {
-        Body::Nest => {
-            let (outer, inner) = nest(&mut program, &space, mask);
-            StepKind::Nest(Nest { outer, inner, program })
-        }
-        Body::Gemm { dtype, batch, m, n, k, a, b } => StepKind::Gemm(Gemm {
-            dtype,
-            batch,
-            m,
-            n,
-            k,
-            a: Operand { buf: local(a.0), load: a.1 },
-            b: Operand { buf: local(b.0), load: b.1 },
-            epilogue: program,
-        }),
-        Body::Window { op, conv, dtype, inputs } => {
-            let inputs = inputs.into_iter().map(local).collect();
-            StepKind::Window(Window { op, conv, dtype, inputs, epilogue: program })
-        }
-        Body::Scatter { dtype, outer, extent, inner, count, base, index, src } => StepKind::Scatter(Scatter {
-            dtype,
-            outer,
-            extent,
-            inner,
-            count,
-            base: Some(local(base)),
-            index: local(index),
-            src: local(src),
-            epilogue: program,
-        }),
-    };
-    Step { kind, bufs, ops, at }
+    step.operands.iter_mut().for_each(|b| *b = local(*b));
+    step.bufs = bufs;
+    if let Family::Nest = step.family {
+        nest(&mut step);
+    }
+    step
 }
 
 /// Orders the dimensions outer first and merges neighbours where every address allows it.
-fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims<usize>) {
+fn nest(step: &mut Step) {
+    let Step { program, space, mask, .. } = step;
+    let mask = *mask;
     let dims: SmallVec<[usize; 8]> = (0..space.len())
         .filter(|d| mask >> d & 1 == 0)
         .chain((0..space.len()).filter(|d| mask >> d & 1 == 1))
@@ -86,8 +60,8 @@ fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims
     for store in &program.stores {
         check(&store.at, &mut joins);
     }
-    let mut outer: Dims<usize> = SmallVec::new();
-    let mut inner: Dims<usize> = SmallVec::new();
+    let mut merged: Dims<usize> = SmallVec::new();
+    let mut levels = 0;
     // For each new dimension the old one whose stride it takes: the last of its run.
     let mut takes: SmallVec<[usize; 8]> = SmallVec::new();
     let mut extent = 1;
@@ -95,20 +69,16 @@ fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims
         extent *= space[d];
         if !joins[i] {
             takes.push(d);
-            if i < split {
-                outer.push(extent)
-            } else {
-                inner.push(extent)
-            }
+            merged.push(extent);
+            levels += usize::from(i < split);
             extent = 1;
         }
     }
     let reduces = program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)));
-    let pad = reduces && inner.is_empty();
+    let pad = reduces && levels == merged.len();
     if pad {
-        inner.push(1);
+        merged.push(1);
     }
-    let levels = outer.len();
     let rewrite = |at: &mut Access, is_inner: bool| {
         let mut strides: Dims<i64> = takes.iter().map(|&d| at.strides[d]).collect();
         if pad {
@@ -128,7 +98,8 @@ fn nest(program: &mut Program, space: &[usize], mask: u32) -> (Dims<usize>, Dims
     for store in &mut program.stores {
         rewrite(&mut store.at, store.inner);
     }
-    (outer, inner)
+    step.mask = ((1 << (merged.len() - levels)) - 1) << levels;
+    step.space = merged;
 }
 
 /// Gives every temporary a slot so that temporaries alive together never share one.

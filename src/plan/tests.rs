@@ -9,7 +9,7 @@ use crate::dtype::DType;
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::program::{Instr, ReduceOp};
 use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use crate::ir::step::{Plan, Role, StepKind};
+use crate::ir::step::{Plan, Role};
 use crate::shape::Shape;
 
 static EXP: UnaryFn = UnaryFn {
@@ -93,7 +93,7 @@ impl Graph {
 }
 
 fn kinds(plan: &Plan) -> Vec<&'static str> {
-    plan.steps.iter().map(|s| s.kind.name()).collect()
+    plan.steps.iter().map(|s| s.name()).collect()
 }
 
 #[test]
@@ -105,8 +105,8 @@ fn a_chain_is_one_step_and_collapses_to_one_dimension() {
     g.keep(z);
     let plan = g.plan();
     assert_eq!(kinds(&plan), ["elementwise"]);
-    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
-    assert_eq!(n.outer.as_slice(), &[120]);
+    let n = &plan.steps[0];
+    assert_eq!(n.outer().as_slice(), &[120]);
     assert_eq!(n.program.lines.len(), 3);
 }
 
@@ -135,8 +135,8 @@ fn a_column_sum_takes_its_prologue_and_epilogue() {
     g.keep(y);
     let plan = g.plan();
     assert_eq!(kinds(&plan), ["reduce"]);
-    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
-    assert_eq!((n.outer.as_slice(), n.inner.as_slice()), (&[10][..], &[64][..]));
+    let n = &plan.steps[0];
+    assert_eq!((n.outer().as_slice(), n.inner().as_slice()), (&[10][..], &[64][..]));
 }
 
 #[test]
@@ -181,12 +181,12 @@ fn variables_can_be_exchanged() {
     // At least one value passes through a temporary, and no step reads what an earlier one overwrote.
     let mut written = Vec::new();
     for step in &plan.steps {
-        for line in &step.kind.program().lines {
+        for line in &step.program.lines {
             if let Instr::Load { buf, .. } = &line.instr {
                 assert!(!written.contains(&step.bufs[usize::from(*buf)]), "{plan}");
             }
         }
-        let stores = step.kind.program().stores.iter().map(|s| step.bufs[usize::from(s.buf)]);
+        let stores = step.program.stores.iter().map(|s| step.bufs[usize::from(s.buf)]);
         written.extend(stores.filter(|&b| matches!(plan.buffers[b as usize].role, Role::Leaf(_))));
     }
 }
@@ -219,8 +219,8 @@ fn empty_reductions_and_empty_tensors_plan() {
     g.keep(e);
     let plan = g.plan();
     assert_eq!(plan.steps.len(), 1);
-    let StepKind::Nest(n) = &plan.steps[0].kind else { panic!() };
-    assert_eq!((n.outer.as_slice(), n.inner.as_slice()), (&[3][..], &[0][..]));
+    let n = &plan.steps[0];
+    assert_eq!((n.outer().as_slice(), n.inner().as_slice()), (&[3][..], &[0][..]));
 }
 
 #[test]

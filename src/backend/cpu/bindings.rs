@@ -38,7 +38,7 @@ impl Bindings {
             Info { role: info.role, dtype: info.dtype, len: info.len, copy: false }
         });
         let mut bufs = Bindings { infos: infos.collect(), outs: SmallVec::new() };
-        for store in &step.kind.program().stores {
+        for store in &step.program.stores {
             if bufs.out(store.buf).is_none() {
                 bufs.outs.push(store.buf);
             }

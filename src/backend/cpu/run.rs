@@ -5,20 +5,14 @@ use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::bindings::Bindings;
-use super::kernels::gemm::Gemm;
-use super::kernels::nest::{Draft, Nest};
-use super::kernels::pointwise::Pointwise;
-use super::kernels::scatter::Scatter;
-use super::kernels::window::Window;
+use super::kernels::{self, Kernel};
 use super::memory::{CpuBuffer, Line, words_of, words_of_mut};
-use super::program::compile::without_copies;
 use super::program::interp::Ctx;
 use super::program::space::{Out, Outs, Words};
 use super::{Shared, Table, foreign};
 use crate::backend::{Buffer, Executable, count};
 use crate::error::{Error, Result};
-use crate::ir::program::{Instr, Program};
-use crate::ir::step::{Plan, Role, Step, StepKind};
+use crate::ir::step::{Plan, Role, Step};
 
 /// A plan of the CPU engine.
 pub(super) struct CpuPlan(Arc<Prepared>);
@@ -43,7 +37,7 @@ struct Storage {
 
 /// A step made ready.
 struct Ready {
-    kernel: Kernel,
+    kernel: Box<dyn Kernel>,
     bufs: Bindings,
     /// For each buffer its storage.
     storages: SmallVec<[u16; 6]>,
@@ -51,59 +45,10 @@ struct Ready {
     copies: usize,
 }
 
-enum Kernel {
-    Pointwise(Pointwise),
-    Nest(Nest),
-    Gemm(Gemm),
-    Window(Window),
-    Scatter(Scatter),
-}
-
-impl Kernel {
-    /// Its work in picoseconds, as far as threads can divide it.
-    fn work(&self) -> usize {
-        match self {
-            Kernel::Pointwise(k) => k.work(),
-            Kernel::Nest(k) => k.work(),
-            Kernel::Gemm(k) => k.work(),
-            Kernel::Window(k) => k.work(),
-            Kernel::Scatter(k) => k.work(),
-        }
-    }
-
-    /// The scratch memory it needs, in words.
-    fn scratch(&self) -> usize {
-        match self {
-            Kernel::Pointwise(_) | Kernel::Nest(_) => 0,
-            Kernel::Gemm(k) => k.scratch(),
-            Kernel::Window(k) => k.scratch(),
-            Kernel::Scatter(k) => k.scratch(),
-        }
-    }
-}
-
 impl Ready {
     fn new(plan: &Plan, step: &Step, storages: &mut Vec<Storage>) -> Result<Self> {
         let mut bufs = Bindings::new(plan, step);
-        let program = step.kind.program();
-        let inner: &[usize] = if let StepKind::Nest(n) = &step.kind { &n.inner } else { &[] };
-        bufs.check(program, &step.kind.outer(), inner)?;
-        let kernel = match &step.kind {
-            StepKind::Nest(n) if n.inner.is_empty() && !has_reduce(program) => {
-                let program = without_copies(program);
-                let levels = vec![false; program.lines.len()];
-                let wiring = bufs.wire(&program, &levels, true);
-                Kernel::Pointwise(Pointwise::new(&n.outer, &program, &wiring, bufs.outputs())?)
-            }
-            StepKind::Nest(n) => {
-                let draft = Draft::new(n);
-                let wiring = bufs.wire(draft.program(), &draft.levels, draft.may_overwrite());
-                Kernel::Nest(draft.compile(&wiring, bufs.outputs())?)
-            }
-            StepKind::Gemm(g) => Kernel::Gemm(Gemm::new(g, &mut bufs)?),
-            StepKind::Window(w) => Kernel::Window(Window::new(w, &mut bufs)?),
-            StepKind::Scatter(s) => Kernel::Scatter(Scatter::new(s, &mut bufs)?),
-        };
+        let kernel = kernels::prepare(step, &mut bufs)?;
         let mut mine = SmallVec::new();
         for (b, info) in bufs.infos.iter().enumerate() {
             let at = storages.iter().position(|s| s.role == info.role).unwrap_or_else(|| {
@@ -167,13 +112,7 @@ impl Ready {
             })
             .collect();
         let ctx = Ctx { ins: &ins, params };
-        match &self.kernel {
-            Kernel::Pointwise(k) => k.run(ctx, outs),
-            Kernel::Nest(k) => k.run(ctx, outs),
-            Kernel::Gemm(k) => k.run(scratch, ctx, outs)?,
-            Kernel::Window(k) => k.run(scratch, ctx, outs)?,
-            Kernel::Scatter(k) => k.run(scratch, ctx, outs)?,
-        }
+        self.kernel.run(scratch, ctx, outs)?;
         drop(ins);
         for (at, words) in taken {
             views[at] = View::Write(words);
@@ -225,17 +164,13 @@ impl View<'_> {
     }
 }
 
-fn has_reduce(program: &Program) -> bool {
-    program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)))
-}
-
 impl CpuPlan {
     pub(super) fn new(shared: Arc<Shared>, plan: Arc<Plan>) -> Result<Self> {
         let mut storages = Vec::new();
         let steps: Vec<Ready> = plan
             .steps
             .iter()
-            .map(|s| Ready::new(&plan, s, &mut storages).map_err(|e| e.context(s.kind.name())))
+            .map(|s| Ready::new(&plan, s, &mut storages).map_err(|e| e.context(s.name())))
             .collect::<Result<_>>()?;
         // One scratch memory for all steps, so that nothing can be missing once the first of them has run.
         let scratch = steps.iter().map(|s| 8 * (s.copies + s.kernel.scratch())).max().unwrap_or(0);
@@ -305,7 +240,7 @@ impl Prepared {
             }
         }
         for (ready, step) in self.steps.iter().zip(&self.plan.steps) {
-            ready.run(&mut views, &place, params, scratch).map_err(|e| e.context(step.kind.name()))?;
+            ready.run(&mut views, &place, params, scratch).map_err(|e| e.context(step.name()))?;
         }
         Ok(())
     }
@@ -344,8 +279,7 @@ impl Executable for CpuPlan {
     }
 
     fn sources(&self) -> Vec<String> {
-        let text =
-            |step: &Step| format!("{} {:?}\n{}", step.kind.name(), step.kind.outer().as_slice(), step.kind.program());
+        let text = |step: &Step| format!("{} {:?}\n{}", step.name(), step.outer().as_slice(), step.program);
         self.0.plan.steps.iter().map(text).collect()
     }
 }

@@ -87,7 +87,7 @@ impl GpuBackend {
 
         let mut kernels = Vec::new();
         for step in &plan.steps {
-            let context = |e: Error| e.context(format!("step `{}`", step.kind.name()));
+            let context = |e: Error| e.context(format!("step `{}`", step.name()));
             let built = build(plan, step, &self.core.caps).map_err(context)?;
             // Scratch lives within its step: the next step may have the same.
             arena.taken.clone_from(&in_slots);

@@ -1,7 +1,5 @@
 //! The runtime with a hand-made kernel, on every adapter of the machine.
 
-use std::panic::Location;
-
 use askama::Template;
 use pollster::block_on;
 
@@ -9,8 +7,8 @@ use super::dispatch::{Binding, Dispatch, Named, Target};
 use super::run::GpuExecutable;
 use super::*;
 use crate::backend::{CounterSnapshot, DeviceKind};
-use crate::ir::program::{Dims, Program};
-use crate::ir::step::{BufferInfo, Nest, Role, Step, StepKind};
+use crate::ir::program::Program;
+use crate::ir::step::{BufferInfo, Role, Step};
 
 /// `dst[i] = src[i] * factor + 1`, one element a work-group.
 #[derive(Template, Hash, PartialEq, Eq)]
@@ -75,9 +73,8 @@ fn scale(from: Target, to: Target, len: usize) -> Dispatch {
     }
 }
 
-fn step(bufs: &[u32]) -> Step {
-    let nest = Nest { outer: Dims::new(), inner: Dims::new(), program: Program::default() };
-    Step { kind: StepKind::Nest(nest), bufs: bufs.to_vec(), ops: vec!["scale"], at: Location::caller() }
+fn step(bufs: &[u16]) -> Step {
+    Step { bufs: bufs.to_vec(), ops: vec!["scale"], ..Step::nest(&[], &[], Program::default()) }
 }
 
 /// leaf 0 -> temporary -> (scratch within the step) -> output 0, three kernels.

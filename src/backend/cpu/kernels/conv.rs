@@ -12,7 +12,7 @@ use crate::backend::cpu::program::interp::Regs;
 use crate::backend::cpu::threads::forks;
 use crate::error::Result;
 use crate::ir::math::vectorize;
-use crate::ir::step::Conv;
+use crate::ir::window::Conv;
 
 /// Bytes of patches laid out at a time: about half of a second-level cache.
 const PATCH_BYTES: usize = 1 << 18;

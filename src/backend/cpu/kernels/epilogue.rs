@@ -1,5 +1,6 @@
 //! What follows the kernels of products, windows and sums by index: a program over all that they computed.
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytemuck::Pod;
@@ -9,55 +10,70 @@ use smallvec::SmallVec;
 use super::pointwise::Pointwise;
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
-use crate::backend::cpu::program::space::{Outs, fork};
+use crate::backend::cpu::program::space::{Out, Outs, Words, fork};
 use crate::backend::cpu::threads::forks;
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::ir::program::{Access, Instr, Program};
+use crate::error::{Error, Result};
+use crate::ir::program::{Access, Instr, Store};
+use crate::ir::step::Step;
 
 /// What a kernel computes before its epilogue, and where that is put until then.
 pub(in crate::backend::cpu) struct Epilogue {
-    /// The output that holds it, when there is one of the right type and order; otherwise it is scratch memory.
-    target: Option<u16>,
-    offset: usize,
+    results: SmallVec<[Place; 1]>,
     /// There is nothing more to do.
     direct: bool,
     point: Pointwise,
     numel: usize,
+}
+
+/// Where a result is put.
+struct Place {
     dtype: DType,
+    /// The output that holds it, when there is one of the right type and order, and where it begins there.
+    target: Option<(u16, usize)>,
+    /// Otherwise its part of the scratch memory, in words.
+    scratch: Range<usize>,
 }
 
 impl Epilogue {
-    pub(in crate::backend::cpu) fn new(
-        program: &Program,
-        dims: &[usize],
-        dtype: DType,
-        bufs: &mut Bindings,
-    ) -> Result<Self> {
-        let flat = flat(dims);
-        let same =
-            |at: &Access| dims.iter().zip(at.strides.iter().zip(&flat.strides)).all(|(&e, (a, b))| e == 1 || a == b);
-        let shared = |k: Option<u16>| program.stores.iter().filter(|s| bufs.out(s.buf) == k).count() > 1;
-        let loaded = |k: Option<u16>| {
-            program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k))
-        };
-        let fits = |s: &&crate::ir::program::Store| {
-            let k = bufs.out(s.buf);
-            same(&s.at) && program.lines[s.reg as usize].dtype.size() == dtype.size() && !shared(k) && !loaded(k)
-        };
-        let numel = dims.iter().product();
-        let target = program.stores.iter().find(fits);
-        let direct = target
-            .is_some_and(|s| program.stores.len() == 1 && matches!(program.lines[s.reg as usize].instr, Instr::Acc));
-        let (place, offset) = (target.and_then(|s| bufs.out(s.buf)), target.map_or(0, |s| s.at.offset as usize));
-        let rewritten = match target {
-            Some(s) => super::pointwise::with_acc(program, s.buf, &s.at),
-            None => super::pointwise::with_acc(program, bufs.len() as u16, &flat),
-        };
+    /// `dtypes`: those of the family's results.
+    pub(in crate::backend::cpu) fn new(step: &Step, dtypes: &[DType], bufs: &mut Bindings) -> Result<Self> {
+        let (program, dims) = (&step.program, &step.space[..]);
+        let flat = Access::contiguous(dims);
+        let numel: usize = dims.iter().product();
+        let mut results: SmallVec<[Place; 1]> = SmallVec::new();
+        let mut reads: SmallVec<[(u16, Access); 1]> = SmallVec::new();
+        let mut direct = program.stores.len() == dtypes.len();
+        let mut words = 0;
+        for (i, &dtype) in dtypes.iter().enumerate() {
+            let of = |s: &Store| program.lines[s.reg as usize].instr == Instr::Acc(i as u8);
+            let fits = |s: &&Store| {
+                let k = bufs.out(s.buf);
+                let taken = results.iter().any(|r| r.target.map(|t| t.0) == k);
+                !taken
+                    && s.at.same_strides(&flat, dims)
+                    && program.lines[s.reg as usize].dtype.size() == dtype.size()
+                    && program.stores.iter().filter(|s| bufs.out(s.buf) == k).count() == 1
+                    && !program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k))
+            };
+            // Its own place, or else any in which nothing else has to lie meanwhile.
+            let own = program.stores.iter().filter(|s| of(s)).find(fits);
+            let spare = || program.stores.iter().filter(|s| dtypes.len() == 1 || of(s)).find(fits);
+            let store = own.or_else(spare);
+            direct &= store.is_some_and(of);
+            let target = store.and_then(|s| Some((bufs.out(s.buf)?, s.at.offset as usize)));
+            let end = words + if target.is_some() { 0 } else { (numel * dtype.size()).div_ceil(8) };
+            // Scratch parts follow the step's buffers.
+            let spill = results.iter().filter(|r| r.target.is_none()).count();
+            reads.push(store.map_or(((bufs.len() + spill) as u16, flat.clone()), |s| (s.buf, s.at.clone())));
+            results.push(Place { dtype, target, scratch: words..end });
+            words = end;
+        }
+        let rewritten = super::pointwise::with_acc(program, &reads);
         let levels = vec![false; rewritten.lines.len()];
         let wiring = bufs.wire(&rewritten, &levels, true);
         let point = Pointwise::new(dims, &rewritten, &wiring, bufs.outputs())?;
-        Ok(Epilogue { target: place, offset, direct, point, numel, dtype })
+        Ok(Epilogue { results, direct, point, numel })
     }
 
     /// Its work in picoseconds.
@@ -67,7 +83,7 @@ impl Epilogue {
 
     /// The scratch memory it needs, in words.
     pub(in crate::backend::cpu) fn scratch(&self) -> usize {
-        if self.target.is_some() { 0 } else { (self.numel * self.dtype.size()).div_ceil(8) }
+        self.results.last().map_or(0, |r| r.scratch.end)
     }
 
     /// Where the kernel puts its values, and the rest of the scratch memory.
@@ -91,19 +107,48 @@ pub(in crate::backend::cpu) struct Sink<'s, 'o> {
 }
 
 impl Sink<'_, '_> {
-    /// Lets `produce` compute all values at once.
-    pub(in crate::backend::cpu) fn whole<T: Pod>(mut self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+    /// Lets `produce` compute all values of the one result at once.
+    pub(in crate::backend::cpu) fn whole<T: Pod>(self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+        self.all(|results| match &mut results[..] {
+            [Words::Four(words)] if size_of::<T>() == 4 => produce(bytemuck::cast_slice_mut(words)),
+            [Words::Eight(words)] if size_of::<T>() == 8 => produce(bytemuck::cast_slice_mut(words)),
+            _ => Err(Error::internal("a result of another size")),
+        })
+    }
+
+    /// Lets `produce` compute all values of all results at once.
+    pub(in crate::backend::cpu) fn all(mut self, produce: impl FnOnce(&mut [Words<'_>]) -> Result<()>) -> Result<()> {
         let e = self.epilogue;
-        let Some(k) = e.target else {
-            produce(&mut bytemuck::cast_slice_mut(self.values)[..e.numel])?;
-            let ins: SmallVec<[&[u64]; 8]> = self.ctx.ins.iter().copied().chain([&*self.values]).collect();
-            e.point.run(Ctx { ins: &ins, params: self.ctx.params }, self.outs);
-            return Ok(());
-        };
-        produce(&mut self.outs[k as usize].pieces[0].words_mut(e.offset as i64)[..e.numel])?;
-        if !e.direct {
-            e.point.run(self.ctx, self.outs);
+        {
+            let mut spare = &mut *self.values;
+            let mut outs: SmallVec<[Option<&mut Out<'_>>; 3]> = self.outs.iter_mut().map(Some).collect();
+            let mut results: SmallVec<[Words<'_>; 1]> = SmallVec::new();
+            for place in &e.results {
+                let words = match place.target {
+                    Some((k, at)) => {
+                        let out = outs[k as usize].take().ok_or_else(|| Error::internal("two results in one place"))?;
+                        out.pieces[0].reborrow().words.part(at, e.numel)
+                    }
+                    None => {
+                        let (mine, rest) = std::mem::take(&mut spare).split_at_mut(place.scratch.len());
+                        spare = rest;
+                        match place.dtype.size() {
+                            8 => Words::Eight(mine),
+                            _ => Words::Four(bytemuck::cast_slice_mut(mine)),
+                        }
+                        .part(0, e.numel)
+                    }
+                };
+                results.push(words);
+            }
+            produce(&mut results)?;
         }
+        if e.direct {
+            return Ok(());
+        }
+        let spilled = e.results.iter().filter(|r| r.target.is_none()).map(|r| &self.values[r.scratch.clone()]);
+        let ins: SmallVec<[&[u64]; 8]> = self.ctx.ins.iter().copied().chain(spilled).collect();
+        e.point.run(Ctx { ins: &ins, params: self.ctx.params }, self.outs);
         Ok(())
     }
 
@@ -120,7 +165,7 @@ impl Sink<'_, '_> {
             return Ok(());
         }
         let parallel = forks(picoseconds);
-        let Some(k) = e.target.filter(|_| e.point.divides(part)) else {
+        let Some((k, offset)) = e.results[0].target.filter(|_| e.results.len() == 1 && e.point.divides(part)) else {
             return self.whole(|out| match parallel {
                 true => out.par_chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
                 false => out.chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
@@ -133,7 +178,7 @@ impl Sink<'_, '_> {
         fork(0..count, if parallel { 1 } else { count }, outs, &cut, &|range, mut outs| {
             for i in range {
                 let at = i * part..(i * part + part).min(e.numel);
-                let values = outs[k as usize].pieces[0].words_mut((e.offset + at.start) as i64);
+                let values = outs[k as usize].pieces[0].words_mut((offset + at.start) as i64);
                 match produce(at.start, &mut values[..at.len()]) {
                     Ok(()) if e.direct => {}
                     Ok(()) => e.point.range(ctx, at, &mut outs),
@@ -144,20 +189,4 @@ impl Sink<'_, '_> {
         });
         failed.into_inner().map_or(Ok(()), Err)
     }
-}
-
-/// The row-major address over `dims`.
-fn flat(dims: &[usize]) -> Access {
-    let mut step = 1i64;
-    let mut strides: crate::ir::program::Dims<i64> = dims
-        .iter()
-        .rev()
-        .map(|&e| {
-            let stride = step;
-            step *= e as i64;
-            stride
-        })
-        .collect();
-    strides.reverse();
-    Access { offset: 0, strides }
 }

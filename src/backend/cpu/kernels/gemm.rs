@@ -2,8 +2,8 @@
 
 use gemm_common::Parallelism;
 use rayon::prelude::*;
-use smallvec::SmallVec;
 
+use super::Kernel;
 use super::conv;
 use super::epilogue::{Epilogue, Sink};
 use crate::backend::cpu::bindings::Bindings;
@@ -12,8 +12,10 @@ use crate::backend::cpu::program::space::Outs;
 use crate::backend::cpu::threads::{forks, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::Dims;
-use crate::ir::step::{self, Conv, Loader};
+use crate::ir::step::Step;
+use crate::ir::window::Conv;
 
 /// Elements that matrices can be made of.
 pub(in crate::backend::cpu) trait Float:
@@ -22,13 +24,13 @@ pub(in crate::backend::cpu) trait Float:
     const ZERO: Self;
     const ONE: Self;
     /// The product for this processor.
-    fn kernel() -> Kernel<Self>;
+    fn kernel() -> Multiply<Self>;
 }
 
 /// `dst = alpha * dst + beta * lhs * rhs`: sizes `m, n, k`; each matrix with its steps between columns and between rows,
 /// the former not negative for `dst` and `lhs`; whether `dst` is read; `alpha`, `beta`; conjugations; threads.
 #[rustfmt::skip]
-type Kernel<T> = unsafe fn(
+type Multiply<T> = unsafe fn(
     usize, usize, usize, *mut T, isize, isize, bool, *const T, isize, isize, *const T, isize, isize,
     T, T, bool, bool, bool, Parallelism,
 );
@@ -38,7 +40,7 @@ macro_rules! float {
         impl Float for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
-            fn kernel() -> Kernel<Self> {
+            fn kernel() -> Multiply<Self> {
                 $kernel()
             }
         }
@@ -174,7 +176,7 @@ enum Method {
     },
 }
 
-pub(in crate::backend::cpu) struct Gemm {
+pub(in crate::backend::cpu) struct Product {
     dtype: DType,
     batch: Dims<usize>,
     m: usize,
@@ -189,9 +191,9 @@ pub(in crate::backend::cpu) struct Gemm {
 /// Picoseconds that a multiplication and its addition take on one thread.
 pub(in crate::backend::cpu) const MULTIPLY: usize = 50;
 
-impl Gemm {
-    pub(in crate::backend::cpu) fn new(g: &step::Gemm, bufs: &mut Bindings) -> Result<Self> {
-        let dims: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
+impl Product {
+    pub(in crate::backend::cpu) fn new(g: &Gemm, step: &Step, bufs: &mut Bindings) -> Result<Self> {
+        let [a_buf, b_buf] = step.operands[..] else { return Err(Error::internal("a product of other than two")) };
         let (mut batch, mut m) = (g.batch.clone(), g.m);
         let lengths = |l: &Loader| match l {
             Loader::Strided { .. } => 0,
@@ -199,11 +201,11 @@ impl Gemm {
             Loader::Spread { conv } => conv.batch * conv.oh * conv.ow * conv.f,
             Loader::Kernel { conv } => conv.kh * conv.kw * conv.c * conv.f,
         };
-        bufs.operand(g.a.buf, g.dtype, lengths(&g.a.load))?;
-        bufs.operand(g.b.buf, g.dtype, lengths(&g.b.load))?;
+        bufs.operand(a_buf, g.dtype, lengths(&g.a))?;
+        bufs.operand(b_buf, g.dtype, lengths(&g.b))?;
         let single = |s: Strided| s.batch.iter().all(|&s| s == 0).then_some(s.view);
-        let unknown = || Error::internal(format!("a product of {:?} and {:?}", g.a.load, g.b.load));
-        let method = match (simple(&g.a.load, g.batch.len()), simple(&g.b.load, g.batch.len()), &g.a.load, &g.b.load) {
+        let unknown = || Error::internal(format!("a product of {:?} and {:?}", g.a, g.b));
+        let method = match (simple(&g.a), simple(&g.b), &g.a, &g.b) {
             (Some(mut a), Some(mut b), ..) => {
                 // A batch that only lengthens the rows of `a` is one product.
                 while let Some(&extent) = batch.last() {
@@ -227,12 +229,13 @@ impl Gemm {
             (_, _, Loader::Spread { conv }, Loader::Kernel { .. }) => Method::InputGradient { conv: *conv },
             _ => return Err(unknown()),
         };
-        let epilogue = Epilogue::new(&g.epilogue, &dims, g.dtype, bufs)?;
-        Ok(Gemm { dtype: g.dtype, batch, m, n: g.n, k: g.k, a: g.a.buf, b: g.b.buf, method, epilogue })
+        let epilogue = Epilogue::new(step, &[g.dtype], bufs)?;
+        Ok(Product { dtype: g.dtype, batch, m, n: g.n, k: g.k, a: a_buf, b: b_buf, method, epilogue })
     }
+}
 
-    /// Its work in picoseconds.
-    pub(in crate::backend::cpu) fn work(&self) -> usize {
+impl Kernel for Product {
+    fn work(&self) -> usize {
         let count: usize = self.batch.iter().product();
         let product = match &self.method {
             Method::Strided { .. } => (count * self.m * self.n).saturating_mul(self.k) * MULTIPLY,
@@ -242,8 +245,7 @@ impl Gemm {
         product.max(self.epilogue.work())
     }
 
-    /// The scratch memory it needs, in words.
-    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
+    fn scratch(&self) -> usize {
         let elements = match &self.method {
             Method::Strided { .. } | Method::Forward { .. } => 0,
             Method::KernelGradient { conv, .. } => conv::partial_sums(conv, self.dtype.size()),
@@ -252,14 +254,16 @@ impl Gemm {
         self.epilogue.scratch() + (elements * self.dtype.size()).div_ceil(8)
     }
 
-    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+    fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
         let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
         match self.dtype {
             DType::F64 => self.compute::<f64>(scratch, ctx, sink),
             _ => self.compute::<f32>(scratch, ctx, sink),
         }
     }
+}
 
+impl Product {
     fn compute<T: Float>(&self, scratch: &mut [u64], ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
         if self.m * self.n * self.k == 0 {
             return sink.whole(|out: &mut [T]| {
@@ -304,24 +308,12 @@ impl Gemm {
 /// Picoseconds of work that one task has at least.
 const LITTLE: usize = 8_000_000;
 
-/// The operand as plain matrices, where it is that: also convolutions with one tap that skip and pad nothing.
-fn simple(load: &Loader, rank: usize) -> Option<Strided> {
-    let plain = |conv: &Conv| {
-        let one = [conv.kh, conv.kw, conv.stride_h, conv.stride_w].iter().all(|&v| v == 1);
-        one && conv.pad_h == 0 && conv.pad_w == 0 && conv.oh == conv.h && conv.ow == conv.w
-    };
-    let matrix = |row: usize, col: usize| {
-        let view = View { offset: 0, row: row as i64, col: col as i64 };
-        Some(Strided { view, batch: SmallVec::from_elem(0, rank) })
-    };
+/// The operand as plain matrices, where it is that.
+fn simple(load: &Loader) -> Option<Strided> {
     match load {
         Loader::Strided { offset, batch, row, col } => {
             Some(Strided { view: View { offset: *offset, row: *row, col: *col }, batch: batch.clone() })
         }
-        Loader::Patches { conv, transposed: false } if plain(conv) => matrix(conv.c, 1),
-        Loader::Patches { conv, transposed: true } if plain(conv) => matrix(1, conv.c),
-        Loader::Spread { conv } if plain(conv) => matrix(conv.f, 1),
-        Loader::Kernel { conv } if conv.kh * conv.kw == 1 => matrix(1, conv.f),
         _ => None,
     }
 }

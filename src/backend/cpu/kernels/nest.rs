@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use super::Kernel;
 use super::tiling::{Tiling, order_inner, prefers_columns};
 use crate::backend::cpu::program::compile::{Compiler, Item, Layout, Wiring, cost, without_copies};
 use crate::backend::cpu::program::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs, Src};
@@ -13,7 +14,7 @@ use crate::backend::cpu::threads::grain;
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Access, Instr, Program, ReduceOp, Reg};
-use crate::ir::step;
+use crate::ir::step::Step;
 
 pub(in crate::backend::cpu) struct Nest {
     shape: Tiling,
@@ -68,15 +69,15 @@ pub(in crate::backend::cpu) struct Draft {
 }
 
 impl Draft {
-    pub(in crate::backend::cpu) fn new(nest: &step::Nest) -> Self {
-        let (mut inner, mut program) = (nest.inner.clone(), without_copies(&nest.program));
-        order_inner(&mut inner, &mut program, nest.outer.len());
-        let levels = levels(&program, nest.outer.len(), &inner);
-        let (m, n) = (nest.outer.iter().product(), inner.iter().product());
+    pub(in crate::backend::cpu) fn new(step: &Step) -> Self {
+        let (outer, mut inner, mut program) = (step.outer(), step.inner(), without_copies(&step.program));
+        order_inner(&mut inner, &mut program, outer.len());
+        let levels = levels(&program, outer.len(), &inner);
+        let (m, n) = (outer.iter().product(), inner.iter().product());
         let walks = 1 + usize::from(program.stages().iter().max() > Some(&1) || program.stores.iter().any(|s| s.inner));
-        let column = prefers_columns(&nest.outer, &inner, &program, &levels);
+        let column = prefers_columns(&outer, &inner, &program, &levels);
         let shape = Tiling::new(column, m, n, walks);
-        Draft { program, outer: nest.outer.to_vec(), inner: inner.to_vec(), levels, shape }
+        Draft { program, outer: outer.to_vec(), inner: inner.to_vec(), levels, shape }
     }
 
     pub(in crate::backend::cpu) fn program(&self) -> &Program {
@@ -562,5 +563,16 @@ impl Nest {
             })
         });
         parts.unzip()
+    }
+}
+
+impl Kernel for Nest {
+    fn work(&self) -> usize {
+        Nest::work(self)
+    }
+
+    fn run(&self, _: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        Nest::run(self, ctx, outs);
+        Ok(())
     }
 }

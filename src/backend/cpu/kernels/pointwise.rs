@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::Kernel;
 use crate::backend::cpu::program::compile::{Compiler, Item, Layout, Wiring, cost};
 use crate::backend::cpu::program::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
 use crate::backend::cpu::program::space::{Block, Outs, Space, fork};
@@ -324,11 +325,25 @@ fn turn(dims: &mut Vec<usize>, at: Vec<&mut Access>, stores: &mut [Access]) {
     *dims = order.iter().map(|&d| dims[d]).collect();
 }
 
-/// The program with every `Acc` read from `bufs[buf]` at `at`.
-pub(in crate::backend::cpu) fn with_acc(program: &Program, buf: u16, at: &Access) -> Program {
+/// The program with each `Acc(i)` read from `reads[i]`, a buffer at an address.
+pub(in crate::backend::cpu) fn with_acc(program: &Program, reads: &[(u16, Access)]) -> Program {
     let mut out = program.clone();
-    for line in out.lines.iter_mut().filter(|l| matches!(l.instr, Instr::Acc)) {
-        line.instr = Instr::Load { buf, at: at.clone(), gather: Default::default() };
+    for line in &mut out.lines {
+        if let Instr::Acc(i) = line.instr {
+            let (buf, at) = reads[usize::from(i)].clone();
+            line.instr = Instr::Load { buf, at, gather: Default::default() };
+        }
     }
     out
+}
+
+impl Kernel for Pointwise {
+    fn work(&self) -> usize {
+        Pointwise::work(self)
+    }
+
+    fn run(&self, _: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        Pointwise::run(self, ctx, outs);
+        Ok(())
+    }
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::Kernel;
 use super::epilogue::Epilogue;
 use super::window::Value;
 use crate::backend::cpu::bindings::Bindings;
@@ -9,76 +10,44 @@ use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::Outs;
 use crate::backend::cpu::threads::grain;
 use crate::dtype::DType;
-use crate::error::Result;
-use crate::ir::program::Dims;
-use crate::ir::step;
+use crate::error::{Error, Result};
+use crate::ir::scatter::Scatter;
+use crate::ir::step::Step;
 
-pub(in crate::backend::cpu) struct Scatter {
-    dtype: DType,
-    outer: usize,
-    extent: usize,
-    inner: usize,
-    count: usize,
-    base: Option<u16>,
+pub(in crate::backend::cpu) struct ScatterAdd {
+    of: Scatter,
+    base: u16,
     index: u16,
-    signed: bool,
     src: u16,
+    signed: bool,
     epilogue: Epilogue,
 }
 
-impl Scatter {
-    pub(in crate::backend::cpu) fn new(s: &step::Scatter, bufs: &mut Bindings) -> Result<Self> {
-        let numel = s.outer * s.extent * s.inner;
-        if let Some(base) = s.base {
-            bufs.operand(base, s.dtype, numel)?;
-        }
-        bufs.operand(s.index, DType::I32, s.count)?;
-        bufs.operand(s.src, s.dtype, s.outer * s.count * s.inner)?;
-        let dims: Dims<usize> = Dims::from_slice(&[numel]);
-        Ok(Scatter {
-            dtype: s.dtype,
-            outer: s.outer,
-            extent: s.extent,
-            inner: s.inner,
-            count: s.count,
-            base: s.base,
-            index: s.index,
-            signed: bufs.dtype(s.index) == DType::I32,
-            src: s.src,
-            epilogue: Epilogue::new(&s.epilogue, &dims, s.dtype, bufs)?,
-        })
+impl ScatterAdd {
+    pub(in crate::backend::cpu) fn new(s: &Scatter, step: &Step, bufs: &mut Bindings) -> Result<Self> {
+        let [base, index, src] = step.operands[..] else {
+            return Err(Error::internal("a scatter of other than three"));
+        };
+        bufs.operand(base, s.dtype, s.numel())?;
+        bufs.operand(index, DType::I32, s.count)?;
+        bufs.operand(src, s.dtype, s.outer * s.count * s.inner)?;
+        let signed = bufs.dtype(index) == DType::I32;
+        Ok(ScatterAdd { of: *s, base, index, src, signed, epilogue: Epilogue::new(step, &[s.dtype], bufs)? })
     }
 
     /// Rows of the result, and the picoseconds that each takes.
     fn rows(&self) -> (usize, usize) {
-        let rows = self.outer * self.extent;
-        (rows, self.inner * 300 + self.outer * self.count * self.inner * 500 / rows.max(1))
-    }
-
-    pub(in crate::backend::cpu) fn work(&self) -> usize {
-        let (rows, each) = self.rows();
-        (rows * each).max(self.epilogue.work())
-    }
-
-    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
-        self.epilogue.scratch() + (self.extent + 2 + self.count).div_ceil(2)
-    }
-
-    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
-        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
-        match self.dtype {
-            DType::F32 => sink.whole(|out| self.compute::<f32>(scratch, ctx, out)),
-            DType::F64 => sink.whole(|out| self.compute::<f64>(scratch, ctx, out)),
-            _ => sink.whole(|out| self.compute::<u32>(scratch, ctx, out)),
-        }
+        let Scatter { outer, extent, inner, count, .. } = self.of;
+        let rows = outer * extent;
+        (rows, inner * 300 + outer * count * inner * 500 / rows.max(1))
     }
 
     fn compute<T: Value>(&self, scratch: &mut [u64], ctx: Ctx<'_>, out: &mut [T]) -> Result<()> {
-        let Scatter { outer, extent, inner, count, signed, .. } = *self;
+        let (Scatter { outer, extent, inner, count, .. }, signed) = (self.of, self.signed);
         if out.is_empty() {
             return Ok(());
         }
-        let base: Option<&[T]> = self.base.map(|b| bytemuck::cast_slice(ctx.ins[b as usize]));
+        let base: &[T] = bytemuck::cast_slice(ctx.ins[self.base as usize]);
         let src: &[T] = bytemuck::cast_slice(ctx.ins[self.src as usize]);
         let index: &[u32] = &bytemuck::cast_slice(ctx.ins[self.index as usize])[..count];
         let target = |word: u32| -> Option<usize> {
@@ -86,10 +55,7 @@ impl Scatter {
             let v = if v < 0 { v + extent as i64 } else { v };
             (0..extent as i64).contains(&v).then_some(v as usize)
         };
-        let begin = |out: &mut [T], at: usize| match base {
-            Some(base) => out.copy_from_slice(&base[at..][..out.len()]),
-            None => out.fill(T::ZERO),
-        };
+        let begin = |out: &mut [T], at: usize| out.copy_from_slice(&base[at..][..out.len()]);
         let add = |out: &mut [T], o: usize, j: usize| {
             let src = &src[(o * count + j) * inner..][..inner];
             out.iter_mut().zip(src).for_each(|(o, &v)| *o = o.plus(v));
@@ -131,5 +97,25 @@ impl Scatter {
             }
         });
         Ok(())
+    }
+}
+
+impl Kernel for ScatterAdd {
+    fn work(&self) -> usize {
+        let (rows, each) = self.rows();
+        (rows * each).max(self.epilogue.work())
+    }
+
+    fn scratch(&self) -> usize {
+        self.epilogue.scratch() + (self.of.extent + 2 + self.of.count).div_ceil(2)
+    }
+
+    fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+        let (sink, scratch) = self.epilogue.sink(scratch, ctx, outs);
+        match self.of.dtype {
+            DType::F32 => sink.whole(|out| self.compute::<f32>(scratch, ctx, out)),
+            DType::F64 => sink.whole(|out| self.compute::<f64>(scratch, ctx, out)),
+            _ => sink.whole(|out| self.compute::<u32>(scratch, ctx, out)),
+        }
     }
 }

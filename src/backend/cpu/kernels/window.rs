@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use bytemuck::Pod;
+use smallvec::SmallVec;
 
+use super::Kernel;
 use super::epilogue::{Epilogue, Sink};
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
@@ -11,14 +13,14 @@ use crate::backend::cpu::program::space::Outs;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::math::vectorize;
-use crate::ir::program::Dims;
-use crate::ir::step::{self, Conv, WindowOp};
+use crate::ir::step::Step;
+use crate::ir::window::{Conv, Window, WindowOp};
 
-pub(in crate::backend::cpu) struct Window {
+pub(in crate::backend::cpu) struct Pool {
     op: WindowOp,
     conv: Conv,
     dtype: DType,
-    inputs: Vec<u16>,
+    inputs: SmallVec<[u16; 4]>,
     epilogue: Epilogue,
 }
 
@@ -60,8 +62,8 @@ fn beats<T: Value>(new: T, best: T) -> bool {
     (new > best) | ((new != new) & (best == best))
 }
 
-impl Window {
-    pub(in crate::backend::cpu) fn new(w: &step::Window, bufs: &mut Bindings) -> Result<Self> {
+impl Pool {
+    pub(in crate::backend::cpu) fn new(w: &Window, step: &Step, bufs: &mut Bindings) -> Result<Self> {
         let g = &w.conv;
         let (x, y) = (g.batch * g.h * g.w * g.c, g.batch * g.oh * g.ow * g.c);
         let lengths: &[usize] = match w.op {
@@ -70,15 +72,14 @@ impl Window {
             WindowOp::MaxPick => &[x, x],
             WindowOp::SumGrad => &[y],
         };
-        if w.inputs.len() != lengths.len() {
-            return Err(Error::internal(format!("{:?} of {} inputs", w.op, w.inputs.len())));
+        if step.operands.len() != lengths.len() {
+            return Err(Error::internal(format!("{:?} of {} inputs", w.op, step.operands.len())));
         }
-        for (&input, &len) in w.inputs.iter().zip(lengths) {
+        for (&input, &len) in step.operands.iter().zip(lengths) {
             bufs.operand(input, w.dtype, len)?;
         }
-        let dims: Dims<usize> = Dims::from_slice(&[w.op.numel(g)]);
-        let epilogue = Epilogue::new(&w.epilogue, &dims, w.dtype, bufs)?;
-        Ok(Window { op: w.op, conv: w.conv, dtype: w.dtype, inputs: w.inputs.clone(), epilogue })
+        let epilogue = Epilogue::new(step, &[w.dtype], bufs)?;
+        Ok(Pool { op: w.op, conv: w.conv, dtype: w.dtype, inputs: step.operands.clone(), epilogue })
     }
 
     /// Lines of the result, and the picoseconds that each takes.
@@ -90,17 +91,19 @@ impl Window {
         };
         (g.batch * height, width * g.c * g.kh * g.kw * 300)
     }
+}
 
-    pub(in crate::backend::cpu) fn work(&self) -> usize {
+impl Kernel for Pool {
+    fn work(&self) -> usize {
         let (lines, each) = self.lines();
         (lines * each).max(self.epilogue.work())
     }
 
-    pub(in crate::backend::cpu) fn scratch(&self) -> usize {
+    fn scratch(&self) -> usize {
         self.epilogue.scratch()
     }
 
-    pub(in crate::backend::cpu) fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
+    fn run(&self, scratch: &mut [u64], ctx: Ctx<'_>, outs: Outs<'_>) -> Result<()> {
         let (sink, _) = self.epilogue.sink(scratch, ctx, outs);
         match self.dtype {
             DType::F32 => self.compute::<f32>(ctx, sink),
@@ -109,7 +112,9 @@ impl Window {
             _ => self.compute::<u32>(ctx, sink),
         }
     }
+}
 
+impl Pool {
     fn compute<T: Value>(&self, ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
         let g = &self.conv;
         let input = |i: usize| -> &[T] { bytemuck::cast_slice(ctx.ins[self.inputs[i] as usize]) };

@@ -43,24 +43,21 @@ pub(in crate::backend::cpu) enum Item {
     Store(u16),
 }
 
-/// The program without casts to the type that a value has already.
+/// The program without repetitions, and without casts to the type that a value has already.
 pub(in crate::backend::cpu) fn without_copies(program: &Program) -> Program {
     let mut out = Program::default();
     // For each line its new register.
     let mut now: Vec<Reg> = Vec::with_capacity(program.lines.len());
     for line in &program.lines {
         let mut line = line.clone();
-        match &mut line.instr {
-            Instr::Cast(a) if program.lines[*a as usize].dtype == line.dtype => {
-                now.push(now[*a as usize]);
-                continue;
-            }
-            Instr::Load { gather, .. } => gather.iter_mut().for_each(|g| g.index = now[g.index as usize]),
-            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } | Instr::Acc => {}
-            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Reduce(_, a) => *a = now[*a as usize],
-            Instr::Binary(_, a, b) => (*a, *b) = (now[*a as usize], now[*b as usize]),
-            Instr::Select(c, a, b) => (*c, *a, *b) = (now[*c as usize], now[*a as usize], now[*b as usize]),
+        let same = |a: Reg| program.lines[a as usize].dtype == line.dtype;
+        if let Instr::Cast(a) | Instr::Repeat(a) = line.instr
+            && same(a)
+        {
+            now.push(now[a as usize]);
+            continue;
         }
+        line.instr.map_operands(|r| now[r as usize]);
         now.push(out.lines.len() as Reg);
         out.lines.push(line);
     }
@@ -185,11 +182,12 @@ impl Compiler<'_> {
                         Instr::Index { .. } => Op::Index(at(self)?),
                         Instr::Random { key, stream, .. } => Op::Random { at: at(self)?, key: *key, stream: *stream },
                         Instr::Param { slot } => Op::Param(*slot),
-                        Instr::Acc => return Err(Error::internal("`Acc` outside an epilogue")),
+                        Instr::Acc(_) => return Err(Error::internal("`Acc` outside an epilogue")),
                         Instr::Unary(f, a) => Op::Unary(unary(f, type_of(*a))?, get(*a)?),
                         Instr::Binary(f, a, b) => Op::Binary(binary(f, type_of(*a))?, get(*a)?, get(*b)?),
                         Instr::Select(c, a, b) => Op::Select(get(*c)?, get(*a)?, get(*b)?),
                         Instr::Cast(a) => Op::Cast(type_of(*a), get(*a)?),
+                        Instr::Repeat(_) => return Err(Error::internal("a repetition that was not taken out")),
                         Instr::Reduce(..) => return Err(Error::internal("a reduction inside the full space")),
                     };
                     // A result that is stored at once is computed in its output.

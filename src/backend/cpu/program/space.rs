@@ -177,6 +177,16 @@ impl Default for Words<'_> {
     }
 }
 
+impl<'a> Words<'a> {
+    /// `len` elements from `at` on.
+    pub(in crate::backend::cpu) fn part(self, at: usize, len: usize) -> Words<'a> {
+        match self {
+            Words::Four(w) => Words::Four(&mut w[at..][..len]),
+            Words::Eight(w) => Words::Eight(&mut w[at..][..len]),
+        }
+    }
+}
+
 /// A run of an output buffer, beginning at address `base`.
 #[derive(Debug, Default)]
 pub(in crate::backend::cpu) struct Piece<'a> {
@@ -205,7 +215,7 @@ impl<'a> Piece<'a> {
         (Piece { base: self.base, words: l }, Piece { base: right, words: r })
     }
 
-    fn reborrow(&mut self) -> Piece<'_> {
+    pub(in crate::backend::cpu) fn reborrow(&mut self) -> Piece<'_> {
         let words = match &mut self.words {
             Words::Four(w) => Words::Four(w),
             Words::Eight(w) => Words::Eight(w),

@@ -6,16 +6,16 @@ mod products;
 mod windows;
 
 use std::cell::RefCell;
-use std::panic::Location;
 use std::sync::Arc;
 
 use super::CpuBackend;
 use super::threads::Pool;
 use crate::backend::{Backend, Buffer, DeviceOptions};
 use crate::dtype::{DType, Element};
+use crate::ir::gemm::Loader;
 use crate::ir::program::{Access, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
 use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use crate::ir::step::{BufferInfo, Loader, Plan, Role, Step, StepKind};
+use crate::ir::step::{BufferInfo, Family, Plan, Role, Step};
 
 macro_rules! unary {
     ($name:ident, $f:expr) => {
@@ -180,7 +180,7 @@ impl Build {
     }
 
     pub(super) fn acc(&mut self, dtype: DType) -> Reg {
-        self.line(Instr::Acc, dtype, false)
+        self.line(Instr::Acc(0), dtype, false)
     }
 
     pub(super) fn store(&mut self, reg: Reg, buf: u16, at: Access, inner: bool) {
@@ -235,13 +235,13 @@ pub(super) fn numbers(n: usize, seed: u64) -> Vec<f64> {
 }
 
 /// A plan of one step: `leaves` then `outputs` are its buffers.
-pub(super) fn single(kind: StepKind, leaves: &[&Values], outputs: &[(DType, usize)], params: usize) -> Plan {
+pub(super) fn single(step: Step, leaves: &[&Values], outputs: &[(DType, usize)], params: usize) -> Plan {
     let leaf = leaves.iter().enumerate().map(|(i, v)| (Role::Leaf(i as u32), v.dtype, v.data.len()));
     let output = outputs.iter().enumerate().map(|(i, &(dtype, len))| (Role::Output(i as u32), dtype, len));
     let buffers: Vec<BufferInfo> =
         leaf.chain(output).map(|(role, dtype, len)| BufferInfo { role, dtype, len }).collect();
-    let bufs = (0..buffers.len() as u32).collect();
-    let steps = vec![Step { kind, bufs, ops: vec!["test"], at: Location::caller() }];
+    let bufs = (0..buffers.len() as u16).collect();
+    let steps = vec![Step { bufs, ..step }];
     Plan { buffers, steps, params, slots: vec![] }
 }
 
@@ -276,7 +276,8 @@ pub(super) struct Reference<'a> {
     params: &'a [f64],
     outer: Vec<usize>,
     inner: Vec<usize>,
-    acc: Vec<f64>,
+    /// The family's results.
+    results: Vec<Vec<f64>>,
     /// Reductions of the outer point at hand.
     known: RefCell<Vec<Option<f64>>>,
 }
@@ -306,7 +307,7 @@ impl Reference<'_> {
             Instr::Index { at } => Self::address(at, o, i) as f64,
             Instr::Param { slot } => convert(self.params[*slot as usize], line.dtype),
             Instr::Random { .. } => unreachable!("tested against known answers"),
-            Instr::Acc => self.acc[o.iter().zip(&self.outer).fold(0, |f, (&c, &e)| f * e + c)],
+            Instr::Acc(i) => self.results[*i as usize][o.iter().zip(&self.outer).fold(0, |f, (&c, &e)| f * e + c)],
             Instr::Unary(f, a) => apply1(f, arg(*a), type_of(*a)),
             Instr::Binary(f, a, b) => apply2(f, arg(*a), arg(*b), type_of(*a)),
             Instr::Select(c, a, b) => {
@@ -316,6 +317,7 @@ impl Reference<'_> {
                     arg(*b)
                 }
             }
+            Instr::Repeat(a) => arg(*a),
             Instr::Cast(a) => convert(arg(*a), line.dtype),
             Instr::Reduce(op, a) => {
                 if let Some(v) = self.known.borrow()[reg as usize] {
@@ -420,66 +422,66 @@ fn apply2(f: &BinaryFn, a: f64, b: f64, dtype: DType) -> f64 {
     }
 }
 
-/// The values a kernel computes before its epilogue.
-fn kernel(kind: &StepKind, bufs: &[Values]) -> Vec<f64> {
-    match kind {
-        StepKind::Nest(_) => vec![],
-        StepKind::Gemm(g) => {
-            let element = |load: &Loader, buf: u16, batch: &[usize], row: usize, col: usize| {
-                products::element(load, batch, row, col).map_or(0.0, |i| bufs[buf as usize].data[i])
+/// The results of a step's family.
+fn results(step: &Step, bufs: &[Values]) -> Vec<Vec<f64>> {
+    let operand = |i: usize| &bufs[step.operands[i] as usize].data[..];
+    match &step.family {
+        Family::Nest => vec![],
+        Family::Gemm(g) => {
+            let element = |load: &Loader, i: usize, batch: &[usize], row: usize, col: usize| {
+                products::element(load, batch, row, col).map_or(0.0, |at| operand(i)[at])
             };
-            let dims: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
             let dot = |p: Vec<usize>| {
                 let (batch, m, n) = (&p[..g.batch.len()], p[g.batch.len()], p[g.batch.len() + 1]);
-                (0..g.k)
-                    .map(|k| element(&g.a.load, g.a.buf, batch, m, k) * element(&g.b.load, g.b.buf, batch, k, n))
-                    .sum()
+                (0..g.k).map(|k| element(&g.a, 0, batch, m, k) * element(&g.b, 1, batch, k, n)).sum()
             };
-            points(&dims).map(dot).collect()
+            vec![points(&g.space()).map(dot).collect()]
         }
-        StepKind::Window(w) => {
-            let inputs: Vec<&[f64]> = w.inputs.iter().map(|&i| &bufs[i as usize].data[..]).collect();
-            windows::window(w.op, &w.conv, &inputs, w.dtype)
+        Family::Window(w) => {
+            let inputs: Vec<&[f64]> = (0..step.operands.len()).map(operand).collect();
+            vec![windows::window(w.op, &w.conv, &inputs, w.dtype)]
         }
-        StepKind::Scatter(s) => {
-            let mut out = s.base.map_or(vec![0.0; s.outer * s.extent * s.inner], |b| bufs[b as usize].data.clone());
+        Family::Scatter(s) => {
+            let (mut out, index, src) = (operand(0).to_vec(), operand(1), operand(2));
             for o in 0..s.outer {
-                for j in 0..s.count {
-                    let v = bufs[s.index as usize].data[j] as i64;
+                for (j, &v) in index[..s.count].iter().enumerate() {
+                    let v = v as i64;
                     let v = if v < 0 { v + s.extent as i64 } else { v };
                     for i in (0..s.inner).filter(|_| (0..s.extent as i64).contains(&v)) {
-                        out[(o * s.extent + v as usize) * s.inner + i] +=
-                            bufs[s.src as usize].data[(o * s.count + j) * s.inner + i];
+                        out[(o * s.extent + v as usize) * s.inner + i] += src[(o * s.count + j) * s.inner + i];
                     }
                 }
             }
-            out
+            vec![out]
         }
     }
 }
 
-/// Runs a step on both and compares; with `repeat` also on one and on three threads, whose bits must agree.
+/// Runs a step on both and compares, on one and on three threads, whose bits must agree.
 #[track_caller]
-pub(super) fn check(kind: StepKind, leaves: &[Values], outputs: &[(DType, usize)], params: &[f64]) -> Vec<Values> {
+pub(super) fn check(step: Step, leaves: &[Values], outputs: &[(DType, usize)], params: &[f64]) -> Vec<Values> {
     let all: Vec<&Values> = leaves.iter().collect();
-    let inner = if let StepKind::Nest(n) = &kind { n.inner.to_vec() } else { vec![] };
     let mut bufs = leaves.to_vec();
     bufs.extend(outputs.iter().map(|&(dtype, len)| Values::new(dtype, vec![77.0; len])));
-    let acc = kernel(&kind, &bufs);
-    let acc_dtype = kind.program().lines.iter().find(|l| matches!(l.instr, Instr::Acc)).map_or(DType::F64, |l| l.dtype);
-    let acc = acc.into_iter().map(|v| convert(v, acc_dtype)).collect();
+    let lines = &step.program.lines;
+    let mut results = results(&step, &bufs);
+    for (i, values) in results.iter_mut().enumerate() {
+        let line = lines.iter().find(|l| l.instr == Instr::Acc(i as u8));
+        let dtype = line.map_or(DType::F64, |l| l.dtype);
+        values.iter_mut().for_each(|v| *v = convert(*v, dtype));
+    }
     let reference = Reference {
-        program: kind.program(),
+        program: &step.program,
         bufs,
         params,
-        outer: kind.outer().to_vec(),
-        inner,
-        acc,
-        known: RefCell::new(vec![None; kind.program().lines.len()]),
+        outer: step.outer().to_vec(),
+        inner: step.inner().to_vec(),
+        results,
+        known: RefCell::new(vec![None; lines.len()]),
     }
     .run();
-    let label = format!("{} {:?}", kind.name(), kind.outer());
-    let plan = || single_again(&kind, &all, outputs, params.len());
+    let label = format!("{} {:?}", step.name(), step.outer());
+    let plan = || single(step.clone(), &all, outputs, params.len());
     let (got_leaves, got) = engine(plan(), leaves, params, 3);
     let (one_leaves, one) = engine(plan(), leaves, params, 1);
     for (a, b) in got_leaves.iter().chain(&got).zip(one_leaves.iter().chain(&one)) {
@@ -492,43 +494,4 @@ pub(super) fn check(kind: StepKind, leaves: &[Values], outputs: &[(DType, usize)
         }
     }
     got
-}
-
-/// The same step again: steps cannot be cloned, so it is rebuilt from its parts.
-fn single_again(kind: &StepKind, leaves: &[&Values], outputs: &[(DType, usize)], params: usize) -> Plan {
-    use crate::ir::step::{Gemm, Nest, Operand, Scatter, Window};
-    let kind = match kind {
-        StepKind::Nest(n) => {
-            StepKind::Nest(Nest { outer: n.outer.clone(), inner: n.inner.clone(), program: n.program.clone() })
-        }
-        StepKind::Gemm(g) => StepKind::Gemm(Gemm {
-            dtype: g.dtype,
-            batch: g.batch.clone(),
-            m: g.m,
-            n: g.n,
-            k: g.k,
-            a: Operand { buf: g.a.buf, load: g.a.load.clone() },
-            b: Operand { buf: g.b.buf, load: g.b.load.clone() },
-            epilogue: g.epilogue.clone(),
-        }),
-        StepKind::Window(w) => StepKind::Window(Window {
-            op: w.op,
-            conv: w.conv,
-            dtype: w.dtype,
-            inputs: w.inputs.clone(),
-            epilogue: w.epilogue.clone(),
-        }),
-        StepKind::Scatter(s) => StepKind::Scatter(Scatter {
-            dtype: s.dtype,
-            outer: s.outer,
-            extent: s.extent,
-            inner: s.inner,
-            count: s.count,
-            base: s.base,
-            index: s.index,
-            src: s.src,
-            epilogue: s.epilogue.clone(),
-        }),
-    };
-    single(kind, leaves, outputs, params)
 }

@@ -1,16 +1,11 @@
 //! Pointwise programs, reductions, rows.
 
 use super::*;
-use crate::ir::step::Nest;
 
 const F: DType = DType::F32;
 
-pub(super) fn nest(outer: &[usize], inner: &[usize], b: Build) -> StepKind {
-    StepKind::Nest(Nest {
-        outer: outer.iter().copied().collect(),
-        inner: inner.iter().copied().collect(),
-        program: b.program,
-    })
+pub(super) fn nest(outer: &[usize], inner: &[usize], b: Build) -> Step {
+    Step::nest(outer, inner, b.program)
 }
 
 fn values(dtype: DType, n: usize, seed: u64) -> Values {

@@ -7,14 +7,14 @@ use rayon::prelude::*;
 
 use super::nests::nest;
 use super::*;
+use crate::ir::gemm::Gemm;
 use crate::ir::program::Dims;
-use crate::ir::step::{Gemm, Operand};
 use crate::{Device, Tensor};
 
 const F: DType = DType::F32;
 
-fn step(kind: StepKind, bufs: &[u32]) -> Step {
-    Step { kind, bufs: bufs.to_vec(), ops: vec![], at: Location::caller() }
+fn step(step: Step, bufs: &[u16]) -> Step {
+    Step { bufs: bufs.to_vec(), ..step }
 }
 
 #[test]
@@ -60,12 +60,13 @@ fn a_plan_without_memory_leaves_everything_as_it_was() {
     let mut b2 = Build::default();
     let acc = b2.acc(F);
     b2.store(acc, 1, at(0, &[1, n as i64]), false);
-    let rows = || Operand { buf: 0, load: Loader::Strided { offset: 0, batch: Dims::new(), row: n as i64, col: 1 } };
-    let gemm = Gemm { dtype: F, batch: Dims::new(), m: n, n, k: n, a: rows(), b: rows(), epilogue: b2.program };
+    let rows = || Loader::Strided { offset: 0, batch: Dims::new(), row: n as i64, col: 1 };
+    let gemm = Gemm { dtype: F, batch: Dims::new(), m: n, n, k: n, a: rows(), b: rows() };
+    let gemm = Step::new(Family::Gemm(gemm), &[0, 0], b2.program);
     let roles = [Role::Leaf(0), Role::Output(0)];
     let plan = Plan {
         buffers: roles.iter().map(|&role| BufferInfo { role, dtype: F, len: n * n }).collect(),
-        steps: vec![step(nest(&[n * n], &[], b1), &[0]), step(StepKind::Gemm(gemm), &[0, 1])],
+        steps: vec![step(nest(&[n * n], &[], b1), &[0]), step(gemm, &[0, 1])],
         params: 0,
         slots: vec![],
     };

@@ -1,8 +1,9 @@
 //! Matrix products and convolutions.
 
 use super::*;
+use crate::ir::gemm::Gemm;
 use crate::ir::program::Dims;
-use crate::ir::step::{Conv, Gemm, Operand};
+use crate::ir::window::Conv;
 
 /// Where an operand's element is, by the definitions of [`Loader`]; `None` for padding.
 pub(super) fn element(load: &Loader, batch: &[usize], row: usize, col: usize) -> Option<usize> {
@@ -78,17 +79,9 @@ fn products_of_all_layouts() {
                 if bias {
                     leaves.push(values(dtype, n, seed + 2000));
                 }
-                let gemm = Gemm {
-                    dtype,
-                    batch: Dims::new(),
-                    m,
-                    n,
-                    k,
-                    a: Operand { buf: 0, load: a },
-                    b: Operand { buf: 1, load: b },
-                    epilogue: epilogue(dtype, &[m, n], bias),
-                };
-                check(StepKind::Gemm(gemm), &leaves, &[(dtype, m * n)], &[]);
+                let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a: a, b: b };
+                let step = Step::new(Family::Gemm(gemm), &[0, 1], epilogue(dtype, &[m, n], bias));
+                check(step, &leaves, &[(dtype, m * n)], &[]);
             }
         }
     }
@@ -110,18 +103,11 @@ fn batches_broadcast_and_negative_strides() {
         let dims: Vec<usize> = batch.iter().copied().chain([4, 6]).collect();
         let leaves = [values(dtype, al, i as u64), values(dtype, bl, 50 + i as u64), values(dtype, 6, 9)];
         for bias in [false, true] {
-            let gemm = Gemm {
-                dtype,
-                batch: batch.iter().copied().collect(),
-                m: 4,
-                n: 6,
-                k: 5,
-                a: Operand { buf: 0, load: a.clone() },
-                b: Operand { buf: 1, load: b.clone() },
-                epilogue: epilogue(dtype, &dims, bias),
-            };
+            let gemm =
+                Gemm { dtype, batch: batch.iter().copied().collect(), m: 4, n: 6, k: 5, a: a.clone(), b: b.clone() };
+            let step = Step::new(Family::Gemm(gemm), &[0, 1], epilogue(dtype, &dims, bias));
             let leaves = if bias { &leaves[..] } else { &leaves[..2] };
-            check(StepKind::Gemm(gemm), leaves, &[(dtype, dims.iter().product())], &[]);
+            check(step, leaves, &[(dtype, dims.iter().product())], &[]);
         }
     }
 }
@@ -131,16 +117,16 @@ fn epilogues_may_turn_the_result_and_overwrite_what_they_read() {
     let (m, n, k) = (37, 41, 11);
     let leaves = [values(DType::F32, m * k, 1), values(DType::F32, k * n, 2), values(DType::F32, m * n, 3)];
     let gemm = |epilogue| {
-        StepKind::Gemm(Gemm {
+        let gemm = Gemm {
             dtype: DType::F32,
             batch: Dims::new(),
             m,
             n,
             k,
-            a: Operand { buf: 0, load: strided(&[], k as i64, 1) },
-            b: Operand { buf: 1, load: strided(&[], n as i64, 1) },
-            epilogue,
-        })
+            a: strided(&[], k as i64, 1),
+            b: strided(&[], n as i64, 1),
+        };
+        Step::new(Family::Gemm(gemm), &[0, 1], epilogue)
     };
     // Transposed and as whole numbers, each to a buffer of its own.
     let mut b = Build::default();
@@ -166,11 +152,10 @@ fn epilogues_may_turn_the_result_and_overwrite_what_they_read() {
         m,
         n: 1,
         k,
-        a: Operand { buf: 0, load: strided(&[], k as i64, 1) },
-        b: Operand { buf: 1, load: strided(&[], n as i64, 1) },
-        epilogue: b.program,
+        a: strided(&[], k as i64, 1),
+        b: strided(&[], n as i64, 1),
     };
-    check(StepKind::Gemm(small), &leaves, &[], &[]);
+    check(Step::new(Family::Gemm(small), &[0, 1], b.program), &leaves, &[], &[]);
 }
 
 fn geometries() -> Vec<Conv> {
@@ -220,16 +205,8 @@ fn convolutions_forward_and_back() {
         let kernel = values(dtype, taps * g.f, 100 + i as u64);
         let dy = values(dtype, rows * g.f, 200 + i as u64);
         let step = |m: usize, n: usize, k: usize, a: Loader, b: Loader| {
-            StepKind::Gemm(Gemm {
-                dtype,
-                batch: Dims::new(),
-                m,
-                n,
-                k,
-                a: Operand { buf: 0, load: a },
-                b: Operand { buf: 1, load: b },
-                epilogue: epilogue(dtype, &[m, n], false),
-            })
+            let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a: a, b: b };
+            Step::new(Family::Gemm(gemm), &[0, 1], epilogue(dtype, &[m, n], false))
         };
         let f = g.f as i64;
         let forward = step(rows, g.f, taps, Loader::Patches { conv: g, transposed: false }, strided(&[], f, 1));

@@ -1,7 +1,8 @@
 //! Pooling, its gradients, and sums by index.
 
 use super::*;
-use crate::ir::step::{Conv, Scatter, Window, WindowOp};
+use crate::ir::scatter::Scatter;
+use crate::ir::window::{Conv, Window, WindowOp};
 
 /// The definitions of [`WindowOp`].
 pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]], dtype: DType) -> Vec<f64> {
@@ -97,9 +98,9 @@ fn windows_of_all_kinds() {
                 let out = if op == WindowOp::Max { acc } else { b.binary(&ADD, acc, acc) };
                 let numel = op.numel(&g);
                 b.store(out, leaves.len() as u16, at(0, &[1]), false);
-                let inputs = (0..leaves.len() as u16).collect();
-                let step = Window { op, conv: g, dtype, inputs, epilogue: b.program };
-                check(StepKind::Window(step), &leaves, &[(dtype, numel)], &[]);
+                let inputs: Vec<u16> = (0..leaves.len() as u16).collect();
+                let step = Step::new(Family::Window(Window { op, conv: g, dtype }), &inputs, b.program);
+                check(step, &leaves, &[(dtype, numel)], &[]);
             }
         }
     }
@@ -121,24 +122,13 @@ fn scatters_add_in_order() {
             let index = Values::new(if signed { DType::I32 } else { DType::U32 }, index.collect());
             let src = Values::new(dtype, numbers(outer * count * inner, seed + 5));
             let base = Values::new(dtype, numbers(outer * extent * inner, seed + 9));
-            for based in [true, false] {
-                let mut b = Build::default();
-                let acc = b.acc(dtype);
-                b.store(acc, 3, at(0, &[1]), false);
-                let step = Scatter {
-                    dtype,
-                    outer,
-                    extent,
-                    inner,
-                    count,
-                    base: based.then_some(2),
-                    index: 0,
-                    src: 1,
-                    epilogue: b.program,
-                };
-                let leaves = [index.clone(), src.clone(), base.clone()];
-                check(StepKind::Scatter(step), &leaves, &[(dtype, outer * extent * inner)], &[]);
-            }
+            let mut b = Build::default();
+            let acc = b.acc(dtype);
+            b.store(acc, 3, at(0, &[1]), false);
+            let scatter = Family::Scatter(Scatter { dtype, outer, extent, inner, count });
+            let step = Step::new(scatter, &[2, 0, 1], b.program);
+            let leaves = [index, src, base];
+            check(step, &leaves, &[(dtype, outer * extent * inner)], &[]);
         }
     }
 }

@@ -9,9 +9,11 @@ use super::{Build, Head, numel};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp};
+use crate::ir::gemm::{Gemm, Loader};
+use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
-use crate::ir::step::{Conv, Gemm, Loader, Nest, Operand, Plan, Step};
+use crate::ir::step::{Plan, Step};
+use crate::ir::window::Conv;
 
 /// Work-groups below which a smaller tile or a split of `k` is worth its cost.
 const ENOUGH_GROUPS: usize = 64;
@@ -205,19 +207,15 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
             format!("Matrix products on the GPU are f32. Received: {}. Expected: f32. Cast the operands.", g.dtype),
         ));
     }
-    let outer: Dims<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
-    if numel(&outer) == 0 || g.epilogue.stores.is_empty() {
-        return Ok(Vec::new());
-    }
-    if let Some(nest) = as_nest(g, &outer) {
-        return nest::build(plan, step, caps, &nest);
+    if let Some(nest) = as_nest(g, step) {
+        return nest::build(plan, &nest, caps);
     }
     let (tile, parts) = if caps.software { (TILES[4], 1) } else { Tile::choose(g, caps) };
     let chunk = g.k.div_ceil(parts).next_multiple_of(BK as usize).max(BK as usize);
     let parts = g.k.div_ceil(chunk).max(1);
-    let mut kernels = vec![product(plan, step, caps, g, &outer, tile, (parts > 1).then_some((parts, chunk)))?];
+    let mut kernels = vec![product(plan, step, caps, g, tile, (parts > 1).then_some((parts, chunk)))?];
     if parts > 1 {
-        kernels.push(nest::elementwise(plan, step, caps, &outer, &g.epilogue, Some(parts))?);
+        kernels.push(nest::elementwise(plan, step, caps, Some(parts))?);
     }
     Ok(kernels)
 }
@@ -227,26 +225,27 @@ fn product(
     step: &Step,
     caps: &Caps,
     g: &Gemm,
-    outer: &[usize],
     tile: Tile,
     split: Option<(usize, usize)>,
 ) -> Result<Dispatch> {
     let mut cx = Build::new(plan, step);
+    let (outer, program) = (&step.space[..], &step.program);
+    let [a_buf, b_buf] = step.operands[..] else { return Err(Error::internal("a product of other than two")) };
     // A buffer that the epilogue uses too is bound once, as scalars.
     let ids = |buf: u16| step.bufs[buf as usize];
-    let stores = g.epilogue.stores.iter().map(|s| ids(s.buf));
-    let used: Vec<_> = loads(&g.epilogue).map(ids).chain(stores).collect();
-    let shared = |operand: &Operand| split.is_none() && used.contains(&ids(operand.buf));
+    let stores = program.stores.iter().map(|s| ids(s.buf));
+    let used: Vec<_> = loads(program).map(ids).chain(stores).collect();
+    let shared = |buf: u16| split.is_none() && used.contains(&ids(buf));
     let (a, b) = (Way::of(g, &g.a, g.m, true), Way::of(g, &g.b, g.n, false));
-    let same = ids(g.a.buf) == ids(g.b.buf);
-    let scalar = shared(&g.a) || shared(&g.b) || (same && a.wide != b.wide);
+    let same = ids(a_buf) == ids(b_buf);
+    let scalar = shared(a_buf) || shared(b_buf) || (same && a.wide != b.wide);
     let (a, b) = if scalar { (a.scalar(), b.scalar()) } else { (a, b) };
 
     let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));
     let mut setup = Vec::new();
     let mut batch = Space::new(&g.batch, "z");
-    let a = side(&mut cx, &g.a, a, ("a", "m0", tile.bm, &m), &mut batch, &mut setup)?;
-    let b = side(&mut cx, &g.b, b, ("b", "n0", tile.bn, &n), &mut batch, &mut setup)?;
+    let a = side(&mut cx, (a_buf, &g.a), a, ("a", "m0", tile.bm, &m), &mut batch, &mut setup)?;
+    let b = side(&mut cx, (b_buf, &g.b), b, ("b", "n0", tile.bn, &n), &mut batch, &mut setup)?;
     let mut decode = Vec::new();
     batch.decode(&mut cx, &mut decode);
     setup.splice(0..0, decode);
@@ -266,9 +265,9 @@ fn product(
             (quads, vec![format!("b{scratch}[part * {total} + o] = acc;")], Some(words))
         }
         None => {
-            let lanes = if scalar { None } else { quads(step, &g.epilogue, false, outer) };
+            let lanes = if scalar { None } else { quads(step, program, false, outer) };
             let quads = lanes.is_some();
-            let lanes = lanes.unwrap_or_else(|| single(&g.epilogue));
+            let lanes = lanes.unwrap_or_else(|| single(program));
             let (built, finish) = epilogue(cx, lanes, outer, quads)?;
             cx = built;
             (quads, finish, None)
@@ -317,7 +316,7 @@ fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize], quads: bool) -> Re
     }
     let space = Space::given(&extents, "o", "z", &["m", "n"]);
     let mut e = Emitter::new(cx, lanes, if quads { 4 } else { 1 }, space, Space::new(&[], "i"));
-    e.acc = Some("acc");
+    e.accs = &["acc"];
     let body = nest::pointwise(&mut e)?;
     Ok((e.cx, body))
 }
@@ -336,8 +335,8 @@ impl Way {
 
     /// The direction in which the operand lies contiguously, and whether vectors of four are aligned in it.
     /// `lines` is the extent of the direction that is not k, which is the rows of a or the columns of b.
-    fn of(g: &Gemm, operand: &Operand, lines: usize, is_a: bool) -> Self {
-        match &operand.load {
+    fn of(g: &Gemm, load: &Loader, lines: usize, is_a: bool) -> Self {
+        match load {
             Loader::Strided { offset, batch, row, col } => {
                 let (line, k) = if is_a { (*row, *col) } else { (*col, *row) };
                 let aligned = |stride: i64, extent: usize| extent == 1 || stride % 4 == 0;
@@ -354,15 +353,15 @@ impl Way {
 
 fn side(
     cx: &mut Build,
-    operand: &Operand,
+    (buf, load): (u16, &Loader),
     Way { along_k, wide }: Way,
     (name, origin, lines, extent): (&'static str, &'static str, u32, &str),
     batch: &mut Space,
     setup: &mut Vec<String>,
 ) -> Result<Side> {
-    let buffer = cx.buffer(operand.buf, wide, false)?;
+    let buffer = cx.buffer(buf, wide, false)?;
     let mut base = "0u".to_string();
-    let load = match &operand.load {
+    let load = match load {
         Loader::Strided { offset, batch: strides, row, col } => {
             let (line, k) = if name == "a" { (*row, *col) } else { (*col, *row) };
             // Where vectors are read, addresses count vectors; the stride along them is not used then.
@@ -409,12 +408,12 @@ static MUL: BinaryFn = BinaryFn {
 
 /// A product with a vector, or with next to nothing to reuse, as a loop nest with a sum: it reads each operand about once
 /// from memory, which tiles of 32 could not.
-fn as_nest(g: &Gemm, outer: &[usize]) -> Option<Nest> {
+fn as_nest(g: &Gemm, step: &Step) -> Option<Step> {
     let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
     let (
         Loader::Strided { offset: oa, batch: ba, row: ma, col: ka },
         Loader::Strided { offset: ob, batch: bb, row: kb, col: nb },
-    ) = (&g.a.load, &g.b.load)
+    ) = (&g.a, &g.b)
     else {
         return None;
     };
@@ -428,25 +427,26 @@ fn as_nest(g: &Gemm, outer: &[usize]) -> Option<Nest> {
     let load = |buf: u16, at: Access| Instr::Load { buf, at, gather: Default::default() };
     let line = |instr: Instr, inner: bool| Line { instr, dtype: DType::F32, inner };
     let mut lines = vec![
-        line(load(g.a.buf, access(*oa, ba, [*ma, 0, *ka])), true),
-        line(load(g.b.buf, access(*ob, bb, [0, *nb, *kb])), true),
+        line(load(step.operands[0], access(*oa, ba, [*ma, 0, *ka])), true),
+        line(load(step.operands[1], access(*ob, bb, [0, *nb, *kb])), true),
         line(Instr::Binary(&MUL, 0, 1), true),
         line(Instr::Reduce(ReduceOp::Sum, 2), false),
     ];
-    let first = lines.len() as u16;
-    lines.extend(g.epilogue.lines.iter().map(|l| {
-        let mut l = l.clone();
-        match &mut l.instr {
-            Instr::Load { gather, .. } => gather.iter_mut().for_each(|g| g.index += first),
-            Instr::Unary(_, a) | Instr::Cast(a) | Instr::Reduce(_, a) => *a += first,
-            Instr::Binary(_, a, b) => [a, b].into_iter().for_each(|r| *r += first),
-            Instr::Select(a, b, c) => [a, b, c].into_iter().for_each(|r| *r += first),
-            Instr::Acc => l.instr = Instr::Cast(first - 1),
-            Instr::Index { .. } | Instr::Param { .. } | Instr::Random { .. } => {}
+    // The epilogue follows; its result is the sum.
+    let sum = (lines.len() - 1) as Reg;
+    let mut now: Vec<Reg> = Vec::with_capacity(step.program.lines.len());
+    for l in &step.program.lines {
+        if let Instr::Acc(_) = l.instr {
+            now.push(sum);
+            continue;
         }
-        l
-    }));
-    let mut stores = g.epilogue.stores.clone();
-    stores.iter_mut().for_each(|s| s.reg += first);
-    Some(Nest { outer: Dims::from_slice(outer), inner: Dims::from_slice(&[g.k]), program: Program { lines, stores } })
+        let mut l = l.clone();
+        l.instr.map_operands(|r| now[usize::from(r)]);
+        now.push(lines.len() as Reg);
+        lines.push(l);
+    }
+    let mut stores = step.program.stores.clone();
+    stores.iter_mut().for_each(|s| s.reg = now[usize::from(s.reg)]);
+    let nest = Step::nest(&step.space, &[g.k], Program { lines, stores });
+    Some(Step { bufs: step.bufs.clone(), ops: step.ops.clone(), at: step.at, ..nest })
 }

@@ -67,7 +67,7 @@ pub(super) fn quads(step: &Step, program: &Program, inner: bool, extents: &[usiz
                 }
                 *last != 0
             }
-            Instr::Acc => true,
+            Instr::Acc(_) => true,
             Instr::Reduce(..) => false,
             _ => operands,
         };

@@ -1,4 +1,4 @@
-//! From steps to kernels: each step kind has a file here and templates of the same name in `shaders/`.
+//! From steps to kernels: each family has a file here and templates of the same name in `shaders/`.
 //!
 //! What goes into a shader's source is structure: instructions, types, ranks, which strides vanish or run contiguously,
 //! tile sizes. Extents, strides, offsets and run-time scalars are words of the uniform `p`, so a new batch size reuses the pipeline.
@@ -19,18 +19,21 @@ use std::collections::HashMap;
 use super::dispatch::{Binding, Caps, Dispatch, Shader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::step::{Plan, Step, StepKind};
+use crate::ir::step::{Family, Plan, Step};
 
 /// The most points of a space and elements of a buffer: indices are `u32`, with room for the last work-groups to overshoot.
 const MAX_SPACE: usize = 0xff00_0000;
 
 /// The kernels of a step, in the order of their dispatch; none where the step has nothing to compute.
 pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
-    let built = check(plan, step).and_then(|()| match &step.kind {
-        StepKind::Nest(nest) => nest::build(plan, step, caps, nest),
-        StepKind::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
-        StepKind::Window(window) => window::build(plan, step, caps, window),
-        StepKind::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
+    if numel(&step.outer()) == 0 || step.program.stores.is_empty() {
+        return Ok(Vec::new());
+    }
+    let built = check(plan, step).and_then(|()| match &step.family {
+        Family::Nest => nest::build(plan, step, caps),
+        Family::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
+        Family::Window(window) => window::build(plan, step, caps, window),
+        Family::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
     });
     let kernels = built.map_err(|e| e.context(format_args!("kernel `{}`", step.ops.join("+"))))?;
     match kernels.iter().map(|k| k.bindings.len()).max() {
@@ -45,14 +48,8 @@ pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
 
 /// Refuses what `u32` indices cannot reach.
 fn check(plan: &Plan, step: &Step) -> Result<()> {
-    let inner = match &step.kind {
-        StepKind::Nest(nest) => numel(&nest.inner),
-        StepKind::Gemm(gemm) => gemm.k,
-        StepKind::Window(_) => 1,
-        StepKind::Scatter(scatter) => scatter.count,
-    };
-    let largest = step.bufs.iter().map(|&b| plan.buffers[b as usize].len).max().unwrap_or(0);
-    let most = largest.max(inner).max(numel(&step.kind.outer()));
+    let largest = step.bufs.iter().map(|&b| plan.buffers[usize::from(b)].len).max().unwrap_or(0);
+    let most = largest.max(numel(&step.outer())).max(numel(&step.inner()));
     if most <= MAX_SPACE {
         return Ok(());
     }

@@ -10,23 +10,18 @@ use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::program::{Instr, Program, ReduceOp, Reg, Store};
-use crate::ir::step::{Nest, Plan, Step};
+use crate::ir::step::{Plan, Step};
 
 /// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
 const ENOUGH_GROUPS: usize = 512;
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Dispatch>> {
-    let program = &nest.program;
-    if numel(&nest.outer) == 0 || program.stores.is_empty() {
-        return Ok(Vec::new());
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+    let reduces = step.program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)));
+    match (reduces, step.mask) {
+        (true, _) => rows(plan, step, caps),
+        (false, 0) => Ok(vec![elementwise(plan, step, caps, None)?]),
+        (false, _) => Err(Error::internal("a nest with an inner space and no reduction")),
     }
-    if !program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..))) {
-        return match nest.inner.is_empty() {
-            true => Ok(vec![elementwise(plan, step, caps, &nest.outer, program, None)?]),
-            false => Err(Error::internal("a nest with an inner space and no reduction")),
-        };
-    }
-    rows(plan, step, caps, nest)
 }
 
 #[derive(Template, PartialEq, Eq, Hash)]
@@ -51,19 +46,12 @@ struct Parts {
     parts: String,
 }
 
-/// One thread a point of `extents` (or four points). With `parts`, `Acc` is the sum of that many partial results,
+/// The step's program, one thread a point of its outer space (or four points). With `parts`, `Acc` is the sum of that many partial results,
 /// which lie one after the other in the step's scratch.
-pub(super) fn elementwise(
-    plan: &Plan,
-    step: &Step,
-    caps: &Caps,
-    extents: &[usize],
-    program: &Program,
-    parts: Option<usize>,
-) -> Result<Dispatch> {
-    let lanes = quads(step, program, false, extents);
+pub(super) fn elementwise(plan: &Plan, step: &Step, caps: &Caps, parts: Option<usize>) -> Result<Dispatch> {
+    let (program, mut extents) = (&step.program, step.outer().to_vec());
+    let lanes = quads(step, program, false, &extents);
     let width = if lanes.is_some() { 4 } else { 1 };
-    let mut extents = extents.to_vec();
     let total = numel(&extents);
     if let (4, Some(last)) = (width, extents.last_mut()) {
         *last /= 4;
@@ -77,7 +65,7 @@ pub(super) fn elementwise(
     });
     let lanes = lanes.unwrap_or_else(|| single(program));
     let mut e = Emitter::new(cx, lanes, width, Space::new(&extents, "o"), Space::new(&[], "i"));
-    e.acc = parts.as_ref().map(|_| "acc");
+    e.accs = if parts.is_some() { &["acc"] } else { &[] };
     let body = pointwise(&mut e)?;
     let threads = threads(caps);
     let shader = Elementwise { head: e.cx.head(), threads, count: count_word, parts, body };
@@ -316,14 +304,14 @@ fn closure(program: &Program, roots: impl Iterator<Item = Reg>, through: bool) -
     need
 }
 
-fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Dispatch>> {
-    let program = &nest.program;
+fn rows(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+    let (program, inner) = (&step.program, step.inner());
     let stages = program.stages();
     let rounds = stages.iter().copied().max().unwrap_or(0);
-    let (outer, column) = (numel(&nest.outer), column_major(nest));
-    let lanes = if column { None } else { quads(step, program, true, &nest.inner) };
+    let (outer, column) = (numel(&step.outer()), column_major(step));
+    let lanes = if column { None } else { quads(step, program, true, &inner) };
     let width = if lanes.is_some() { 4 } else { 1 };
-    let steps = numel(&nest.inner) / width;
+    let steps = numel(&inner) / width;
     let accs = program.lines.iter().filter(|l| matches!(l.instr, Instr::Reduce(..))).count();
     let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
     let tiles = outer.div_ceil(layout.rows as usize);
@@ -335,16 +323,16 @@ fn rows(plan: &Plan, step: &Step, caps: &Caps, nest: &Nest) -> Result<Vec<Dispat
 
     let form = |lanes: Option<Lanes>| lanes.unwrap_or_else(|| single(program));
     if parts == 1 {
-        let writer = Writer::new(plan, step, nest, form(lanes), width, layout, stages, caps);
+        let writer = Writer::new(plan, step, form(lanes), width, layout, stages, caps);
         return Ok(vec![writer.whole(outer, steps)?]);
     }
     let chunk = steps.div_ceil(parts).next_multiple_of(layout.team as usize);
     let parts = steps.div_ceil(chunk);
-    let first = Writer::new(plan, step, nest, form(lanes), width, layout, stages.clone(), caps);
+    let first = Writer::new(plan, step, form(lanes), width, layout, stages.clone(), caps);
     let first = first.partial(outer, steps, chunk, parts)?;
     let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
     let layout = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
-    let second = Writer::new(plan, step, nest, single(program), 1, layout, stages, caps);
+    let second = Writer::new(plan, step, single(program), 1, layout, stages, caps);
     Ok(vec![first, second.combined(outer, parts)?])
 }
 
@@ -360,26 +348,24 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    #[expect(clippy::too_many_arguments, reason = "called where all of it has just been decided")]
     fn new(
         plan: &'a Plan,
         step: &'a Step,
-        nest: &Nest,
         lanes: Lanes,
         width: usize,
         layout: Layout,
         stages: Vec<u16>,
         caps: &Caps,
     ) -> Self {
-        let mut inner = nest.inner.to_vec();
+        let mut inner = step.inner().to_vec();
         if let (4, Some(last)) = (width, inner.last_mut()) {
             *last /= 4;
         }
-        let (outer, inner) = (Space::new(&nest.outer, "o"), Space::new(&inner, "i"));
+        let (outer, inner) = (Space::new(&step.outer(), "o"), Space::new(&inner, "i"));
         let e = Emitter::new(Build::new(plan, step), lanes, width, outer, inner);
         // The widest subgroups have 128 threads; a smaller work-group would leave some of them empty.
         let subgroups = caps.subgroups && layout.rows == 1 && layout.team >= 128;
-        let live = closure(&nest.program, nest.program.stores.iter().map(|s| s.reg), true);
+        let live = closure(&step.program, step.program.stores.iter().map(|s| s.reg), true);
         Writer { e, layout, stages, live, subgroups, shared: Vec::new() }
     }
 

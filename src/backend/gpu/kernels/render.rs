@@ -91,8 +91,8 @@ pub(super) struct Emitter<'a> {
     pub(super) width: usize,
     pub(super) outer: Space,
     pub(super) inner: Space,
-    /// The name of the value that `Acc` reads: a vector where there are four lanes.
-    pub(super) acc: Option<&'static str>,
+    /// The names of the values that `Acc` reads: vectors where there are four lanes.
+    pub(super) accs: &'static [&'static str],
     /// Statements that must precede all others: addresses of the outer level.
     pub(super) hoisted: Vec<String>,
     addresses: HashMap<(Access, bool), String>,
@@ -103,7 +103,7 @@ pub(super) struct Emitter<'a> {
 impl<'a> Emitter<'a> {
     pub(super) fn new(cx: Build<'a>, lanes: Lanes, width: usize, outer: Space, inner: Space) -> Self {
         let (hoisted, addresses, own) = Default::default();
-        Emitter { cx, lanes, width, outer, inner, acc: None, hoisted, addresses, own }
+        Emitter { cx, lanes, width, outer, inner, accs: &[], hoisted, addresses, own }
     }
 
     /// The `n`th word of a line; rendering the line again finds it again.
@@ -146,10 +146,10 @@ impl<'a> Emitter<'a> {
             Instr::Param { slot } => from_bits(dtype, &self.cx.param(*slot, dtype)),
             Instr::Random { .. } if self.lanes.wide[reg as usize] => format!("r{reg}_bits.{}", LANES[lane]),
             Instr::Random { .. } => format!("{}_bits", self.name(reg, lane)),
-            Instr::Acc => match (self.acc, self.width) {
+            Instr::Acc(i) => match (self.accs.get(usize::from(*i)), self.width) {
                 (Some(acc), 1) => acc.to_string(),
                 (Some(acc), _) => format!("{acc}.{}", LANES[lane]),
-                (None, _) => return Err(Error::internal("a nest reads the value of a product")),
+                (None, _) => return Err(Error::internal("a result that the family does not have")),
             },
             Instr::Unary(f, x) => substitute(f.expression(self.dtype(*x)), &[("x", &self.name(*x, lane))]),
             Instr::Binary(f, a, b) => {
@@ -159,6 +159,7 @@ impl<'a> Emitter<'a> {
             Instr::Select(c, a, b) => {
                 format!("select({}, {}, {})", self.name(*b, lane), self.name(*a, lane), self.name(*c, lane))
             }
+            Instr::Repeat(x) => self.name(*x, lane),
             Instr::Cast(x) => cast(self.dtype(*x), dtype, &self.name(*x, lane)),
             Instr::Load { .. } | Instr::Reduce(..) => return Err(Error::internal("not a pointwise line")),
         })

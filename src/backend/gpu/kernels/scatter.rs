@@ -5,18 +5,18 @@ use askama::Template;
 use super::lanes::single;
 use super::nest::pointwise;
 use super::render::{Emitter, Space};
-use super::{Build, Head, storage_type, threads};
+use super::{Build, Head, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::step::{Plan, Scatter, Step};
+use crate::ir::scatter::Scatter;
+use crate::ir::step::{Plan, Step};
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "scatter.wgsl")]
 struct ScatterAdd {
     head: Head,
     threads: u32,
-    ty: &'static str,
     /// Whether indices are `i32`.
     signed: bool,
     /// Words: elements of the result, and its inner and indexed extents; how many indices.
@@ -24,7 +24,7 @@ struct ScatterAdd {
     inner: String,
     extent: String,
     indices: String,
-    base: Option<usize>,
+    base: usize,
     /// The lists of the first kernel, or else the indices themselves.
     links: Option<usize>,
     index: usize,
@@ -53,11 +53,11 @@ impl Named for ScatterLinks {
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Dispatch>> {
-    let count = s.outer * s.extent * s.inner;
-    if count == 0 || s.epilogue.stores.is_empty() {
-        return Ok(Vec::new());
-    }
-    let index_type = plan.buffers[step.bufs[s.index as usize] as usize].dtype;
+    let count = s.numel();
+    let [base, index_buf, src] = step.operands[..] else {
+        return Err(Error::internal("a scatter of other than three"));
+    };
+    let index_type = plan.buffers[usize::from(step.bufs[usize::from(index_buf)])].dtype;
     if !index_type.is_int() || s.dtype == DType::Bool {
         return Err(Error::internal(format!("scatter of {} by {index_type}", s.dtype)));
     }
@@ -68,28 +68,26 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Resul
     let links = s.extent + s.count;
     if listed {
         let mut cx = Build::new(plan, step);
-        let index = cx.buffer(s.index, false, false)?;
+        let index = cx.buffer(index_buf, false, false)?;
         let scratch = cx.scratch(links, "u32", true);
         let (extent, indices) = (cx.size(s.extent), cx.size(s.count));
         let shader = ScatterLinks { head: cx.head(), threads, signed, extent, indices, index, links: scratch };
         kernels.push(cx.kernel(shader, links.div_ceil(threads as usize)));
     }
     let mut cx = Build::new(plan, step);
-    let base = s.base.map(|buf| cx.buffer(buf, false, false)).transpose()?;
+    let base = cx.buffer(base, false, false)?;
     let lists = listed.then(|| cx.scratch(links, "u32", false));
-    let index = lists.map_or_else(|| cx.buffer(s.index, false, false), Ok)?;
-    let src = cx.buffer(s.src, false, false)?;
+    let index = lists.map_or_else(|| cx.buffer(index_buf, false, false), Ok)?;
+    let src = cx.buffer(src, false, false)?;
     let (words, indices) = ([count, s.inner, s.extent].map(|n| cx.size(n)), cx.size(s.count));
     let space = Space::new(&[count], "o");
-    let mut e = Emitter::new(cx, single(&s.epilogue), 1, space, Space::new(&[], "i"));
-    e.acc = Some("acc");
+    let mut e = Emitter::new(cx, single(&step.program), 1, space, Space::new(&[], "i"));
+    e.accs = &["acc"];
     let body = pointwise(&mut e)?;
     let [count_word, inner, extent] = words;
-    let ty = storage_type(s.dtype, false)?;
     let shader = ScatterAdd {
         head: e.cx.head(),
         threads,
-        ty,
         signed,
         count: count_word,
         inner,

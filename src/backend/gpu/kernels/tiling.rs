@@ -3,7 +3,7 @@
 use super::threads;
 use crate::backend::gpu::dispatch::Caps;
 use crate::ir::program::Instr;
-use crate::ir::step::Nest;
+use crate::ir::step::Step;
 
 /// How threads are laid over the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +51,21 @@ impl Layout {
 
 /// Whether memory is walked faster along the outer space than along the inner one, by a vote of the inner accesses,
 /// each with the number of elements it reaches.
-pub(super) fn column_major(nest: &Nest) -> bool {
+pub(super) fn column_major(step: &Step) -> bool {
+    let (outer_dims, inner_dims, program) = (step.outer(), step.inner(), &step.program);
     let last = |extents: &[usize]| extents.iter().rposition(|&e| e != 1);
-    let (Some(o), Some(i)) = (last(&nest.outer), last(&nest.inner)) else { return false };
-    let program = &nest.program;
+    let (Some(o), Some(i)) = (last(&outer_dims), last(&inner_dims)) else { return false };
     let loads = program.lines.iter().filter(|l| l.inner && matches!(l.instr, Instr::Load { .. }));
     let stores = program.stores.iter().filter(|s| s.inner).map(|s| &s.at);
     let votes = loads.filter_map(|l| l.instr.access()).chain(stores).map(|at| {
-        let (outer, inner) = (at.strides[o].unsigned_abs(), at.strides[nest.outer.len() + i].unsigned_abs());
+        let (outer, inner) = (at.strides[o].unsigned_abs(), at.strides[outer_dims.len() + i].unsigned_abs());
         let along = match (outer, inner) {
             (0, 0) => 0,
             (0, _) => -1,
             (_, 0) => 1,
             _ => i64::from(inner > outer) - i64::from(inner < outer),
         };
-        let extents = nest.outer.iter().chain(&nest.inner).zip(&at.strides);
+        let extents = step.space.iter().zip(&at.strides);
         along * extents.map(|(&extent, &stride)| if stride == 0 { 1 } else { extent as i64 }).product::<i64>()
     });
     votes.sum::<i64>() > 0

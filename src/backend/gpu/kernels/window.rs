@@ -10,7 +10,8 @@ use super::{Build, Head, storage_type, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::step::{Plan, Step, Window, WindowOp};
+use crate::ir::step::{Plan, Step};
+use crate::ir::window::{Window, WindowOp};
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "window.wgsl")]
@@ -57,12 +58,9 @@ impl Pool {
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Dispatch>> {
     let count = window.op.numel(&window.conv);
-    if count == 0 || window.epilogue.stores.is_empty() {
-        return Ok(Vec::new());
-    }
     let wanted = if matches!(window.op, WindowOp::MaxGrad | WindowOp::MaxPick) { 2 } else { 1 };
-    if window.inputs.len() != wanted || window.dtype == DType::Bool {
-        let got = window.inputs.len();
+    if step.operands.len() != wanted || window.dtype == DType::Bool {
+        let got = step.operands.len();
         return Err(Error::internal(format!("{:?} of {got} inputs of {}", window.op, window.dtype)));
     }
     let ty = storage_type(window.dtype, false)?;
@@ -72,11 +70,11 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> R
         _ => "0u",
     };
     let mut cx = Build::new(plan, step);
-    let inputs: Result<Vec<usize>> = window.inputs.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
+    let inputs: Result<Vec<usize>> = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
     let (inputs, count_word, v) = (inputs?, cx.size(count), ConvWords::new(&mut cx, &window.conv));
     let space = Space::new(&[count], "o");
-    let mut e = Emitter::new(cx, single(&window.epilogue), 1, space, Space::new(&[], "i"));
-    e.acc = Some("acc");
+    let mut e = Emitter::new(cx, single(&step.program), 1, space, Space::new(&[], "i"));
+    e.accs = &["acc"];
     let body = pointwise(&mut e)?;
     let threads = threads(caps);
     let shader = Pool { head: e.cx.head(), threads, op: window.op, ty, lowest, count: count_word, inputs, v, body };

@@ -1,14 +1,14 @@
 //! Steps of every kind and shape, made by hand.
 
-use std::panic::Location;
 use std::sync::Arc;
 
 use crate::dtype::DType;
+use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
 use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
-use crate::ir::step::{
-    BufferInfo, Conv, Gemm, Loader, Nest, Operand, Plan, Role, Scatter, Step, StepKind, Window, WindowOp,
-};
+use crate::ir::scatter::Scatter;
+use crate::ir::step::{BufferInfo, Family, Plan, Role, Step};
+use crate::ir::window::{Conv, Window, WindowOp};
 
 use DType::{Bool, F32, I32, U32};
 
@@ -168,20 +168,21 @@ impl Draft {
         self.store(reg, out, 0, &row_major(extents), inner);
     }
 
-    fn step(self, kind: impl FnOnce(Program) -> StepKind) -> Case {
-        let step = Step {
-            kind: kind(self.program),
-            bufs: (0..self.buffers.len() as u32).collect(),
-            ops: vec!["test"],
-            at: Location::caller(),
-        };
-        let plan = Plan { buffers: self.buffers, steps: vec![step], params: self.params.len(), slots: Vec::new() };
-        Case { name: self.name, plan: Arc::new(plan), data: self.data, params: self.params }
+    fn step(self, family: Family, operands: &[u16]) -> Case {
+        let step = Step::new(family, operands, self.program.clone());
+        self.case(step)
     }
 
     pub(super) fn nest(self, outer: &[usize], inner: &[usize]) -> Case {
-        let (outer, inner) = (Dims::from_slice(outer), Dims::from_slice(inner));
-        self.step(|program| StepKind::Nest(Nest { outer, inner, program }))
+        let step = Step::nest(outer, inner, self.program.clone());
+        self.case(step)
+    }
+
+    fn case(self, step: Step) -> Case {
+        let bufs = (0..self.buffers.len() as u16).collect();
+        let steps = vec![Step { bufs, ops: vec!["test"], ..step }];
+        let plan = Plan { buffers: self.buffers, steps, params: self.params.len(), slots: Vec::new() };
+        Case { name: self.name, plan: Arc::new(plan), data: self.data, params: self.params }
     }
 }
 
@@ -374,7 +375,7 @@ fn in_place(rows: usize, cols: usize) -> Case {
 fn finish(d: &mut Draft, outer: &[usize]) {
     let n = outer[outer.len() - 1];
     let bias = d.input(F32, n);
-    let acc = d.line(Instr::Acc, F32, false);
+    let acc = d.line(Instr::Acc(0), F32, false);
     let mut strides = vec![0; outer.len()];
     *strides.last_mut().expect("n") = 1;
     let bias = d.load(bias, 0, &strides, false);
@@ -399,9 +400,10 @@ pub(super) fn gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: 
     let steps: Dims<i64> = row_major(batch).iter().map(|s| s * (m * k) as i64).collect();
     let none = Dims::from_elem(0, batch.len());
     let batch = Dims::from_slice(batch);
-    let a = Operand { buf: a, load: Loader::Strided { offset: shift, batch: steps, row: ar, col: ac } };
-    let b = Operand { buf: b, load: Loader::Strided { offset: shift, batch: none, row: br, col: bc } };
-    d.step(|epilogue| StepKind::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b, epilogue }))
+    let bufs = [a, b];
+    let a = Loader::Strided { offset: shift, batch: steps, row: ar, col: ac };
+    let b = Loader::Strided { offset: shift, batch: none, row: br, col: bc };
+    d.step(Family::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b }), &bufs)
 }
 
 fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Conv {
@@ -448,8 +450,8 @@ fn conv(v: Conv, which: usize) -> Case {
         }
     };
     finish(&mut d, &[m, n]);
-    let (a, b) = (Operand { buf: a.0, load: a.1 }, Operand { buf: b.0, load: b.1 });
-    d.step(|epilogue| StepKind::Gemm(Gemm { dtype: F32, batch: Dims::new(), m, n, k, a, b, epilogue }))
+    let gemm = Gemm { dtype: F32, batch: Dims::new(), m, n, k, a: a.1, b: b.1 };
+    d.step(Family::Gemm(gemm), &[a.0, b.0])
 }
 
 fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
@@ -464,21 +466,21 @@ fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
     if nan {
         d.data[0][x / 2] = f32::NAN.to_bits();
     }
-    let acc = d.line(Instr::Acc, dtype, false);
+    let acc = d.line(Instr::Acc(0), dtype, false);
     let twice = d.binary(&ADD, acc, acc);
     d.keep(twice, &[op.numel(&v)], false);
-    d.step(|epilogue| StepKind::Window(Window { op, conv: v, dtype, inputs, epilogue }))
+    d.step(Family::Window(Window { op, conv: v, dtype }), &inputs)
 }
 
-fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4], with_base: bool) -> Case {
-    let mut d = Draft::new(format!("scatter {dtype} {index} {outer} {extent} {inner} {count} {with_base}"));
+fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4]) -> Case {
+    let mut d = Draft::new(format!("scatter {dtype} {index} {outer} {extent} {inner} {count}"));
     let len = outer * extent * inner;
-    let base = with_base.then(|| d.input(dtype, len));
+    let base = d.input(dtype, len);
     let (index, src) = (d.input(index, count), d.input(dtype, outer * count * inner));
-    let acc = d.line(Instr::Acc, dtype, false);
+    let acc = d.line(Instr::Acc(0), dtype, false);
     let out = d.output(dtype, len);
     d.store(acc, out, 0, &[1], false);
-    d.step(|epilogue| StepKind::Scatter(Scatter { dtype, outer, extent, inner, count, base, index, src, epilogue }))
+    d.step(Family::Scatter(Scatter { dtype, outer, extent, inner, count }), &[base, index, src])
 }
 
 /// The whole family. Sizes straddle vectors, teams and tiles.
@@ -562,9 +564,9 @@ pub(super) fn all() -> Vec<Case> {
         }
     }
     for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [3, 10, 4, 50], [1, 64, 64, 100]] {
-        out.push(scatter(F32, I32, sizes, true));
-        out.push(scatter(F32, U32, sizes, false));
-        out.push(scatter(I32, I32, sizes, true));
+        out.push(scatter(F32, I32, sizes));
+        out.push(scatter(F32, U32, sizes));
+        out.push(scatter(I32, I32, sizes));
     }
     out
 }

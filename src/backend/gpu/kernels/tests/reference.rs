@@ -2,8 +2,11 @@
 
 use super::cases::Case;
 use crate::dtype::DType;
+use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::{Access, Gather, Instr, Program, ReduceOp};
-use crate::ir::step::{Conv, Gemm, Loader, Nest, Scatter, StepKind, Window, WindowOp};
+use crate::ir::scatter::Scatter;
+use crate::ir::step::{Family, Step};
+use crate::ir::window::{Conv, Window, WindowOp};
 
 /// A value of any type: floats, integers and booleans alike are exact in `f64`.
 type Value = f64;
@@ -13,11 +16,11 @@ pub(super) fn run(case: &Case) -> Vec<Vec<u32>> {
     let mut memory = case.data.clone();
     let step = &case.plan.steps[0];
     let mut m = Machine { case, writes: Vec::new() };
-    match &step.kind {
-        StepKind::Nest(nest) => m.nest(nest),
-        StepKind::Gemm(gemm) => m.gemm(gemm),
-        StepKind::Window(window) => m.window(window),
-        StepKind::Scatter(scatter) => m.scatter(scatter),
+    match &step.family {
+        Family::Nest => m.nest(),
+        Family::Gemm(gemm) => m.gemm(gemm),
+        Family::Window(window) => m.window(window),
+        Family::Scatter(scatter) => m.scatter(scatter),
     }
     for (buf, at, word) in m.writes {
         memory[buf][at] = word;
@@ -65,7 +68,7 @@ fn encode(dtype: DType, value: Value) -> u32 {
     }
 }
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
     fn dtype(&self, buf: u16) -> DType {
         self.case.plan.buffers[self.case.plan.steps[0].bufs[buf as usize] as usize].dtype
     }
@@ -75,25 +78,36 @@ impl Machine<'_> {
         decode(self.dtype(buf), self.case.data[id][usize::try_from(at).expect("inside")])
     }
 
-    fn nest(&mut self, nest: &Nest) {
-        for outer in points(&nest.outer) {
-            self.point(&nest.program, &outer, &nest.inner, None);
+    fn step(&self) -> &'a Step {
+        &self.case.plan.steps[0]
+    }
+
+    /// The buffer of an operand.
+    fn operand(&self, i: usize) -> u16 {
+        self.step().operands[i]
+    }
+
+    fn nest(&mut self) {
+        let inner = self.step().inner();
+        for outer in points(&self.step().outer()) {
+            self.point(&outer, &inner, &[]);
         }
     }
 
     /// Runs a program at one outer point.
-    fn point(&mut self, program: &Program, outer: &[i64], inner: &[usize], acc: Option<Value>) {
+    fn point(&mut self, outer: &[i64], inner: &[usize], results: &[Value]) {
+        let program = &self.step().program;
         let mut fixed = vec![None; program.lines.len()];
         for reg in 0..program.lines.len() {
             if !program.lines[reg].inner {
-                fixed[reg] = Some(self.line(program, reg, outer, inner, &fixed, acc));
+                fixed[reg] = Some(self.line(program, reg, outer, inner, &fixed, results));
             }
         }
         for inner_at in points(inner) {
             let coords: Vec<i64> = outer.iter().copied().chain(inner_at).collect();
             let mut regs = fixed.clone();
             for store in program.stores.iter().filter(|s| s.inner) {
-                let value = self.value(program, store.reg as usize, &coords, &mut regs, acc);
+                let value = self.value(program, store.reg as usize, &coords, &mut regs, results);
                 self.put(store.buf, address(&store.at, &coords), value);
             }
         }
@@ -115,16 +129,16 @@ impl Machine<'_> {
         outer: &[i64],
         inner: &[usize],
         fixed: &[Option<Value>],
-        acc: Option<Value>,
+        results: &[Value],
     ) -> Value {
         let Instr::Reduce(op, operand) = program.lines[reg].instr else {
-            return self.value(program, reg, outer, &mut fixed.to_vec(), acc);
+            return self.value(program, reg, outer, &mut fixed.to_vec(), results);
         };
         let dtype = program.lines[operand as usize].dtype;
         let values: Vec<Value> = points(inner)
             .map(|at| {
                 let coords: Vec<i64> = outer.iter().copied().chain(at).collect();
-                self.value(program, operand as usize, &coords, &mut fixed.to_vec(), acc)
+                self.value(program, operand as usize, &coords, &mut fixed.to_vec(), results)
             })
             .collect();
         let beats = |a: f64, b: f64, sign: f64| (a.is_nan() && !b.is_nan()) || (a - b) * sign > 0.0;
@@ -156,13 +170,13 @@ impl Machine<'_> {
         reg: usize,
         coords: &[i64],
         regs: &mut Vec<Option<Value>>,
-        acc: Option<Value>,
+        results: &[Value],
     ) -> Value {
         if let Some(known) = regs[reg] {
             return known;
         }
         let line = &program.lines[reg];
-        let of = |m: &Self, r: u16, regs: &mut Vec<_>| m.value(program, r as usize, coords, regs, acc);
+        let of = |m: &Self, r: u16, regs: &mut Vec<_>| m.value(program, r as usize, coords, regs, results);
         let value = match &line.instr {
             Instr::Load { buf, at, gather } => {
                 let mut to = Some(address(at, coords));
@@ -181,10 +195,11 @@ impl Machine<'_> {
                 let element = address(at, coords) as u32;
                 philox(element / 4, *stream, key)[element as usize % 4].into()
             }
-            Instr::Acc => acc.expect("an epilogue"),
+            Instr::Acc(i) => results[*i as usize],
             Instr::Unary(f, x) => unary(f.name, of(self, *x, regs)),
             Instr::Binary(f, a, b) => binary(f.name, of(self, *a, regs), of(self, *b, regs)),
             Instr::Select(c, a, b) => of(self, if of(self, *c, regs) != 0.0 { *a } else { *b }, regs),
+            Instr::Repeat(x) => of(self, *x, regs),
             Instr::Cast(x) => {
                 let v = of(self, *x, regs);
                 match (program.lines[*x as usize].dtype, line.dtype) {
@@ -203,25 +218,25 @@ impl Machine<'_> {
     }
 
     fn gemm(&mut self, g: &Gemm) {
-        let space: Vec<usize> = g.batch.iter().copied().chain([g.m, g.n]).collect();
-        for at in points(&space) {
+        for at in points(&g.space()) {
             let (batch, m, n) = (&at[..at.len() - 2], at[at.len() - 2], at[at.len() - 1]);
-            let product = |k: i64| self.operand(&g.a, batch, m, k) * self.operand(&g.b, batch, k, n);
+            let product = |k: i64| self.element(0, &g.a, batch, m, k) * self.element(1, &g.b, batch, k, n);
             let acc = (0..g.k as i64).map(product).sum();
-            self.point(&g.epilogue, &at, &[], Some(acc));
+            self.point(&at, &[], &[acc]);
         }
     }
 
-    fn operand(&self, operand: &crate::ir::step::Operand, z: &[i64], row: i64, col: i64) -> Value {
+    fn element(&self, operand: usize, load: &Loader, z: &[i64], row: i64, col: i64) -> Value {
+        let buf = self.operand(operand);
         let split = |mut at: i64, extents: [usize; 2]| {
             let c = at % extents[1] as i64;
             at /= extents[1] as i64;
             (at / extents[0] as i64, at % extents[0] as i64, c)
         };
-        match &operand.load {
+        match load {
             Loader::Strided { offset, batch, row: rows, col: cols } => {
                 let base: i64 = batch.iter().zip(z).map(|(s, c)| s * c).sum();
-                self.fetch(operand.buf, offset + base + row * rows + col * cols)
+                self.fetch(buf, offset + base + row * rows + col * cols)
             }
             Loader::Patches { conv: v, transposed } => {
                 let (position, tap) = if *transposed { (col, row) } else { (row, col) };
@@ -229,7 +244,7 @@ impl Machine<'_> {
                 let (kh, kw, c) = split(tap, [v.kw, v.c]);
                 let y = oh * v.stride_h as i64 - v.pad_h as i64 + kh * v.dilation_h as i64;
                 let x = ow * v.stride_w as i64 - v.pad_w as i64 + kw * v.dilation_w as i64;
-                self.pixel(operand.buf, n, y, x, c, [v.h, v.w, v.c])
+                self.pixel(buf, n, y, x, c, [v.h, v.w, v.c])
             }
             Loader::Spread { conv: v } => {
                 let (n, h, w) = split(row, [v.h, v.w]);
@@ -240,11 +255,11 @@ impl Machine<'_> {
                 };
                 let y = back(h, v.pad_h, kh, v.dilation_h, v.stride_h);
                 let x = back(w, v.pad_w, kw, v.dilation_w, v.stride_w);
-                self.pixel(operand.buf, n, y, x, f, [v.oh, v.ow, v.f])
+                self.pixel(buf, n, y, x, f, [v.oh, v.ow, v.f])
             }
             Loader::Kernel { conv: v } => {
                 let (kh, kw, f) = split(row, [v.kw, v.f]);
-                self.fetch(operand.buf, ((kh * v.kw as i64 + kw) * v.c as i64 + col) * v.f as i64 + f)
+                self.fetch(buf, ((kh * v.kw as i64 + kw) * v.c as i64 + col) * v.f as i64 + f)
             }
         }
     }
@@ -271,7 +286,7 @@ impl Machine<'_> {
     fn window(&mut self, w: &Window) {
         let v = &w.conv;
         let greatest = |m: &Self, places: &[i64]| {
-            let value = |&at: &i64| m.fetch(w.inputs[0], at);
+            let value = |&at: &i64| m.fetch(m.operand(0), at);
             let beats = |a: f64, b: f64| (a.is_nan() && !b.is_nan()) || a > b;
             places.iter().copied().reduce(|b, i| if beats(value(&i), value(&b)) { i } else { b })
         };
@@ -281,37 +296,37 @@ impl Machine<'_> {
             let sums = matches!(w.op, WindowOp::Sum | WindowOp::SumGrad);
             let best = if sums { None } else { greatest(self, &places) };
             match w.op {
-                WindowOp::Max => acc[o] = best.map_or(f64::NEG_INFINITY, |b| self.fetch(w.inputs[0], b)),
-                WindowOp::MaxPick => acc[o] = best.map_or(0.0, |b| self.fetch(w.inputs[1], b)),
-                WindowOp::Sum => acc[o] = places.iter().map(|&p| self.fetch(w.inputs[0], p)).sum(),
+                WindowOp::Max => acc[o] = best.map_or(f64::NEG_INFINITY, |b| self.fetch(self.operand(0), b)),
+                WindowOp::MaxPick => acc[o] = best.map_or(0.0, |b| self.fetch(self.operand(1), b)),
+                WindowOp::Sum => acc[o] = places.iter().map(|&p| self.fetch(self.operand(0), p)).sum(),
                 WindowOp::MaxGrad => {
-                    best.into_iter().for_each(|b| acc[b as usize] += self.fetch(w.inputs[1], o as i64));
+                    best.into_iter().for_each(|b| acc[b as usize] += self.fetch(self.operand(1), o as i64));
                 }
                 WindowOp::SumGrad => {
-                    places.iter().for_each(|&p| acc[p as usize] += self.fetch(w.inputs[0], o as i64));
+                    places.iter().for_each(|&p| acc[p as usize] += self.fetch(self.operand(0), o as i64));
                 }
             }
         }
-        self.flat(&w.epilogue, &acc);
+        self.flat(&acc);
     }
 
     fn scatter(&mut self, s: &Scatter) {
-        let len = s.outer * s.extent * s.inner;
-        let mut acc: Vec<f64> = (0..len).map(|at| s.base.map_or(0.0, |b| self.fetch(b, at as i64))).collect();
+        let [base, index, src] = [0, 1, 2].map(|i| self.operand(i));
+        let mut acc: Vec<f64> = (0..s.numel()).map(|at| self.fetch(base, at as i64)).collect();
         for at in points(&[s.outer, s.count, s.inner]) {
-            let mut v = self.fetch(s.index, at[1]) as i64;
+            let mut v = self.fetch(index, at[1]) as i64;
             v = if v < 0 { v + s.extent as i64 } else { v };
             if (0..s.extent as i64).contains(&v) {
                 let from = (at[0] * s.count as i64 + at[1]) * s.inner as i64 + at[2];
-                acc[((at[0] * s.extent as i64 + v) * s.inner as i64 + at[2]) as usize] += self.fetch(s.src, from);
+                acc[((at[0] * s.extent as i64 + v) * s.inner as i64 + at[2]) as usize] += self.fetch(src, from);
             }
         }
-        self.flat(&s.epilogue, &acc);
+        self.flat(&acc);
     }
 
-    fn flat(&mut self, epilogue: &Program, acc: &[f64]) {
+    fn flat(&mut self, acc: &[f64]) {
         for (o, &value) in acc.iter().enumerate() {
-            self.point(epilogue, &[o as i64], &[], Some(value));
+            self.point(&[o as i64], &[], &[value]);
         }
     }
 }
