@@ -79,7 +79,7 @@ fn products_of_all_layouts() {
                 if bias {
                     leaves.push(values(dtype, n, seed + 2000));
                 }
-                let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a: a, b: b };
+                let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a, b };
                 let step = Step::new(Family::Gemm(gemm), &[0, 1], epilogue(dtype, &[m, n], bias));
                 check(step, &leaves, &[(dtype, m * n)], &[]);
             }
@@ -205,7 +205,7 @@ fn convolutions_forward_and_back() {
         let kernel = values(dtype, taps * g.f, 100 + i as u64);
         let dy = values(dtype, rows * g.f, 200 + i as u64);
         let step = |m: usize, n: usize, k: usize, a: Loader, b: Loader| {
-            let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a: a, b: b };
+            let gemm = Gemm { dtype, batch: Dims::new(), m, n, k, a, b };
             Step::new(Family::Gemm(gemm), &[0, 1], epilogue(dtype, &[m, n], false))
         };
         let f = g.f as i64;
