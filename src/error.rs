@@ -84,7 +84,7 @@ impl Error {
 
     /// With the caller's line in place of one of the crate's own; a line in the user's code (in a layer or a callback
     /// of theirs) says more and stays.
-    fn called_from(mut self, caller: &'static Location<'static>) -> Self {
+    pub(crate) fn called_from(mut self, caller: &'static Location<'static>) -> Self {
         // The folder of the crate's sources, as the compiler spells it in locations.
         let sources = file!().trim_end_matches("error.rs");
         if self.0.at.is_none_or(|at| at.file().starts_with(sources)) {
@@ -164,6 +164,28 @@ impl Error {
 pub(crate) fn entry<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     let caller = Location::caller();
     body().map_err(|error| error.called_from(caller))
+}
+
+/// The same for a public method that starts work and returns a future of it.
+#[track_caller]
+pub(crate) fn entry_async<T, F: Future<Output = Result<T>>>(started: Result<F>) -> impl Future<Output = Result<T>> {
+    let caller = Location::caller();
+    async move {
+        let result = match started {
+            Ok(future) => future.await,
+            Err(error) => Err(error),
+        };
+        result.map_err(|error| error.called_from(caller))
+    }
+}
+
+/// For operators and indexing, which have no way to return an error: panics at the caller's line.
+#[track_caller]
+pub(crate) fn or_panic<T>(result: Result<T>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 impl fmt::Display for Error {

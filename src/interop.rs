@@ -7,7 +7,7 @@ pub use wgpu;
 
 use crate::backend::DeviceOptions;
 use crate::backend::gpu::{GpuBackend, GpuBuffer};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::graph::flush::realise;
 use crate::graph::{Device, Tensor};
 
@@ -16,8 +16,9 @@ use crate::graph::{Device, Tensor};
 ///
 /// # Errors
 /// The memory to reserve is not there.
+#[track_caller]
 pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Device> {
-    Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options))
+    entry(|| Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options)))
 }
 
 /// The buffer that holds a tensor's elements (row-major, 4 bytes each, booleans as 0 or 1), computing them if need
@@ -26,6 +27,7 @@ pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptio
 ///
 /// # Errors
 /// The tensor is on the CPU engine; out of memory; a lost device.
+#[track_caller]
 pub fn buffer(tensor: &Tensor) -> Result<wgpu::Buffer> {
     let buffer = realise(tensor, Clone::clone)?;
     let Some(buffer) = buffer.get::<GpuBuffer>() else {

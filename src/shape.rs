@@ -23,6 +23,7 @@ impl Shape {
     ///
     /// # Errors
     /// More than [`MAX_RANK`] dimensions, or extents (but for zeros) whose product is not below 2^40.
+    #[track_caller]
     pub fn new(dims: &[usize]) -> Result<Self> {
         if dims.len() > MAX_RANK {
             return Err(Error::parts(
@@ -174,50 +175,60 @@ pub trait IntoShape {
     ///
     /// # Errors
     /// Those of [`Shape::new`].
+    #[track_caller]
     fn into_shape(self) -> Result<Shape>;
 }
 
 impl IntoShape for Shape {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(&self)
     }
 }
 impl IntoShape for &Shape {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(self)
     }
 }
 impl IntoShape for () {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Ok(Shape::SCALAR)
     }
 }
 impl IntoShape for usize {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(&[self])
     }
 }
 impl IntoShape for &[usize] {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(self)
     }
 }
 impl IntoShape for Vec<usize> {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(&self)
     }
 }
 impl IntoShape for &Vec<usize> {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(self)
     }
 }
 impl<const N: usize> IntoShape for [usize; N] {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(&self)
     }
 }
 impl<const N: usize> IntoShape for &[usize; N] {
+    #[track_caller]
     fn into_shape(self) -> Result<Shape> {
         Shape::new(self)
     }

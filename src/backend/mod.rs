@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use futures::future::BoxFuture;
 
 use crate::dtype::DType;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
@@ -41,6 +41,8 @@ impl Buffer {
 pub(crate) trait Backend: Send + Sync {
     /// What the device is.
     fn info(&self) -> &DeviceInfo;
+    /// The error of every call from the loss of the device on; `None` while it is well.
+    fn lost(&self) -> Option<Error>;
     /// Whether the engine has this element type; the error says why not and what to do.
     fn check_dtype(&self, dtype: DType) -> Result<()>;
     /// Memory of at least `bytes` (0 is allowed), its content undefined.
@@ -131,6 +133,40 @@ pub struct DeviceOptions {
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
     /// shader that fails is an error of the flush. Plans with f64 in them, which no GPU runs, are passed over.
     pub check_shaders: bool,
+}
+
+/// The error for `bytes` that a device has no room for, `rounded` to what its pool takes at once.
+pub(crate) fn out_of_memory(device: &str, bytes: u64, rounded: u64, stats: MemoryStats, cap: Option<u64>) -> Error {
+    let rounding = match rounded > bytes {
+        true => format!(" ({} in the pool's size classes)", human(rounded)),
+        false => String::new(),
+    };
+    let expected = match cap {
+        Some(cap) => format!("room within the cap of {}", human(cap)),
+        None => "room in the device's memory".into(),
+    };
+    Error::parts(
+        Kind::OutOfMemory,
+        &format!("The device {device} is out of memory"),
+        &format!(
+            "a request of {}{rounding} with {} in use and {} pooled",
+            human(bytes),
+            human(stats.in_use),
+            human(stats.reserved - stats.in_use)
+        ),
+        &expected,
+        "Drop tensors that are no longer needed, use smaller batches, or raise the cap; everything computed so far stays valid",
+    )
+}
+
+/// A number of bytes for people.
+pub(crate) fn human(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
+    }
 }
 
 /// Memory of a device, in bytes: tensors, variables, and what plans compute with. Plans' parameters and the staging

@@ -8,7 +8,8 @@ use super::flush::PlanCache;
 use super::node::{Node, Tensor};
 use crate::backend::gpu::check::ShaderCheck;
 use crate::backend::{Backend, CounterSnapshot, DeviceInfo, MemoryStats};
-use crate::error::Result;
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::plan::Limits;
 
 /// A place to compute: the native CPU engine or one GPU adapter. A cheap handle.
@@ -68,6 +69,30 @@ impl Device {
         self.0.graph.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Whether the engine has this element type.
+    ///
+    /// # Errors
+    /// It has not; with the caller's line.
+    #[track_caller]
+    pub(crate) fn check_dtype(&self, dtype: DType) -> Result<()> {
+        entry(|| self.backend().check_dtype(dtype))
+    }
+
+    /// The error for something on `other` that should be on this device.
+    #[track_caller]
+    pub(crate) fn differs(&self, other: &Device, happened: &str) -> Error {
+        let (here, there) = (&self.info().id, &other.info().id);
+        let (apart, fix) = match here == there {
+            true => (
+                ", opened apart",
+                "Open it once and share it: `Device::cpu`, `gpu`, `best`, `open` and `from_env` give the same device at \
+                 every call, `open_with` and `from_wgpu` a new one; or copy with `to_device`",
+            ),
+            false => ("", "Copy one of them with `to_device`"),
+        };
+        Error::parts(Kind::Device, happened, &format!("{here} and {there}{apart}"), "one device", fix)
+    }
+
     /// Flushes if very many nodes are pending.
     pub(crate) fn relieve(&self) {
         let mut graph = self.graph();
@@ -125,6 +150,7 @@ impl Device {
     ///
     /// # Errors
     /// Out of memory, a lost device.
+    #[track_caller]
     pub fn flush(&self) -> Result<()> {
         super::flush::flush_all(self)
     }
@@ -133,18 +159,18 @@ impl Device {
     ///
     /// # Errors
     /// Out of memory, a lost device.
+    #[track_caller]
     pub fn sync(&self) -> Result<()> {
-        self.flush()?;
-        pollster::block_on(self.backend().sync())
+        pollster::block_on(self.sync_async())
     }
 
-    /// Resolves when everything pending has been submitted and has run.
+    /// Submits everything pending; the returned future resolves when the device is done with it.
     ///
     /// # Errors
     /// Out of memory, a lost device.
-    pub async fn sync_async(&self) -> Result<()> {
-        self.flush()?;
-        self.backend().sync().await
+    #[track_caller]
+    pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + 'static {
+        entry_async(self.flush().map(|()| self.backend().sync()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::device::Device;
 use super::node::{Storage, Tensor};
 use super::var::VarShared;
 use crate::backend::{Buffer, Executable, count};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::step::Plan;
 
@@ -65,10 +65,15 @@ struct Entry {
 }
 
 /// Realises one tensor and gives its buffer to `f`, before another thread's flush can overwrite it.
+#[track_caller]
 pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Result<T> {
+    entry(|| realise_here(tensor, f))
+}
+
+fn realise_here<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Result<T> {
     let device = tensor.device();
     let _flushing = device.0.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = device.graph().failed.take() {
+    if let Some(error) = device.backend().lost().or_else(|| device.graph().failed.take()) {
         return Err(error);
     }
     if !tensor.0.is_ready() {
@@ -87,9 +92,14 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
 }
 
 /// Realises everything pending that somebody can still ask for.
+#[track_caller]
 pub(crate) fn flush_all(device: &Device) -> Result<()> {
+    entry(|| flush_all_here(device))
+}
+
+fn flush_all_here(device: &Device) -> Result<()> {
     let _flushing = device.0.flushing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(error) = device.graph().failed.take() {
+    if let Some(error) = device.backend().lost().or_else(|| device.graph().failed.take()) {
         return Err(error);
     }
     let mut flush = Flush::new(device);

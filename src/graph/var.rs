@@ -112,13 +112,8 @@ impl Var {
             ));
         }
         if value.device() != current.device() {
-            return Err(Error::parts(
-                Kind::Device,
-                &format!("Variable `{}` was assigned a value from another device", self.0.name),
-                &value.device().info().id,
-                &current.device().info().id,
-                "Copy it with `to_device`",
-            ));
+            let happened = format!("Variable `{}` was assigned a value from another device", self.0.name);
+            return Err(current.device().differs(value.device(), &happened));
         }
         let node = pending(&self.0.shared, value, Location::caller());
         self.0.shared.latest.store(node.0.id, Relaxed);

@@ -104,8 +104,12 @@ impl Index<&str> for History {
     type Output = [f64];
 
     /// Panics where there is no figure of this name; [`History::get`] does not.
+    #[track_caller]
     fn index(&self, name: &str) -> &[f64] {
-        let names = || self.history.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
-        self.get(name).unwrap_or_else(|| panic!("no figure named `{name}`; there are {}", names()))
+        let Some(values) = self.get(name) else {
+            let names: Vec<&str> = self.history.iter().map(|(n, _)| n.as_str()).collect();
+            panic!("no figure named `{name}`; there are {}", names.join(", "));
+        };
+        values
     }
 }

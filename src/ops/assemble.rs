@@ -5,7 +5,7 @@ use std::panic::Location;
 use smallvec::SmallVec;
 
 use super::pointwise::{number, same_device, same_dtype};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
@@ -100,8 +100,10 @@ impl Tensor {
                 "Reshape or pad them first, or join them with `concat`",
             ));
         }
-        let wide = tensors.iter().map(|t| t.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
-        Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
+        entry(|| {
+            let wide = tensors.iter().map(|t| t.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
+            Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
+        })
     }
 
     /// Cuts the tensor along an axis into pieces of these extents.

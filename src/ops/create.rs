@@ -22,7 +22,7 @@ impl Tensor {
     /// A shape too large; a type the device does not have; a value that the type does not hold.
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
-        device.backend().check_dtype(dtype)?;
+        device.check_dtype(dtype)?;
         number(value, dtype, device)?.expand(shape.into_shape()?)
     }
 
@@ -62,7 +62,7 @@ impl Tensor {
                 "Check the bounds",
             ));
         }
-        device.backend().check_dtype(dtype)?;
+        device.check_dtype(dtype)?;
         let count = count.max(0.0) as usize;
         let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
         let index = index.cast(dtype)?;
@@ -104,7 +104,7 @@ impl Tensor {
     /// A type the device does not have.
     #[track_caller]
     pub fn eye(rows: usize, columns: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        device.backend().check_dtype(dtype)?;
+        device.check_dtype(dtype)?;
         let row = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, device)?.unsqueeze(-1)?;
         let column = Tensor::arange(0.0, columns as f64, 1.0, DType::I32, device)?;
         row.eq(&column)?.cast(dtype)

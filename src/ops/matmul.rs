@@ -46,13 +46,10 @@ impl Tensor {
         let Some(batch) = shape::broadcast(&self.dims()[..ra - 2], &rhs.dims()[..rb - 2]) else {
             return Err(misfit(self, rhs, "the batch dimensions do not broadcast"));
         };
-        let with = |rows: usize, cols: usize| {
-            let dims: Vec<usize> = batch.iter().copied().chain([rows, cols]).collect();
-            Shape::new(&dims)
-        };
-        let (a, b) = (self.expand(with(m, k)?)?, rhs.expand(with(k, n)?)?);
+        let with = |rows: usize, cols: usize| [&batch[..], &[rows, cols]].concat();
+        let (a, b) = (self.expand(with(m, k))?, rhs.expand(with(k, n))?);
         let make = Make { device: self.device(), vjp: Vjp::Node(matmul_grad), at: Location::caller() };
-        Ok(Tensor::record(Op::MatMul, with(m, n)?, self.dtype(), [a, b].into_iter().collect(), make))
+        Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), [a, b].into_iter().collect(), make))
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::Location;
 use super::binary::BinaryRow;
 use super::unary::UnaryRow;
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, or_panic};
 use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
 use crate::graph::{Device, Tensor};
 use crate::ir::op::{Op, Runtime};
@@ -115,13 +115,7 @@ pub(crate) fn same_device(op: &str, a: &Tensor, b: &Tensor) -> Result<()> {
     if a.device() == b.device() {
         return Ok(());
     }
-    Err(Error::parts(
-        Kind::Device,
-        &format!("`{op}` was given tensors of different devices"),
-        &format!("{} and {}", a.device().info().id, b.device().info().id),
-        "one device",
-        "Copy one of them with `to_device`",
-    ))
+    Err(a.device().differs(b.device(), &format!("`{op}` was given tensors of different devices")))
 }
 
 /// Operands of one type, or an error.
@@ -263,7 +257,7 @@ impl Tensor {
         if dtype == self.dtype() {
             return Ok(self.clone());
         }
-        self.device().backend().check_dtype(dtype)?;
+        self.device().check_dtype(dtype)?;
         let floats = dtype.is_float() && self.dtype().is_float();
         let vjp = if floats { Vjp::Node(cast_grad) } else { Vjp::None };
         let make = Make { device: self.device(), vjp, at: Location::caller() };
@@ -322,7 +316,7 @@ macro_rules! operator {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, rhs: $b) -> Tensor {
-                Tensor::$method(&self, rhs).unwrap_or_else(|e| panic!("{e}"))
+                or_panic(Tensor::$method(&self, rhs))
             }
         }
     };
@@ -334,8 +328,8 @@ macro_rules! operator {
             type Output = Tensor;
             #[track_caller]
             fn $method(self, rhs: &Tensor) -> Tensor {
-                let lhs = self.operand(rhs).unwrap_or_else(|e| panic!("{e}"));
-                Tensor::$method(&lhs, rhs).unwrap_or_else(|e| panic!("{e}"))
+                let lhs = or_panic(self.operand(rhs));
+                or_panic(Tensor::$method(&lhs, rhs))
             }
         }
         /// Panics with the error's text where the named method returns it.
@@ -358,7 +352,7 @@ impl std::ops::Neg for &Tensor {
     type Output = Tensor;
     #[track_caller]
     fn neg(self) -> Tensor {
-        Tensor::neg(self).unwrap_or_else(|e| panic!("{e}"))
+        or_panic(Tensor::neg(self))
     }
 }
 

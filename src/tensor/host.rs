@@ -3,7 +3,7 @@
 use std::panic::Location;
 
 use crate::dtype::{DType, Element};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::graph::flush::realise;
 use crate::graph::node::{Make, Vjp};
 use crate::graph::{Device, Tensor};
@@ -152,12 +152,15 @@ impl Tensor {
         bounds: Option<(i64, i64)>,
         device: &Device,
     ) -> Result<Tensor> {
+        device.check_dtype(dtype)?;
         let backend = device.backend();
-        backend.check_dtype(dtype)?;
-        let buffer = backend.alloc(bytes.len())?;
-        if !bytes.is_empty() {
-            backend.write(&buffer, bytes)?;
-        }
+        let buffer = entry(|| {
+            let buffer = backend.alloc(bytes.len())?;
+            if !bytes.is_empty() {
+                backend.write(&buffer, bytes)?;
+            }
+            Ok(buffer)
+        })?;
         let make = Make { device, vjp: Vjp::None, at: Location::caller() };
         Ok(Tensor::leaf(buffer, shape, dtype, bounds, make))
     }
@@ -188,7 +191,7 @@ impl Tensor {
                 "Cast it first, or read the type it has",
             ))
         };
-        async move { Ok(T::from_bytes(&bytes?.await?)) }
+        entry_async(bytes.map(|bytes| async move { Ok(T::from_bytes(&bytes.await?)) }))
     }
 
     /// The one element of a tensor of one element. Blocks until it is computed.
@@ -218,7 +221,7 @@ impl Tensor {
         fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
             T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
         }
-        let bytes = pollster::block_on(self.read()?)?;
+        let bytes = pollster::block_on(entry_async(self.read()))?;
         Ok(match self.dtype() {
             DType::F32 => wide::<f32>(&bytes),
             DType::F64 => wide::<f64>(&bytes),
@@ -246,7 +249,7 @@ impl Tensor {
         if self.device() == device {
             return Ok(self.clone());
         }
-        let bytes = pollster::block_on(self.read()?)?;
+        let bytes = pollster::block_on(entry_async(self.read()))?;
         Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds.get().copied(), device)
     }
 

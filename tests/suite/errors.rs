@@ -1,7 +1,7 @@
 //! Wrong calls: an `Err` of the right kind, whose text has four parts (what happened, what was received, what was
 //! expected, what to do) and the caller's line.
 
-use wgtensor::{Conv2d, DType, Device, Error, Result, Tensor, Var};
+use wgtensor::{Conv2d, DType, Device, DeviceOptions, Error, Result, Tensor, Var};
 
 use super::close::assert_all;
 use super::devices::{for_each_device, for_each_device_alone, for_each_gpu};
@@ -144,38 +144,48 @@ fn out_of_range() {
 fn nonsense_arguments() {
     for_each_device(|device| {
         let a = Tensor::zeros([2, 3], DType::F32, device)?;
-        for (call, result) in [
-            ("permute twice the same", a.permute(&[0, 0])),
-            ("permute too few", a.permute(&[0])),
-            ("sum over one axis twice", a.sum([0, 0])),
-            ("step of zero", a.slice_step(0, None, None, 0)),
-            ("two inferred extents", a.reshape_infer(&[-1, -1])),
-            ("pad of too many axes", a.pad(&[(1, 1); 3], 0.0)),
-            ("concat of nothing", Tensor::concat(&[], 0)),
-            ("arange with step zero", Tensor::arange(0.0, 1.0, 0.0, DType::F32, device)),
-            ("more numbers than i32 holds", Tensor::permutation(1 << 31, 1, device)),
-            ("extents whose product overflows", Tensor::zeros([usize::MAX, 2, 0], DType::F32, device)),
-            ("pad that wraps", a.pad(&[(usize::MAX, 1), (0, 0)], 0.0)),
-            ("tile that wraps", a.tile([usize::MAX, 2])),
-            ("repeat that wraps", a.repeat(usize::MAX, 0)),
-            ("inferred extent beside a huge one", a.reshape_infer(&[isize::MAX, 4, -1])),
-            (
-                "a broadcast too large",
-                Tensor::zeros([1 << 39, 1], DType::F32, device)?.add(&Tensor::zeros([1, 1 << 39], DType::F32, device)?),
-            ),
-            (
-                "no groups",
-                a.reshape([1, 1, 2, 3])?.conv2d(&a.reshape([1, 1, 3, 2])?, &Conv2d { groups: 0, ..Conv2d::default() }),
-            ),
-        ] {
-            assert!(result.is_err(), "{call} must be an error");
-        }
-        assert!(a.split(1, &[usize::MAX, 4]).is_err(), "sizes whose sum wraps");
+        let (tall, wide) =
+            (Tensor::zeros([1 << 39, 1], DType::F32, device)?, Tensor::zeros([1, 1 << 39], DType::F32, device)?);
+        let no_groups = Conv2d { groups: 0, ..Conv2d::default() };
+        judge(vec![
+            wrong!(a.permute(&[0, 0]), is_invalid_argument, ["[0, 0]"]),
+            wrong!(a.permute(&[0]), is_invalid_argument, ["[0]"]),
+            wrong!(a.sum([0, 0]), is_invalid_argument, ["[0, 0]"]),
+            wrong!(a.slice_step(0, None, None, 0), is_invalid_argument, ["0"]),
+            wrong!(a.reshape_infer(&[-1, -1]), is_shape_mismatch, ["[-1, -1]"]),
+            wrong!(a.pad(&[(1, 1); 3], 0.0), is_invalid_argument, ["3 pairs"]),
+            wrong!(Tensor::concat(&[], 0), is_invalid_argument, ["concat"]),
+            wrong!(Tensor::arange(0.0, 1.0, 0.0, DType::F32, device), is_invalid_argument, ["steps of 0"]),
+            wrong!(a.item::<f32>(), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(a.backward(), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(a.split(1, &[usize::MAX, 4]), is_shape_mismatch, ["(2, 3)"]),
+            wrong!(a.split(1, &[1, 1]), is_shape_mismatch, ["[1, 1]"]),
+            wrong!(a.reshape([1, 1, 2, 3])?.conv2d(&a.reshape([1, 1, 3, 2])?, &no_groups), is_shape_mismatch, ["0"]),
+            // Too many dimensions, too many elements: wherever a shape comes from.
+            wrong!(Tensor::zeros([1; 9], DType::F32, device), is_shape_mismatch, ["9 dimensions", "8"]),
+            wrong!(Tensor::zeros(vec![1; 9], DType::F32, device), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(Tensor::zeros(&[1; 9][..], DType::F32, device), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(Tensor::zeros(1 << 40, DType::F32, device), is_shape_mismatch, ["2^40"]),
+            wrong!(Tensor::uniform([1 << 20, 1 << 20], 0.0, 1.0, 1, device), is_shape_mismatch, ["2^40"]),
+            wrong!(Tensor::zeros([usize::MAX, 2, 0], DType::F32, device), is_shape_mismatch, ["2^40"]),
+            wrong!(Tensor::permutation(1 << 31, 1, device), is_invalid_argument, ["2147483648"]),
+            wrong!(Tensor::from_slice(&[1.0f32], [1; 9], device), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(a.reshape([1; 9]), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(a.reshape_infer(&[isize::MAX, 4, -1]), is_shape_mismatch, [""]),
+            wrong!(a.expand([1 << 20, 1 << 20, 2, 3]), is_shape_mismatch, ["2^40"]),
+            wrong!(a.reshape([1, 1, 1, 1, 1, 1, 2, 3])?.unsqueeze(0), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(Tensor::stack(&[&a.reshape([1, 1, 1, 1, 1, 1, 2, 3])?], 0), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(a.take(&Tensor::zeros([1; 8], DType::I32, device)?, 0), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(a.pad(&[(usize::MAX, 1), (0, 0)], 0.0), is_shape_mismatch, ["2^40"]),
+            wrong!(a.tile([usize::MAX, 2]), is_shape_mismatch, ["2^40"]),
+            wrong!(a.tile([1 << 39, 1]), is_shape_mismatch, ["2^40"]),
+            wrong!(a.repeat(usize::MAX, 0), is_shape_mismatch, ["2^40"]),
+            wrong!(tall.add(&wide), is_shape_mismatch, ["2^40"]),
+            wrong!(tall.matmul(&wide), is_shape_mismatch, ["2^40"]),
+            wrong!(Tensor::concat(&[&tall, &tall], 0), is_shape_mismatch, ["2^40"]),
+        ]);
         assert_eq!(a.slice_step(0, None, None, isize::MAX)?.dims(), [1, 3], "a step beyond the end");
         assert_eq!(a.slice_step(0, None, None, isize::MIN)?.dims(), [1, 3], "a step beyond the start");
-        assert!(a.split(1, &[1, 1]).is_err(), "a split must use the axis up");
-        assert!(a.item::<f32>().is_err(), "item of six elements");
-        assert!(a.backward().is_err(), "backward from a tensor that is no scalar");
         Ok(())
     });
 }
@@ -262,6 +272,46 @@ fn a_layer_of_the_users_own_is_named_by_its_line() {
     assert_eq!(error.location().map(|at| at.line()), Some(line), "{error}");
 }
 
+/// The header of a panic names the line of the operator, too.
+#[test]
+fn operators_and_indexing_panic_at_the_callers_line() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
+    static SEEN: Mutex<Vec<(String, u32)>> = Mutex::new(Vec::new());
+    let device = Device::cpu();
+    let (a, b) =
+        (Tensor::zeros([2, 3], DType::F32, &device).unwrap(), Tensor::zeros([4], DType::F32, &device).unwrap());
+    let whole = Tensor::zeros([4], DType::I32, &device).unwrap();
+    let bools = Tensor::zeros([4], DType::Bool, &device).unwrap();
+    let history = wgtensor::nn::History::default();
+    let before = std::panic::take_hook();
+    let me = std::thread::current().id();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().id() == me {
+            let at = info.location().map_or((String::new(), 0), |at| (at.file().to_string(), at.line()));
+            SEEN.lock().unwrap().push(at);
+        } else {
+            before(info);
+        }
+    }));
+    let first = line!() + 2;
+    let panics = [
+        catch_unwind(AssertUnwindSafe(|| drop(&a + &b))),
+        catch_unwind(AssertUnwindSafe(|| drop(a.clone() * b.clone()))),
+        catch_unwind(AssertUnwindSafe(|| drop(&whole + 0.5))),
+        catch_unwind(AssertUnwindSafe(|| drop(0.5 - &whole))),
+        catch_unwind(AssertUnwindSafe(|| drop(-&bools))),
+        catch_unwind(AssertUnwindSafe(|| drop(history["loss"].to_vec()))),
+    ];
+    drop(std::panic::take_hook());
+    assert!(panics.iter().all(Result::is_err));
+    let seen = SEEN.lock().unwrap();
+    for (i, (file, line)) in seen.iter().enumerate() {
+        assert!(file.ends_with("errors.rs") && *line == first + i as u32, "panic {i} at {file}:{line}");
+    }
+    assert_eq!(seen.len(), panics.len());
+}
+
 #[test]
 fn operators_panic_with_the_same_text() {
     for_each_device(|device| {
@@ -284,8 +334,71 @@ fn mixed_devices() {
             wrong!(Tensor::concat(&[&here, &there], 0), is_device_mismatch, ["cpu", "gpu"]),
         ]);
         assert!(Var::new(&here)?.assign(&there).unwrap_err().is_device_mismatch());
-        let double = Tensor::zeros([2], DType::F64, device).expect_err("an error");
-        assert!(double.is_dtype_mismatch() || double.is_unsupported(), "{double:?}");
+        let limits = &device.info().limits;
+        let limit = |name| limits.iter().find(|l| l.0 == name).map_or(0, |l| l.1);
+        let most = limit("max_buffer_size").min(limit("max_storage_buffer_binding_size")) as usize;
+        judge(vec![
+            wrong!(Tensor::zeros([2], DType::F64, device), is_dtype_mismatch, ["f64", "gpu"]),
+            wrong!(Tensor::new([1.0f64], device), is_dtype_mismatch, ["f64", "gpu"]),
+            wrong!(here.cast(DType::F64), is_dtype_mismatch, ["f64", "gpu"]),
+            wrong!(Tensor::zeros([most / 4 + 64], DType::F32, device)?.realize(), is_unsupported, ["max_buffer_size"]),
+            wrong!(wgtensor::interop::buffer(&there), is_device_mismatch, ["CPU"]),
+        ]);
+        Ok(())
+    });
+}
+
+#[test]
+fn one_device_for_all_who_ask_for_it() {
+    for_each_device(|device| {
+        let id = &device.info().id;
+        let (one, two) = (Device::open(id)?, Device::open(id)?);
+        assert_eq!(one, two);
+        assert_eq!(Tensor::new([1.0f32], &one)?.add(&Tensor::new([2.0f32], &two)?)?.to_vec::<f32>()?, [3.0]);
+        assert_eq!(Device::best(), Device::best());
+        assert_eq!(Device::from_env()?, Device::from_env()?);
+        if device.is_gpu() {
+            assert_eq!(Device::gpu()?, Device::open("gpu")?);
+        }
+        // With options each gets one of its own, and the error says what is the matter.
+        let (one, two) = (Device::open_with(id, &DeviceOptions::default())?, Device::open(id)?);
+        let (a, b) = (Tensor::new([1.0f32], &one)?, Tensor::new([2.0f32], &two)?);
+        judge(vec![
+            wrong!(a.add(&b), is_device_mismatch, ["opened apart", "share it"]),
+            wrong!(Var::new(&a)?.assign(&b), is_device_mismatch, ["opened apart"]),
+        ]);
+        Ok(())
+    });
+    // Threads that ask for the first time at once get one device, too.
+    let ids: Vec<_> = Device::list().into_iter().map(|info| info.id).collect();
+    for id in &ids {
+        let all: Vec<Device> = std::thread::scope(|scope| {
+            let open: Vec<_> = (0..4).map(|_| scope.spawn(|| Device::open(id).unwrap())).collect();
+            open.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(all.iter().all(|d| *d == all[0]));
+    }
+}
+
+/// A request is rounded up to a size class; where the cap forbids it, both sizes are named.
+#[test]
+fn a_cap_names_the_size_it_refused() {
+    for_each_device(|device| {
+        let options = DeviceOptions { cap: Some(9 << 20), ..DeviceOptions::default() };
+        let capped = Device::open_with(&device.info().id, &options)?;
+        let elements = (1 << 21) + 10;
+        judge(vec![
+            wrong!(
+                Tensor::uniform([elements], 0.0, 1.0, 1, &capped)?.realize(),
+                is_out_of_memory,
+                ["8.0 MiB (10.0 MiB", "0 B in use", "cap of 9.0 MiB"]
+            ),
+            wrong!(
+                Tensor::from_slice(&vec![0.0f32; elements], [elements], &capped),
+                is_out_of_memory,
+                ["8.0 MiB (10.0 MiB", "cap of 9.0 MiB"]
+            ),
+        ]);
         Ok(())
     });
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::backend::{Counters, MemoryStats, count};
-use crate::error::{Error, Kind, Result};
+use crate::backend::{Counters, MemoryStats, count, out_of_memory};
+use crate::error::Result;
 
 /// A cache line, as the unit of memory: no vector of values that starts with one lies across two.
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -114,22 +114,14 @@ impl Memory {
 
     /// Memory from the system, within the cap.
     fn fresh(&self, state: &State, bytes: usize, lines: usize) -> Result<Vec<Line>> {
-        let in_use = state.stats.in_use;
-        let refuse = |text: String| Err(Error::new(Kind::OutOfMemory, text));
-        if let Some(cap) = self.cap
-            && state.stats.reserved + (LINE * lines) as u64 > cap
-        {
-            return refuse(format!(
-                "The CPU engine has no room for another buffer. Received: a request for {bytes} bytes with {in_use} in use. \
-                 Expected: at most {cap} bytes, the cap of this device. Drop tensors, use smaller batches or raise the cap."
-            ));
+        let rounded = (LINE * lines) as u64;
+        let full = |cap| out_of_memory("cpu", bytes as u64, rounded, state.stats, cap);
+        if self.cap.is_some_and(|cap| state.stats.reserved + rounded > cap) {
+            return Err(full(self.cap));
         }
         let mut block: Vec<Line> = Vec::new();
         if block.try_reserve_exact(lines).is_err() {
-            return refuse(format!(
-                "The system has no memory for another buffer. Received: a request for {bytes} bytes with {in_use} in use. \
-                 Expected: less than the machine has free. Drop tensors or use smaller batches."
-            ));
+            return Err(full(None));
         }
         block.resize(lines, Line::zeroed());
         Ok(block)
@@ -206,7 +198,7 @@ mod tests {
         let memory = Memory::new(0, Some(10_000));
         let a = memory.buffer(6000).unwrap();
         let error = memory.buffer(6000).err().expect("over the cap");
-        assert!(error.is_out_of_memory() && error.to_string().contains("10000"), "{error}");
+        assert!(error.is_out_of_memory() && error.to_string().contains("the cap of 9.8 KiB"), "{error}");
         drop(a);
         memory.buffer(7000).expect("the pool is trimmed for it");
     }
@@ -217,7 +209,7 @@ mod tests {
         drop(memory.buffer(6000).unwrap());
         assert!(memory.stats().reserved > 0);
         let error = memory.buffer(1 << 60).err().expect("no machine has this");
-        assert!(error.is_out_of_memory() && error.to_string().contains("The system"), "{error}");
+        assert!(error.is_out_of_memory() && error.to_string().contains("in the device's memory"), "{error}");
         assert_eq!(memory.stats().reserved, 0);
     }
 

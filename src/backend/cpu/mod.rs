@@ -125,6 +125,10 @@ impl Backend for CpuBackend {
         &self.info
     }
 
+    fn lost(&self) -> Option<Error> {
+        None
+    }
+
     fn check_dtype(&self, _: DType) -> Result<()> {
         Ok(())
     }

@@ -94,9 +94,7 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
             "Update the GPU's driver, choose another device, or use `Device::cpu()`",
         )
     })?;
-    let core = Core::new(found.info.id.clone(), device, queue);
-    core.watch();
-    GpuBackend::new(core, options)
+    GpuBackend::new(Core::new(found.info.id.clone(), device, queue, false), options)
 }
 
 /// A device as users see it.

@@ -21,6 +21,8 @@ pub(super) struct Core {
     pub(super) caps: Caps,
     pub(super) counters: Counters,
     pub(super) health: Arc<Health>,
+    /// Whether the device is a host program's.
+    guest: bool,
     /// What has been submitted of late, so that the host does not run ahead without bound.
     ahead: Mutex<VecDeque<wgpu::SubmissionIndex>>,
 }
@@ -29,7 +31,8 @@ pub(super) struct Core {
 const AHEAD: usize = 64;
 
 impl Core {
-    pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue) -> Self {
+    /// `guest` says that the device is a host program's, whose handlers are left alone.
+    pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue, guest: bool) -> Self {
         let (features, limits) = (device.features(), device.limits());
         let caps = Caps {
             software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
@@ -43,7 +46,7 @@ impl Core {
                 .min(limits.max_buffers_and_acceleration_structures_per_shader_stage.saturating_sub(1))
                 .min(32),
         };
-        Core {
+        let core = Core {
             info: describe(id, &device.adapter_info(), features, &limits),
             device,
             queue,
@@ -51,12 +54,17 @@ impl Core {
             caps,
             counters: Counters::default(),
             health: Arc::default(),
+            guest,
             ahead: Mutex::default(),
+        };
+        if !guest {
+            core.watch();
         }
+        core
     }
 
-    /// Records loss and uncaptured errors of a device of the crate's own; never called for a host's device.
-    pub(super) fn watch(&self) {
+    /// Records loss and uncaptured errors of a device of the crate's own.
+    fn watch(&self) {
         let health = Arc::clone(&self.health);
         self.device.set_device_lost_callback(move |reason, message| {
             health.lose(format!("{reason:?} {message}").trim().to_string());
@@ -67,12 +75,36 @@ impl Core {
 
     /// Fails if the device is lost, or if something failed since the last call that could not be reported then.
     pub(super) fn check(&self) -> Result<()> {
+        self.look();
         if !self.health.troubled.load(Ordering::Acquire) {
             return Ok(());
         }
         // A device that is going away may report odd validation errors before the loss itself.
         self.poll(wgpu::PollType::Poll);
         self.health.check(&self.info)
+    }
+
+    /// The error of the device's loss, if it is lost.
+    pub(super) fn lost(&self) -> Option<Error> {
+        self.look();
+        self.health.lost(&self.info)
+    }
+
+    /// Notes the loss of a host's device, of which no callback tells.
+    fn look(&self) {
+        if self.guest && !self.health.is_lost() && !self.answers() {
+            self.health.lose("the host program destroyed it, or its driver gave up".into());
+        }
+    }
+
+    /// Whether the device still finds fault with a buffer of no use. A lost device accepts everything in silence, as
+    /// WebGPU demands. (In a browser the answer comes too late to be of use here; there a failing read-back tells.)
+    fn answers(&self) -> bool {
+        let nothing = wgpu::BufferUsages::empty();
+        let useless = wgpu::BufferDescriptor { label: None, size: 4, usage: nothing, mapped_at_creation: false };
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        drop(self.device.create_buffer(&useless));
+        !matches!(scope.pop().now_or_never(), Some(None))
     }
 
     /// Blocks until `submission` has run. In a browser, where nothing may block, the event loop does the waiting.
@@ -134,7 +166,10 @@ impl Core {
                 Ok(Some(buffer))
             }
             Some(wgpu::Error::OutOfMemory { .. }) => Ok(None),
-            Some(e) => Err(translate(&e)),
+            Some(e) => {
+                self.check()?;
+                Err(translate(&e))
+            }
         }
     }
 
@@ -205,18 +240,27 @@ impl Health {
         self.troubled.load(Ordering::Acquire) && lock(&self.trouble).lost.is_some()
     }
 
-    fn check(&self, info: &DeviceInfo) -> Result<()> {
-        let mut trouble = lock(&self.trouble);
-        if let Some(reason) = &trouble.lost {
-            return Err(Error::parts(
-                Kind::DeviceLost,
-                &format!("The device {} ({}) is lost", info.id, info.name),
-                &format!("the driver's reason \"{reason}\""),
-                "a device that answers",
-                "Open a new device with `Device::open` and upload the tensors again",
-            ));
+    fn lost(&self, info: &DeviceInfo) -> Option<Error> {
+        if !self.troubled.load(Ordering::Acquire) {
+            return None;
         }
-        self.troubled.store(false, Ordering::Release);
+        let trouble = lock(&self.trouble);
+        let reason = trouble.lost.as_ref()?;
+        Some(Error::parts(
+            Kind::DeviceLost,
+            &format!("The device {} ({}) is lost", info.id, info.name),
+            &format!("the driver's reason \"{reason}\""),
+            "a device that answers",
+            "Open a new device with `Device::open` and upload the tensors again",
+        ))
+    }
+
+    fn check(&self, info: &DeviceInfo) -> Result<()> {
+        if let Some(error) = self.lost(info) {
+            return Err(error);
+        }
+        let mut trouble = lock(&self.trouble);
+        self.troubled.store(trouble.lost.is_some(), Ordering::Release);
         trouble.fault.take().map_or(Ok(()), Err)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::device::{Core, lock};
-use crate::backend::{DeviceOptions, MemoryStats, count};
+use crate::backend::{DeviceOptions, MemoryStats, count, human, out_of_memory};
 use crate::error::{Error, Kind, Result};
 
 /// The least buffer, so that nothing is too small to bind.
@@ -103,7 +103,7 @@ impl Pool {
         while left > 0 {
             let size = left.min(BALLAST).min(self.limit).next_multiple_of(LEAST);
             let Some(piece) = self.core.create_buffer(size, USAGE)? else {
-                return Err(self.full(size));
+                return Err(self.full(bytes, bytes));
             };
             let mut state = lock(&self.state);
             state.ballast.push(piece);
@@ -119,7 +119,7 @@ impl Pool {
         let size = self.size_class(bytes)?;
         let (id, raw) = match self.pooled(size) {
             Some(found) => found,
-            None => self.fresh(size)?,
+            None => self.fresh(bytes, size)?,
         };
         Ok(Arc::new(GpuBuffer { raw, id, pool: Arc::clone(self) }))
     }
@@ -188,10 +188,10 @@ impl Pool {
         Some(found)
     }
 
-    /// A buffer from the system.
-    fn fresh(&self, size: u64) -> Result<(u64, wgpu::Buffer)> {
+    /// A buffer of `size` bytes from the system, for a request of `bytes`.
+    fn fresh(&self, bytes: u64, size: u64) -> Result<(u64, wgpu::Buffer)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let raw = self.insist(size, || {
+        let raw = self.insist(bytes, size, || {
             if !self.book(size) {
                 return Ok(None);
             }
@@ -204,8 +204,8 @@ impl Pool {
         Ok((NEXT.fetch_add(1, Ordering::Relaxed), raw))
     }
 
-    /// What `make` gives; where it finds no room, with one more try after the pool has given up what it can.
-    pub(super) fn insist<T>(&self, bytes: u64, make: impl Fn() -> Result<Option<T>>) -> Result<T> {
+    /// The `size` bytes that `make` gives for a request of `bytes`; where it finds no room, with one more try after the pool has given up what it can.
+    pub(super) fn insist<T>(&self, bytes: u64, size: u64, make: impl Fn() -> Result<Option<T>>) -> Result<T> {
         if let Some(made) = make()? {
             return Ok(made);
         }
@@ -214,7 +214,7 @@ impl Pool {
         // Destroyed buffers are freed when the work and the writes that used them are over.
         let last = self.core.queue.submit([]);
         self.core.wait(Some(last))?;
-        make()?.ok_or_else(|| self.full(bytes))
+        make()?.ok_or_else(|| self.full(bytes, size))
     }
 
     /// Notes `size` bytes as taken, in exchange for reserve where there is some; `false` if the cap forbids it.
@@ -265,7 +265,7 @@ impl Pool {
         let mut before = None;
         for (i, piece) in bytes.chunks(PIECE).enumerate() {
             let size = (piece.len() as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
-            let staging = self.insist(size, || core.create_buffer(size, usage))?;
+            let staging = self.insist(size, size, || core.create_buffer(size, usage))?;
             let mut view = staging
                 .get_mapped_range_mut(..)
                 .map_err(|e| Error::internal(format!("an upload's staging memory: {e}")))?;
@@ -292,24 +292,9 @@ impl Pool {
         list.insert(at, (id, raw.clone()));
     }
 
-    fn full(&self, size: u64) -> Error {
-        let MemoryStats { in_use, reserved, .. } = self.stats();
-        let expected = match self.cap {
-            Some(cap) => format!("room within the cap of {}", human(cap)),
-            None => "room in the device's memory".into(),
-        };
-        Error::parts(
-            Kind::OutOfMemory,
-            &format!("The device {} ({}) is out of memory", self.core.info.id, self.core.info.name),
-            &format!(
-                "a request of {} with {} in use and {} pooled",
-                human(size),
-                human(in_use),
-                human(reserved - in_use)
-            ),
-            &expected,
-            "Drop tensors that are no longer needed, use smaller batches, or raise the cap; everything computed so far stays valid",
-        )
+    fn full(&self, bytes: u64, rounded: u64) -> Error {
+        let info = &self.core.info;
+        out_of_memory(&format!("{} ({})", info.id, info.name), bytes, rounded, self.stats(), self.cap)
     }
 }
 
@@ -317,13 +302,4 @@ impl Pool {
 pub(super) fn round_up(bytes: u64) -> u64 {
     let bytes = bytes.max(LEAST);
     bytes.next_multiple_of((1 << (bytes - 1).ilog2()) / 4)
-}
-
-fn human(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{:.1} KiB", bytes as f64 / 1024.0),
-        1_048_576..1_073_741_824 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.2} GiB", bytes as f64 / 1_073_741_824.0),
-    }
 }

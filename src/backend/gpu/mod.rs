@@ -54,9 +54,9 @@ impl GpuBackend {
     }
 
     /// The engine on a host program's own device. The crate is a guest there: it installs no error handler and no
-    /// loss callback, so a loss is noticed by the first read-back or wait that fails.
+    /// loss callback; it looks at every call whether the device still answers.
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Self> {
-        Self::new(Core::new("gpu:host".into(), device, queue), options)
+        Self::new(Core::new("gpu:host".into(), device, queue, true), options)
     }
 
     /// Distinct buffers that one kernel may bind.
@@ -73,6 +73,10 @@ impl GpuBackend {
 impl Backend for GpuBackend {
     fn info(&self) -> &DeviceInfo {
         &self.core.info
+    }
+
+    fn lost(&self) -> Option<Error> {
+        self.core.lost()
     }
 
     fn check_dtype(&self, dtype: DType) -> Result<()> {

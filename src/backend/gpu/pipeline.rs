@@ -127,6 +127,7 @@ impl Pipelines {
         let (bind_group, layout) = self.layout(access).map_err(|e| e.context(format!("shader `{name}`")))?;
         let (raw, error) = self.core.scoped(|| trusted::pipeline(&self.core.device, name, source, &layout));
         if let Some(e) = error {
+            self.core.check()?;
             return Err(Error::internal(format!("shader `{name}` does not compile: {e}")));
         }
         count(&self.core.counters.pipelines, 1);
@@ -173,6 +174,7 @@ impl Pipelines {
             (bind_group, pipeline)
         });
         if let Some(e) = error {
+            self.core.check()?;
             return Err(Error::internal(format!("bind group layout: {e}")));
         }
         Ok(lock(&self.layouts).entry(access).or_insert(made).clone())

@@ -74,7 +74,7 @@ impl Staging {
         }
         drop(free);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
-        self.pool.insist(size, || self.core.create_buffer(size, usage))
+        self.pool.insist(bytes, size, || self.core.create_buffer(size, usage))
     }
 
     fn give_back(&self, buffer: wgpu::Buffer) {

@@ -148,7 +148,7 @@ impl GpuBackend {
             len => {
                 let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
                 let bytes = len as u64 * 4;
-                Some(self.pool.insist(bytes, || self.core.create_buffer(bytes, usage))?)
+                Some(self.pool.insist(bytes, bytes, || self.core.create_buffer(bytes, usage))?)
             }
         };
 

@@ -465,3 +465,54 @@ fn a_borrowed_device_keeps_its_handlers() {
     assert!(guest.alloc(4).err().unwrap().is_device_lost());
     assert!(block_on(own.sync()).unwrap_err().is_device_lost(), "the host's callback was left in place");
 }
+
+#[test]
+fn a_shared_device_that_was_lost_is_opened_anew() {
+    use crate::tensor::device::SharedGpus;
+    let shared = SharedGpus::default();
+    let own = open(DeviceOptions::default());
+    let raw = own.core.device.clone();
+    let first = crate::Device::of_gpu(own, &DeviceOptions::default());
+    shared.lock().insert(0, first.clone());
+    assert_eq!(block_on(shared.get(0)).unwrap(), first);
+
+    raw.destroy();
+    assert!(first.sync().unwrap_err().is_device_lost());
+    let second = block_on(shared.get(0)).unwrap();
+    assert_ne!(second, first);
+    assert_eq!(block_on(shared.get(0)).unwrap(), second);
+    let x = crate::Tensor::new([1.0f32, 2.0], &second).unwrap();
+    assert_eq!(x.add(1.0).unwrap().to_vec::<f32>().unwrap(), [2.0, 3.0]);
+}
+
+/// The host destroys what it lent. Nobody tells the crate: every kind of call must find out for itself.
+#[test]
+fn a_host_device_that_goes_away_is_lost_everywhere() {
+    use crate::Tensor;
+    type Call = fn(&crate::Device, &Tensor) -> Result<()>;
+    let calls: [(&str, Call); 9] = [
+        ("new", |d, _| Tensor::new([1.0f32], d).map(drop)),
+        ("a large upload", |d, _| Tensor::from_slice(&vec![0.0f32; 1 << 20], [1 << 20], d).map(drop)),
+        ("a value that is there", |_, x| x.to_vec::<f32>().map(drop)),
+        ("a new plan", |_, x| x.exp()?.to_vec::<f32>().map(drop)),
+        ("a plan that ran before", |_, x| x.add(1.0)?.to_vec::<f32>().map(drop)),
+        ("realize", |_, x| x.add(1.0)?.realize()),
+        ("flush", |d, _| d.flush()),
+        ("sync", |d, _| d.sync()),
+        ("interop", |_, x| crate::interop::buffer(x).map(drop)),
+    ];
+    for (name, call) in calls {
+        let own = open(DeviceOptions::default());
+        let lent =
+            crate::interop::from_wgpu(own.core.device.clone(), own.core.queue.clone(), &DeviceOptions::default());
+        let lent = lent.unwrap();
+        let x = Tensor::new([1.0f32, 2.0], &lent).unwrap();
+        assert_eq!(x.add(1.0).unwrap().to_vec::<f32>().unwrap(), [2.0, 3.0]);
+        own.core.device.destroy();
+        for time in ["first", "second"] {
+            let error = call(&lent, &x).expect_err(name);
+            assert!(error.is_device_lost(), "{name}, the {time} time: {error}");
+            assert!(error.location().is_some_and(|at| at.file().ends_with("gpu/tests.rs")), "{error}");
+        }
+    }
+}

@@ -119,13 +119,8 @@ pub(super) fn same_device(name: &str, t: &Tensor, device: &Device) -> Result<()>
     if t.device() == device {
         return Ok(());
     }
-    Err(Error::parts(
-        Kind::Device,
-        "The data of one call is on more than one device",
-        &format!("{name} on {} and x on {}", t.device().info().id, device.info().id),
-        "all arrays on one device",
-        "Create all arrays on the same device",
-    ))
+    Err(device
+        .differs(t.device(), &format!("The data of one call is on more than one device ({name} is not where x is)")))
 }
 
 /// The rows of an epoch: `range`, in a random order where a stream is given.
