@@ -1,9 +1,10 @@
 //! Finding, choosing and opening devices.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, cpu, gpu};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry_async};
 use crate::graph::Device;
 use crate::plan::Limits;
 
@@ -19,16 +20,18 @@ impl Device {
         SHARED.get_or_init(|| Self::cpu_with(&DeviceOptions::default())).clone()
     }
 
-    /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones.
+    /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones. The same device at every
+    /// call, as with [`Device::open`].
     ///
     /// # Errors
     /// There is no adapter, or it cannot be opened.
+    #[track_caller]
     pub fn gpu() -> Result<Device> {
         Self::open("gpu")
     }
 
     /// The best hardware there is: a real GPU if it can be opened, else the CPU engine (which is preferred to a
-    /// software adapter). The log says what was taken and why.
+    /// software adapter). The log says what was taken and why. The same device at every call.
     pub fn best() -> Device {
         pollster::block_on(Self::best_async(None))
     }
@@ -38,16 +41,20 @@ impl Device {
     ///
     /// # Errors
     /// No such device, or it cannot be opened.
+    #[track_caller]
     pub fn from_env() -> Result<Device> {
         let choice = std::env::var(CHOICE).unwrap_or_default();
         Self::open(if choice.trim().is_empty() { "auto" } else { choice.trim() })
             .map_err(|e| if choice.trim().is_empty() { e } else { e.context(format!("{CHOICE}={}", choice.trim())) })
     }
 
-    /// Opens a device by name, as `WGTENSOR_DEVICE` writes it.
+    /// The device of this name, as `WGTENSOR_DEVICE` writes it. An adapter is opened at the first call and stays open
+    /// while the program runs ([`trim`](Device::trim) gives its unused memory back): every call gives the same device,
+    /// so that tensors made in different places work together. After the device was lost, the next call opens it anew.
     ///
     /// # Errors
     /// No such device, or it cannot be opened.
+    #[track_caller]
     pub fn open(selector: &str) -> Result<Device> {
         pollster::block_on(Self::open_async(selector, None))
     }
@@ -56,6 +63,7 @@ impl Device {
     ///
     /// # Errors
     /// No such device, or it cannot be opened with these options.
+    #[track_caller]
     pub fn open_with(selector: &str, options: &DeviceOptions) -> Result<Device> {
         pollster::block_on(Self::open_async(selector, Some(options)))
     }
@@ -64,7 +72,12 @@ impl Device {
     ///
     /// # Errors
     /// Those of [`Device::open_with`].
-    pub async fn open_async(selector: &str, options: Option<&DeviceOptions>) -> Result<Device> {
+    #[track_caller]
+    pub fn open_async(selector: &str, options: Option<&DeviceOptions>) -> impl Future<Output = Result<Device>> {
+        entry_async(Ok(Self::find(selector, options)))
+    }
+
+    async fn find(selector: &str, options: Option<&DeviceOptions>) -> Result<Device> {
         let wanted = selector.trim().to_lowercase();
         match wanted.as_str() {
             "auto" | "best" => return Ok(Self::best_async(options).await),
@@ -91,7 +104,7 @@ impl Device {
                 ),
             ));
         };
-        Self::gpu_at(index, options.unwrap_or(&DeviceOptions::default())).await
+        Self::gpu_at(index, options).await
     }
 
     /// Everything [`Device::open`] can open: the CPU engine, then the adapters, real GPUs first.
@@ -105,8 +118,12 @@ impl Device {
         Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX, options)
     }
 
-    async fn gpu_at(index: usize, options: &DeviceOptions) -> Result<Device> {
-        gpu::adapter::open(index, options).await.map(|backend| Self::of_gpu(backend, options))
+    async fn gpu_at(index: usize, options: Option<&DeviceOptions>) -> Result<Device> {
+        static SHARED: SharedGpus = SharedGpus(Mutex::new(BTreeMap::new()));
+        match options {
+            Some(options) => gpu::adapter::open(index, options).await.map(|backend| Self::of_gpu(backend, options)),
+            None => SHARED.get(index).await,
+        }
     }
 
     pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Device {
@@ -127,7 +144,7 @@ impl Device {
                 log::info!("{} ({}) computes on the processor: the CPU engine is preferred", info.id, info.name);
                 continue;
             }
-            match Self::gpu_at(index, options.unwrap_or(&DeviceOptions::default())).await {
+            match Self::gpu_at(index, options).await {
                 Ok(device) => {
                     log::info!("using {} ({}, {}): the first real GPU", info.id, info.name, info.kind);
                     return device;
@@ -139,5 +156,31 @@ impl Device {
         let why = if adapters.is_empty() { "no GPU adapter found" } else { "no real GPU found" };
         log::info!("using the CPU engine ({}): {why}", device.info().name);
         device
+    }
+}
+
+/// The devices that all calls without options share, by the adapters' numbers.
+#[derive(Default)]
+pub(crate) struct SharedGpus(Mutex<BTreeMap<usize, Device>>);
+
+impl SharedGpus {
+    /// The device of an adapter, opened if it is not, or if it was lost.
+    pub(crate) async fn get(&self, index: usize) -> Result<Device> {
+        let well = |open: &BTreeMap<usize, Device>| open.get(&index).filter(|d| d.backend().lost().is_none()).cloned();
+        if let Some(device) = well(&self.lock()) {
+            return Ok(device);
+        }
+        let options = DeviceOptions::default();
+        let fresh = gpu::adapter::open(index, &options).await.map(|backend| Device::of_gpu(backend, &options))?;
+        // Nothing was locked while it opened: another thread may have been faster.
+        let mut open = self.lock();
+        Ok(well(&open).unwrap_or_else(|| {
+            open.insert(index, fresh.clone());
+            fresh
+        }))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BTreeMap<usize, Device>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

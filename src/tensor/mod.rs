@@ -1,6 +1,6 @@
 //! Tensors as an embedding crate sees them: made from host data, read back, printed; and opening devices.
 
-mod device;
+pub(crate) mod device;
 mod display;
 mod host;
 
