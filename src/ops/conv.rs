@@ -44,6 +44,16 @@ impl Padding {
             Padding::Explicit { left, right, .. } => (left, right),
         }
     }
+
+    /// The extent of the output along one axis (0: rows, 1: columns): the one place that knows, for operations and
+    /// layers alike.
+    pub(crate) fn extent(self, axis: usize, n: usize, k: usize, stride: usize, dilation: usize) -> Result<usize> {
+        if n == 0 && self == Padding::Same {
+            return Ok(0);
+        }
+        let (before, after) = self.amounts(axis, n, k, stride, dilation);
+        Conv::out_extent(n, k, stride, dilation, before + after)
+    }
 }
 
 /// How a convolution moves; the defaults are Keras's (stride 1, no padding, no dilation, one group).
@@ -97,10 +107,11 @@ pub(crate) fn geometry(
         ));
     }
     let (h, w) = (x.dims()[1], x.dims()[2]);
-    let (top, bottom) = padding.amounts(0, h, kernel.0, strides.0, dilation.0);
-    let (left, right) = padding.amounts(1, w, kernel.1, strides.1, dilation.1);
-    let out = |n: usize, k: usize, s: usize, d: usize, pad: usize| {
-        Conv::out_extent(n, k, s, d, pad).map_err(|e| e.context(format!("`{op}` of shape {}", x.shape())))
+    let (pad_h, _) = padding.amounts(0, h, kernel.0, strides.0, dilation.0);
+    let (pad_w, _) = padding.amounts(1, w, kernel.1, strides.1, dilation.1);
+    let out = |axis: usize, n: usize, k: usize, s: usize, d: usize| {
+        let extent = padding.extent(axis, n, k, s, d);
+        extent.map_err(|e| e.context(format!("`{op}` of shape {}", x.shape())))
     };
     Ok(Conv {
         batch: x.dims()[0],
@@ -110,14 +121,14 @@ pub(crate) fn geometry(
         kh: kernel.0,
         kw: kernel.1,
         f,
-        oh: out(h, kernel.0, strides.0, dilation.0, top + bottom)?,
-        ow: out(w, kernel.1, strides.1, dilation.1, left + right)?,
+        oh: out(0, h, kernel.0, strides.0, dilation.0)?,
+        ow: out(1, w, kernel.1, strides.1, dilation.1)?,
         stride_h: strides.0,
         stride_w: strides.1,
         dilation_h: dilation.0,
         dilation_w: dilation.1,
-        pad_h: top,
-        pad_w: left,
+        pad_h,
+        pad_w,
     })
 }
 

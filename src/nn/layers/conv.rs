@@ -53,13 +53,17 @@ impl IntoPadding for &str {
     }
 }
 
-/// The extent of a window's output along one axis; `None` where no window fits.
-pub(crate) fn window_extent(n: usize, k: usize, stride: usize, dilation: usize, same: bool) -> Option<usize> {
-    let reach = dilation * (k - 1) + 1;
-    match same {
-        true => Some(n.div_ceil(stride)).filter(|&out| out > 0),
-        false => Some(n.checked_sub(reach)? / stride + 1),
-    }
+/// Height and width of the output of windows over images of this height and width; `None` where none fits.
+pub(crate) fn window_extents(
+    input: &[usize],
+    size: Pair,
+    strides: Pair,
+    dilation: Pair,
+    padding: Padding,
+) -> Option<(usize, usize)> {
+    let height = padding.extent(0, input[0], size.0, strides.0, dilation.0).ok()?;
+    let width = padding.extent(1, input[1], size.1, strides.1, dilation.1).ok()?;
+    (height > 0 && width > 0).then_some((height, width))
 }
 
 /// Keras's words for a padding.
@@ -248,11 +252,8 @@ impl Layer for Conv2D {
 
     fn output_shape(&self, input: &Shape) -> Result<Shape> {
         let channels = self.check("conv2d", input)?;
-        let same = self.padding.clone()? == Padding::Same;
         let (k, s, d) = (self.kernel_size, self.strides, self.dilation);
-        let height = window_extent(input[0], k.0, s.0, d.0, same);
-        let width = window_extent(input[1], k.1, s.1, d.1, same);
-        if let (Some(height), Some(width)) = (height, width) {
+        if let Some((height, width)) = window_extents(input, k, s, d, self.padding.clone()?) {
             return Shape::new(&[height, width, self.filters]);
         }
         let text = format!(

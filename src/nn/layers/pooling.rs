@@ -1,6 +1,6 @@
 //! Pooling over images `(batch, height, width, channels)`.
 
-use super::conv::{IntoPadding, Pair, padding_name, window_extent};
+use super::conv::{IntoPadding, Pair, padding_name, window_extents};
 use super::dense::positive;
 use super::{BuildCtx, CallCtx, Layer, check_rank, named};
 use crate::error::{Error, Kind, Result};
@@ -36,10 +36,7 @@ impl Window {
                 return Err(positive(layer, what, 0));
             }
         }
-        let same = self.padding.clone()? == Padding::Same;
-        let height = window_extent(input[0], size.0, strides.0, 1, same);
-        let width = window_extent(input[1], size.1, strides.1, 1, same);
-        if let (Some(height), Some(width)) = (height, width) {
+        if let Some((height, width)) = window_extents(input, size, strides, Pair(1, 1), self.padding.clone()?) {
             return Shape::new(&[height, width, input[2]]);
         }
         let text = format!(

@@ -1,6 +1,7 @@
 use super::*;
 use crate::dtype::DType;
 use crate::nn::activations::Activation::*;
+use crate::nn::model::Sequential;
 
 /// Builds a layer for samples of this shape, its weights drawn from a fixed seed.
 fn make<L: Layer>(mut layer: L, sample: &[usize]) -> Result<L> {
@@ -76,6 +77,34 @@ fn shapes_are_what_layers_promise() {
     assert_eq!(shape(&Reshape::new([3, -1]), &[4, 3]), [3, 4]);
     assert_eq!(shape(&GlobalAveragePooling2D::new(), &[5, 5, 64]), [64]);
     assert_eq!(shape(&Embedding::new(10, 4), &[6]), [6, 4]);
+}
+
+/// Padding of every kind: the shape announced is that of the result, so the next layer is built as wide as its input.
+#[test]
+fn windows_announce_the_shape_that_they_give() {
+    use crate::Padding;
+    let explicit = Padding::Explicit { top: 2, bottom: 1, left: 0, right: 3 };
+    for padding in [Padding::Valid, Padding::Same, explicit] {
+        for (size, stride) in [(Pair(1, 1), 1), (Pair(2, 2), 2), (Pair(3, 3), 1), (Pair(3, 3), 2), (Pair(2, 3), 2)] {
+            let layers: [Box<dyn Layer>; 3] = [
+                Box::new(make(Conv2D::new(4, size).strides(stride).padding(padding), &[7, 8, 2]).unwrap()),
+                Box::new(make(MaxPooling2D::new(size).strides(stride).padding(padding), &[7, 8, 2]).unwrap()),
+                Box::new(make(AveragePooling2D::new(size).strides(stride).padding(padding), &[7, 8, 2]).unwrap()),
+            ];
+            for layer in layers {
+                let y = layer.call(&tensor(&[1.0; 112], &[1, 7, 8, 2]), &CallCtx::inference()).unwrap();
+                let announced = layer.output_shape(&Shape::new(&[7, 8, 2]).unwrap()).unwrap();
+                let what = format!("{} {size:?} by {stride}, {padding:?}", layer.class_name());
+                assert_eq!(y.dims()[1..], *announced.dims(), "{what}");
+            }
+        }
+    }
+    let mut model = Sequential::new()
+        .add(Input::new([4, 4, 1]))
+        .add(Conv2D::new(2, 3).padding(Padding::Explicit { top: 1, bottom: 1, left: 1, right: 1 }))
+        .add(Flatten::new())
+        .add(Dense::new(1));
+    assert_eq!(model.call(&tensor(&[1.0; 16], &[1, 4, 4, 1]), false).unwrap().dims(), [1, 1]);
 }
 
 #[test]
