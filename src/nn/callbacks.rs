@@ -8,7 +8,7 @@ use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
 use crate::nn::model::Sequential;
-use crate::nn::progress::print;
+use crate::nn::progress::{print, warn};
 
 /// Hooks called by `fit`; each does nothing unless implemented. An error ends the training with it.
 ///
@@ -138,24 +138,30 @@ struct Monitor {
     mode: Mode,
     min_delta: f64,
     best: Option<f64>,
+    /// Whether it was said that there is no such figure.
+    warned: bool,
 }
 
 impl Monitor {
     fn new(min_delta: f64) -> Self {
-        Monitor { name: "val_loss".into(), mode: Mode::Auto, min_delta, best: None }
+        Monitor { name: "val_loss".into(), mode: Mode::Auto, min_delta, best: None, warned: false }
     }
 
-    /// The figure, with Keras's warning where there is none.
-    fn current(&self, logs: &Logs, what: &str) -> Option<f64> {
+    /// The figure, with Keras's warning, once, where there is none.
+    fn current(&mut self, logs: &Logs, what: &str) -> Option<f64> {
         let value = logs.get(&self.name);
-        if value.is_none() {
-            log::warn!(
-                "{what} conditioned on metric `{}` which is not available. Available metrics are: {}",
-                self.name,
-                logs.names().join(",")
-            );
+        if value.is_none() && !std::mem::replace(&mut self.warned, true) {
+            warn(&self.missing(logs, what));
         }
         value
+    }
+
+    fn missing(&self, logs: &Logs, what: &str) -> String {
+        let available = logs.names().join(",");
+        format!(
+            "{what} conditioned on metric `{}` which is not available. Available metrics are: {available}",
+            self.name
+        )
     }
 
     /// Settles `Auto` once the metrics are known.
@@ -544,5 +550,21 @@ impl<F: FnMut(usize, &mut Logs, &mut Sequential) -> Result<()>> LambdaCallback<F
 impl<F: FnMut(usize, &mut Logs, &mut Sequential) -> Result<()>> Callback for LambdaCallback<F> {
     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
         (self.on_epoch_end)(epoch, logs, model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_that_does_not_exist_is_named_once() {
+        let mut watched = Monitor::new(0.0);
+        let logs = Logs::new(vec![("accuracy".into(), 0.5), ("loss".into(), 1.0)]);
+        let expected = "Early stopping conditioned on metric `val_loss` which is not available. Available metrics are: \
+                        accuracy,loss";
+        assert_eq!(watched.missing(&logs, "Early stopping"), expected);
+        assert_eq!((watched.warned, watched.current(&logs, "Early stopping")), (false, None));
+        assert_eq!((watched.warned, watched.current(&logs, "Early stopping")), (true, None));
     }
 }

@@ -228,6 +228,11 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Says on the standard error what a user should know and no error is made of; a logger need not be set up.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "UserWarning: {text}");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
