@@ -75,9 +75,17 @@ fn mean_sums(values: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tens
     }
 }
 
-/// 1 where equal, else 0.
-fn one_if_equal(a: &Tensor, b: &Tensor) -> Result<Tensor> {
-    a.eq(b)?.cast(DType::F32)
+/// 1 where equal and neither the target nor the prediction is NaN, else 0: a NaN is never right.
+fn hits(equal: &Tensor, sources: [&Tensor; 2]) -> Result<Tensor> {
+    let mut right = equal.clone();
+    for source in sources.into_iter().filter(|t| t.dtype().is_float()) {
+        let mut nan = source.is_nan()?;
+        if nan.rank() > equal.rank() {
+            nan = nan.any(-1)?;
+        }
+        right = right.logical_and(nan.logical_not()?)?;
+    }
+    right.cast(DType::F32)
 }
 
 /// How often the prediction equals the target. Given to `compile`, it is resolved by the shapes of the first batch:
@@ -113,8 +121,8 @@ impl Metric for BinaryAccuracy {
 
     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
         let y_true = fit_targets(y_true, y_pred)?;
-        let hits = one_if_equal(&y_pred.gt(self.threshold)?.cast(y_true.dtype())?, &y_true)?;
-        mean_sums(&hits, sample_weight)
+        let equal = y_pred.gt(self.threshold)?.cast(y_true.dtype())?.eq(&y_true)?;
+        mean_sums(&hits(&equal, [&y_true, y_pred])?, sample_weight)
     }
 
     fn larger_is_better(&self) -> Option<bool> {
@@ -133,7 +141,8 @@ impl Metric for CategoricalAccuracy {
 
     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
         let y_true = fit_targets(y_true, y_pred)?;
-        mean_sums(&one_if_equal(&y_true.argmax(-1)?, &y_pred.argmax(-1)?)?, sample_weight)
+        let equal = y_true.argmax(-1)?.eq(&y_pred.argmax(-1)?)?;
+        mean_sums(&hits(&equal, [&y_true, y_pred])?, sample_weight)
     }
 
     fn larger_is_better(&self) -> Option<bool> {
@@ -151,18 +160,14 @@ impl Metric for SparseCategoricalAccuracy {
     }
 
     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        let classes = class_numbers(y_true, y_pred)?;
-        mean_sums(&one_if_equal(&classes, &y_pred.argmax(-1)?)?, sample_weight)
+        let classes = losses::class_numbers(y_true, y_pred)?;
+        let equal = classes.eq(&y_pred.argmax(-1)?.cast(classes.dtype())?)?;
+        mean_sums(&hits(&equal, [&classes, y_pred])?, sample_weight)
     }
 
     fn larger_is_better(&self) -> Option<bool> {
         Some(true)
     }
-}
-
-/// Class numbers as `argmax` gives them.
-fn class_numbers(y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
-    losses::class_numbers(y_true, y_pred)?.cast(DType::I32)
 }
 
 /// How often the target class is among the `k` largest probabilities; equal ones count for the target.
@@ -190,15 +195,16 @@ impl Metric for TopKCategoricalAccuracy {
     }
 
     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
-        let classes = match self.sparse {
-            true => class_numbers(y_true, y_pred)?,
-            false => fit_targets(y_true, y_pred)?.argmax(-1)?,
+        let targets = match self.sparse {
+            true => losses::class_numbers(y_true, y_pred)?,
+            false => fit_targets(y_true, y_pred)?,
         };
+        let classes = if self.sparse { targets.cast(DType::I32)? } else { targets.argmax(-1)? };
         // In the top k if fewer than k classes are more probable: no sorting.
         let hot = classes.one_hot(y_pred.dims().last().copied().unwrap_or(0), y_pred.dtype())?;
         let own = y_pred.mul(hot)?.sum_keepdims(-1)?;
         let better = y_pred.gt(own)?.cast(DType::F32)?.sum(-1)?;
-        mean_sums(&better.lt(self.k as f64)?.cast(DType::F32)?, sample_weight)
+        mean_sums(&hits(&better.lt(self.k as f64)?, [&targets, y_pred])?, sample_weight)
     }
 
     fn larger_is_better(&self) -> Option<bool> {
@@ -529,6 +535,33 @@ mod tests {
         assert_eq!(resolved(&[8], &[8, 10]), "sparse_categorical_accuracy");
         assert_eq!(resolved(&[8, 1], &[8, 10]), "sparse_categorical_accuracy");
         assert_eq!(resolved(&[8, 10], &[8, 10]), "categorical_accuracy");
+    }
+
+    /// Of four samples the third has a NaN as its target, the fourth as its prediction: two are right.
+    #[test]
+    fn a_nan_is_never_right() {
+        let tensor =
+            |values: &[f32], shape: &[usize]| Tensor::from_slice(values, shape, &crate::Device::cpu()).unwrap();
+        let nan = f32::NAN;
+        let predicted = tensor(&[0.9, 0.1, 0.2, 0.8, 0.9, 0.1, nan, nan], &[4, 2]);
+        let half = tensor(&[0.9, 0.1, 0.2, 0.8, 0.9, 0.1, nan, 0.0], &[4, 2]);
+        let one_hot = tensor(&[1.0, 0.0, 0.0, 1.0, nan, nan, 1.0, 0.0], &[4, 2]);
+        let numbers = tensor(&[0.0, 1.0, nan, 0.0], &[4]);
+        let (target, probability) = (tensor(&[1.0, 0.0, nan, 0.0], &[4, 1]), tensor(&[0.9, 0.1, 0.1, nan], &[4, 1]));
+        let cases: [(Box<dyn Metric>, &Tensor, &Tensor); 8] = [
+            (Box::new(BinaryAccuracy::default()), &target, &probability),
+            (Box::new(CategoricalAccuracy), &one_hot, &predicted),
+            (Box::new(CategoricalAccuracy), &one_hot, &half),
+            (Box::new(SparseCategoricalAccuracy), &numbers, &predicted),
+            (Box::new(SparseCategoricalAccuracy), &numbers, &half),
+            (Box::new(TopKCategoricalAccuracy::new(1)), &one_hot, &predicted),
+            (Box::new(TopKCategoricalAccuracy::sparse(1)), &numbers, &predicted),
+            (Box::new(TopKCategoricalAccuracy::sparse(2)), &numbers, &half),
+        ];
+        for (metric, y_true, y_pred) in cases {
+            let sums = metric.sums(y_true, y_pred, None).unwrap();
+            assert_eq!(sums[0].to_f64_vec().unwrap(), [2.0], "{}", metric.name());
+        }
     }
 
     #[test]
