@@ -230,6 +230,9 @@ impl Sequential {
 
     /// Builds the model for this batch, or moves it to the batch's device, where needed.
     pub(super) fn ready_for(&mut self, x: &Tensor) -> Result<()> {
+        if let Some(sample) = self.input_shape() {
+            fits_input(&self.name, &sample, x)?;
+        }
         match &self.device {
             Some(device) if device != x.device() => self.to_device(x.device()),
             _ if self.is_built() => Ok(()),
@@ -321,6 +324,32 @@ impl Sequential {
             "Add an `Input` first, call `build`, or fit the model",
         )
     }
+}
+
+/// Refuses a batch that is not one of samples of this shape, in Keras's words.
+fn fits_input(model: &str, sample: &Shape, x: &Tensor) -> Result<()> {
+    if x.rank() > 0 && x.dims()[1..] == *sample.dims() {
+        return Ok(());
+    }
+    let expected = with_batch(sample);
+    let happened = match x.rank() == sample.rank() + 1 {
+        true => format!(
+            "Input 0 of model '{model}' is incompatible with the model: expected shape={expected}, found shape={}",
+            x.shape()
+        ),
+        false => format!(
+            "Invalid input shape for the input of model '{model}': expected shape {expected}, but the input has the \
+             incompatible shape {}",
+            x.shape()
+        ),
+    };
+    Err(Error::parts(
+        Kind::Shape,
+        &happened,
+        &format!("x of shape {}", x.shape()),
+        &format!("shape {expected}: the batch first, then one sample"),
+        "Reshape the data, with a first dimension of 1 for a single sample, or make the model for this shape",
+    ))
 }
 
 impl Entry {

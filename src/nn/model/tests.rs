@@ -107,7 +107,12 @@ fn errors_are_keras_s() {
     );
     let wide = Tensor::zeros([8, 5], DType::F32, &cpu()).unwrap();
     let error = text(model.fit(&wide, &y, quiet()).unwrap_err());
-    assert!(error.starts_with("Input 0 with name 'None' of layer 'hidden' is incompatible with the layer"), "{error}");
+    assert!(
+        error.starts_with(
+            "Input 0 of model 'model' is incompatible with the model: expected shape=(None, 2), found shape=(8, 5)"
+        ),
+        "{error}"
+    );
     let error = text(model.fit(&x, &Tensor::zeros([8, 3], DType::F32, &cpu()).unwrap(), quiet()).unwrap_err());
     assert!(error.starts_with("Arguments `target` and `output` must have the same shape."), "{error}");
     let error = text(model.set_weights(&[wide.clone(), wide.clone(), wide.clone(), wide.clone()]).unwrap_err());
@@ -118,6 +123,28 @@ fn errors_are_keras_s() {
     assert!(model.fit(&x, &y, quiet().batch_size(0)).unwrap_err().is_invalid_argument());
     assert!(model.fit(&x, &y, quiet().validation_split(1.5)).unwrap_err().is_invalid_argument());
     assert!(model.compile("adamm", "mse", ()).unwrap_err().is_invalid_argument());
+}
+
+/// A single sample is not a batch, and one dimension too many is not one either.
+#[test]
+fn an_input_that_is_no_batch_of_samples_is_an_error() {
+    let (x, y) = points(8);
+    let deep = Tensor::zeros([8, 5, 2], DType::F32, &cpu()).unwrap();
+    let sample = x.narrow(0, 0, 1).unwrap().reshape([2]).unwrap();
+    for (wrong, shape) in [(&sample, "(2,)"), (&deep, "(8, 5, 2)")] {
+        let mut model = classifier();
+        for error in [
+            model.predict(wrong, Predict::new().verbose(0)).unwrap_err(),
+            model.predict_on_batch(wrong).unwrap_err(),
+            model.call(wrong, false).unwrap_err(),
+            model.fit(wrong, &y.narrow(0, 0, wrong.dims()[0]).unwrap(), quiet()).unwrap_err(),
+            model.evaluate(wrong, &y.narrow(0, 0, wrong.dims()[0]).unwrap(), ()).unwrap_err(),
+        ] {
+            assert!(error.is_shape_mismatch());
+            let expected = format!("expected shape (None, 2), but the input has the incompatible shape {shape}");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
+    }
 }
 
 #[test]
@@ -239,7 +266,6 @@ fn one_batch_at_a_time() {
     let (x, y) = points(16);
     let mut model = classifier();
     let first = model.train_on_batch(&x, &y, None).unwrap();
-    model.reset_metrics().unwrap();
     let second = model.train_on_batch(&x, &y, None).unwrap();
     assert!(second["loss"] < first["loss"]);
     assert_eq!(model.predict_on_batch(&x).unwrap().dims(), [16, 1]);
