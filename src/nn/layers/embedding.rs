@@ -10,8 +10,9 @@ use crate::{Tensor, Var};
 
 /// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
 ///
-/// The table starts uniform within 0.05 of zero. An integer outside is an error where it came from the host as such;
-/// otherwise its vector is NaN (a negative one counts from the end of the table).
+/// The table starts uniform within 0.05 of zero. An integer outside is an error in data given to `fit`, `evaluate` and
+/// `predict`. Where the integers are computed within the model, or the layer is called by hand with integers computed on
+/// the device, the vector of one outside is NaN (a negative one counts from the end of the table).
 pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
@@ -55,6 +56,10 @@ impl Layer for Embedding {
     }
 
     fn keeps_integers(&self) -> bool {
+        true
+    }
+
+    fn takes_indices(&self) -> bool {
         true
     }
 

@@ -83,6 +83,12 @@ pub trait Layer: Send + Sync {
         false
     }
 
+    /// Whether the input is numbers of rows in a table. `fit`, `evaluate` and `predict` then find out their range before
+    /// the first step, where the numbers were computed on the device, and [`call`](Layer::call) can refuse it.
+    fn takes_indices(&self) -> bool {
+        false
+    }
+
     /// The layer applied to a batch.
     ///
     /// # Errors

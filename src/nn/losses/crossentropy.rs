@@ -179,8 +179,9 @@ impl Loss for CategoricalCrossentropy {
 
 /// Cross-entropy of class numbers: `-ln p[class]`.
 ///
-/// Probabilities are renormalised to sum 1 and clipped, as in Keras. A number outside the classes is an error where the
-/// numbers came from the host as integers; otherwise its loss and its gradient are NaN.
+/// Probabilities are renormalised to sum 1 and clipped, as in Keras. A number outside the classes is an error in data given
+/// to `fit` and `evaluate`. Where the loss is called by hand with numbers computed on the device, the loss and the gradient
+/// of one outside are NaN.
 #[derive(Clone, Debug, Default)]
 pub struct SparseCategoricalCrossentropy {
     from_logits: bool,

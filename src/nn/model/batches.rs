@@ -69,6 +69,15 @@ impl Data {
         Ok(Data { x: doubles(x)?, y: y.map(doubles).transpose()?, weight: weight.map(doubles).transpose()? })
     }
 
+    /// Finds out the range of numbers that stand for classes or for rows of a table, where the host does not know it:
+    /// one read-back before the first step, instead of a NaN after it. Layers and losses then refuse what is outside.
+    pub(super) fn find_ranges(&self, indices: bool, classes: bool) -> Result<()> {
+        if indices {
+            find_range("x", &self.x)?;
+        }
+        self.y.iter().filter(|_| classes).try_for_each(|y| find_range("y", y))
+    }
+
     /// The number of samples.
     pub(super) fn samples(&self) -> usize {
         rows(&self.x)
@@ -112,6 +121,24 @@ impl Data {
         let (y, weight) = (self.y.as_ref().map(take).transpose()?, self.weight.as_ref().map(take).transpose()?);
         Ok(Batch { x: take(&self.x)?, y, weight, len })
     }
+}
+
+fn find_range(name: &str, t: &Tensor) -> Result<()> {
+    if t.bounds().is_some() || t.numel() == 0 || t.dtype() == DType::Bool {
+        return Ok(());
+    }
+    let ends = Tensor::stack(&[&t.min(())?, &t.max(())?], 0)?.to_f64_vec()?;
+    if ends.iter().any(|end| end.is_nan()) {
+        return Err(Error::parts(
+            Kind::Index,
+            &format!("`{name}` has NaN among its class numbers or indices"),
+            "NaN",
+            "whole numbers from 0",
+            "Check how the data was read; leave samples without a label out",
+        ));
+    }
+    let _ = t.clone().bounded(Some((ends[0] as i64, ends[1] as i64)));
+    Ok(())
 }
 
 /// Refuses data spread over devices.

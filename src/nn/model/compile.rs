@@ -88,6 +88,11 @@ impl Compiled {
         (1..).map(|i| format!("{name}_{i}")).find(|n| !taken(n)).unwrap_or(name)
     }
 
+    /// Whether targets are class numbers, or may be where the shapes are to choose.
+    pub(super) fn takes_classes(&self) -> bool {
+        self.loss.as_ref().is_none_or(|loss| loss.keeps_integers())
+    }
+
     /// The loss of a batch.
     pub(super) fn loss(&mut self, batch: &Batch, output: &Tensor) -> Result<Tensor> {
         let y = targets(batch)?;

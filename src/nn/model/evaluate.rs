@@ -2,6 +2,7 @@
 
 use super::Sequential;
 use super::batches::{Batch, Data, order, single};
+use super::compile::Compiled;
 use crate::error::{Error, Result, entry};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
@@ -115,12 +116,19 @@ impl Sequential {
             let data = Data::new(x, Some(y), how.sample_weight.as_ref())?;
             let samples = data.some_samples()?;
             self.ready_for(&data.x)?;
+            self.find_ranges(&data)?;
             self.prepare(&data, false)?;
             let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
             let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display))?;
             display.finish(&logs.clone().sorted());
             Ok(logs)
         })
+    }
+
+    /// [`Data::find_ranges`] for the first layer and the loss.
+    pub(super) fn find_ranges(&self, data: &Data) -> Result<()> {
+        let indices = self.layers.first().is_some_and(|entry| entry.layer.takes_indices());
+        data.find_ranges(indices, self.compiled.as_ref().is_some_and(Compiled::takes_classes))
     }
 
     /// Makes what steps need besides the weights (totals, the optimizer's accumulators), by recording a step on one
@@ -186,6 +194,7 @@ impl Sequential {
             let data = Data::new(x, None, None)?;
             let samples = data.samples();
             self.ready_for(&data.x)?;
+            self.find_ranges(&data)?;
             if samples == 0 {
                 return no_grad(|| self.forward(&data.x, CallCtx::inference()));
             }
@@ -218,8 +227,8 @@ impl Sequential {
         })
     }
 
-    /// Adds one batch, with a weight for each sample or none, to the loss and the metrics; returns them as they are
-    /// since they were last reset, by [`reset_metrics`](Self::reset_metrics) or the start of an epoch.
+    /// The loss and the metrics of one batch, with a weight for each sample or none: the loss, then the metrics in the
+    /// order of `compile`. Figures of batches before are forgotten, as in Keras.
     ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
@@ -230,6 +239,8 @@ impl Sequential {
             let data = Data::new(x, Some(y), sample_weight)?;
             data.some_samples()?;
             self.ready_for(&data.x)?;
+            self.find_ranges(&data)?;
+            self.compiled()?.reset()?;
             self.test_step(data.whole())?;
             self.compiled()?.read()
         })

@@ -226,7 +226,9 @@ impl Sequential {
             data.weight = Some(class_weights(y, &how.class_weight)?);
         }
         self.ready_for(x)?;
+        self.find_ranges(&data)?;
         if let Some((data, _)) = &validation {
+            self.find_ranges(data)?;
             self.prepare(data, false)?;
         }
         self.prepare(&data, true)?;
@@ -262,8 +264,8 @@ impl Sequential {
         Ok(history)
     }
 
-    /// One update on one batch, with a weight for each sample or none; returns the loss and the metrics since they were
-    /// last reset, by [`reset_metrics`](Self::reset_metrics) or the start of an epoch.
+    /// One update on one batch, with a weight for each sample or none; returns the batch's loss, before the update, and
+    /// its metrics in the order of `compile`. Figures of batches before are forgotten, as in Keras.
     ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
@@ -274,9 +276,11 @@ impl Sequential {
             let data = Data::new(x, Some(y), sample_weight)?;
             data.some_samples()?;
             self.ready_for(x)?;
+            self.find_ranges(&data)?;
             if self.compiled()?.optimizer.size().is_none() {
                 self.prepare(&data, true)?;
             }
+            self.compiled()?.reset()?;
             self.train_step(data.whole(), CallCtx::training(seeds::next_global()))?;
             self.compiled()?.read()
         })

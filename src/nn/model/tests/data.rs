@@ -130,15 +130,30 @@ fn labels_outside_the_classes_are_errors() {
             assert!(error.is_out_of_range(), "{error}");
             assert!(error.to_string().contains(&format!("label {label} for 3 classes")), "{error}");
         }
-        // Labels that the host does not know are found by their loss.
-        let computed = bad.add(0).unwrap();
-        assert!(model.evaluate(&x, &computed, silent()).unwrap()["loss"].is_nan());
+        // So are labels that were computed on the device, or are floats.
+        for computed in [bad.add(0).unwrap(), bad.cast(DType::F32).unwrap()] {
+            let mut model = three_classes();
+            for error in [
+                model.fit(&x, &computed, quiet().batch_size(2)).unwrap_err(),
+                model.fit(&x, &good, quiet().validation_data(&x, &computed)).unwrap_err(),
+                model.evaluate(&x, &computed, silent()).unwrap_err(),
+                model.train_on_batch(&x, &computed, None).unwrap_err(),
+                model.test_on_batch(&x, &computed, None).unwrap_err(),
+            ] {
+                assert!(error.is_out_of_range(), "{error}");
+                assert!(error.to_string().contains(&format!("label {label} for 3 classes")), "{error}");
+            }
+        }
         let mut lenient = three_classes();
         let loss = SparseCategoricalCrossentropy::default().ignore_class(label);
         lenient.compile("sgd", loss, ()).unwrap();
         assert!(lenient.evaluate(&x, &bad, silent()).unwrap()["loss"].is_finite());
     }
     assert!(three_classes().evaluate(&x, &good, silent()).unwrap()["loss"].is_finite());
+    assert!(three_classes().fit(&x, &good.add(0).unwrap(), quiet()).unwrap()["loss"][0].is_finite());
+    let nan = tensor(&[0.0, 1.0, f32::NAN, 0.0, 1.0, 2.0], &[6]);
+    let error = three_classes().fit(&x, &nan, quiet()).unwrap_err();
+    assert!(error.to_string().starts_with("`y` has NaN among its class numbers"), "{error}");
 }
 
 #[test]
@@ -153,6 +168,11 @@ fn tokens_outside_the_table_are_errors() {
         assert!(error.is_out_of_range(), "{error}");
         assert!(error.to_string().contains(&format!("{token} for input_dim=6")), "{error}");
         assert!(model.predict(&tokens(token), 1).unwrap_err().is_out_of_range());
+        for computed in [tokens(token).add(0).unwrap(), tokens(token).cast(DType::F32).unwrap()] {
+            for error in [model.fit(&computed, &y, quiet()).unwrap_err(), model.predict(&computed, ()).unwrap_err()] {
+                assert!(error.to_string().contains(&format!("{token} for input_dim=6")), "{error}");
+            }
+        }
     }
 }
 
@@ -210,19 +230,29 @@ fn doubles_and_integers_are_inputs_too() {
 }
 
 #[test]
-fn batches_add_to_the_figures_until_they_are_reset() {
+fn figures_of_one_batch_are_its_own() {
     let (x, y) = points(16);
     let mut model = classifier();
-    let all = model.evaluate(&x, &y, silent()).unwrap();
-    model.reset_metrics().unwrap();
+    model.compile("sgd", "binary_crossentropy", ["mae", "accuracy"]).unwrap();
+    let (last_x, last_y) = (rows(&x, 4, 16), rows(&y, 4, 16));
+    let alone = model.evaluate(&last_x, &last_y, silent()).unwrap();
     model.test_on_batch(&rows(&x, 0, 4), &rows(&y, 0, 4), None).unwrap();
-    let both = model.test_on_batch(&rows(&x, 4, 16), &rows(&y, 4, 16), None).unwrap();
-    close(both["loss"], all["loss"]);
-    assert_eq!(both["accuracy"], all["accuracy"]);
-    model.reset_metrics().unwrap();
-    let weight = tensor(&(0..16).map(|i| (i % 2) as f32).collect::<Vec<_>>(), &[16]);
-    let trained = model.train_on_batch(&x, &y, Some(&weight)).unwrap();
-    assert!((trained["loss"] - all["loss"]).abs() > 1e-3, "{trained:?} against {all:?}");
+    let tested = model.test_on_batch(&last_x, &last_y, None).unwrap();
+    assert_eq!(tested.names(), ["loss", "mae", "accuracy"]);
+    for (name, value) in alone.iter() {
+        close(tested[name], value);
+    }
+    // A step is judged before its update, and apart from the steps before it.
+    model.train_on_batch(&rows(&x, 0, 4), &rows(&y, 0, 4), None).unwrap();
+    let before = model.evaluate(&last_x, &last_y, silent()).unwrap();
+    let trained = model.train_on_batch(&last_x, &last_y, None).unwrap();
+    assert_eq!(trained.names(), ["loss", "mae", "accuracy"]);
+    for (name, value) in before.iter() {
+        close(trained[name], value);
+    }
+    let weight = tensor(&(0..12).map(|i| (i % 2) as f32).collect::<Vec<_>>(), &[12]);
+    let weighted = model.train_on_batch(&last_x, &last_y, Some(&weight)).unwrap();
+    assert!((weighted["loss"] - trained["loss"]).abs() > 1e-3, "{weighted:?} against {trained:?}");
 }
 
 #[test]
