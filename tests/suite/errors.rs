@@ -220,7 +220,7 @@ fn training() {
             wrong!(fresh().compile("adam", "mse", "acuracy"), is_invalid_argument, ["acuracy"]),
             wrong!(fresh().compile(SGD::new().clipnorm(-1.0), "mse", ()), is_invalid_argument, ["clipnorm=-1"]),
             wrong!(model.fit(&x, &three, Fit::new()), is_shape_mismatch, ["'x' sizes: 4", "'y' sizes: 3"]),
-            wrong!(model.fit(&wide, &y, Fit::new()), is_shape_mismatch, ["(1, 5)", "2"]),
+            wrong!(model.fit(&wide, &y, Fit::new()), is_shape_mismatch, ["(4, 5)", "2"]),
             wrong!(model.fit(&x, &wide, Fit::new()), is_shape_mismatch, ["(None, 5)", "(None, 1)"]),
             wrong!(model.fit(&none, &none, Fit::new()), is_shape_mismatch, ["(0, 2)"]),
             wrong!(model.fit(&x, &y, Fit::new().batch_size(0)), is_invalid_argument, ["batch_size=0"]),
