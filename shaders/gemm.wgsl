@@ -70,15 +70,15 @@ fn main(
     {%- endif %}
     {%- for i in 0..tm %}
     {
-        let m = m0 + (ty + {{ bm / tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
-        if m < {{ m }} {
+        let row = m0 + (ty + {{ bm / tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
+        if row < {{ m }} {
         {%- for j in 0..(tn / 4) %}
-            let n{{ j }} = n0 + (tx + {{ bn / tn * j }}u) * 4u;
+            let column{{ j }} = n0 + (tx + {{ bn / tn * j }}u) * 4u;
             {%- if quads %}
-            if n{{ j }} < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, m, n{{ j }} >> 2u, c{{ i }}_{{ j }}); }
+            if column{{ j }} < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} >> 2u, c{{ i }}_{{ j }}); }
             {%- else %}
             let done{{ j }} = c{{ i }}_{{ j }};
-            for (var c = 0u; c < 4u && n{{ j }} + c < {{ n }}; c++) { finish({% if split.is_some() %}part, {% endif %}z, m, n{{ j }} + c, done{{ j }}[c]); }
+            for (var c = 0u; c < 4u && column{{ j }} + c < {{ n }}; c++) { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} + c, done{{ j }}[c]); }
             {%- endif %}
         {%- endfor %}
         }

@@ -8,24 +8,24 @@
         {%- for c in 0..4 %}
         let {{ s.name }}{{ i }}_{{ c }} = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u{% if s.along_k %} + {{ c }}u, k{% else %}, k + {{ c }}u{% endif %});
         {%- endfor %}
-        var {{ s.name }}{{ i }} = mat4x4<f32>({% for c in 0..4 %}{{ s.name }}{{ i }}_{{ c }}{% if !loop.last %}, {% endif %}{% endfor %});
+        var {{ s.name }}s{{ i }} = mat4x4<f32>({% for c in 0..4 %}{{ s.name }}{{ i }}_{{ c }}{% if !loop.last %}, {% endif %}{% endfor %});
         {%- else %}
         // A loop, because this loader is long and its copies would be too much for compilers.
-        var {{ s.name }}{{ i }} = mat4x4<f32>();
+        var {{ s.name }}s{{ i }} = mat4x4<f32>();
         for (var c = 0u; c < 4u; c++) {
             let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + {{ self.first(s, i * 1) }} * 4u{% if s.along_k %} + c, k{% else %}, k + c{% endif %});
-            {{ s.name }}{{ i }} = mat4x4<f32>({{ s.name }}{{ i }}[1], {{ s.name }}{{ i }}[2], {{ s.name }}{{ i }}[3], next);
+            {{ s.name }}s{{ i }} = mat4x4<f32>({{ s.name }}s{{ i }}[1], {{ s.name }}s{{ i }}[2], {{ s.name }}s{{ i }}[3], next);
         }
         {%- endif %}
         {%- if s.along_k %}
-        {{ s.name }}{{ i }} = transpose({{ s.name }}{{ i }});
+        {{ s.name }}s{{ i }} = transpose({{ s.name }}s{{ i }});
         {%- endif %}
         {%- endfor %}
         {%- endfor %}
         {%- for kk in 0..4 %}
         {%- for i in 0..tm %}
         {%- for j in 0..(tn / 4) %}
-        c{{ i }}_{{ j }} += a{{ i / 4 }}[{{ kk }}].{{ LANES[(i % 4) as usize] }} * b{{ j }}[{{ kk }}];
+        c{{ i }}_{{ j }} += as{{ i / 4 }}[{{ kk }}].{{ LANES[(i % 4) as usize] }} * bs{{ j }}[{{ kk }}];
         {%- endfor %}
         {%- endfor %}
         {%- endfor %}

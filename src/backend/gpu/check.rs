@@ -10,6 +10,7 @@ use rustc_hash::{FxHashSet, FxHasher};
 use super::device::lock;
 use super::dispatch::Caps;
 use super::kernels;
+use super::scope;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::op::PlanNode;
@@ -69,9 +70,10 @@ impl ShaderCheck {
     }
 }
 
-/// Parses and validates a shader, and writes it as SPIR-V, MSL and HLSL.
+/// Parses and validates a shader, and writes it as SPIR-V, MSL and HLSL. No name in it may hide another.
 pub(crate) fn translate(source: &str, subgroups: bool) -> Result<()> {
     let refused = |by: &str, why: String| Error::internal(format!("{by} refuses a shader: {why}\n{source}"));
+    scope::check(source).map_err(|e| refused("the crate", e.to_string()))?;
     let module = naga::front::wgsl::parse_str(source).map_err(|e| refused("naga", e.emit_to_string(source)))?;
     let caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let mut validator = Validator::new(ValidationFlags::all(), caps);

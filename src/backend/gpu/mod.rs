@@ -2,7 +2,7 @@
 //!
 //! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
 //! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host,
-//! `check` validates shaders for GPUs that are not here, and `trusted` is the one place that switches wgpu's run-time checks off.
+//! `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
 pub(crate) mod check;
@@ -13,6 +13,7 @@ mod memory;
 mod pipeline;
 mod readback;
 mod run;
+mod scope;
 mod trusted;
 
 #[cfg(test)]
