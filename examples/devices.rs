@@ -27,5 +27,8 @@ fn main() -> wgtensor::Result<()> {
         Err(_) => "the best there is; set WGTENSOR_DEVICE to cpu, gpu or gpu:N for another".to_owned(),
     };
     println!("\nchosen: {} ({why})", chosen.info().id);
+    if chosen.is_gpu() {
+        println!("kernels: {} (WGTENSOR_KERNELS=hardware or software takes others)", chosen.info().kernels);
+    }
     Ok(())
 }

@@ -15,7 +15,7 @@ use crate::graph::{Device, Tensor};
 /// used if the host enabled them.
 ///
 /// # Errors
-/// The memory to reserve is not there.
+/// The memory to reserve is not there; `WGTENSOR_KERNELS` is asked and says nonsense.
 #[track_caller]
 pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Device> {
     entry(|| Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options)))

@@ -60,7 +60,7 @@ mod error;
 pub mod interop;
 mod shape;
 
-pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, MemoryStats};
+pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, Kernels, MemoryStats};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Grads, Tensor, Var, grad, no_grad};

@@ -1,11 +1,12 @@
 //! Replays reference cases computed with Keras and judges the crate's results.
 //!
 //! ```text
-//! cargo run --release --example conformance -- [DIR] [--device cpu|gpu|gpu:1|...] [--defaults] [--shaders] [--kind PREFIX] [--case NAME]
+//! cargo run --release --example conformance -- [DIR] [--device cpu|gpu|gpu:1|...] [--kernels hardware|software] [--defaults] [--shaders] [--kind PREFIX] [--case NAME]
 //! ```
 //!
 //! `DIR` holds an `index.json` and the cases (`tests/fixtures/keras` of this crate where none is named; the format
-//! is described there). `--defaults` opens the GPU under plain WebGPU limits and no optional feature. `--shaders` also validates the kernels that
+//! is described there). `--kernels` chooses the GPU kernels: hardware ones if it is not given, also on a software adapter,
+//! or what WGTENSOR_KERNELS says. `--defaults` opens the GPU under plain WebGPU limits and no optional feature. `--shaders` also validates the kernels that
 //! each case needs on other GPUs and translates them to SPIR-V, MSL and HLSL; no GPU is needed for that.
 //! Prints a line for each kind, every failing case with its largest error and where it is, every skipped case with
 //! what the crate lacks, and last `N passed, N failed, N skipped`. The exit status is 1 if a case failed.
@@ -35,7 +36,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use wgtensor::{Device, DeviceOptions};
+use wgtensor::{Device, DeviceOptions, Kernels};
 
 use call::{Call, Output, Replay, Stop};
 use case::Case;
@@ -76,7 +77,9 @@ fn main() -> ExitCode {
 fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
     let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras");
     let (mut device, mut kind, mut name) = ("cpu".to_string(), String::new(), String::new());
-    let mut options = DeviceOptions::default();
+    // The kernels that users have, even where the adapter here would get others; the environment may say otherwise.
+    let kernels = if std::env::var_os("WGTENSOR_KERNELS").is_some() { Kernels::Auto } else { Kernels::Hardware };
+    let mut options = DeviceOptions { kernels, ..DeviceOptions::default() };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().cloned().ok_or(format!("{argument} needs a value"));
@@ -84,6 +87,7 @@ fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
             "--device" => device = value()?,
             "--kind" => kind = value()?,
             "--case" => name = value()?,
+            "--kernels" => options.kernels = value()?.parse().map_err(|e: wgtensor::Error| e.to_string())?,
             "--defaults" => options.webgpu_defaults = true,
             "--shaders" => options.check_shaders = true,
             flag if flag.starts_with("--") => return Err(format!("unknown option {flag}")),
@@ -92,7 +96,8 @@ fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
     }
     let device = Device::open_with(&device, &options).map_err(|e| e.to_string())?;
     let info = device.info();
-    println!("device {}: {} ({}, {})", info.id, info.name, info.kind, info.api);
+    let kernels = if device.is_gpu() { format!(", {} kernels", info.kernels) } else { String::new() };
+    println!("device {}: {} ({}, {}{kernels})", info.id, info.name, info.kind, info.api);
     let wanted = |id: &str, of: &str| of.starts_with(&kind) && (name.is_empty() || id == name);
     let tally = run(&dir, &device, wanted, |line| println!("{line}"))?;
     if options.check_shaders {

@@ -5,6 +5,7 @@ pub(crate) mod gpu;
 
 use std::any::Any;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -101,6 +102,72 @@ impl fmt::Display for DeviceKind {
     }
 }
 
+/// The environment variable that [`Kernels::Auto`] asks: `auto`, `hardware` or `software`.
+const KERNELS: &str = "WGTENSOR_KERNELS";
+
+/// Which kernels a GPU device gets. All compute the same; they differ in what they are fast on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Kernels {
+    /// What `WGTENSOR_KERNELS` says (`auto`, `hardware` or `software`); where it says nothing or `auto`, those that suit
+    /// the adapter.
+    #[default]
+    Auto,
+    /// Those of real GPUs: tiles in work-group memory, large teams. A software adapter runs them too, slowly: for tests
+    /// and for comparing results.
+    Hardware,
+    /// Those of drivers that compute on the processor: straight from memory, few barriers. For finding out whether a
+    /// wrong number on some GPU is the kernels' fault.
+    Software,
+}
+
+impl Kernels {
+    /// `Hardware` or `Software`, for an adapter of this kind.
+    ///
+    /// # Errors
+    /// The environment is asked and says something else.
+    pub(crate) fn on(self, kind: DeviceKind) -> Result<Kernels> {
+        let choice = if self == Kernels::Auto { Self::from_env()? } else { self };
+        Ok(match choice {
+            Kernels::Auto if kind == DeviceKind::Software => Kernels::Software,
+            Kernels::Auto => Kernels::Hardware,
+            chosen => chosen,
+        })
+    }
+
+    fn from_env() -> Result<Kernels> {
+        let text = std::env::var(KERNELS).unwrap_or_default();
+        if text.trim().is_empty() { Ok(Kernels::Auto) } else { text.parse().map_err(|e: Error| e.context(KERNELS)) }
+    }
+}
+
+impl FromStr for Kernels {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Kernels> {
+        let known = [Kernels::Auto, Kernels::Hardware, Kernels::Software];
+        let found = known.into_iter().find(|k| k.to_string() == text.trim().to_lowercase());
+        found.ok_or_else(|| {
+            Error::parts(
+                Kind::Argument,
+                "No such choice of GPU kernels",
+                &format!("\"{text}\""),
+                "auto, hardware or software",
+                "Correct the name; auto takes what suits the adapter",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Kernels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kernels::Auto => "auto",
+            Kernels::Hardware => "hardware",
+            Kernels::Software => "software",
+        })
+    }
+}
+
 /// What is known of a device.
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
@@ -116,6 +183,8 @@ pub struct DeviceInfo {
     pub driver: String,
     /// Optional abilities present, such as `subgroups` or `timestamps`.
     pub features: Vec<&'static str>,
+    /// Which kernels the device uses, [`Kernels::Auto`] where that is not decided: it was only listed, or it is the CPU engine.
+    pub kernels: Kernels,
     /// Named limits that matter to the crate, in the units of their names.
     pub limits: Vec<(&'static str, u64)>,
 }
@@ -129,6 +198,8 @@ pub struct DeviceOptions {
     pub cap: Option<u64>,
     /// Ask the adapter for plain WebGPU default limits and no optional features, as in a browser.
     pub webgpu_defaults: bool,
+    /// Which kernels a GPU gets.
+    pub kernels: Kernels,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
     /// shader that fails is an error of the flush. Plans with f64 in them, which no GPU runs, are passed over.
@@ -235,4 +306,20 @@ counters! {
 /// Adds to a counter.
 pub(crate) fn count(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_chosen_by_name_or_by_the_adapter() {
+        assert_eq!(" Hardware".parse::<Kernels>().unwrap(), Kernels::Hardware);
+        let error = "fast".parse::<Kernels>().unwrap_err().to_string();
+        assert!(error.contains("\"fast\"") && error.contains("auto, hardware or software"), "{error}");
+        for kernels in [Kernels::Hardware, Kernels::Software] {
+            assert_eq!(kernels.on(DeviceKind::Software).unwrap(), kernels);
+            assert_eq!(kernels.on(DeviceKind::Discrete).unwrap(), kernels);
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
-use wgtensor::{Device, DeviceOptions, Result};
+use wgtensor::{Device, DeviceKind, DeviceOptions, Kernels, Result};
 
 /// How to open a device, and what it is called in a report.
 struct Found {
@@ -20,21 +20,31 @@ impl Found {
 }
 
 /// Every device of this machine, found and opened once: the CPU engine, each adapter, and the first adapter again
-/// under plain WebGPU defaults.
+/// under plain WebGPU defaults. They run the kernels of real GPUs, unless `WGTENSOR_KERNELS` says otherwise; a software
+/// adapter comes once more with those that suit it.
 fn devices() -> &'static [(Found, Device)] {
     static DEVICES: OnceLock<Vec<(Found, Device)>> = OnceLock::new();
     DEVICES.get_or_init(|| {
+        let kernels = if std::env::var_os("WGTENSOR_KERNELS").is_some() { Kernels::Auto } else { Kernels::Hardware };
         let mut found = Vec::new();
         let mut adapters = 0;
         for info in Device::list() {
             // The CPU engine also checks the shaders of all that the tests do, for GPUs that are not here.
-            let options = DeviceOptions { check_shaders: info.id == "cpu", ..DeviceOptions::default() };
+            let options = DeviceOptions { check_shaders: info.id == "cpu", kernels, ..DeviceOptions::default() };
             let id = info.id;
             found.push(Found { label: format!("{id} ({})", info.name), id: id.clone(), options });
             adapters += usize::from(id != "cpu");
             if id != "cpu" && adapters == 1 {
-                let options = DeviceOptions { webgpu_defaults: true, ..DeviceOptions::default() };
-                found.push(Found { label: format!("{id} ({}) under WebGPU defaults", info.name), id, options });
+                let options = DeviceOptions { webgpu_defaults: true, kernels, ..DeviceOptions::default() };
+                found.push(Found {
+                    label: format!("{id} ({}) under WebGPU defaults", info.name),
+                    id: id.clone(),
+                    options,
+                });
+            }
+            if info.kind == DeviceKind::Software && kernels == Kernels::Hardware {
+                let options = DeviceOptions { kernels: Kernels::Software, ..DeviceOptions::default() };
+                found.push(Found { label: format!("{id} ({}) with software kernels", info.name), id, options });
             }
         }
         found

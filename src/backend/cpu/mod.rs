@@ -26,7 +26,9 @@ use futures::future::{BoxFuture, ready};
 use self::memory::{Memory, words_of, words_of_mut};
 use self::run::CpuPlan;
 use self::threads::Pool;
-use super::{Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, MemoryStats, count};
+use super::{
+    Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, Kernels, MemoryStats, count,
+};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::step::Plan;
@@ -85,6 +87,7 @@ pub(crate) fn info() -> DeviceInfo {
         api: "native".into(),
         driver: format!("wgtensor {}, {threads} threads", env!("CARGO_PKG_VERSION")),
         features: features(),
+        kernels: Kernels::Auto,
         limits: vec![("threads", threads as u64)],
     }
 }

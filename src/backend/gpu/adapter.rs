@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::GpuBackend;
 use super::device::Core;
-use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions};
+use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions, Kernels};
 use crate::error::{Error, Kind, Result};
 
 /// The abilities used where present, with the names they are shown under.
@@ -94,7 +94,8 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
             "Update the GPU's driver, choose another device, or use `Device::cpu()`",
         )
     })?;
-    GpuBackend::new(Core::new(found.info.id.clone(), device, queue, false), options)
+    let core = Core::new(found.info.id.clone(), device, queue, false, options.kernels)?;
+    GpuBackend::new(core, options)
 }
 
 /// A device as users see it.
@@ -110,6 +111,7 @@ pub(super) fn describe(
         kind: kind(info.device_type),
         api: format!("{:?}", info.backend),
         driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
+        kernels: Kernels::Auto,
         features: FEATURES.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| *name).collect(),
         limits: vec![
             ("max_buffer_size", limits.max_buffer_size),

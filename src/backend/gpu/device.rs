@@ -9,7 +9,7 @@ use futures::FutureExt;
 
 use super::adapter::describe;
 use super::dispatch::Caps;
-use crate::backend::{Counters, DeviceInfo, count};
+use crate::backend::{Counters, DeviceInfo, Kernels, count};
 use crate::error::{Error, Kind, Result};
 
 /// What every part of the engine on one device shares.
@@ -32,10 +32,18 @@ const AHEAD: usize = 64;
 
 impl Core {
     /// `guest` says that the device is a host program's, whose handlers are left alone.
-    pub(super) fn new(id: String, device: wgpu::Device, queue: wgpu::Queue, guest: bool) -> Self {
+    pub(super) fn new(
+        id: String,
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        guest: bool,
+        kernels: Kernels,
+    ) -> Result<Self> {
         let (features, limits) = (device.features(), device.limits());
+        let mut info = describe(id, &device.adapter_info(), features, &limits);
+        info.kernels = kernels.on(info.kind)?;
         let caps = Caps {
-            software: device.adapter_info().device_type == wgpu::DeviceType::Cpu,
+            software: info.kernels == Kernels::Software,
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             max_workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,
@@ -47,7 +55,7 @@ impl Core {
                 .min(32),
         };
         let core = Core {
-            info: describe(id, &device.adapter_info(), features, &limits),
+            info,
             device,
             queue,
             limits,
@@ -60,7 +68,7 @@ impl Core {
         if !guest {
             core.watch();
         }
-        core
+        Ok(core)
     }
 
     /// Records loss and uncaptured errors of a device of the crate's own.

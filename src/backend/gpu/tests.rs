@@ -6,7 +6,7 @@ use pollster::block_on;
 use super::dispatch::{Binding, Dispatch, Named, Target};
 use super::run::GpuExecutable;
 use super::*;
-use crate::backend::{CounterSnapshot, DeviceKind};
+use crate::backend::{CounterSnapshot, DeviceKind, Kernels};
 use crate::ir::program::Program;
 use crate::ir::step::{BufferInfo, Role, Step};
 
@@ -129,6 +129,10 @@ fn adapters_are_listed_and_described() {
     }
     let gpu = open(DeviceOptions::default());
     assert_eq!(gpu.info().features, all[0].features);
+    for kernels in [Kernels::Hardware, Kernels::Software] {
+        let gpu = open(DeviceOptions { kernels, ..Default::default() });
+        assert_eq!((gpu.info().kernels, gpu.core.caps.software), (kernels, kernels == Kernels::Software));
+    }
 
     let error = block_on(adapter::open(99, &DeviceOptions::default())).err().unwrap();
     assert!(error.is_no_adapter());

@@ -12,10 +12,10 @@ use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
-use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable};
+use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable, Kernels};
 use crate::dtype::DType;
 use crate::ir::program::ReduceOp;
-use crate::ir::step::{BufferInfo, Plan, Role, Step};
+use crate::ir::step::{BufferInfo, Role};
 
 fn kernels(case: &Case, caps: &Caps) -> Vec<Dispatch> {
     // A case may keep more results than plain devices bind at once.
@@ -54,8 +54,8 @@ fn agree(case: &Case, dtype: DType, got: u32, want: u32) -> bool {
     (got.is_nan() && want.is_nan()) || (got - want).abs() <= bound
 }
 
-/// Runs a case on a device, with the kernels for software devices or those for others; gives the words of all its buffers.
-fn compute(backend: &GpuBackend, software: bool, case: &Case) -> Vec<Vec<u32>> {
+/// Runs a case on a device; gives the words of all its buffers.
+fn compute(backend: &GpuBackend, case: &Case) -> Vec<Vec<u32>> {
     let place = |data: &Vec<u32>| {
         let buffer = backend.alloc(data.len() * 4).unwrap();
         backend.write(&buffer, bytemuck::cast_slice(data)).unwrap();
@@ -68,7 +68,6 @@ fn compute(backend: &GpuBackend, software: bool, case: &Case) -> Vec<Vec<u32>> {
     };
     let leaves = of(|b| matches!(b.role, Role::Leaf(_)));
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
-    let build = |plan: &Plan, step: &Step, caps: &Caps| build(plan, step, &Caps { software, ..*caps });
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let read = |(buffer, data): (_, &Vec<u32>)| {
@@ -90,15 +89,18 @@ fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String
 fn kernels_agree_with_plain_loops() {
     let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
     for (index, info) in adapter::list().iter().enumerate() {
-        // Plain WebGPU with the kernels of real GPUs, then all the adapter has with its own.
-        for (webgpu_defaults, software) in [(true, false), (false, info.kind == DeviceKind::Software)] {
-            let options = DeviceOptions { webgpu_defaults, ..Default::default() };
+        // Plain WebGPU and all the adapter has with the kernels of real GPUs; those for software devices where they suit.
+        let software = (info.kind == DeviceKind::Software).then_some((false, Kernels::Software));
+        for (webgpu_defaults, kernels) in
+            [(true, Kernels::Hardware), (false, Kernels::Hardware)].into_iter().chain(software)
+        {
+            let options = DeviceOptions { webgpu_defaults, kernels, ..Default::default() };
             let backend = pollster::block_on(adapter::open(index, &options)).unwrap();
             let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
             let fitting = cases.iter().filter(|(_, case)| fits(case));
             let wrong: Vec<String> =
-                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, software, case), want)).collect();
-            let place = format!("{}, plain WebGPU {webgpu_defaults}", info.name);
+                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, case), want)).collect();
+            let place = format!("{}, {kernels} kernels, plain WebGPU {webgpu_defaults}", info.name);
             assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
         }
     }

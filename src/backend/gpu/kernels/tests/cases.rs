@@ -532,7 +532,7 @@ pub(super) fn all() -> Vec<Case> {
         out.push(gemm(&[], [50, 1, 70], t, 0));
         out.push(gemm(&[3], [33, 35, 18], t, 3));
     }
-    let others: [(&[usize], [usize; 3], i64); 14] = [
+    let others: [(&[usize], [usize; 3], i64); 16] = [
         (&[], [31, 33, 17], 0),
         (&[], [32, 32, 16], 0),
         (&[], [1, 50, 70], 0),
@@ -547,6 +547,8 @@ pub(super) fn all() -> Vec<Case> {
         (&[9], [256, 260, 20], 0),
         (&[33], [258, 31, 20], 0),
         (&[33], [31, 258, 20], 0),
+        (&[16], [250, 252, 20], 0),
+        (&[64], [31, 250, 20], 0),
     ];
     for (i, (batch, mnk, shift)) in others.into_iter().enumerate() {
         out.push(gemm(batch, mnk, ways[i % 4], shift));
