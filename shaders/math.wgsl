@@ -120,10 +120,10 @@ fn wgt_exp_scaled(x: f32, k: i32) -> f32 {
     let c = clamp(x, -105.0, 91.0);
     let n = wgt_exp_n(c);
     let r = wgt_exp_r(c, n);
-    var p = fma(0.0013814435, r, 0.008368797);
-    p = fma(fma(p, r, 0.041668396), r, 0.1666652);
-    p = fma(p, r, 0.49999994);
-    return select(wgt_scale(fma(r * r, p, r) + 1.0, i32(n) + k), x, wgt_is_nan(x));
+    var poly = fma(0.0013814435, r, 0.008368797);
+    poly = fma(fma(poly, r, 0.041668396), r, 0.1666652);
+    poly = fma(poly, r, 0.49999994);
+    return select(wgt_scale(fma(r * r, poly, r) + 1.0, i32(n) + k), x, wgt_is_nan(x));
 }
 
 fn wgt_exp(x: f32) -> f32 {
@@ -132,10 +132,10 @@ fn wgt_exp(x: f32) -> f32 {
 
 // 2^r for |r| <= 1/2.
 fn wgt_exp2_core(r: f32) -> f32 {
-    var p = fma(0.00015353151, r, 0.0013399132);
-    p = fma(fma(p, r, 0.00961844), r, 0.05550332);
-    p = fma(fma(p, r, 0.24022648), r, 0.6931472);
-    return fma(p, r, 1.0);
+    var poly = fma(0.00015353151, r, 0.0013399132);
+    poly = fma(fma(poly, r, 0.00961844), r, 0.05550332);
+    poly = fma(fma(poly, r, 0.24022648), r, 0.6931472);
+    return fma(poly, r, 1.0);
 }
 
 fn wgt_exp2(x: f32) -> f32 {
@@ -148,13 +148,13 @@ fn wgt_expm1(x: f32) -> f32 {
     let c = clamp(x, -20.0, 89.0);
     let n = wgt_exp_n(c);
     let r = wgt_exp_r(c, n);
-    var p = fma(0.00019845889, r, 0.0013940744);
-    p = fma(fma(p, r, 0.00833339), r, 0.04166636);
-    p = fma(fma(p, r, 0.16666666), r, 0.5);
-    p = fma(r * r, p, r);
+    var poly = fma(0.00019845889, r, 0.0013940744);
+    poly = fma(fma(poly, r, 0.00833339), r, 0.04166636);
+    poly = fma(fma(poly, r, 0.16666666), r, 0.5);
+    poly = fma(r * r, poly, r);
     // Half of the result, so that 2^128 does not overflow on the way.
     let s = wgt_pow2(i32(n) - 1);
-    let y = select(fma(s, p, s - 0.5) * 2.0, p, n == 0.0);
+    let y = select(fma(s, poly, s - 0.5) * 2.0, poly, n == 0.0);
     return select(wgt_copysign(y, x), x, wgt_is_nan(x));
 }
 
@@ -173,12 +173,12 @@ fn wgt_split(x: f32) -> vec2<f32> {
 
 // ln(1 + f) - f.
 fn wgt_log_tail(f: f32) -> f32 {
-    var p = fma(-0.12891677, f, 0.13984431);
-    p = fma(fma(p, f, -0.12184263), f, 0.1400587);
-    p = fma(fma(p, f, -0.16680487), f, 0.20010406);
-    p = fma(fma(p, f, -0.24999797), f, 0.33333215);
+    var poly = fma(-0.12891677, f, 0.13984431);
+    poly = fma(fma(poly, f, -0.12184263), f, 0.1400587);
+    poly = fma(fma(poly, f, -0.16680487), f, 0.20010406);
+    poly = fma(fma(poly, f, -0.24999797), f, 0.33333215);
     let z = f * f;
-    return fma(z * f, p, -0.5 * z);
+    return fma(z * f, poly, -0.5 * z);
 }
 
 // The logarithm `y` of `x`, put right where `x` is not a finite positive number.
@@ -251,18 +251,18 @@ fn wgt_pow(x: f32, y: f32) -> f32 {
     let t = clamp(high + low, -200.0, 200.0);
     let n = round(t);
     let r = select((high - n) + low, 0.0, abs(t) == 200.0);
-    var p = wgt_scale(wgt_exp2_core(r), i32(n));
+    var poly = wgt_scale(wgt_exp2_core(r), i32(n));
     // 0, infinity or 1 where |x| or |y| is 0 or infinite: by the direction in which |x| lies from 1.
     if ab == 0u || ab == 0x7f800000u || yb == 0x7f800000u {
-        p = select(0.0, wgt_inf(), (a > 1.0) != wgt_is_negative(y));
-        p = select(p, 1.0, a == 1.0);
+        poly = select(0.0, wgt_inf(), (a > 1.0) != wgt_is_negative(y));
+        poly = select(poly, 1.0, a == 1.0);
     }
     let whole = trunc(y) == y;
     let odd = whole && trunc(0.5 * y) != 0.5 * y;
-    p = select(p, -p, odd && wgt_is_negative(x));
-    p = select(p, wgt_nan(), x < 0.0 && ab < 0x7f800000u && !whole);
-    p = select(p, wgt_nan(), ab > 0x7f800000u || yb > 0x7f800000u);
-    return select(p, 1.0, bitcast<u32>(x) == 0x3f800000u || yb == 0u);
+    poly = select(poly, -poly, odd && wgt_is_negative(x));
+    poly = select(poly, wgt_nan(), x < 0.0 && ab < 0x7f800000u && !whole);
+    poly = select(poly, wgt_nan(), ab > 0x7f800000u || yb > 0x7f800000u);
+    return select(poly, 1.0, bitcast<u32>(x) == 0x3f800000u || yb == 0u);
 }
 
 // --- circular functions ---
@@ -356,18 +356,18 @@ fn wgt_tan(x: f32) -> f32 {
 }
 
 fn wgt_asin_core(s: f32, z: f32) -> f32 {
-    var p = fma(0.042166304, z, 0.024179516);
-    p = fma(fma(p, z, 0.045470376), z, 0.074952975);
-    p = fma(p, z, 0.16666752);
-    return fma(s * z, p, s);
+    var poly = fma(0.042166304, z, 0.024179516);
+    poly = fma(fma(poly, z, 0.045470376), z, 0.074952975);
+    poly = fma(poly, z, 0.16666752);
+    return fma(s * z, poly, s);
 }
 
 fn wgt_asin(x: f32) -> f32 {
     let a = abs(x);
     let small = a <= 0.5;
     let z = select(fma(-0.5, a, 0.5), a * a, small);
-    let p = wgt_asin_core(select(sqrt(z), a, small), z);
-    let y = select(fma(-2.0, p, 1.5707964), p, small);
+    let poly = wgt_asin_core(select(sqrt(z), a, small), z);
+    let y = select(fma(-2.0, poly, 1.5707964), poly, small);
     return select(wgt_copysign(y, x), wgt_nan(), !(a <= 1.0) || wgt_is_nan(x));
 }
 
@@ -375,9 +375,9 @@ fn wgt_acos(x: f32) -> f32 {
     let a = abs(x);
     let small = a <= 0.5;
     let z = select(fma(-0.5, a, 0.5), a * a, small);
-    let p = wgt_asin_core(select(sqrt(z), a, small), z);
-    let outer = select(fma(-2.0, p, 3.1415927), 2.0 * p, x > 0.0);
-    let y = select(outer, 1.5707964 - wgt_copysign(p, x), small);
+    let poly = wgt_asin_core(select(sqrt(z), a, small), z);
+    let outer = select(fma(-2.0, poly, 3.1415927), 2.0 * poly, x > 0.0);
+    let y = select(outer, 1.5707964 - wgt_copysign(poly, x), small);
     return select(y, wgt_nan(), !(a <= 1.0) || wgt_is_nan(x));
 }
 
@@ -385,10 +385,10 @@ fn wgt_acos(x: f32) -> f32 {
 fn wgt_atan_core(num: f32, den: f32, base: f32) -> f32 {
     let t = num / den;
     let z = t * t;
-    var p = fma(-0.060777627, z, 0.105936415);
-    p = fma(fma(p, z, -0.14243512), z, 0.1999847);
-    p = fma(p, z, -0.33333316);
-    return fma(t * z, p, t) + base;
+    var poly = fma(-0.060777627, z, 0.105936415);
+    poly = fma(fma(poly, z, -0.14243512), z, 0.1999847);
+    poly = fma(poly, z, -0.33333316);
+    return fma(t * z, poly, t) + base;
 }
 
 fn wgt_atan(x: f32) -> f32 {
@@ -477,37 +477,37 @@ fn wgt_atanh(x: f32) -> f32 {
 fn wgt_erf(x: f32) -> f32 {
     let a = min(abs(x), 4.0);
     let z = a * a;
-    var p = fma(-0.00063151296, z, 0.005051095);
-    p = fma(fma(p, z, -0.026802547), z, 0.112827174);
-    p = fma(fma(p, z, -0.37612572), z, 0.12837917);
+    var poly = fma(-0.00063151296, z, 0.005051095);
+    poly = fma(fma(poly, z, -0.026802547), z, 0.112827174);
+    poly = fma(fma(poly, z, -0.37612572), z, 0.12837917);
     var q = fma(-0.00020367652, a, 0.0031178524);
     q = fma(fma(q, a, -0.022519048), a, 0.10452592);
     q = fma(fma(q, a, 0.63651896), a, 1.128061);
     q = fma(q, a, 0.000104526065);
-    let y = select(1.0 - wgt_exp(-q), fma(a, p, a), a < 0.85);
+    let y = select(1.0 - wgt_exp(-q), fma(a, poly, a), a < 0.85);
     return select(wgt_copysign(y, x), x, wgt_is_nan(x));
 }
 
 // M. Giles, "Approximating the erfinv function" (2010).
 fn wgt_erfinv(x: f32) -> f32 {
     let w = -wgt_ln((1.0 - x) * (1.0 + x));
-    var p = 0.0;
+    var poly = 0.0;
     if w < 5.0 {
         let t = w - 2.5;
-        p = fma(2.81022636e-8, t, 3.43273939e-7);
-        p = fma(fma(p, t, -3.5233877e-6), t, -4.39150654e-6);
-        p = fma(fma(p, t, 0.00021858087), t, -0.00125372503);
-        p = fma(fma(p, t, -0.00417768164), t, 0.246640727);
-        p = fma(p, t, 1.50140941);
+        poly = fma(2.81022636e-8, t, 3.43273939e-7);
+        poly = fma(fma(poly, t, -3.5233877e-6), t, -4.39150654e-6);
+        poly = fma(fma(poly, t, 0.00021858087), t, -0.00125372503);
+        poly = fma(fma(poly, t, -0.00417768164), t, 0.246640727);
+        poly = fma(poly, t, 1.50140941);
     } else {
         let t = sqrt(w) - 3.0;
-        p = fma(-0.000200214257, t, 0.000100950558);
-        p = fma(fma(p, t, 0.00134934322), t, -0.00367342844);
-        p = fma(fma(p, t, 0.00573950773), t, -0.0076224613);
-        p = fma(fma(p, t, 0.00943887047), t, 1.00167406);
-        p = fma(p, t, 2.83297682);
+        poly = fma(-0.000200214257, t, 0.000100950558);
+        poly = fma(fma(poly, t, 0.00134934322), t, -0.00367342844);
+        poly = fma(fma(poly, t, 0.00573950773), t, -0.0076224613);
+        poly = fma(fma(poly, t, 0.00943887047), t, 1.00167406);
+        poly = fma(poly, t, 2.83297682);
     }
-    let y = select(p * x, wgt_copysign(wgt_inf(), x), abs(x) == 1.0);
+    let y = select(poly * x, wgt_copysign(wgt_inf(), x), abs(x) == 1.0);
     return select(y, wgt_nan(), abs(x) > 1.0 || wgt_is_nan(x));
 }
 

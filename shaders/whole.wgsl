@@ -43,9 +43,9 @@ fn wgt_pow_u32(a: u32, b: u32) -> u32 {
 
 // A negative exponent gives the truncated quotient: 0 unless a is 1 or -1.
 fn wgt_pow_i32(a: i32, b: i32) -> i32 {
-    let p = bitcast<i32>(wgt_pow_u32(bitcast<u32>(a), bitcast<u32>(max(b, 0))));
+    let poly = bitcast<i32>(wgt_pow_u32(bitcast<u32>(a), bitcast<u32>(max(b, 0))));
     let unit = select(0, select(1, a, (b & 1) == 1), abs(a) == 1);
-    return select(p, unit, b < 0);
+    return select(poly, unit, b < 0);
 }
 
 fn wgt_shl(a: u32, b: u32) -> u32 {

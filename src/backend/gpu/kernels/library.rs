@@ -91,6 +91,7 @@ pub(crate) fn complete(mut shader: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::gpu::scope;
 
     #[test]
     fn a_shader_gets_what_it_calls_and_no_more() {
@@ -112,5 +113,14 @@ mod tests {
         let here = LIBRARY.items.iter().filter(|i| math.contains(&i.text)).map(|i| functions(&i.text)).sum::<usize>();
         assert_eq!(here, functions(math));
         assert!(LIBRARY.items.iter().all(|i| functions(&i.text) <= 1));
+    }
+
+    /// Neither within the library, nor of what every kernel declares.
+    #[test]
+    fn no_name_of_the_library_hides_another() {
+        let mut all = String::from("var<uniform> p: array<vec4<u32>, 1>;\n");
+        (0..32).for_each(|n| all += &format!("var<storage> b{n}: array<u32>;\n"));
+        LIBRARY.items.iter().for_each(|item| all += &item.text);
+        scope::check(&all).unwrap();
     }
 }
