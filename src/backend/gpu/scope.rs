@@ -26,11 +26,8 @@ pub(super) fn check(source: &str) -> Result<()> {
                     at = parameters(&tokens, at, &mut scopes)?;
                 }
             }
-            "{" => {
-                if !std::mem::take(&mut begun) {
-                    scopes.open.push(FxHashMap::default());
-                }
-            }
+            "{" if begun => begun = false,
+            "{" => scopes.open.push(FxHashMap::default()),
             "}" => drop(scopes.open.pop()),
             "let" | "const" | "var" if !scopes.open.is_empty() => {
                 let name = declared(&tokens, at);
