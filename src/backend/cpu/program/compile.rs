@@ -29,6 +29,14 @@ pub(in crate::backend::cpu) struct Wiring {
     pub(in crate::backend::cpu) in_place: Vec<Option<u16>>,
 }
 
+impl Wiring {
+    /// Whether no other store goes to the same output.
+    fn is_alone(&self, store: u16) -> bool {
+        let k = self.out_of_store[store as usize];
+        self.out_of_store.iter().filter(|&&other| other == k).count() == 1
+    }
+}
+
 /// What a pass does, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::backend::cpu) enum Item {
@@ -190,10 +198,14 @@ impl Compiler<'_> {
                         Instr::Repeat(_) => return Err(Error::internal("a repetition that was not taken out")),
                         Instr::Reduce(..) => return Err(Error::internal("a reduction inside the full space")),
                     };
-                    // A result that is stored at once is computed in its output.
+                    // A result that is stored at once is computed in its output, and later lines read it there. Not so
+                    // where that output takes several results (it is assembled): a line cannot read it and write it.
                     let store = match items.get(i + 1) {
                         Some(&Item::Store(s))
-                            if i >= pinned && self.program.stores[s as usize].reg == l && !cuts.contains(&(i + 1)) =>
+                            if i >= pinned
+                                && self.program.stores[s as usize].reg == l
+                                && !cuts.contains(&(i + 1))
+                                && (last[l as usize] == i + 1 || self.wiring.is_alone(s)) =>
                         {
                             self.store_at[s as usize].clone().filter(|at| self.contiguous(at)).map(|at| (s, at))
                         }
