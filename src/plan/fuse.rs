@@ -4,6 +4,7 @@ use smallvec::SmallVec;
 
 use super::lower::Lowered;
 use super::rewrite::MAX_LINES;
+use crate::error::{Error, Result};
 use crate::ir::access::{Space, refine, squeeze};
 use crate::ir::program::{Access, Instr, Program, Reg, stages};
 use crate::ir::step::{BufferInfo, Family, Role, Step};
@@ -13,7 +14,10 @@ const MAX_ROW: usize = 16 * 1024;
 
 /// Merges kernels where that is allowed and worth it, and puts them in an order that respects all dependencies.
 /// `max_buffers`: how many distinct buffers a kernel may bind.
-pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> (Vec<Step>, Vec<BufferInfo>) {
+///
+/// # Errors
+/// Kernels that wait for each other.
+pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> Result<(Vec<Step>, Vec<BufferInfo>)> {
     let mut graph = Kernels::new(lowered, max_buffers);
     if fusion {
         graph.merge_all();
@@ -240,7 +244,7 @@ impl Kernels {
     }
 
     /// Kernels in dependency order, ties in the order of recording.
-    fn sorted(self) -> (Vec<Step>, Vec<BufferInfo>) {
+    fn sorted(self) -> Result<(Vec<Step>, Vec<BufferInfo>)> {
         let distinct = |k: usize| {
             let mut all: Vec<usize> = self.predecessors(k).collect();
             all.sort_unstable();
@@ -266,8 +270,14 @@ impl Kernels {
                 }
             }
         }
-        debug_assert!(kernels.iter().all(Option::is_none), "a cycle of kernels");
-        (out, self.buffers)
+        if let Some(stuck) = kernels.iter().flatten().next() {
+            let (file, line) = (stuck.at.file(), stuck.at.line());
+            return Err(Error::internal(format!(
+                "a cycle of kernels through `{}` at {file}:{line}",
+                stuck.ops.join(" ")
+            )));
+        }
+        Ok((out, self.buffers))
     }
 }
 

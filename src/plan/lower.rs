@@ -287,13 +287,18 @@ impl Lower<'_> {
         }
         // Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion
         // makes the copy a part of the kernel that computes the value wherever that order allows it.
-        let readers = kernels.len();
-        for (n, source, target) in assigns {
-            for (k, kernel) in kernels[..readers].iter().enumerate() {
-                if kernel.reads().any(|b| b == target) {
-                    order.push((k, kernels.len()));
+        let mut readers: FxHashMap<BufId, Vec<usize>> = assigns.iter().map(|a| (a.2, Vec::new())).collect();
+        for (k, kernel) in kernels.iter().enumerate() {
+            for buf in kernel.reads() {
+                if let Some(list) = readers.get_mut(&buf) {
+                    list.push(k);
                 }
             }
+        }
+        for (n, source, target) in assigns {
+            let mut before = readers.remove(&target).unwrap_or_default();
+            before.dedup();
+            order.extend(before.into_iter().map(|k| (k, kernels.len())));
             let node = &nodes[n];
             let space = squeeze(&node.shape);
             let at = Access::contiguous(&space);

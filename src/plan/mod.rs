@@ -27,6 +27,6 @@ pub(crate) struct Limits {
 pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan> {
     let params = nodes.iter().map(|n| n.op.params()).sum();
     let lowered = lower::lower(nodes, limits)?;
-    let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion);
+    let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion)?;
     Ok(place::place(kernels, buffers, params))
 }

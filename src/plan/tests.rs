@@ -233,3 +233,30 @@ fn a_long_chain_ends_up_in_few_steps() {
     g.keep(x);
     assert!(g.plan().steps.len() <= 7);
 }
+
+#[test]
+fn kernels_that_wait_for_each_other_are_an_error() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[4]);
+    let y = g.exp(x);
+    g.keep(y);
+    let z = g.exp(y);
+    g.keep(z);
+    let limits = Limits { max_buffers: 8, fusion: false };
+    let mut lowered = super::lower::lower(&g.nodes, limits).unwrap();
+    lowered.order.push((1, 0));
+    let error = super::fuse::fuse(lowered, limits.max_buffers, limits.fusion).unwrap_err();
+    assert!(error.to_string().contains("a cycle of kernels through `exp`"), "{error}");
+}
+
+#[test]
+fn more_buffers_than_programs_can_name_are_an_error() {
+    // Each assignment names the leaf it reads, the one it sets, and a temporary between them.
+    let mut g = Graph::default();
+    for i in 0..22_000 {
+        let x = g.leaf(&[1]);
+        g.assign(x, 30_000 + i);
+    }
+    let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true }).unwrap_err();
+    assert!(error.to_string().contains("65,535 buffers"), "{error}");
+}
