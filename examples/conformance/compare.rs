@@ -17,16 +17,21 @@ impl Tolerance {
     pub(crate) const EXACT: Tolerance = Tolerance { rtol: 0.0, atol: 0.0 };
 
     /// The column of a case's tolerance that suits the device; `None` where the tensor is not to be judged.
-    pub(crate) fn of(json: &Value, gpu: bool) -> Option<Tolerance> {
+    ///
+    /// # Errors
+    /// There is no tolerance, or not a whole one: such a case is broken, not exact.
+    pub(crate) fn of(json: &Value, gpu: bool) -> Result<Option<Tolerance>, String> {
         if json["skip"].as_bool() == Some(true) {
-            return None;
+            return Ok(None);
         }
         if json["exact"].as_bool() == Some(true) {
-            return Some(Self::EXACT);
+            return Ok(Some(Self::EXACT));
         }
         let (rtol, atol) = if gpu { ("rtol_gpu", "atol_gpu") } else { ("rtol", "atol") };
-        let number = |key| json[key].as_f64().unwrap_or(0.0);
-        Some(Tolerance { rtol: number(rtol), atol: number(atol) })
+        match (json[rtol].as_f64(), json[atol].as_f64()) {
+            (Some(rtol), Some(atol)) => Ok(Some(Tolerance { rtol, atol })),
+            _ => Err(format!("no tolerance with `{rtol}` and `{atol}`, but {json}")),
+        }
     }
 
     /// Whether one element passes.

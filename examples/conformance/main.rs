@@ -17,7 +17,7 @@
 //! infinite, subnormal or at least 1e18 in magnitude. Each case with excused elements is printed. Elements
 //! with ordinary inputs and an ordinary result are judged like all others, and on the CPU nothing is excused.
 
-mod call;
+pub(crate) mod call;
 pub(crate) mod case;
 pub(crate) mod compare;
 mod config;
@@ -38,7 +38,7 @@ use std::process::ExitCode;
 
 use wgtensor::{Device, DeviceOptions, Kernels};
 
-use call::{Call, Output, Replay, Stop};
+use call::{Output, Replay, Stop};
 use case::Case;
 use compare::{Tolerance, beyond_wgsl, compare};
 
@@ -158,8 +158,8 @@ pub(crate) fn one(dir: &Path, id: &str, device: &Device) -> Outcome {
 
 fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     match case.kind.as_str() {
-        "op_forward" => ops::replay(&Call::new(case, device, false)?, false),
-        "op_grad" => ops::replay(&Call::new(case, device, true)?, true),
+        "op_forward" => ops::replay(case, device, false),
+        "op_grad" => ops::replay(case, device, true),
         "error" => errors::replay(case, device),
         "layer" => layers::replay(case, device),
         "loss" => losses::replay_loss(case, device),
@@ -180,8 +180,18 @@ fn judge(case: &Case, outputs: &[Output], gpu: bool) -> Outcome {
     let mut excused = 0;
     let mut wrong = Vec::new();
     for name in case.with_role(&["expected", "expected_grad", "expected_state"]) {
-        let Some(tolerance) = Tolerance::of(&case.json["tolerance"][name], gpu) else { continue };
-        let Some(expected) = case.tensor(name) else { continue };
+        let tolerance = match Tolerance::of(&case.json["tolerance"][name], gpu) {
+            Ok(Some(tolerance)) => tolerance,
+            Ok(None) => continue,
+            Err(what) => {
+                wrong.push(format!("the case is broken: `{name}` has {what}"));
+                continue;
+            }
+        };
+        let Some(expected) = case.tensor(name) else {
+            wrong.push(format!("the case is broken: `{name}` has no values"));
+            continue;
+        };
         let Some(got) = outputs.iter().find(|o| o.name == name) else {
             wrong.push(format!("`{name}` was not computed"));
             continue;

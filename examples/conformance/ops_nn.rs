@@ -5,9 +5,9 @@ use wgtensor::{Conv2d, Padding, Pool2d, Tensor};
 use super::call::{Call, Replay, skip};
 
 /// The table; `None` where the name is not in it.
-pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
+pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
     let x = || c.arg(0);
-    let out = match op {
+    let out = match c.op {
         "relu" => x()?.relu()?,
         "relu6" => x()?.relu6()?,
         "sigmoid" => x()?.sigmoid()?,
@@ -15,26 +15,26 @@ pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         "log_sigmoid" => x()?.log_sigmoid()?,
         "softsign" => x()?.softsign()?,
         "silu" | "swish" => x()?.silu()?,
-        "gelu" => x()?.gelu(c.attr("approximate").as_bool().unwrap_or(true))?,
-        "elu" => x()?.elu(c.float("alpha", 1.0))?,
+        "gelu" => x()?.gelu(c.truth("approximate", true)?)?,
+        "elu" => x()?.elu(c.float("alpha", 1.0)?)?,
         "selu" => x()?.selu()?,
-        "celu" => x()?.celu(c.float("alpha", 1.0))?,
+        "celu" => x()?.celu(c.float("alpha", 1.0)?)?,
         "mish" => x()?.mish()?,
         "hard_sigmoid" => x()?.hard_sigmoid()?,
         "hard_silu" | "hard_swish" => x()?.hard_silu()?,
         "hard_tanh" => x()?.hard_tanh()?,
         "tanh_shrink" => x()?.tanh_shrink()?,
-        "soft_shrink" => x()?.soft_shrink(c.float("threshold", 0.5))?,
-        "hard_shrink" => x()?.hard_shrink(c.float("threshold", 0.5))?,
-        "leaky_relu" => x()?.leaky_relu(c.float("negative_slope", 0.2))?,
-        "threshold" => x()?.threshold(c.float("threshold", 0.0), c.float("default_value", 0.0))?,
-        "squareplus" => x()?.squareplus(c.float("b", 4.0))?,
+        "soft_shrink" => x()?.soft_shrink(c.float("threshold", 0.5)?)?,
+        "hard_shrink" => x()?.hard_shrink(c.float("threshold", 0.5)?)?,
+        "leaky_relu" => x()?.leaky_relu(c.float("negative_slope", 0.2)?)?,
+        "threshold" => x()?.threshold(c.float("threshold", 0.0)?, c.float("default_value", 0.0)?)?,
+        "squareplus" => x()?.squareplus(c.float("b", 4.0)?)?,
         "sparse_plus" => x()?.sparse_plus()?,
         "sparse_sigmoid" => x()?.sparse_sigmoid()?,
-        "softmax" => x()?.softmax(c.int("axis", -1))?,
-        "log_softmax" => x()?.log_softmax(c.int("axis", -1))?,
+        "softmax" => x()?.softmax(c.int("axis", -1)?)?,
+        "log_softmax" => x()?.log_softmax(c.int("axis", -1)?)?,
         "glu" => {
-            let axis = c.int("axis", -1);
+            let axis = c.int("axis", -1)?;
             let half = x()?.dims()[axis.rem_euclid(x()?.rank() as isize) as usize] / 2;
             let parts = x()?.split(axis, &[half, half])?;
             parts[0].mul(&parts[1].sigmoid()?)?
@@ -43,7 +43,7 @@ pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
         "dot" if c.arg(1)?.rank() <= 2 && x()?.rank() > 0 => x()?.matmul(c.arg(1)?)?,
         "outer" => x()?.reshape([x()?.numel(), 1])?.mul(&c.arg(1)?.reshape([1, c.arg(1)?.numel()])?)?,
         "vdot" => x()?.mul(c.arg(1)?)?.sum(())?,
-        "einsum" => match c.text("subscripts", "") {
+        "einsum" => match c.text("subscripts", "")? {
             "bij,bjk->bik" | "ij,jk->ik" | "abc,cd->abd" => x()?.matmul(c.arg(1)?)?,
             "ij,ji->" => x()?.mul(&c.arg(1)?.t()?)?.sum(())?,
             other => return skip(format!("einsum `{other}`")),
@@ -53,16 +53,17 @@ pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
             let per_group = kernel.dims()[kernel.rank() - 2];
             x()?.conv2d(kernel, &conv(c, channels / per_group.max(1))?)?
         }
-        "depthwise_conv" => depthwise(c, c.arg(1)?)?,
-        "separable_conv" => depthwise(c, c.arg(1)?)?.conv2d(c.arg(2)?, &Conv2d::default())?,
+        "depthwise_conv" => depthwise(c)?,
+        "separable_conv" => depthwise(c)?.conv2d(c.arg(2)?, &Conv2d::default())?,
         "max_pool" => x()?.max_pool2d(&pool(c)?)?,
         "average_pool" => x()?.avg_pool2d(&pool(c)?)?,
         _ => return Ok(None),
     };
-    Ok(Some(vec![out]))
+    Ok(Some(out))
 }
 
-fn depthwise(c: &Call, kernel: &Tensor) -> Replay<Tensor> {
+fn depthwise(c: &Call) -> Replay<Tensor> {
+    let kernel = c.arg(1)?;
     let [h, w, channels, multiplier] = kernel.dims()[..] else {
         return skip(format!("convolution in {} dimensions", kernel.rank() - 2));
     };
@@ -70,30 +71,31 @@ fn depthwise(c: &Call, kernel: &Tensor) -> Replay<Tensor> {
 }
 
 fn conv(c: &Call, groups: usize) -> Replay<Conv2d> {
-    let strides = pair(c, "strides", 1)?;
-    Ok(Conv2d { strides, padding: padding(c)?, dilation: pair(c, "dilation_rate", 1)?, groups })
+    let [strides, dilation] = [pair(c, "strides", 1)?, pair(c, "dilation_rate", 1)?];
+    Ok(Conv2d { strides, padding: padding(c)?, dilation, groups })
 }
 
 fn pool(c: &Call) -> Replay<Pool2d> {
     let size = pair(c, "pool_size", 2)?;
-    let strides = if c.attr("strides").is_null() { size } else { pair(c, "strides", 1)? };
+    let strides = if c.ints("strides")?.is_none() { size } else { pair(c, "strides", 1)? };
     Ok(Pool2d { size, strides, padding: padding(c)? })
 }
 
 /// One number for each of the two image axes.
 fn pair(c: &Call, key: &str, default: usize) -> Replay<(usize, usize)> {
     let spatial = c.arg(0)?.rank().saturating_sub(2);
-    match c.sizes(key, spatial, default)[..] {
-        [h, w] => Ok((h, w)),
-        _ => skip(format!("op `{}` in {spatial} dimensions", c.text("op", c.case.json["op"].as_str().unwrap_or("")))),
+    if spatial != 2 {
+        return skip(format!("op `{}` in {spatial} dimensions", c.op));
     }
+    let [h, w] = c.each(key, default)?;
+    Ok((h, w))
 }
 
 fn padding(c: &Call) -> Replay<Padding> {
-    if c.text("data_format", "channels_last") != "channels_last" {
+    if c.text("data_format", "channels_last")? != "channels_last" {
         return skip("data_format `channels_first`");
     }
-    match c.text("padding", "valid") {
+    match c.text("padding", "valid")? {
         "valid" => Ok(Padding::Valid),
         "same" => Ok(Padding::Same),
         other => skip(format!("padding `{other}`")),

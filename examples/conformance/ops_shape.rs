@@ -1,104 +1,123 @@
 //! `keras.ops` that move, select or build elements.
 
-use wgtensor::{DType, Tensor};
+use serde_json::Value;
+use wgtensor::Tensor;
 
 use super::call::{Call, Replay, skip};
-use super::case::usizes;
+use super::ops::dtype;
 
 /// The table; `None` where the name is not in it.
-pub(crate) fn table(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
-    if let Some(outs) = several(op, c)? {
-        return Ok(Some(outs));
-    }
+pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
     let x = || c.arg(0);
     let rank = |t: &Tensor| t.rank() as isize;
-    let out = match op {
-        "reshape" => x()?.reshape_infer(&c.ints("newshape").into_iter().chain(c.ints("shape")).collect::<Vec<_>>())?,
+    let out = match c.op {
+        "reshape" => match (c.ints("newshape")?, c.ints("shape")?) {
+            (Some(shape), None) | (None, Some(shape)) => x()?.reshape_infer(&shape)?,
+            _ => return skip("reshape without one shape"),
+        },
         "ravel" => x()?.reshape([x()?.numel()])?,
-        "expand_dims" => x()?.unsqueeze(c.int("axis", 0))?,
-        "squeeze" => match c.ints("axis")[..] {
-            [axis] => x()?.squeeze(axis)?,
-            _ => return skip("squeeze of several axes"),
+        "expand_dims" => x()?.unsqueeze(c.int("axis", 0)?)?,
+        "squeeze" => match &c.ints("axis")?.unwrap_or_else(|| units(c)) {
+            axes if axes.len() == 1 => x()?.squeeze(axes[0])?,
+            axes => return skip(format!("squeeze of the axes {axes:?}")),
         },
-        "broadcast_to" => x()?.expand(usizes(c.attr("shape")))?,
-        "transpose" => match &c.ints("axes")[..] {
-            [] => x()?.permute(&(0..rank(x()?)).rev().collect::<Vec<_>>())?,
-            axes => x()?.permute(axes)?,
-        },
-        "swapaxes" => x()?.transpose(c.int("axis1", 0), c.int("axis2", 1))?,
-        "moveaxis" => match (&c.ints("source")[..], &c.ints("destination")[..]) {
-            ([from], [to]) => {
-                let n = rank(x()?);
-                let mut order: Vec<isize> = (0..n).collect();
-                let axis = order.remove(from.rem_euclid(n) as usize);
-                order.insert(to.rem_euclid(n) as usize, axis);
-                x()?.permute(&order)?
-            }
-            _ => return skip("moveaxis of several axes"),
-        },
-        "flip" => match &c.ints("axis")[..] {
-            [] => x()?.flip(&(0..rank(x()?)).collect::<Vec<_>>())?,
-            axes => x()?.flip(axes)?,
-        },
-        "concatenate" => Tensor::concat(&c.args(), c.int("axis", 0))?,
+        "broadcast_to" => x()?.expand(c.sizes("shape")?)?,
+        "transpose" => x()?.permute(&c.ints("axes")?.unwrap_or((0..rank(x()?)).rev().collect()))?,
+        "swapaxes" => x()?.transpose(c.int("axis1", 0)?, c.int("axis2", 1)?)?,
+        "moveaxis" => {
+            let (n, from, to) = (rank(x()?), c.int("source", 0)?, c.int("destination", 0)?);
+            let mut order: Vec<isize> = (0..n).collect();
+            let axis = order.remove(from.rem_euclid(n) as usize);
+            order.insert(to.rem_euclid(n) as usize, axis);
+            x()?.permute(&order)?
+        }
+        "flip" => x()?.flip(&c.ints("axis")?.unwrap_or((0..rank(x()?)).collect()))?,
+        "concatenate" => Tensor::concat(&c.args(), c.int("axis", 0)?)?,
         "hstack" => Tensor::concat(&c.args(), if x()?.rank() == 1 { 0 } else { 1 })?,
-        "stack" => Tensor::stack(&c.args(), c.int("axis", 0))?,
+        "stack" => Tensor::stack(&c.args(), c.int("axis", 0)?)?,
         "tile" => {
-            let repeats: Vec<usize> = c.ints("repeats").iter().map(|&r| r as usize).collect();
+            let mut repeats = c.sizes("repeats")?;
+            // NumPy puts ones in front of a short list of repeats.
+            let missing = x()?.rank().saturating_sub(repeats.len());
+            repeats.splice(..0, vec![1; missing]);
             x()?.tile(repeats)?
         }
-        "repeat" if c.attr("repeats").is_u64() && !c.attr("axis").is_null() => {
-            x()?.repeat(c.int("repeats", 1) as usize, c.int("axis", 0))?
+        "repeat" => {
+            let repeats = c.size("repeats", 1)?;
+            match c.optional_int("axis")? {
+                Some(axis) => x()?.repeat(repeats, axis)?,
+                None => x()?.reshape([x()?.numel()])?.repeat(repeats, 0)?,
+            }
         }
-        "take" if !c.attr("axis").is_null() => x()?.take(c.arg(1)?, c.int("axis", 0))?,
-        "take_along_axis" if !c.attr("axis").is_null() => x()?.take_along_axis(c.arg(1)?, c.int("axis", 0))?,
-        "one_hot" => x()?.one_hot(c.int("num_classes", 0) as usize, DType::F32)?,
-        "where" if c.args().len() == 3 => x()?.select(c.arg(1)?, c.arg(2)?)?,
+        "take" => match c.optional_int("axis")? {
+            Some(axis) => x()?.take(c.arg(1)?, axis)?,
+            None => x()?.reshape([x()?.numel()])?.take(c.arg(1)?, 0)?,
+        },
+        "take_along_axis" => match c.optional_int("axis")? {
+            Some(axis) => x()?.take_along_axis(c.arg(1)?, axis)?,
+            None => return skip("take_along_axis without an axis"),
+        },
+        "one_hot" => {
+            if c.int("axis", -1)? != -1 {
+                return c.odd("axis", c.attr("axis").unwrap_or(&Value::Null));
+            }
+            x()?.one_hot(c.size("num_classes", 0)?, dtype(c.text("dtype", "float32")?)?)?
+        }
+        "where" => x()?.select(c.arg(1)?, c.arg(2)?)?,
         "slice" => {
+            let (starts, extents) = (c.sizes("start_indices")?, c.sizes("shape")?);
+            if starts.len() != x()?.rank() || extents.len() != x()?.rank() {
+                return skip("slice of some axes");
+            }
             let mut out = x()?.clone();
-            for (axis, (start, len)) in c.ints("start_indices").iter().zip(c.ints("shape")).enumerate() {
-                out = out.narrow(axis as isize, *start as usize, len as usize)?;
+            for (axis, (&start, &len)) in starts.iter().zip(&extents).enumerate() {
+                out = out.narrow(axis as isize, start, len)?;
             }
             out
         }
-        "strided_slice" => match c.case.json["call"].as_str().unwrap_or_default() {
-            "x[1:6:2, ::3]" => x()?.slice_step(0, Some(1), Some(6), 2)?.slice_step(1, None, None, 3)?,
-            "x[::-1, -2:]" => x()?.slice_step(0, None, None, -1)?.slice(1, -2..)?,
-            other => return skip(format!("slice `{other}`")),
-        },
         "pad" => pad(c)?,
         "scatter" => {
             // Only rows: indices of one column index the first axis.
             let [n, 1] = x()?.dims()[..] else { return skip("scatter by several indices") };
-            let zeros = Tensor::zeros(usizes(c.attr("shape")), c.arg(1)?.dtype(), c.device)?;
+            let zeros = Tensor::zeros(c.sizes("shape")?, c.arg(1)?.dtype(), c.device)?;
             zeros.index_add(0, &x()?.reshape([n])?, c.arg(1)?)?
         }
         _ => return Ok(None),
     };
-    Ok(Some(vec![out]))
+    Ok(Some(out))
 }
 
-/// Operations with several results.
-fn several(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
-    Ok(Some(match op {
+/// The axes of extent 1.
+fn units(c: &Call) -> Vec<isize> {
+    let dims = c.arg(0).map(|x| x.dims().to_vec()).unwrap_or_default();
+    (0..dims.len() as isize).filter(|&d| dims[d as usize] == 1).collect()
+}
+
+/// Operations with several results; `None` where the name is not among them.
+pub(crate) fn several(c: &Call) -> Replay<Option<Vec<Tensor>>> {
+    Ok(Some(match c.op {
         "split" | "array_split" => {
-            let (x, axis) = (c.arg(0)?, c.int("axis", 0));
+            let (x, axis) = (c.arg(0)?, c.int("axis", 0)?);
             let n = x.dims()[axis.rem_euclid(x.rank() as isize) as usize];
-            let sizes: Vec<usize> = match c.attr("indices_or_sections").as_u64() {
+            let sizes: Vec<usize> = match c.attr("indices_or_sections").and_then(Value::as_u64) {
                 Some(parts) if n.is_multiple_of(parts as usize) => vec![n / parts as usize; parts as usize],
                 Some(_) => return skip("split into unequal parts by count"),
                 None => {
-                    let mut edges = vec![0];
-                    edges.extend(usizes(c.attr("indices_or_sections")));
-                    edges.push(n);
+                    let edges = [vec![0], c.sizes("indices_or_sections")?, vec![n]].concat();
+                    if !edges.is_sorted() {
+                        return skip("split at places out of order");
+                    }
                     edges.windows(2).map(|w| w[1] - w[0]).collect()
                 }
             };
             x.split(axis, &sizes)?
         }
         "unstack" => {
-            let (x, axis) = (c.arg(0)?, c.int("axis", 0));
+            let (x, axis) = (c.arg(0)?, c.int("axis", 0)?);
             let n = x.dims()[axis.rem_euclid(x.rank() as isize) as usize];
+            if c.optional_int("num")?.is_some_and(|num| num != n as isize) {
+                return c.odd("num", c.attr("num").unwrap_or(&Value::Null));
+            }
             (0..n as isize).map(|i| x.select_index(axis, i)).collect::<Result<_, _>>()?
         }
         _ => return Ok(None),
@@ -107,14 +126,21 @@ fn several(op: &str, c: &Call) -> Replay<Option<Vec<Tensor>>> {
 
 fn pad(c: &Call) -> Replay<Tensor> {
     let x = c.arg(0)?;
-    let mode = c.text("mode", "constant");
+    let mode = c.text("mode", "constant")?;
     if mode != "constant" {
         return skip(format!("pad with mode `{mode}`"));
     }
-    let width = c.attr("pad_width");
-    let widths: Vec<(usize, usize)> = match width.as_u64() {
-        Some(n) => vec![(n as usize, n as usize); x.rank()],
-        None => width.as_array().into_iter().flatten().map(|w| (usizes(w)[0], usizes(w)[1])).collect(),
+    let Some(width) = c.attr("pad_width") else { return skip("pad without `pad_width`") };
+    let pair = |w: &Value| match &w.as_array()?[..] {
+        [before, after] => Some((before.as_u64()? as usize, after.as_u64()? as usize)),
+        _ => None,
     };
-    Ok(x.pad(&widths, c.float("constant_values", 0.0))?)
+    let pairs = || width.as_array()?.iter().map(pair).collect::<Option<Vec<_>>>();
+    let one = width.as_u64().map(|n| (n as usize, n as usize)).or_else(|| pair(width));
+    let Some(widths) = one.map(|w| vec![w; x.rank()]).or_else(pairs) else { return c.odd("pad_width", width) };
+    let value = match c.attr("constant_values") {
+        None | Some(Value::Null) => 0.0,
+        Some(_) => c.float("constant_values", 0.0)?,
+    };
+    Ok(x.pad(&widths, value)?)
 }

@@ -63,6 +63,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     }
 
     let mut judge = Judge { expected: &json["expected"], gpu: device.is_gpu(), wrong: Vec::new() };
+    let tolerance = &json["expected"]["tolerance"];
     if let Some(steps) = json["train_on_batch_steps"].as_u64() {
         let size = json["fit"]["batch_size"].as_u64().unwrap_or(32) as isize;
         for step in 0..steps as isize {
@@ -82,14 +83,14 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         }
         let history = model.fit(&x, &y, fit)?;
         for (key, want) in json["expected"]["history"].as_object().into_iter().flatten() {
-            judge.figures(key, history.get(key).unwrap_or_default(), &numbers(want), &["tolerance", key]);
+            judge.figures(key, history.get(key).unwrap_or_default(), &numbers(want), &tolerance[key]);
         }
     }
     if let Some(wanted) = json["expected"]["evaluate_on_x_batch_size_50"].as_object() {
         let logs = model.evaluate(&x, &y, wgtensor::nn::Evaluate::new().batch_size(50).verbose(0))?;
         for (key, want) in wanted {
-            let path = ["tolerance", "evaluate_on_x_batch_size_50", key];
-            judge.figures(key, &logs.get(key).into_iter().collect::<Vec<_>>(), &numbers(&json!([want])), &path);
+            let (got, tolerance) = (logs.get(key), &tolerance["evaluate_on_x_batch_size_50"][key]);
+            judge.figures(key, &got.into_iter().collect::<Vec<_>>(), &numbers(&json!([want])), tolerance);
         }
     }
     if !judge.wrong.is_empty() {
@@ -112,9 +113,12 @@ struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    fn figures(&mut self, name: &str, got: &[f64], want: &[f64], tolerance: &[&str]) {
-        let tolerance = tolerance.iter().fold(self.expected, |json, key| &json[*key]);
-        let Some(tolerance) = Tolerance::of(tolerance, self.gpu) else { return };
+    fn figures(&mut self, name: &str, got: &[f64], want: &[f64], tolerance: &Value) {
+        let tolerance = match Tolerance::of(tolerance, self.gpu) {
+            Ok(Some(tolerance)) => tolerance,
+            Ok(None) => return,
+            Err(what) => return self.wrong.push(format!("the case is broken: `{name}` has {what}")),
+        };
         if got.len() != want.len() {
             self.wrong.push(format!("`{name}` has {} figures, expected {}", got.len(), want.len()));
             return;
@@ -125,16 +129,17 @@ impl Judge<'_> {
         );
     }
 
-    /// The figures of one `train_on_batch`: listed by name, or by step in the order loss, metrics.
+    /// The figures of one `train_on_batch`: loss, then metrics in the order of `compile`, as are the tolerances.
     fn step(&mut self, step: usize, logs: &Logs) {
-        let expected = &self.expected["train_on_batch"];
-        for (i, (name, got)) in logs.iter().enumerate() {
-            let by_name = expected[name][step].as_f64();
-            if let Some(want) = by_name.or(expected[step][name].as_f64()).or(expected[step][i].as_f64()) {
-                self.figures(name, &[got], &[want], &["tolerance", "train_on_batch", name]);
-            } else {
-                self.wrong.push(format!("the case has no figure `{name}` for step {step}"));
-            }
+        let expected = self.expected;
+        let (want, tolerance) = (&expected["train_on_batch"][step], &expected["tolerance"]["train_on_batch"]);
+        let want = numbers(want);
+        if want.is_empty() || want.len() != logs.iter().count() {
+            let names: Vec<&str> = logs.iter().map(|(name, _)| name).collect();
+            return self.wrong.push(format!("step {step} gives {names:?}, expected {} figures", want.len()));
+        }
+        for (i, ((name, got), want)) in logs.iter().zip(want).enumerate() {
+            self.figures(&format!("{name} of step {step}"), &[got], &[want], &tolerance[i]);
         }
     }
 }
@@ -143,24 +148,26 @@ impl Judge<'_> {
 fn fit<'a>(json: &Value, callbacks: &Value) -> Replay<Fit<'a>> {
     let mut fit = Fit::new().verbose(0);
     for (key, value) in json.as_object().into_iter().flatten() {
-        let count = value.as_u64().unwrap_or(0) as usize;
-        fit = match key.as_str() {
-            "epochs" => fit.epochs(count),
-            "initial_epoch" => fit.initial_epoch(count),
-            "batch_size" => fit.batch_size(count),
-            "validation_batch_size" => fit.validation_batch_size(count),
-            "validation_freq" => fit.validation_freq(count),
-            "shuffle" => fit.shuffle(value.as_bool().unwrap_or(true)),
-            "validation_split" => fit.validation_split(value.as_f64().unwrap_or(0.0)),
-            "class_weight" => {
-                let weights = value.as_object().into_iter().flatten();
-                fit.class_weight(
-                    weights.filter_map(|(class, w)| Some((class.parse().ok()?, w.as_f64()?))).collect::<Vec<_>>(),
-                )
-            }
-            "verbose" => fit,
-            _ => return skip(format!("fit with `{key}`")),
+        let set = |fit: Fit<'a>| {
+            let count = || value.as_u64().map(|n| n as usize);
+            Some(match key.as_str() {
+                "epochs" => fit.epochs(count()?),
+                "initial_epoch" => fit.initial_epoch(count()?),
+                "batch_size" => fit.batch_size(count()?),
+                "validation_batch_size" => fit.validation_batch_size(count()?),
+                "validation_freq" => fit.validation_freq(count()?),
+                "shuffle" => fit.shuffle(value.as_bool()?),
+                "validation_split" => fit.validation_split(value.as_f64()?),
+                "class_weight" => {
+                    let weight = |(class, weight): (&String, &Value)| Some((class.parse().ok()?, weight.as_f64()?));
+                    fit.class_weight(value.as_object()?.iter().map(weight).collect::<Option<Vec<_>>>()?)
+                }
+                "verbose" => fit,
+                _ => return None,
+            })
         };
+        let Some(more) = set(fit) else { return skip(format!("fit with `{key}` = {value}")) };
+        fit = more;
     }
     for object in callbacks.as_array().into_iter().flatten() {
         let c = Config::new(&class_of(object), &object["config"]);
