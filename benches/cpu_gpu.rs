@@ -144,15 +144,15 @@ fn elements(device: &Device) -> Result<()> {
     let x = random(&[2048, 2048], 1, device)?;
     bench(device, "transpose 2048x2048, then times 2", || x.t()?.mul(2.0));
     let x = random(&[16, 128, 8, 32], 1, device)?;
-    bench(device, "permute 16x128x8x32 to heads", || x.permute(&[0, 2, 1, 3])?.mul(2.0));
-    bench(device, "permute 16x128x8x32, last axis first", || x.permute(&[3, 0, 1, 2])?.mul(2.0));
+    bench(device, "permute 16x128x8x32 to heads", || x.transpose(&[0, 2, 1, 3])?.mul(2.0));
+    bench(device, "permute 16x128x8x32, last axis first", || x.transpose(&[3, 0, 1, 2])?.mul(2.0));
     for last in [8, 32, 64, 1000] {
         let (x, b) = (random(&[(1 << 20) / last, last], 1, device)?, random(&[last], 2, device)?);
         bench(device, &format!("add a bias of {last} and relu, 2^20"), || x.add(&b)?.relu());
     }
     let x = random(&[64], 1, device)?;
     bench(device, "32 times expand(sum(x))*c + x of 64", || {
-        (0..32).try_fold(x.clone(), |x, _| x.sum(())?.expand([64])?.mul(0.01)?.add(&x))
+        (0..32).try_fold(x.clone(), |x, _| x.sum(())?.broadcast_to([64])?.mul(0.01)?.add(&x))
     });
     Ok(())
 }

@@ -16,20 +16,20 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             _ => return skip("reshape without one shape"),
         },
         "ravel" => x()?.reshape([x()?.numel()])?,
-        "expand_dims" => x()?.unsqueeze(c.int("axis", 0)?)?,
+        "expand_dims" => x()?.expand_dims(c.int("axis", 0)?)?,
         "squeeze" => match &c.ints("axis")?.unwrap_or_else(|| units(c)) {
             axes if axes.len() == 1 => x()?.squeeze(axes[0])?,
             axes => return skip(format!("squeeze of the axes {axes:?}")),
         },
-        "broadcast_to" => x()?.expand(c.sizes("shape")?)?,
-        "transpose" => x()?.permute(&c.ints("axes")?.unwrap_or((0..rank(x()?)).rev().collect()))?,
-        "swapaxes" => x()?.transpose(c.int("axis1", 0)?, c.int("axis2", 1)?)?,
+        "broadcast_to" => x()?.broadcast_to(c.sizes("shape")?)?,
+        "transpose" => x()?.transpose(&c.ints("axes")?.unwrap_or((0..rank(x()?)).rev().collect()))?,
+        "swapaxes" => x()?.swapaxes(c.int("axis1", 0)?, c.int("axis2", 1)?)?,
         "moveaxis" => {
             let (n, from, to) = (rank(x()?), c.int("source", 0)?, c.int("destination", 0)?);
             let mut order: Vec<isize> = (0..n).collect();
             let axis = order.remove(from.rem_euclid(n) as usize);
             order.insert(to.rem_euclid(n) as usize, axis);
-            x()?.permute(&order)?
+            x()?.transpose(&order)?
         }
         "flip" => x()?.flip(&c.ints("axis")?.unwrap_or((0..rank(x()?)).collect()))?,
         "concatenate" => Tensor::concat(&c.args(), c.int("axis", 0)?)?,
@@ -63,7 +63,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             }
             x()?.one_hot(c.size("num_classes", 0)?, dtype(c.text("dtype", "float32")?)?)?
         }
-        "where" => x()?.select(c.arg(1)?, c.arg(2)?)?,
+        "where" => x()?.where_(c.arg(1)?, c.arg(2)?)?,
         "slice" => {
             let (starts, extents) = (c.sizes("start_indices")?, c.sizes("shape")?);
             if starts.len() != x()?.rank() || extents.len() != x()?.rank() {

@@ -155,7 +155,7 @@ const WITHIN_TWO: f64 = 0.954_499_736_103_641_6;
 /// By inverting the distribution function: a uniform number within the two-sigma range, so no redrawing.
 fn truncated_normal(shape: &Shape, mean: f64, std: f64, seed: u64, device: &Device) -> Result<Tensor> {
     let unit = Tensor::uniform(shape, -WITHIN_TWO, WITHIN_TWO, seed, device)?.erfinv()?;
-    unit.mul(std::f64::consts::SQRT_2)?.clamp(-2.0, 2.0)?.mul(std)?.add(mean)
+    unit.mul(std::f64::consts::SQRT_2)?.clip(-2.0, 2.0)?.mul(std)?.add(mean)
 }
 
 /// Keras's fan-in and fan-out: dimensions before the last two are the receptive field of a convolution.

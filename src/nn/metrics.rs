@@ -79,7 +79,7 @@ fn mean_sums(values: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tens
 fn hits(equal: &Tensor, sources: [&Tensor; 2]) -> Result<Tensor> {
     let mut right = equal.clone();
     for source in sources.into_iter().filter(|t| t.dtype().is_float()) {
-        let mut nan = source.is_nan()?;
+        let mut nan = source.isnan()?;
         if nan.rank() > equal.rank() {
             nan = nan.any(-1)?;
         }

@@ -46,7 +46,7 @@ activations! {
     elu |x, alpha: f64| {
         // The other branch sees 0 where it is not taken, so that its overflow does not reach the gradient; at 0 it is taken.
         let positive = x.gt(0.0)?;
-        positive.select(x, positive.select(0.0, x)?.expm1()?.mul(alpha)?)
+        positive.where_(x, positive.where_(0.0, x)?.expm1()?.mul(alpha)?)
     }
 
     /// `1.0507 elu(x, 1.67326)`.
@@ -55,7 +55,7 @@ activations! {
     /// `max(x, 0) + min(alpha (e^(x / alpha) - 1), 0)`.
     celu |x, alpha: f64| {
         let positive = x.gt(0.0)?;
-        positive.select(x, positive.select(0.0, x)?.div(alpha)?.expm1()?.mul(alpha)?)
+        positive.where_(x, positive.where_(0.0, x)?.div(alpha)?.expm1()?.mul(alpha)?)
     }
 
     /// `x / (1 + |x|)`.
@@ -65,16 +65,16 @@ activations! {
     hard_sigmoid |x| { x.add(3.0)?.relu6()?.mul(1.0 / 6.0) }
 
     /// `x` limited to `-1..=1`.
-    hard_tanh |x| { x.clamp(-1.0, 1.0) }
+    hard_tanh |x| { x.clip(-1.0, 1.0) }
 
     /// `x hard_sigmoid(x)`, also called hard swish.
     hard_silu |x| { x.mul(x.hard_sigmoid()?) }
 
     /// `x` where it is positive, else `negative_slope x`. Keras's default slope is 0.2.
-    leaky_relu |x, negative_slope: f64| { x.gt(0.0)?.select(x, x.mul(negative_slope)?) }
+    leaky_relu |x, negative_slope: f64| { x.gt(0.0)?.where_(x, x.mul(negative_slope)?) }
 
     /// `x` limited to `0..=6`; the gradient is 0 at both ends.
-    relu6 |x| { x.lt(6.0)?.select(x.relu()?, x.minimum(6.0)?.detach()) }
+    relu6 |x| { x.lt(6.0)?.where_(x.relu()?, x.minimum(6.0)?.detach()) }
 
     /// `x tanh(softplus(x))`.
     mish |x| { x.mul(x.softplus()?.tanh()?) }
@@ -85,14 +85,14 @@ activations! {
     /// `x` moved towards 0 by `threshold`, and 0 within it. Keras's default threshold is 0.5.
     soft_shrink |x, threshold: f64| {
         let moved = x.sub(x.sign()?.mul(threshold)?)?;
-        x.abs()?.le(threshold)?.select(0.0, &moved)
+        x.abs()?.le(threshold)?.where_(0.0, &moved)
     }
 
     /// `x` outside `-threshold..=threshold`, 0 within. Keras's default threshold is 0.5.
-    hard_shrink |x, threshold: f64| { x.abs()?.le(threshold)?.select(0.0, x) }
+    hard_shrink |x, threshold: f64| { x.abs()?.le(threshold)?.where_(0.0, x) }
 
     /// `x` above `threshold`, else `value`.
-    threshold |x, threshold: f64, value: f64| { x.gt(threshold)?.select(x, value) }
+    threshold |x, threshold: f64, value: f64| { x.gt(threshold)?.where_(x, value) }
 
     /// `(x + sqrt(x^2 + b)) / 2`. Keras's default `b` is 4.
     squareplus |x, b: f64| { x.square()?.add(b)?.sqrt()?.add(x)?.mul(0.5) }
@@ -100,11 +100,11 @@ activations! {
     /// 0 below -1, `(x + 1)^2 / 4` up to 1, and `x` above.
     sparse_plus |x| {
         let bend = x.add(1.0)?.square()?.mul(0.25)?;
-        x.le(-1.0)?.select(0.0, x.ge(1.0)?.select(x, &bend)?)
+        x.le(-1.0)?.where_(0.0, x.ge(1.0)?.where_(x, &bend)?)
     }
 
     /// 0 up to -1, `(x + 1) / 2` up to 1, and 1 above.
-    sparse_sigmoid |x| { x.add(1.0)?.mul(0.5)?.clamp(0.0, 1.0) }
+    sparse_sigmoid |x| { x.add(1.0)?.mul(0.5)?.clip(0.0, 1.0) }
 }
 
 #[cfg(test)]

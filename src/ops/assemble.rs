@@ -101,7 +101,7 @@ impl Tensor {
             ));
         }
         entry(|| {
-            let wide = tensors.iter().map(|t| t.unsqueeze(axis)).collect::<Result<Vec<_>>>()?;
+            let wide = tensors.iter().map(|t| t.expand_dims(axis)).collect::<Result<Vec<_>>>()?;
             Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
         })
     }
@@ -156,7 +156,7 @@ impl Tensor {
                 wide.insert(d, times[d]);
                 let mut dims = out.dims().to_vec();
                 dims[d] = dims[d].saturating_mul(times[d]);
-                out = out.unsqueeze(d as isize)?.expand(wide)?.reshape(dims)?;
+                out = out.expand_dims(d as isize)?.broadcast_to(wide)?.reshape(dims)?;
             }
         }
         Ok(out)
@@ -173,7 +173,7 @@ impl Tensor {
         wide.insert(d + 1, times);
         let mut dims = self.dims().to_vec();
         dims[d] = dims[d].saturating_mul(times);
-        self.unsqueeze(d as isize + 1)?.expand(wide)?.reshape(dims)
+        self.expand_dims(d as isize + 1)?.broadcast_to(wide)?.reshape(dims)
     }
 }
 

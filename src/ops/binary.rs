@@ -132,17 +132,17 @@ macro_rules! binary {
 
 /// The gradient where `chosen`; half of it where the arguments are equal.
 fn share(chosen: &Tensor, equal: &Tensor, g: &Tensor) -> Result<Tensor> {
-    chosen.select(g, equal.select(g.mul(0.5)?, 0.0)?)
+    chosen.where_(g, equal.where_(g.mul(0.5)?, 0.0)?)
 }
 
 /// The gradient of `a^b` for `b`: `g y ln a`, and 0 where the base has no logarithm.
 fn pow_exponent_grad(a: &Tensor, y: &Tensor, g: &Tensor) -> Result<Tensor> {
-    g.mul(y)?.mul(a.gt(0.0)?.select(a, 1.0)?.ln()?)
+    g.mul(y)?.mul(a.gt(0.0)?.where_(a, 1.0)?.log()?)
 }
 
 /// The gradient of `a^b` for `a`: `g b a^(b - 1)`, which is 0 for `b = 0` even where the power is infinite.
 fn pow_base_grad(a: &Tensor, b: &Tensor, g: &Tensor) -> Result<Tensor> {
-    g.mul(b)?.mul(a.pow(b.eq(0.0)?.select(1.0, b.sub(1.0)?)?)?)
+    g.mul(b)?.mul(a.pow(b.eq(0.0)?.where_(1.0, b.sub(1.0)?)?)?)
 }
 
 /// Python's `a // b`; 0 where `b` is 0.
@@ -254,7 +254,7 @@ binary! {
         },
     }
     /// The quotient rounded down, as Python's `//`. Of integers it is 0 where the divisor is 0.
-    floor_div {
+    floor_divide {
         float: |a, b| a.floor_div(b),
         i32: |a, b| int_floor_div(a, b),
         u32: |a, b| a.checked_div(b).unwrap_or(0),
@@ -270,10 +270,10 @@ binary! {
         wgsl: "wgt_rem(a, b)",
         wgsl_i32: "wgt_rem_i32(a, b)",
         wgsl_u32: "wgt_rem_u32(a, b)",
-        grad: |a, b, _y, g| (g.clone(), g.mul(a.floor_div(b)?)?.neg()?),
+        grad: |a, b, _y, g| (g.clone(), g.mul(a.floor_divide(b)?)?.neg()?),
     }
     /// The remainder with the sign of the dividend, as C's `fmod`. Of integers it is 0 where the divisor is 0.
-    trunc_rem {
+    fmod {
         float: |a, b| a.trunc_rem(b),
         i32: |a, b| int_trunc_rem(a, b),
         u32: |a, b| a.checked_rem(b).unwrap_or(0),
@@ -307,7 +307,7 @@ binary! {
         },
     }
     /// The bits that are set in both; of booleans the conjunction.
-    bit_and {
+    bitwise_and {
         i32: |a, b| a & b,
         u32: |a, b| a & b,
         bool: |a, b| a & b,
@@ -315,7 +315,7 @@ binary! {
         wgsl_bool: "(a && b)",
     }
     /// The bits that are set in either; of booleans the disjunction.
-    bit_or {
+    bitwise_or {
         i32: |a, b| a | b,
         u32: |a, b| a | b,
         bool: |a, b| a | b,
@@ -323,7 +323,7 @@ binary! {
         wgsl_bool: "(a || b)",
     }
     /// The bits that differ; of booleans whether they differ.
-    bit_xor {
+    bitwise_xor {
         i32: |a, b| a ^ b,
         u32: |a, b| a ^ b,
         bool: |a, b| a ^ b,
@@ -331,7 +331,7 @@ binary! {
         wgsl_bool: "(a != b)",
     }
     /// `a` shifted left by `b` bits; 0 where `b` is negative or above 31.
-    shl {
+    left_shift {
         i32: |a, b| a.checked_shl(b as u32).unwrap_or(0),
         u32: |a, b| a.checked_shl(b).unwrap_or(0),
         wgsl: "wgt_shl(a, b)",
@@ -340,7 +340,7 @@ binary! {
     }
     /// `a` shifted right by `b` bits, with copies of the sign for `i32`; nothing but the sign is left where `b` is negative or
     /// above 31.
-    shr {
+    right_shift {
         i32: |a, b| a >> (b as u32).min(31),
         u32: |a, b| a.checked_shr(b).unwrap_or(0),
         wgsl: "wgt_shr_u32(a, b)",

@@ -93,7 +93,7 @@ pub(crate) fn geometry(
             &format!("`{op}` was given an input of {} dimensions", x.rank()),
             &format!("shape {}", x.shape()),
             "4 dimensions: (batch, height, width, channels)",
-            "Add the missing dimensions with `unsqueeze`",
+            "Add the missing dimensions with `expand_dims`",
         ));
     }
     let positive = [kernel.0, kernel.1, strides.0, strides.1, dilation.0, dilation.1];

@@ -23,7 +23,7 @@ impl Tensor {
     #[track_caller]
     pub fn full(shape: impl IntoShape, value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
         device.check_dtype(dtype)?;
-        number(value, dtype, device)?.expand(shape.into_shape()?)
+        number(value, dtype, device)?.broadcast_to(shape.into_shape()?)
     }
 
     /// Zeros (false for booleans).
@@ -95,7 +95,7 @@ impl Tensor {
         let index = Tensor::arange(0.0, count as f64, 1.0, dtype, device)?;
         // From both ends towards the middle, so that the last value is `end` itself.
         let from_end = index.sub(count.saturating_sub(1))?.mul(step)?.add(if count > 1 { end } else { start })?;
-        index.lt((count / 2) as f64)?.select(&index.mul(step)?.add(start)?, &from_end)
+        index.lt((count / 2) as f64)?.where_(&index.mul(step)?.add(start)?, &from_end)
     }
 
     /// `rows` by `columns` with ones on the main diagonal.
@@ -105,7 +105,7 @@ impl Tensor {
     #[track_caller]
     pub fn eye(rows: usize, columns: usize, dtype: DType, device: &Device) -> Result<Tensor> {
         device.check_dtype(dtype)?;
-        let row = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, device)?.unsqueeze(-1)?;
+        let row = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, device)?.expand_dims(-1)?;
         let column = Tensor::arange(0.0, columns as f64, 1.0, DType::I32, device)?;
         row.eq(&column)?.cast(dtype)
     }
@@ -140,7 +140,7 @@ impl Tensor {
         // In (0, 1]: its logarithm is finite.
         let u = unit(shape, seed, 0, device)?.mul(-1.0)?.add(1.0)?;
         let angle = unit(shape, seed, 1, device)?.mul(std::f64::consts::TAU)?;
-        let radius = u.ln()?.mul(-2.0)?.sqrt()?;
+        let radius = u.log()?.mul(-2.0)?.sqrt()?;
         radius.mul(&angle.cos()?)?.mul(std)?.add(mean)
     }
 
@@ -219,5 +219,5 @@ fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor>
 /// Uniform in `[0, 1)`.
 #[track_caller]
 fn unit(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor> {
-    bits(shape, seed, stream, device)?.shr(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
+    bits(shape, seed, stream, device)?.right_shift(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
 }

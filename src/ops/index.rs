@@ -59,7 +59,7 @@ impl Tensor {
         let mut wide: SmallVec<[usize; 8]> = SmallVec::from_elem(1, axis);
         wide.extend_from_slice(index.dims());
         wide.extend((axis + 1..self.rank()).map(|_| 1));
-        let at = index.reshape(&wide[..])?.expand(shape)?;
+        let at = index.reshape(&wide[..])?.broadcast_to(shape)?;
         let map: Axes<u8> = (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(take_grad), at: Location::caller() };
         let op = Op::Gather { axis: axis as u8, map };
@@ -87,9 +87,9 @@ impl Tensor {
                 "Reshape or expand the indices",
             ));
         };
-        let x = self.expand(shape.with(axis, self.dims()[axis]))?;
+        let x = self.broadcast_to(shape.with(axis, self.dims()[axis]))?;
         let shape = shape.with(axis, index.dims()[axis]);
-        let at = index.expand(shape)?;
+        let at = index.broadcast_to(shape)?;
         let map: Axes<u8> = (0..self.rank() as u8).collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(along_grad), at: Location::caller() };
         let op = Op::Gather { axis: axis as u8, map };
@@ -140,7 +140,7 @@ impl Tensor {
     pub fn one_hot(&self, classes: usize, dtype: DType) -> Result<Tensor> {
         expect_dtype("one_hot", self, self.dtype().is_int(), "i32 or u32 for indices")?;
         let ids = Tensor::arange(0.0, classes as f64, 1.0, self.dtype(), self.device())?;
-        self.unsqueeze(-1)?.eq(&ids)?.cast(dtype)
+        self.expand_dims(-1)?.eq(&ids)?.cast(dtype)
     }
 }
 
@@ -161,13 +161,13 @@ fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
     let Op::Gather { axis, .. } = y.0.op else { unreachable!("a gradient of take_along_axis") };
     let (x, at, axis) = (&inputs[0], &inputs[1], axis as isize);
     let n = x.dims()[axis as usize];
-    let at = at.lt(0.0)?.select(&at.add(n)?, at)?;
+    let at = at.lt(0.0)?.where_(&at.add(n)?, at)?;
     let ids = Tensor::arange(0.0, n as f64, 1.0, at.dtype(), x.device())?;
     // (.., n, m, ..) with the extent of x before the positions of the result.
     let mut shape = vec![1; x.rank() + 1];
     shape[axis as usize] = n;
-    let hit = at.unsqueeze(axis)?.eq(&ids.reshape(shape)?)?;
-    one(hit.select(&grad.unsqueeze(axis)?, 0.0)?.sum(axis + 1)?)
+    let hit = at.expand_dims(axis)?.eq(&ids.reshape(shape)?)?;
+    one(hit.where_(&grad.expand_dims(axis)?, 0.0)?.sum(axis + 1)?)
 }
 
 fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
@@ -181,7 +181,7 @@ fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
             inside = inside.logical_and(&index.ge(-(n as f64))?)?;
         }
         let known = index.bounds().is_some();
-        Some(if known { taken } else { inside.reshape([index.numel(), 1])?.select(&taken, 0.0)? })
+        Some(if known { taken } else { inside.reshape([index.numel(), 1])?.where_(&taken, 0.0)? })
     } else {
         None
     };

@@ -30,9 +30,9 @@ impl Tensor {
             return Err(misfit(self, rhs, &format!("the inner extents are {k} and {k2}")));
         }
         match (ra, rb) {
-            (1, 1) => return self.unsqueeze(0)?.matmul(&rhs.unsqueeze(-1)?)?.reshape(()),
-            (1, _) => return self.unsqueeze(0)?.matmul(rhs)?.squeeze(-2),
-            (_, 1) => return self.matmul(&rhs.unsqueeze(-1)?)?.squeeze(-1),
+            (1, 1) => return self.expand_dims(0)?.matmul(&rhs.expand_dims(-1)?)?.reshape(()),
+            (1, _) => return self.expand_dims(0)?.matmul(rhs)?.squeeze(-2),
+            (_, 1) => return self.matmul(&rhs.expand_dims(-1)?)?.squeeze(-1),
             _ => {}
         }
         let (m, n) = (self.dims()[ra - 2], rhs.dims()[rb - 1]);
@@ -47,7 +47,7 @@ impl Tensor {
             return Err(misfit(self, rhs, "the batch dimensions do not broadcast"));
         };
         let with = |rows: usize, cols: usize| [&batch[..], &[rows, cols]].concat();
-        let (a, b) = (self.expand(with(m, k))?, rhs.expand(with(k, n))?);
+        let (a, b) = (self.broadcast_to(with(m, k))?, rhs.broadcast_to(with(k, n))?);
         let make = Make { device: self.device(), vjp: Vjp::Node(matmul_grad), at: Location::caller() };
         Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), [a, b].into_iter().collect(), make))
     }

@@ -106,7 +106,7 @@ pub(crate) fn scalar(value: f64, dtype: DType, device: &Device) -> Tensor {
 /// The tensor at `shape`, by NumPy's rule; scalars of rank 0 stay, pointwise operations take them as they are.
 #[track_caller]
 pub(crate) fn fit(tensor: &Tensor, to: &Shape) -> Result<Tensor> {
-    if tensor.shape() == to || tensor.rank() == 0 { Ok(tensor.clone()) } else { tensor.expand(to) }
+    if tensor.shape() == to || tensor.rank() == 0 { Ok(tensor.clone()) } else { tensor.broadcast_to(to) }
 }
 
 /// Operands on one device, or an error.
@@ -192,7 +192,7 @@ pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
                 &format!("`{op}` was given shapes that do not broadcast"),
                 &shapes.join(" and "),
                 "extents that are equal or 1, compared from the last dimension",
-                "Reshape one of them, or insert dimensions with `unsqueeze`",
+                "Reshape one of them, or insert dimensions with `expand_dims`",
             ));
         };
         shape = both;
@@ -220,14 +220,14 @@ fn shrink(grad: Tensor, input: &Tensor) -> Result<Option<Tensor>> {
 }
 
 impl Tensor {
-    /// Elementwise choice: `a` where this boolean tensor is true, else `b`, broadcast together. Gradient flows to the
+    /// NumPy's `where`: `a` where this boolean tensor is true, else `b`, broadcast together. Gradient flows to the
     /// chosen side only.
     ///
     /// # Errors
     /// This tensor is not boolean; `a` and `b` differ in type; shapes do not broadcast.
     #[track_caller]
-    pub fn select(&self, a: impl Operand, b: impl Operand) -> Result<Tensor> {
-        expect_dtype("select", self, self.dtype() == DType::Bool, "bool for the condition")?;
+    pub fn where_(&self, a: impl Operand, b: impl Operand) -> Result<Tensor> {
+        expect_dtype("where", self, self.dtype() == DType::Bool, "bool for the condition")?;
         // A number takes the other side's type; two numbers are f32.
         let f32s = scalar(0.0, DType::F32, self.device());
         let (a, b) = if a.is_number() {
@@ -238,10 +238,10 @@ impl Tensor {
             let b = b.operand(&a)?;
             (a, b)
         };
-        same_device("select", self, &a)?;
-        same_device("select", self, &b)?;
-        same_dtype("select", &a, &b)?;
-        let shape = broadcast("select", &[self, &a, &b])?;
+        same_device("where", self, &a)?;
+        same_device("where", self, &b)?;
+        same_dtype("where", &a, &b)?;
+        let shape = broadcast("where", &[self, &a, &b])?;
         let inputs = [fit(self, &shape)?, fit(&a, &shape)?, fit(&b, &shape)?].into_iter().collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(select_grad), at: Location::caller() };
         Ok(Tensor::record(Op::Select, shape, a.dtype(), inputs, make))
@@ -269,11 +269,11 @@ impl Tensor {
     /// # Errors
     /// `low` is above `high`.
     #[track_caller]
-    pub fn clamp(&self, low: f64, high: f64) -> Result<Tensor> {
+    pub fn clip(&self, low: f64, high: f64) -> Result<Tensor> {
         if low > high {
             return Err(Error::parts(
                 Kind::Argument,
-                "`clamp` was given an empty range",
+                "`clip` was given an empty range",
                 &format!("low {low}, high {high}"),
                 "low <= high",
                 "Exchange the bounds",
@@ -281,14 +281,14 @@ impl Tensor {
         }
         let inside = self.ge(low)?.logical_and(&self.le(high)?)?;
         let bounded = self.detach().maximum(low)?.minimum(high)?;
-        if self.0.tracked { inside.select(self, &bounded) } else { Ok(bounded) }
+        if self.0.tracked { inside.where_(self, &bounded) } else { Ok(bounded) }
     }
 }
 
 fn select_grad(output: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let zero = scalar(0.0, output.dtype(), output.device());
-    let a = shrink_if(&inputs[1], || inputs[0].select(grad, &zero))?;
-    let b = shrink_if(&inputs[2], || inputs[0].select(&zero, grad))?;
+    let a = shrink_if(&inputs[1], || inputs[0].where_(grad, &zero))?;
+    let b = shrink_if(&inputs[2], || inputs[0].where_(&zero, grad))?;
     Ok([None, a, b].into_iter().collect())
 }
 

@@ -91,7 +91,7 @@ fn one(grad: Tensor) -> Result<InputGrads> {
 }
 
 fn sum_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    one(grad.expand(inputs[0].shape())?)
+    one(grad.broadcast_to(inputs[0].shape())?)
 }
 
 /// `d/dx_i prod = product of the others`, by dividing where no element is zero and by excluding otherwise. Where there
@@ -103,11 +103,11 @@ fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
     let zero = x.eq(0.0)?;
     let zeros = zero.cast(x.dtype())?.sum_keepdims(&axes[..])?;
     // With one zero only that element has a gradient, the product of the others; with two or more none has.
-    let others = zero.select(1.0, x)?.prod_keepdims(&axes[..])?;
-    let quotient = others.div(&zero.select(1.0, x)?)?;
+    let others = zero.where_(1.0, x)?.prod_keepdims(&axes[..])?;
+    let quotient = others.div(&zero.where_(1.0, x)?)?;
     let none = zeros.eq(0.0)?;
     let single = zeros.eq(1.0)?.logical_and(&zero)?;
-    let d = none.select(&quotient, single.select(&others, 0.0)?)?;
+    let d = none.where_(&quotient, single.where_(&others, 0.0)?)?;
     one(d.mul(grad)?)
 }
 
@@ -210,8 +210,8 @@ composites! {
     logsumexp, logsumexp_keepdims, |x, axes| {
         let max = x.detach().max_keepdims(&axes)?;
         // An infinite maximum is not subtracted (it would give NaN).
-        let shift = max.is_finite()?.select(&max, 0.0)?;
-        x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.ln()?.add(&shift)
+        let shift = max.isfinite()?.where_(&max, 0.0)?;
+        x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.log()?.add(&shift)
     };
 }
 
@@ -249,7 +249,7 @@ impl Tensor {
         }
         if self.dims()[axis] == 1 {
             let zero = scalar(0.0, DType::I32, self.device());
-            return zero.expand(reduced(self.shape(), &[axis], false));
+            return zero.broadcast_to(reduced(self.shape(), &[axis], false));
         }
         record(self, op, &[axis], DType::I32).reshape(reduced(self.shape(), &[axis], false))
     }

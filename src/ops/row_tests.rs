@@ -152,12 +152,12 @@ fn whole_numbers_divide_as_documented() {
     let b = Tensor::new([2, 2, -2, -2, 0, -1, 0], &device).unwrap();
     let of = |t: crate::Result<Tensor>| t.unwrap().to_vec::<i32>().unwrap();
     assert_eq!(of(a.div(&b)), [3, -3, -3, 3, 0, i32::MIN, 0]);
-    assert_eq!(of(a.floor_div(&b)), [3, -4, -4, 3, 0, i32::MIN, 0]);
+    assert_eq!(of(a.floor_divide(&b)), [3, -4, -4, 3, 0, i32::MIN, 0]);
     assert_eq!(of(a.rem(&b)), [1, 1, -1, -1, 0, 0, 0]);
-    assert_eq!(of(a.trunc_rem(&b)), [1, -1, 1, -1, 0, 0, 0]);
+    assert_eq!(of(a.fmod(&b)), [1, -1, 1, -1, 0, 0, 0]);
     assert_eq!(of(a.pow(&b)), [49, 49, 0, 0, 1, 0, 1]);
-    assert_eq!(of(b.shl(33)), [0; 7]);
-    assert_eq!(of(b.shr(33)), [0, 0, -1, -1, 0, -1, 0]);
+    assert_eq!(of(b.left_shift(33)), [0; 7]);
+    assert_eq!(of(b.right_shift(33)), [0, 0, -1, -1, 0, -1, 0]);
 }
 
 /// The slope of `f` at each `x`, by Richardson's extrapolation of central differences: to about 1e-10. NaN at kinks and

@@ -29,6 +29,6 @@ impl Tensor {
         expect_dtype("log_softmax", self, self.dtype().is_float(), "a floating-point type")?;
         let max = self.detach().max_keepdims(axis)?;
         let shifted = self.sub(&max)?;
-        shifted.sub(&shifted.exp()?.sum_keepdims(axis)?.ln()?)
+        shifted.sub(&shifted.exp()?.sum_keepdims(axis)?.log()?)
     }
 }

@@ -155,7 +155,7 @@ unary! {
         grad: |_x, y, g| g.mul(-0.5)?.mul(y)?.mul(y.square()?),
     }
     /// The reciprocal `1 / x`.
-    recip {
+    reciprocal {
         float: |x| R::from(1.0) / x,
         wgsl: "(1.0 / x)",
         grad: |_x, y, g| g.mul(y.square()?)?.neg(),
@@ -179,7 +179,7 @@ unary! {
         grad: |_x, y, g| g.mul(y.add(1.0)?),
     }
     /// The natural logarithm; `-inf` at 0, NaN below.
-    ln {
+    log {
         float: |x| x.ln(),
         wgsl: "wgt_ln(x)",
         grad: |x, _y, g| g.div(x),
@@ -313,7 +313,7 @@ unary! {
         u32: |x| x,
         wgsl: "wgt_relu(x)",
         wgsl_int: "max(x, 0)",
-        grad: |_x, y, g| y.gt(0.0)?.select(g, 0.0),
+        grad: |_x, y, g| y.gt(0.0)?.where_(g, 0.0),
     }
     /// The logistic function `1 / (1 + e^-x)`.
     sigmoid {
@@ -334,17 +334,17 @@ unary! {
         grad: |x, _y, g| g.mul(x.neg()?.sigmoid()?),
     }
     /// Whether `x` is NaN, as a boolean.
-    is_nan {
+    isnan {
         test: |x| x.is_nan(),
         wgsl: "wgt_is_nan(x)",
     }
     /// Whether `x` is infinite, as a boolean.
-    is_inf {
+    isinf {
         test: |x| x.is_infinite(),
         wgsl: "wgt_is_inf(x)",
     }
     /// Whether `x` is neither infinite nor NaN, as a boolean.
-    is_finite {
+    isfinite {
         test: |x| x.is_finite(),
         wgsl: "wgt_is_finite(x)",
     }
@@ -354,7 +354,7 @@ unary! {
         wgsl: "(!x)",
     }
     /// An integer with every bit turned.
-    bit_not {
+    bitwise_not {
         i32: |x| !x,
         u32: |x| !x,
         wgsl: "(~x)",

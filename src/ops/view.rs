@@ -115,16 +115,16 @@ impl Tensor {
     /// # Errors
     /// `axes` is not a permutation of the dimensions.
     #[track_caller]
-    pub fn permute(&self, axes: &[isize]) -> Result<Tensor> {
+    pub fn transpose(&self, axes: &[isize]) -> Result<Tensor> {
         let mut order: Axes<u8> = SmallVec::new();
         for &axis in axes {
-            order.push(axis_index("permute", axis, self.rank())? as u8);
+            order.push(axis_index("transpose", axis, self.rank())? as u8);
         }
         let distinct = (0..self.rank() as u8).all(|d| order.contains(&d));
         if order.len() != self.rank() || !distinct {
             return Err(Error::parts(
                 Kind::Argument,
-                "`permute` was given axes that are not a permutation",
+                "`transpose` was given axes that are not a permutation",
                 &format!("{axes:?} for a tensor of {} dimensions", self.rank()),
                 "each axis once",
                 "Name every axis exactly once",
@@ -139,7 +139,7 @@ impl Tensor {
             let inverse: SmallVec<[isize; 8]> = (0..order.len())
                 .map(|d| order.iter().position(|&a| a as usize == d).expect("a permutation") as isize)
                 .collect();
-            one(g.permute(&inverse)?)
+            one(g.transpose(&inverse)?)
         }))
     }
 
@@ -148,11 +148,11 @@ impl Tensor {
     /// # Errors
     /// An axis does not exist.
     #[track_caller]
-    pub fn transpose(&self, a: isize, b: isize) -> Result<Tensor> {
-        let (a, b) = (axis_index("transpose", a, self.rank())?, axis_index("transpose", b, self.rank())?);
+    pub fn swapaxes(&self, a: isize, b: isize) -> Result<Tensor> {
+        let (a, b) = (axis_index("swapaxes", a, self.rank())?, axis_index("swapaxes", b, self.rank())?);
         let mut axes: SmallVec<[isize; 8]> = (0..self.rank() as isize).collect();
         axes.swap(a, b);
-        self.permute(&axes)
+        self.transpose(&axes)
     }
 
     /// Exchanges the last two dimensions.
@@ -161,7 +161,7 @@ impl Tensor {
     /// Fewer than two dimensions.
     #[track_caller]
     pub fn t(&self) -> Result<Tensor> {
-        self.transpose(-2, -1)
+        self.swapaxes(-2, -1)
     }
 
     /// Repeats extents of 1, and puts dimensions in front, to reach `shape` (NumPy's `broadcast_to`).
@@ -169,7 +169,7 @@ impl Tensor {
     /// # Errors
     /// The tensor does not broadcast to the shape.
     #[track_caller]
-    pub fn expand(&self, shape: impl IntoShape) -> Result<Tensor> {
+    pub fn broadcast_to(&self, shape: impl IntoShape) -> Result<Tensor> {
         let shape = shape.into_shape()?;
         if shape == *self.shape() {
             return Ok(self.clone());
@@ -177,10 +177,10 @@ impl Tensor {
         if crate::shape::broadcast(self.shape(), &shape) != Some(shape) {
             return Err(Error::parts(
                 Kind::Shape,
-                "`expand` cannot reach the shape",
+                "`broadcast_to` cannot reach the shape",
                 &format!("{} from a tensor of shape {}", shape, self.shape()),
                 "extents equal to the tensor's, or the tensor's being 1",
-                "Reshape the tensor, or insert dimensions with `unsqueeze`",
+                "Reshape the tensor, or insert dimensions with `expand_dims`",
             ));
         }
         let mut dims: SmallVec<[usize; 8]> = SmallVec::from_elem(1, shape.rank() - self.rank());
@@ -222,8 +222,8 @@ impl Tensor {
     /// # Errors
     /// The axis is out of range.
     #[track_caller]
-    pub fn unsqueeze(&self, axis: isize) -> Result<Tensor> {
-        let axis = axis_index("unsqueeze", axis, self.rank() + 1)?;
+    pub fn expand_dims(&self, axis: isize) -> Result<Tensor> {
+        let axis = axis_index("expand_dims", axis, self.rank() + 1)?;
         let mut dims = self.dims().to_vec();
         dims.insert(axis, 1);
         self.reshape(dims)
@@ -367,7 +367,7 @@ fn slice_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
             let axis = d as isize + 1;
             let mut pads = vec![(0, 0); g.rank() + 1];
             pads[d + 1] = (0, stride - 1);
-            let wide = g.unsqueeze(axis)?.pad(&pads, 0.0)?;
+            let wide = g.expand_dims(axis)?.pad(&pads, 0.0)?;
             let mut dims = g.dims().to_vec();
             dims[d] = m * stride;
             g = wide.reshape(dims)?.narrow(d as isize, 0, (m - 1) * stride + 1)?;

@@ -63,7 +63,7 @@ fn wrong_shapes() {
             wrong!(a.matmul(&b), is_shape_mismatch, ["(2, 3)", "(4,)"]),
             wrong!(a.reshape([4, 2]), is_shape_mismatch, ["(2, 3)", "(4, 2)"]),
             wrong!(a.reshape_infer(&[-1, 4]), is_shape_mismatch, ["(2, 3)"]),
-            wrong!(a.expand([2, 4]), is_shape_mismatch, ["(2, 3)", "(2, 4)"]),
+            wrong!(a.broadcast_to([2, 4]), is_shape_mismatch, ["(2, 3)", "(2, 4)"]),
             wrong!(a.squeeze(1), is_shape_mismatch, ["(2, 3)"]),
             wrong!(
                 Tensor::concat(&[&a, &Tensor::zeros([3, 4], DType::F32, device)?], 1),
@@ -91,9 +91,9 @@ fn wrong_types() {
             wrong!(i.softmax(-1), is_dtype_mismatch, ["`softmax`", "i32"]),
             wrong!(b.sum(()), is_dtype_mismatch, ["bool"]),
             wrong!(x.logical_and(&b), is_dtype_mismatch, ["f32"]),
-            wrong!(x.select(&x, &x), is_dtype_mismatch, ["f32", "bool"]),
+            wrong!(x.where_(&x, &x), is_dtype_mismatch, ["f32", "bool"]),
             wrong!(x.take(&x, 0), is_dtype_mismatch, ["f32"]),
-            wrong!(x.bit_and(&x), is_dtype_mismatch, ["f32"]),
+            wrong!(x.bitwise_and(&x), is_dtype_mismatch, ["f32"]),
         ]);
         assert!(x.to_vec::<i32>().unwrap_err().is_dtype_mismatch());
         Ok(())
@@ -110,7 +110,7 @@ fn numbers_that_a_type_does_not_hold() {
             wrong!(u.eq(-1), is_dtype_mismatch, ["-1", "u32"]),
             wrong!(i.mul(4_000_000_000u32), is_dtype_mismatch, ["4000000000", "i32"]),
             wrong!(i.add(0.5), is_dtype_mismatch, ["0.5", "i32"]),
-            wrong!(i.eq(0)?.select(0.5, &i), is_dtype_mismatch, ["0.5", "i32"]),
+            wrong!(i.eq(0)?.where_(0.5, &i), is_dtype_mismatch, ["0.5", "i32"]),
             wrong!(Tensor::full([2], 0.5, DType::I32, device), is_dtype_mismatch, ["0.5", "i32"]),
             wrong!(Tensor::full([2], f64::NAN, DType::U32, device), is_dtype_mismatch, ["NaN", "u32"]),
             wrong!(i.pad(&[(1, 1)], 0.5), is_dtype_mismatch, ["0.5", "i32"]),
@@ -130,8 +130,8 @@ fn out_of_range() {
             wrong!(a.sum([0, -3]), is_out_of_range, ["-3"]),
             wrong!(a.argmax(5), is_out_of_range, ["5"]),
             wrong!(a.softmax(-3), is_out_of_range, ["-3"]),
-            wrong!(a.unsqueeze(5), is_out_of_range, ["5"]),
-            wrong!(a.transpose(0, 2), is_out_of_range, ["2"]),
+            wrong!(a.expand_dims(5), is_out_of_range, ["5"]),
+            wrong!(a.swapaxes(0, 2), is_out_of_range, ["2"]),
             wrong!(a.select_index(1, 3), is_out_of_range, ["3"]),
             wrong!(a.narrow(1, 2, 2), is_out_of_range, ["2"]),
             wrong!(a.flip(&[2]), is_out_of_range, ["2"]),
@@ -148,8 +148,8 @@ fn nonsense_arguments() {
             (Tensor::zeros([1 << 39, 1], DType::F32, device)?, Tensor::zeros([1, 1 << 39], DType::F32, device)?);
         let no_groups = Conv2d { groups: 0, ..Conv2d::default() };
         judge(vec![
-            wrong!(a.permute(&[0, 0]), is_invalid_argument, ["[0, 0]"]),
-            wrong!(a.permute(&[0]), is_invalid_argument, ["[0]"]),
+            wrong!(a.transpose(&[0, 0]), is_invalid_argument, ["[0, 0]"]),
+            wrong!(a.transpose(&[0]), is_invalid_argument, ["[0]"]),
             wrong!(a.sum([0, 0]), is_invalid_argument, ["[0, 0]"]),
             wrong!(a.slice_step(0, None, None, 0), is_invalid_argument, ["0"]),
             wrong!(a.reshape_infer(&[-1, -1]), is_shape_mismatch, ["[-1, -1]"]),
@@ -172,8 +172,8 @@ fn nonsense_arguments() {
             wrong!(Tensor::from_slice(&[1.0f32], [1; 9], device), is_shape_mismatch, ["9 dimensions"]),
             wrong!(a.reshape([1; 9]), is_shape_mismatch, ["9 dimensions"]),
             wrong!(a.reshape_infer(&[isize::MAX, 4, -1]), is_shape_mismatch, [""]),
-            wrong!(a.expand([1 << 20, 1 << 20, 2, 3]), is_shape_mismatch, ["2^40"]),
-            wrong!(a.reshape([1, 1, 1, 1, 1, 1, 2, 3])?.unsqueeze(0), is_shape_mismatch, ["9 dimensions"]),
+            wrong!(a.broadcast_to([1 << 20, 1 << 20, 2, 3]), is_shape_mismatch, ["2^40"]),
+            wrong!(a.reshape([1, 1, 1, 1, 1, 1, 2, 3])?.expand_dims(0), is_shape_mismatch, ["9 dimensions"]),
             wrong!(Tensor::stack(&[&a.reshape([1, 1, 1, 1, 1, 1, 2, 3])?], 0), is_shape_mismatch, ["9 dimensions"]),
             wrong!(a.take(&Tensor::zeros([1; 8], DType::I32, device)?, 0), is_shape_mismatch, ["9 dimensions"]),
             wrong!(a.pad(&[(usize::MAX, 1), (0, 0)], 0.0), is_shape_mismatch, ["2^40"]),

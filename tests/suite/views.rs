@@ -62,7 +62,7 @@ fn slices_by_range() {
 fn chains_of_views_without_a_copy() {
     for_each_device(|device| {
         let x = Nd::random(&[4, 5, 6], 2, -1.0, 1.0);
-        let t = x.f32(device)?.permute(&[2, 0, 1])?.flip(&[1])?.slice_step(0, None, None, -2)?.transpose(1, 2)?;
+        let t = x.f32(device)?.transpose(&[2, 0, 1])?.flip(&[1])?.slice_step(0, None, None, -2)?.swapaxes(1, 2)?;
         let want = Nd::build(&[3, 5, 4], |c| x.at(&[3 - c[2], c[1], 5 - 2 * c[0]]));
         assert_close("permute, flip, slice, transpose", &t, &want.shape, &want.data);
         assert_close("then arithmetic", &t.mul(2.0)?, &want.shape, &want.map(|v| 2.0 * v).data);
@@ -83,8 +83,8 @@ fn reshapes_of_empty_and_scalar_tensors() {
         assert_eq!(empty.to_vec::<f32>()?, [0.0; 0]);
         let one = Tensor::new(2.5f32, device)?;
         assert_eq!(one.dims(), [0usize; 0]);
-        assert_eq!(one.reshape([1, 1])?.squeeze(0)?.unsqueeze(-1)?.dims(), [1, 1]);
-        assert_eq!(one.expand([2, 3])?.to_vec::<f32>()?, [2.5; 6]);
+        assert_eq!(one.reshape([1, 1])?.squeeze(0)?.expand_dims(-1)?.dims(), [1, 1]);
+        assert_eq!(one.broadcast_to([2, 3])?.to_vec::<f32>()?, [2.5; 6]);
         let t = Tensor::arange(0.0, 24.0, 1.0, DType::F32, device)?;
         assert_eq!(t.reshape_infer(&[2, -1, 4])?.dims(), [2, 3, 4]);
         assert_eq!(t.reshape([2, 3, 4])?.flatten_from(1)?.dims(), [2, 12]);

@@ -176,7 +176,7 @@ impl Layer for Dropout {
             return x.mul(0.0);
         }
         let seed = ctx.seed() ^ self.seed.unwrap_or(0);
-        Tensor::bernoulli(x.shape(), keep, seed, x.device())?.select(x.mul(1.0 / keep)?, 0.0)
+        Tensor::bernoulli(x.shape(), keep, seed, x.device())?.where_(x.mul(1.0 / keep)?, 0.0)
     }
 }
 

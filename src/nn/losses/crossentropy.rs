@@ -8,7 +8,7 @@ use crate::nn::names::with_batch;
 
 /// Keeps probabilities where their logarithm and its gradient are finite.
 fn clip(p: &Tensor) -> Result<Tensor> {
-    p.clamp(EPSILON, 1.0 - EPSILON)
+    p.clip(EPSILON, 1.0 - EPSILON)
 }
 
 /// The logarithms of class probabilities, from logits or from (renormalised, clipped) probabilities.
@@ -16,7 +16,7 @@ fn log_probabilities(y_pred: &Tensor, from_logits: bool) -> Result<Tensor> {
     if from_logits {
         return y_pred.log_softmax(-1);
     }
-    clip(&y_pred.div(y_pred.sum_keepdims(-1)?)?)?.ln()
+    clip(&y_pred.div(y_pred.sum_keepdims(-1)?)?)?.log()
 }
 
 /// Element by element: `-t ln p - (1 - t) ln(1 - p)`.
@@ -27,7 +27,7 @@ fn binary(t: &Tensor, y_pred: &Tensor, from_logits: bool) -> Result<Tensor> {
         return t.mul(y_pred.neg()?.softplus()?)?.add(other.mul(y_pred.softplus()?)?);
     }
     let p = clip(y_pred)?;
-    t.mul(p.ln()?)?.add(other.mul(p.neg()?.add(1.0)?.ln()?)?)?.neg()
+    t.mul(p.log()?)?.add(other.mul(p.neg()?.add(1.0)?.log()?)?)?.neg()
 }
 
 fn smooth(t: &Tensor, smoothing: f64, classes: f64) -> Result<Tensor> {
@@ -238,7 +238,7 @@ impl Loss for SparseCategoricalCrossentropy {
         let numbers = given.cast(DType::I32)?;
         let mut known = numbers.ge(0)?.logical_and(numbers.lt(classes as f64)?)?;
         if given.dtype().is_float() {
-            known = known.logical_and(given.is_nan()?.logical_not()?)?;
+            known = known.logical_and(given.isnan()?.logical_not()?)?;
         }
         let counted = self.mask(y_true, y_pred)?;
         if let Some(counted) = &counted {
@@ -248,9 +248,9 @@ impl Loss for SparseCategoricalCrossentropy {
         let hot = numbers.one_hot(classes, y_pred.dtype())?;
         let losses = log_probabilities(y_pred, self.from_logits)?.mul(hot)?.sum(-1)?.neg()?;
         // A factor and not a choice, so that the gradient is NaN as well.
-        let losses = losses.mul(known.select(1.0, f64::NAN)?.cast(y_pred.dtype())?)?;
+        let losses = losses.mul(known.where_(1.0, f64::NAN)?.cast(y_pred.dtype())?)?;
         match counted {
-            Some(counted) => counted.select(losses, 0.0),
+            Some(counted) => counted.where_(losses, 0.0),
             None => Ok(losses),
         }
     }

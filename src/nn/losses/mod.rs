@@ -124,7 +124,7 @@ impl<L: Loss + ?Sized> Loss for Box<L> {
 /// `a / b`, and 0 where `b` is 0.
 fn divide_no_nan(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     let divisible = b.ne(0.0)?;
-    divisible.select(a, 0.0)?.div(divisible.select(b, 1.0)?)
+    divisible.where_(a, 0.0)?.div(divisible.where_(b, 1.0)?)
 }
 
 /// Targets in the shape of the predictions, where they differ by a last dimension of 1 only.

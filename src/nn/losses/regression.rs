@@ -50,7 +50,7 @@ plain!(
     "mean_squared_logarithmic_error",
     "`mean((ln(t + 1) - ln(p + 1))^2)` over the last axis, with `t` and `p` at least 1e-7.",
     |t, p| {
-        let log = |x: &Tensor| x.maximum(EPSILON)?.add(1.0)?.ln();
+        let log = |x: &Tensor| x.maximum(EPSILON)?.add(1.0)?.log();
         log(p)?.sub(log(t)?)?.square()?.mean(-1)
     }
 );
@@ -63,12 +63,12 @@ plain!(
     "kl_divergence",
     "`sum(t ln(t / p))` over the last axis, with `t` and `p` clipped to 1e-7..1.",
     |t, p| {
-        let (t, p) = (t.clamp(EPSILON, 1.0)?, p.clamp(EPSILON, 1.0)?);
-        t.div(&p)?.ln()?.mul(&t)?.sum(-1)
+        let (t, p) = (t.clip(EPSILON, 1.0)?, p.clip(EPSILON, 1.0)?);
+        t.div(&p)?.log()?.mul(&t)?.sum(-1)
     }
 );
 plain!(Poisson, "poisson", "`mean(p - t ln(p + 1e-7))` over the last axis.", |t, p| {
-    p.sub(p.add(EPSILON)?.ln()?.mul(t)?)?.mean(-1)
+    p.sub(p.add(EPSILON)?.log()?.mul(t)?)?.mean(-1)
 });
 plain!(Hinge, "hinge", "`mean(max(1 - t p, 0))` over the last axis; targets -1 or 1 (0 is taken for -1).", |t, p| {
     hinge_margin(t, p)?.mean(-1)
@@ -97,7 +97,7 @@ plain!(Dice, "dice", "`1 - 2 sum(t p) / (sum(t) + sum(p) + 1e-7)` over the whole
 /// `max(1 - t p, 0)`. Where every target is 0 or 1, zeros become -1.
 fn hinge_margin(t: &Tensor, p: &Tensor) -> Result<Tensor> {
     let binary = t.eq(0.0)?.logical_or(t.eq(1.0)?)?.all(())?;
-    let t = binary.select(t.mul(2.0)?.sub(1.0)?, t)?;
+    let t = binary.where_(t.mul(2.0)?.sub(1.0)?, t)?;
     t.mul(p)?.neg()?.add(1.0)?.maximum(0.0)
 }
 
@@ -133,7 +133,7 @@ impl Loss for Huber {
         let error = p.sub(t)?;
         let size = error.abs()?;
         let linear = size.mul(self.delta)?.sub(0.5 * self.delta * self.delta)?;
-        size.le(self.delta)?.select(error.square()?.mul(0.5)?, linear)?.mean(-1)
+        size.le(self.delta)?.where_(error.square()?.mul(0.5)?, linear)?.mean(-1)
     }
 
     fn reduction(&self) -> Reduction {

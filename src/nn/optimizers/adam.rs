@@ -228,7 +228,7 @@ impl Rule for LambRule {
         let norm = |x: &Tensor| x.square()?.sum(())?.sqrt();
         let (w_norm, step_norm) = (norm(w)?, norm(&direction)?);
         let both = w_norm.gt(0.0)?.logical_and(step_norm.gt(0.0)?)?;
-        let ratio = both.select(w_norm.div(step_norm)?, 1.0)?;
+        let ratio = both.where_(w_norm.div(step_norm)?, 1.0)?;
         Update::new(w.sub(direction.mul(lr)?.mul(ratio)?)?, [m, v])
     }
 }

@@ -225,7 +225,7 @@ impl Rule for FtrlRule {
         let linear = linear.add(shrunk.sub(sigma.mul(w)?)?)?;
         let quadratic = new_root.div(lr)?.add(2.0 * l2)?;
         let l1 = self.l1_regularization_strength;
-        let new = linear.clamp(-l1, l1)?.sub(&linear)?.div(quadratic)?;
+        let new = linear.clip(-l1, l1)?.sub(&linear)?.div(quadratic)?;
         Update::new(new, [new_sum, linear])
     }
 }

@@ -193,13 +193,13 @@ impl<R: Rule> Optimizer<R> {
             let sums = pairs.iter().map(|(_, grad)| grad.square()?.sum(())).collect::<Result<Vec<_>>>()?;
             let sums: Vec<&Tensor> = sums.iter().collect();
             let norm = Tensor::stack(&sums, 0)?.sum(())?.sqrt()?;
-            let scale = norm.maximum(limit)?.recip()?.mul(limit)?;
+            let scale = norm.maximum(limit)?.reciprocal()?.mul(limit)?;
             for (_, grad) in &mut pairs {
                 *grad = grad.mul(&scale)?;
             }
         } else if let Some(size) = value {
             for (_, grad) in &mut pairs {
-                *grad = grad.clamp(-size, size)?;
+                *grad = grad.clip(-size, size)?;
             }
         }
         Ok(pairs)
