@@ -88,9 +88,9 @@ impl Graph<'_> {
             2 => x.sin(),
             3 => x.square()?.neg()?.exp(),
             4 => x.relu(),
-            5 => x.abs()?.add(0.5)?.ln(),
+            5 => x.abs()?.add(0.5)?.log(),
             6 => x.mul(0.7)?.add(0.1),
-            7 => x.clamp(-0.8, 0.9),
+            7 => x.clip(-0.8, 0.9),
             _ => x.square(),
         }
     }
@@ -133,7 +133,7 @@ impl Graph<'_> {
         let mixed = match self.dice.below(3) {
             0 => at.mul(3.0)?.add(self.dice.below(5))?,
             1 => at.maximum(2.0)?.mul(&at)?,
-            _ => at.ge(2.0)?.select(&at, &at.add(1.0)?)?,
+            _ => at.ge(2.0)?.where_(&at, &at.add(1.0)?)?,
         };
         mixed.rem(5.0)
     }
@@ -141,7 +141,7 @@ impl Graph<'_> {
     fn step(&mut self) -> Result<()> {
         let x = self.any();
         if x.rank() == 0 {
-            let wide = x.expand([1 + self.dice.below(5), 3])?;
+            let wide = x.broadcast_to([1 + self.dice.below(5), 3])?;
             let y = self.unary(&wide)?;
             return self.push("expand", y);
         }
@@ -172,7 +172,7 @@ impl Graph<'_> {
                 self.push("reduce", y)
             }
             7 => self.push("flip", x.flip(&[axis])?),
-            8 => self.push("transpose", x.transpose(axis, -1)?),
+            8 => self.push("transpose", x.swapaxes(axis, -1)?),
             9 => {
                 let y = self.matrix(&x)?;
                 self.push("reshape", y)
@@ -231,7 +231,7 @@ impl Graph<'_> {
             }
             21 => {
                 let integers = self.indices(x.numel())?.reshape(x.shape())?;
-                let y = integers.eq(1.0)?.select(&x, &x.mul(&integers.cast(self.dtype)?.mul(0.2)?)?)?;
+                let y = integers.eq(1.0)?.where_(&x, &x.mul(&integers.cast(self.dtype)?.mul(0.2)?)?)?;
                 self.push("integers", y)
             }
             22 if self.values.len() > 2 => {
@@ -248,7 +248,7 @@ impl Graph<'_> {
 
     fn convolve(&mut self, x: &Tensor) -> Result<()> {
         let m = self.matrix(x)?;
-        let image = m.reshape([1, m.dims()[0], m.dims()[1], 1])?.expand([1, m.dims()[0], m.dims()[1], 2])?;
+        let image = m.reshape([1, m.dims()[0], m.dims()[1], 1])?.broadcast_to([1, m.dims()[0], m.dims()[1], 2])?;
         let image = image.mul(&Tensor::arange(1.0, 3.0, 1.0, DType::F32, self.device)?.cast(self.dtype)?)?;
         let size = (1 + self.dice.below(3), 1 + self.dice.below(3));
         let kernel = Nd::random(&[size.0, size.1, 2, 3], 5, -0.5, 0.5).float(self.dtype, self.device)?;
