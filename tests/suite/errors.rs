@@ -225,7 +225,7 @@ fn training() {
             wrong!(model.fit(&none, &none, Fit::new()), is_shape_mismatch, ["(0, 2)"]),
             wrong!(model.fit(&x, &y, Fit::new().batch_size(0)), is_invalid_argument, ["batch_size=0"]),
             wrong!(model.fit(&x, &y, Fit::new().validation_split(1.5)), is_invalid_argument, ["1.5"]),
-            wrong!(model.evaluate(&wide, &y, ()), is_shape_mismatch, ["(1, 5)"]),
+            wrong!(model.evaluate(&wide, &y, ()), is_shape_mismatch, ["(4, 5)"]),
             wrong!(model.predict(&wide, ()), is_shape_mismatch, ["(4, 5)"]),
             wrong!(model.predict_on_batch(&wide), is_shape_mismatch, ["(4, 5)"]),
             wrong!(model.train_on_batch(&wide, &y, None), is_shape_mismatch, ["(4, 5)"]),
