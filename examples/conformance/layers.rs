@@ -3,8 +3,8 @@
 use serde_json::Value;
 use wgtensor::nn::{
     ActivationLayer, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Embedding, Flatten,
-    GlobalAveragePooling2D, GlobalMaxPooling2D, Layer, LayerNormalization, LeakyReLU, MaxPooling2D, Rescaling, Reshape,
-    Sequential,
+    GlobalAveragePooling2D, GlobalMaxPooling2D, IntoLayer, Layer, LayerNormalization, LeakyReLU, MaxPooling2D,
+    Rescaling, Reshape, Sequential, SharedLayer,
 };
 use wgtensor::{Device, Tensor};
 
@@ -13,25 +13,21 @@ use super::case::{Case, string};
 use super::config::Config;
 
 /// The layer of that class and configuration, its name included.
-pub(crate) fn layer(class: &str, config: &Value) -> Replay<Box<dyn Layer>> {
+pub(crate) fn layer(class: &str, config: &Value) -> Replay<SharedLayer> {
     let c = Config::new(class, config);
     let activation = || c.text("activation", "linear");
     let padding = || c.text("padding", "valid");
     macro_rules! pool {
         ($layer:ident) => {{
             let size = c.pair("pool_size", (2, 2));
-            Box::new(named(
-                &c,
-                $layer::new(size).strides(c.pair("strides", size)).padding(&padding()[..]),
-                $layer::name,
-            ))
+            Box::new($layer::new(size).strides(c.pair("strides", size)).padding(&padding()[..]))
         }};
     }
     let layer: Box<dyn Layer> = match class {
         "Dense" => {
             let units = c.count("units").unwrap_or(1) as usize;
             let dense = Dense::new(units).activation(&activation()[..]).use_bias(c.flag("use_bias", true));
-            Box::new(named(&c, dense, Dense::name))
+            Box::new(dense)
         }
         "Conv2D" => {
             let filters = c.count("filters").unwrap_or(1) as usize;
@@ -42,13 +38,13 @@ pub(crate) fn layer(class: &str, config: &Value) -> Replay<Box<dyn Layer>> {
                 .groups(c.count("groups").unwrap_or(1) as usize)
                 .activation(&activation()[..])
                 .use_bias(c.flag("use_bias", true));
-            Box::new(named(&c, conv, Conv2D::name))
+            Box::new(conv)
         }
         "MaxPooling2D" => pool!(MaxPooling2D),
         "AveragePooling2D" => pool!(AveragePooling2D),
         "GlobalAveragePooling2D" => Box::new(GlobalAveragePooling2D::new().keepdims(c.flag("keepdims", false))),
         "GlobalMaxPooling2D" => Box::new(GlobalMaxPooling2D::new().keepdims(c.flag("keepdims", false))),
-        "Flatten" => Box::new(named(&c, Flatten::new(), Flatten::name)),
+        "Flatten" => Box::new(Flatten::new()),
         "Reshape" => {
             let target = c.get("target_shape").as_array().into_iter().flatten().filter_map(Value::as_i64);
             Box::new(Reshape::new(target.map(|n| n as isize).collect::<Vec<_>>()))
@@ -65,34 +61,30 @@ pub(crate) fn layer(class: &str, config: &Value) -> Replay<Box<dyn Layer>> {
                 .epsilon(c.float("epsilon").unwrap_or(1e-3))
                 .center(c.flag("center", true))
                 .scale(c.flag("scale", true));
-            Box::new(named(&c, norm, BatchNormalization::name))
+            Box::new(norm)
         }
         "LayerNormalization" => {
             let norm = LayerNormalization::new()
                 .epsilon(c.float("epsilon").unwrap_or(1e-3))
                 .center(c.flag("center", true))
                 .scale(c.flag("scale", true));
-            Box::new(named(&c, norm, LayerNormalization::name))
+            Box::new(norm)
         }
         "Embedding" => {
             let size = |key| c.count(key).unwrap_or(1) as usize;
-            Box::new(named(&c, Embedding::new(size("input_dim"), size("output_dim")), Embedding::name))
+            Box::new(Embedding::new(size("input_dim"), size("output_dim")))
         }
         "Rescaling" => {
             Box::new(Rescaling::new(c.float("scale").unwrap_or(1.0)).offset(c.float("offset").unwrap_or(0.0)))
         }
         _ => return c.unknown("layer"),
     };
+    let layer = match c.get("name").as_str() {
+        Some(name) => layer.name(name),
+        None => layer.shared(),
+    };
     c.finish()?;
     Ok(layer)
-}
-
-/// The layer with the configuration's name, if it has one.
-fn named<L>(c: &Config, layer: L, name: fn(L, String) -> L) -> L {
-    match c.get("name").as_str() {
-        Some(given) => name(layer, given.into()),
-        None => layer,
-    }
 }
 
 /// Replays a `layer` case.

@@ -1,7 +1,7 @@
 //! The `training` and `model_summary` kinds.
 
 use serde_json::{Value, json};
-use wgtensor::nn::{EarlyStopping, Fit, Logs, ReduceLROnPlateau, Sequential, TerminateOnNaN};
+use wgtensor::nn::{Compile, EarlyStopping, Fit, Logs, ReduceLROnPlateau, Sequential, TerminateOnNaN};
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};
@@ -44,12 +44,8 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let list =
         |key: &str| json["compile"][key].as_array().into_iter().flatten().map(any_metric).collect::<Replay<Vec<_>>>();
     let optimizer = any_optimizer(&json["compile"]["optimizer"])?;
-    model.compile_weighted(
-        optimizer,
-        any_loss(&json["compile"]["loss"])?,
-        list("metrics")?,
-        list("weighted_metrics")?,
-    )?;
+    let how = Compile::new(optimizer, any_loss(&json["compile"]["loss"])?);
+    model.compile_with(how.metrics(list("metrics")?).weighted_metrics(list("weighted_metrics")?))?;
 
     drop(model.predict_on_batch(&x)?);
     let entries: Vec<&Value> = json["weights"].as_array().into_iter().flatten().collect();
@@ -216,7 +212,7 @@ pub(crate) fn replay_summary(case: &Case) -> Replay<Vec<Output>> {
     let name = string(&case.json["variant"]);
     let mut model = match name.as_str() {
         "mnist_cnn" => {
-            use wgtensor::nn::{Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D};
+            use wgtensor::nn::{Conv2D, Dense, Dropout, Flatten, Input, IntoLayer, MaxPooling2D};
             Sequential::named("model")
                 .add(Input::new([28, 28, 1]))
                 .add(Conv2D::new(32, 3).activation("relu").name("conv2d"))
@@ -240,8 +236,8 @@ pub(crate) fn replay_summary(case: &Case) -> Replay<Vec<Output>> {
         wrong.push(format!("{} layers, expected {}", model.layers().count(), layers.len()));
     }
     let mut shape = model.input_shape().ok_or("the model has no input shape".to_string())?;
-    for (want, (name, layer)) in layers.iter().zip(model.layers()) {
-        shape = layer.output_shape(&shape)?;
+    for (want, layer) in layers.iter().zip(model.layers()) {
+        shape = layer.with(|layer| layer.output_shape(&shape))?;
         let params: usize = layer.weights().iter().map(|v| v.shape().numel()).sum();
         let full = &want["output_shape"].as_array().map(|dims| json!(dims[1..])).unwrap_or_default();
         if usizes(full) != shape.dims()
@@ -249,7 +245,8 @@ pub(crate) fn replay_summary(case: &Case) -> Replay<Vec<Output>> {
             || want["class"] != layer.class_name()
         {
             wrong.push(format!(
-                "{name} ({}) gives {shape} with {params} parameters, expected {want}",
+                "{} ({}) gives {shape} with {params} parameters, expected {want}",
+                layer.name(),
                 layer.class_name()
             ));
         }

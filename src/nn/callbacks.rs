@@ -1,4 +1,4 @@
-//! Callbacks: code that runs between epochs and batches of `fit`.
+//! Keras's callbacks: stopping early, changing the learning rate, writing figures down.
 
 use std::fs::File;
 use std::io::Write;
@@ -7,118 +7,8 @@ use std::path::PathBuf;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
-use crate::nn::model::Sequential;
+use crate::nn::model::{Callback, Model};
 use crate::nn::progress::{print, warn};
-
-/// Hooks called by `fit`; each does nothing unless implemented. An error ends the training with it.
-///
-/// Batch hooks get no figures, since those are on the device: [`Sequential::running_logs`] reads them back.
-pub trait Callback {
-    /// Before the first epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_begin(&mut self, model: &mut Sequential) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
-
-    /// After the last epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
-
-    /// Before an epoch, counted from 0.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_epoch_begin(&mut self, epoch: usize, model: &mut Sequential) -> Result<()> {
-        let _ = (epoch, model);
-        Ok(())
-    }
-
-    /// After an epoch and its validation; figures added to `logs` go into the history.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
-        let _ = (epoch, logs, model);
-        Ok(())
-    }
-
-    /// Before a training step, counted from 0 in each epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_batch_begin(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-        let _ = (batch, model);
-        Ok(())
-    }
-
-    /// After a training step was submitted; the device may still be at work on it.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_batch_end(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-        let _ = (batch, model);
-        Ok(())
-    }
-
-    /// Before the validation of an epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_test_begin(&mut self, model: &mut Sequential) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
-
-    /// After the validation of an epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_test_end(&mut self, model: &mut Sequential) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
-}
-
-/// All hooks, passed on to what a pointer points to.
-macro_rules! pointer {
-    ($($pointer:ty),*) => {$(
-        impl<C: Callback + ?Sized> Callback for $pointer {
-            fn on_train_begin(&mut self, model: &mut Sequential) -> Result<()> {
-                (**self).on_train_begin(model)
-            }
-            fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
-                (**self).on_train_end(model)
-            }
-            fn on_epoch_begin(&mut self, epoch: usize, model: &mut Sequential) -> Result<()> {
-                (**self).on_epoch_begin(epoch, model)
-            }
-            fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
-                (**self).on_epoch_end(epoch, logs, model)
-            }
-            fn on_train_batch_begin(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-                (**self).on_train_batch_begin(batch, model)
-            }
-            fn on_train_batch_end(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
-                (**self).on_train_batch_end(batch, model)
-            }
-            fn on_test_begin(&mut self, model: &mut Sequential) -> Result<()> {
-                (**self).on_test_begin(model)
-            }
-            fn on_test_end(&mut self, model: &mut Sequential) -> Result<()> {
-                (**self).on_test_end(model)
-            }
-        }
-    )*};
-}
-pointer!(&mut C, Box<C>);
 
 /// Whether a monitored figure should fall or rise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,7 +55,7 @@ impl Monitor {
     }
 
     /// Settles `Auto` once the metrics are known.
-    fn resolve(&mut self, class: &str, model: &Sequential) -> Result<()> {
+    fn resolve(&mut self, class: &str, model: &Model) -> Result<()> {
         if self.mode == Mode::Auto {
             let metric = self.name.strip_prefix("val_").unwrap_or(&self.name);
             self.mode = match model.larger_is_better(metric) {
@@ -298,13 +188,13 @@ impl EarlyStopping {
 }
 
 impl Callback for EarlyStopping {
-    fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+    fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         (self.wait, self.stopped, self.best_epoch) = (0, None, 0);
         (self.watched.best, self.best_weights) = (None, None);
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
         let current = self.watched.current(logs, "Early stopping");
         let Some(current) = current.filter(|_| epoch >= self.start_from_epoch) else { return Ok(()) };
         self.watched.resolve("EarlyStopping", model)?;
@@ -329,7 +219,7 @@ impl Callback for EarlyStopping {
         Ok(())
     }
 
-    fn on_train_end(&mut self, model: &mut Sequential) -> Result<()> {
+    fn on_train_end(&mut self, model: &mut Model) -> Result<()> {
         if let Some(epoch) = self.stopped.filter(|_| self.verbose) {
             print(&format!("Epoch {}: early stopping\n", epoch + 1));
         }
@@ -399,7 +289,7 @@ impl ReduceLROnPlateau {
 }
 
 impl Callback for ReduceLROnPlateau {
-    fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+    fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         if !(0.0..1.0).contains(&self.factor) {
             return Err(Error::setting("ReduceLROnPlateau", "factor", self.factor, "a number from 0 to below 1"));
         }
@@ -407,7 +297,7 @@ impl Callback for ReduceLROnPlateau {
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
         let rate = model.learning_rate()?;
         logs.set("learning_rate", rate);
         let Some(current) = self.watched.current(logs, "Learning rate reduction is") else { return Ok(()) };
@@ -448,12 +338,12 @@ impl<F: FnMut(usize, f64) -> f64> LearningRateScheduler<F> {
 }
 
 impl<F: FnMut(usize, f64) -> f64> Callback for LearningRateScheduler<F> {
-    fn on_epoch_begin(&mut self, epoch: usize, model: &mut Sequential) -> Result<()> {
+    fn on_epoch_begin(&mut self, epoch: usize, model: &mut Model) -> Result<()> {
         let rate = (self.schedule)(epoch, model.learning_rate()?);
         model.set_learning_rate(rate)
     }
 
-    fn on_epoch_end(&mut self, _: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
+    fn on_epoch_end(&mut self, _: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
         logs.set("learning_rate", model.learning_rate()?);
         Ok(())
     }
@@ -464,7 +354,7 @@ impl<F: FnMut(usize, f64) -> f64> Callback for LearningRateScheduler<F> {
 pub struct TerminateOnNaN;
 
 impl Callback for TerminateOnNaN {
-    fn on_train_batch_end(&mut self, batch: usize, model: &mut Sequential) -> Result<()> {
+    fn on_train_batch_end(&mut self, batch: usize, model: &mut Model) -> Result<()> {
         if !model.running_logs()?["loss"].is_finite() {
             print(&format!("Batch {batch}: Invalid loss, terminating training\n"));
             model.stop_training = true;
@@ -516,12 +406,12 @@ impl CSVLogger {
 }
 
 impl Callback for CSVLogger {
-    fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+    fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
         self.open = None;
         Ok(())
     }
 
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, _: &mut Sequential) -> Result<()> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, _: &mut Model) -> Result<()> {
         self.write(epoch, logs).map_err(|error| {
             Error::new(
                 Kind::Io,
@@ -540,15 +430,15 @@ pub struct LambdaCallback<F> {
     on_epoch_end: F,
 }
 
-impl<F: FnMut(usize, &mut Logs, &mut Sequential) -> Result<()>> LambdaCallback<F> {
+impl<F: FnMut(usize, &mut Logs, &mut Model) -> Result<()>> LambdaCallback<F> {
     /// Calls `on_epoch_end(epoch, logs, model)`.
     pub fn new(on_epoch_end: F) -> Self {
         LambdaCallback { on_epoch_end }
     }
 }
 
-impl<F: FnMut(usize, &mut Logs, &mut Sequential) -> Result<()>> Callback for LambdaCallback<F> {
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Sequential) -> Result<()> {
+impl<F: FnMut(usize, &mut Logs, &mut Model) -> Result<()>> Callback for LambdaCallback<F> {
+    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
         (self.on_epoch_end)(epoch, logs, model)
     }
 }

@@ -43,14 +43,18 @@ pub use activations::Activation::{
 };
 pub use activations::IntoActivation;
 pub use callbacks::{
-    CSVLogger, Callback, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
+    CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
 };
 pub use history::{History, Logs, Params};
 pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
 pub use layers::*;
 pub use losses::*;
 pub use metrics::*;
-pub use model::{Evaluate, Fit, Predict, Sequential};
+pub use model::{
+    Arrays, Callback, Compile, Evaluate, Fit, Input, IntoCallbacks, IntoLayer, IntoLosses, IntoMetricLists, IntoStep,
+    LossWeights, Losses, MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average,
+    concatenate, dot, maximum, minimum, multiply, subtract,
+};
 pub use names::clear_session;
 pub use optimizers::*;
 pub use progress::Verbose;

@@ -7,6 +7,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod models;
 mod naive;
 mod pointwise;
 mod random_graphs;

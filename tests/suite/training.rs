@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgtensor::nn::{Adam, Callback, Dense, Fit, Loss, Relu, Sequential, Softmax, SparseCategoricalCrossentropy};
+use wgtensor::nn::{Adam, Callback, Dense, Fit, Loss, Model, Relu, Sequential, Softmax, SparseCategoricalCrossentropy};
 use wgtensor::{CounterSnapshot, Device, Result, Tensor};
 
 use super::devices::{for_each_device, for_each_device_alone};
@@ -13,7 +13,7 @@ const BATCH: usize = 32;
 struct Probe(Device, Arc<Mutex<Vec<CounterSnapshot>>>);
 
 impl Callback for Probe {
-    fn on_train_batch_end(&mut self, _: usize, _: &mut Sequential) -> Result<()> {
+    fn on_train_batch_end(&mut self, _: usize, _: &mut Model) -> Result<()> {
         self.1.lock().unwrap().push(self.0.counters());
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Activations as layers of their own.
 
-use super::{BuildCtx, CallCtx, Layer, named};
+use super::{BuildCtx, CallCtx, Layer};
 use crate::Tensor;
 use crate::error::Result;
 use crate::nn::activations::{Activation, IntoActivation};
@@ -12,13 +12,12 @@ use crate::shape::Shape;
 pub struct ActivationLayer {
     activation: Result<Activation>,
     class: &'static str,
-    name: Option<String>,
 }
 
 impl ActivationLayer {
     /// The function: an [`Activation`] or its name.
     pub fn new(activation: impl IntoActivation) -> Self {
-        ActivationLayer { activation: activation.into_activation(), class: "Activation", name: None }
+        ActivationLayer { activation: activation.into_activation(), class: "Activation" }
     }
 
     /// The layer that Keras has under the activation's own name, where it has one with the same formula.
@@ -29,10 +28,8 @@ impl ActivationLayer {
             Activation::Elu => "ELU",
             _ => "Activation",
         };
-        ActivationLayer { activation: Ok(activation), class, name: None }
+        ActivationLayer { activation: Ok(activation), class }
     }
-
-    named!();
 }
 
 impl Layer for ActivationLayer {
@@ -40,8 +37,8 @@ impl Layer for ActivationLayer {
         self.class
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn build(&mut self, _: &Shape, _: &mut BuildCtx<'_>) -> Result<()> {
@@ -57,7 +54,6 @@ impl Layer for ActivationLayer {
 /// function of the same name has 0.2).
 pub struct LeakyReLU {
     negative_slope: f64,
-    name: Option<String>,
 }
 
 impl LeakyReLU {
@@ -71,13 +67,11 @@ impl LeakyReLU {
         self.negative_slope = slope;
         self
     }
-
-    named!();
 }
 
 impl Default for LeakyReLU {
     fn default() -> Self {
-        LeakyReLU { negative_slope: 0.3, name: None }
+        LeakyReLU { negative_slope: 0.3 }
     }
 }
 
@@ -86,8 +80,8 @@ impl Layer for LeakyReLU {
         "LeakyReLU"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {

@@ -1,7 +1,7 @@
 //! Two-dimensional convolution.
 
 use super::dense::positive;
-use super::{BuildCtx, CallCtx, Layer, built, check_last, check_rank, named};
+use super::{BuildCtx, CallCtx, Layer, built, check_last, check_rank};
 use crate::error::{Error, Kind, Result};
 use crate::nn::activations::{Activation, IntoActivation, unknown};
 use crate::nn::initializers::{Initializer, IntoInitializer};
@@ -91,7 +91,6 @@ pub struct Conv2D {
     use_bias: bool,
     kernel_initializer: Result<Initializer>,
     bias_initializer: Result<Initializer>,
-    name: Option<String>,
     built: Option<Built>,
 }
 
@@ -116,7 +115,6 @@ impl Conv2D {
             use_bias: true,
             kernel_initializer: Ok(Initializer::GLOROT_UNIFORM),
             bias_initializer: Ok(Initializer::Zeros),
-            name: None,
             built: None,
         }
     }
@@ -169,8 +167,6 @@ impl Conv2D {
         self
     }
 
-    named!();
-
     /// Refuses settings that contradict each other or the channels of the input.
     fn check(&self, layer: &str, input: &Shape) -> Result<usize> {
         check_rank(layer, 4, input)?;
@@ -212,10 +208,6 @@ impl Conv2D {
 impl Layer for Conv2D {
     fn class_name(&self) -> &'static str {
         "Conv2D"
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {

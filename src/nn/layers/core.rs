@@ -1,49 +1,24 @@
-//! Layers without weights: input, reshaping, dropout, rescaling.
+//! Layers without weights: reshaping, masking, dropout, rescaling.
 
-use super::{Added, BuildCtx, CallCtx, IntoLayer, Layer, named};
+use super::{BuildCtx, CallCtx, Layer};
 use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::shape::Shape;
 
-/// The shape of one input sample, without the batch dimension: added first, it lets a model be built (and
-/// summarised) before it sees data.
-pub struct Input(Result<Shape>);
-
-impl Input {
-    /// Samples of this shape.
-    pub fn new(sample: impl AsRef<[usize]>) -> Self {
-        Input(Shape::new(sample.as_ref()))
-    }
-}
-
-impl IntoLayer for Input {
-    fn into_layer(self) -> Added {
-        Added::Input(self.0)
-    }
-}
-
 /// All dimensions after the batch merged into one.
 #[derive(Default)]
-pub struct Flatten {
-    name: Option<String>,
-}
+pub struct Flatten {}
 
 impl Flatten {
     /// The layer.
     pub fn new() -> Self {
         Self::default()
     }
-
-    named!();
 }
 
 impl Layer for Flatten {
     fn class_name(&self) -> &'static str {
         "Flatten"
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 
     fn keeps_integers(&self) -> bool {
@@ -63,25 +38,18 @@ impl Layer for Flatten {
 /// Each sample given another shape of as many elements.
 pub struct Reshape {
     target: Vec<isize>,
-    name: Option<String>,
 }
 
 impl Reshape {
     /// Samples of shape `target`, of which one extent may be -1: whatever is left.
     pub fn new(target: impl AsRef<[isize]>) -> Self {
-        Reshape { target: target.as_ref().to_vec(), name: None }
+        Reshape { target: target.as_ref().to_vec() }
     }
-
-    named!();
 }
 
 impl Layer for Reshape {
     fn class_name(&self) -> &'static str {
         "Reshape"
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 
     fn build(&mut self, input: &Shape, _: &mut BuildCtx<'_>) -> Result<()> {
@@ -127,13 +95,12 @@ impl Layer for Reshape {
 pub struct Dropout {
     rate: f64,
     seed: Option<u64>,
-    name: Option<String>,
 }
 
 impl Dropout {
     /// Drops each value with probability `rate`, in 0..=1.
     pub fn new(rate: f64) -> Self {
-        Dropout { rate, seed: None, name: None }
+        Dropout { rate, seed: None }
     }
 
     /// Mixes a seed of your own into the layer's.
@@ -141,8 +108,6 @@ impl Dropout {
         self.seed = Some(seed);
         self
     }
-
-    named!();
 }
 
 impl Layer for Dropout {
@@ -150,8 +115,8 @@ impl Layer for Dropout {
         "Dropout"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn build(&mut self, _: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
@@ -184,13 +149,12 @@ impl Layer for Dropout {
 pub struct Rescaling {
     scale: f64,
     offset: f64,
-    name: Option<String>,
 }
 
 impl Rescaling {
     /// Multiplies by `scale`.
     pub fn new(scale: f64) -> Self {
-        Rescaling { scale, offset: 0.0, name: None }
+        Rescaling { scale, offset: 0.0 }
     }
 
     /// Added after scaling; 0 by default.
@@ -198,8 +162,6 @@ impl Rescaling {
         self.offset = offset;
         self
     }
-
-    named!();
 }
 
 impl Layer for Rescaling {
@@ -207,11 +169,49 @@ impl Layer for Rescaling {
         "Rescaling"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         x.mul(self.scale)?.add(self.offset)
+    }
+}
+
+/// Masks the steps of a sequence `(batch, steps, features)` whose features all are `mask_value`: the layers after leave
+/// them out, and their features become 0.
+pub struct Masking {
+    mask_value: f64,
+}
+
+impl Default for Masking {
+    fn default() -> Self {
+        Masking { mask_value: 0.0 }
+    }
+}
+
+impl Masking {
+    /// Masks steps of zeros.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The value that stands for padding; 0 by default.
+    pub fn mask_value(mut self, value: f64) -> Self {
+        self.mask_value = value;
+        self
+    }
+}
+
+impl Layer for Masking {
+    fn class_name(&self) -> &'static str {
+        "Masking"
+    }
+
+    fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+        let mask = x.ne(self.mask_value)?.any(-1)?;
+        let counted = mask.unsqueeze(-1)?.cast(x.dtype())?;
+        ctx.set_mask(0, mask);
+        x.mul(counted)
     }
 }

@@ -1,6 +1,6 @@
 //! The fully connected layer.
 
-use super::{BuildCtx, CallCtx, Layer, built, check_last, named};
+use super::{BuildCtx, CallCtx, Layer, built, check_last};
 use crate::error::{Error, Result};
 use crate::nn::activations::{Activation, IntoActivation};
 use crate::nn::initializers::{Initializer, IntoInitializer};
@@ -16,7 +16,6 @@ pub struct Dense {
     use_bias: bool,
     kernel_initializer: Result<Initializer>,
     bias_initializer: Result<Initializer>,
-    name: Option<String>,
     built: Option<Built>,
 }
 
@@ -35,7 +34,6 @@ impl Dense {
             use_bias: true,
             kernel_initializer: Ok(Initializer::GLOROT_UNIFORM),
             bias_initializer: Ok(Initializer::Zeros),
-            name: None,
             built: None,
         }
     }
@@ -63,8 +61,6 @@ impl Dense {
         self.bias_initializer = initializer.into_initializer();
         self
     }
-
-    named!();
 }
 
 impl Layer for Dense {
@@ -72,8 +68,8 @@ impl Layer for Dense {
         "Dense"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {

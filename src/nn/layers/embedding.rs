@@ -1,7 +1,7 @@
 //! Vectors for integers.
 
 use super::dense::positive;
-use super::{BuildCtx, CallCtx, Layer, built, named};
+use super::{BuildCtx, CallCtx, Layer, built};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::nn::initializers::{Initializer, IntoInitializer};
@@ -16,15 +16,21 @@ use crate::{Tensor, Var};
 pub struct Embedding {
     input_dim: usize,
     output_dim: usize,
+    mask_zero: bool,
     initializer: Result<Initializer>,
-    name: Option<String>,
     table: Option<Var>,
 }
 
 impl Embedding {
     /// A table of `input_dim` vectors of length `output_dim`.
     pub fn new(input_dim: usize, output_dim: usize) -> Self {
-        Embedding { input_dim, output_dim, initializer: "uniform".parse(), name: None, table: None }
+        Embedding { input_dim, output_dim, mask_zero: false, initializer: "uniform".parse(), table: None }
+    }
+
+    /// Whether 0 stands for padding, which the layers after leave out; it does not by default.
+    pub fn mask_zero(mut self, yes: bool) -> Self {
+        self.mask_zero = yes;
+        self
     }
 
     /// How the table starts: an [`Initializer`] or its name.
@@ -32,17 +38,11 @@ impl Embedding {
         self.initializer = initializer.into_initializer();
         self
     }
-
-    named!();
 }
 
 impl Layer for Embedding {
     fn class_name(&self) -> &'static str {
         "Embedding"
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
     }
 
     fn build(&mut self, _: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
@@ -59,11 +59,11 @@ impl Layer for Embedding {
         true
     }
 
-    fn takes_indices(&self) -> bool {
+    fn takes_indices(&self, _: usize) -> bool {
         true
     }
 
-    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+    fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
         if let Some((low, high)) = x.bounds()
             && !(low >= 0 && high < self.input_dim as i64)
         {
@@ -74,6 +74,9 @@ impl Layer for Embedding {
                 &format!("integers from 0 to {}", self.input_dim - 1),
                 "Give `Embedding` a larger `input_dim`, or check the data",
             ));
+        }
+        if self.mask_zero {
+            ctx.set_mask(0, x.ne(0)?);
         }
         let table = built(&self.table)?.value();
         match x.dtype() {

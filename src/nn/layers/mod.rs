@@ -5,21 +5,24 @@ mod conv;
 mod core;
 mod dense;
 mod embedding;
+mod merging;
 mod normalization;
 mod pooling;
 
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use activation::{ActivationLayer, LeakyReLU};
 pub use conv::{Conv2D, IntoPadding, Pair};
-pub use core::{Dropout, Flatten, Input, Rescaling, Reshape};
+pub use core::{Dropout, Flatten, Masking, Rescaling, Reshape};
 pub use dense::Dense;
 pub use embedding::Embedding;
+pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D};
 
 use crate::error::{Error, Kind, Result};
-use crate::nn::activations::Activation;
 use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
@@ -28,9 +31,10 @@ use crate::{Device, Tensor, Var};
 
 /// One step of a model: weights, and a function from a batch to a batch.
 ///
-/// Implement it to make a layer of your own; only [`call`](Layer::call) and
-/// [`class_name`](Layer::class_name) are required. Shapes given to `build` and `output_shape` are those of one sample:
-/// the batch dimension comes first in the tensors of `call` and is left out here.
+/// Implement it to make a layer of your own; only [`call`](Layer::call) and [`class_name`](Layer::class_name) are required.
+/// The methods that end in `_all` are for layers of several inputs or outputs. A layer does not know its name: the model
+/// does, and [`IntoLayer::name`](crate::nn::IntoLayer::name) sets it. Shapes are those of one sample: the batch dimension
+/// comes first in the tensors of `call` and is left out in them.
 ///
 /// ```
 /// use wgtensor::nn::*;
@@ -63,11 +67,6 @@ pub trait Layer: Send + Sync {
     /// The name of the layer's type, as shown by `summary()`.
     fn class_name(&self) -> &'static str;
 
-    /// The name given by the user; without one, the model makes one from the class name.
-    fn name(&self) -> Option<&str> {
-        None
-    }
-
     /// Creates the weights for samples of shape `input`. Called once, before the first `call`; once more when the
     /// model moves to another device.
     ///
@@ -83,9 +82,16 @@ pub trait Layer: Send + Sync {
         false
     }
 
-    /// Whether the input is numbers of rows in a table. `fit`, `evaluate` and `predict` then find out their range before
+    /// Whether an input (the first is 0) is numbers of rows in a table. `fit`, `evaluate` and `predict` then find out their range before
     /// the first step, where the numbers were computed on the device, and [`call`](Layer::call) can refuse it.
-    fn takes_indices(&self) -> bool {
+    fn takes_indices(&self, input: usize) -> bool {
+        let _ = input;
+        false
+    }
+
+    /// Whether the outputs have the mask of the first input, where the call sets no other
+    /// ([`CallCtx::set_mask`]). Without it a mask ends here.
+    fn passes_mask(&self) -> bool {
         false
     }
 
@@ -106,6 +112,35 @@ pub trait Layer: Send + Sync {
     /// All weights in Keras's order: the trainable ones, then the others.
     fn weights(&self) -> Vec<Var> {
         Vec::new()
+    }
+
+    /// How many inputs the layer takes in one call; one, unless it says otherwise. The methods below get that many.
+    fn inputs(&self) -> RangeInclusive<usize> {
+        1..=1
+    }
+
+    /// [`build`](Layer::build) of a layer of several inputs.
+    ///
+    /// # Errors
+    /// Inputs that the layer cannot take, or a setting that makes no sense.
+    fn build_all(&mut self, inputs: &[Shape], ctx: &mut BuildCtx<'_>) -> Result<()> {
+        self.build(&inputs[0], ctx)
+    }
+
+    /// [`call`](Layer::call) of a layer of several inputs or outputs.
+    ///
+    /// # Errors
+    /// Batches of other shapes than the layer was built for.
+    fn call_all(&self, inputs: &[Tensor], ctx: &CallCtx) -> Result<Vec<Tensor>> {
+        Ok(vec![self.call(&inputs[0], ctx)?])
+    }
+
+    /// [`output_shape`](Layer::output_shape) of a layer of several inputs or outputs.
+    ///
+    /// # Errors
+    /// Inputs that the layer cannot take.
+    fn output_shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        Ok(vec![self.output_shape(&inputs[0])?])
     }
 }
 
@@ -132,6 +167,11 @@ impl<'a> BuildCtx<'a> {
         self.name
     }
 
+    /// The seeds that the initial weights are drawn from.
+    pub(crate) fn seeds(&self) -> SeedStream {
+        self.seeds.clone()
+    }
+
     /// A trainable weight of this shape, called `layer/name`.
     ///
     /// # Errors
@@ -152,27 +192,58 @@ impl<'a> BuildCtx<'a> {
     }
 }
 
-/// How a layer is being called.
+/// How a layer is being called: whether to train, and which positions of its inputs count.
+///
+/// A mask is a tensor of booleans with the first dimensions of the input that it belongs to, say `(batch, steps)`; true
+/// where a position counts. It travels with the call: a layer finds those of its inputs here, and sets those of its
+/// outputs.
 pub struct CallCtx {
     training: bool,
     frozen: bool,
-    seeds: RefCell<SeedStream>,
+    seeds: Arc<Mutex<SeedStream>>,
+    /// The masks of the inputs.
+    masks: Vec<Option<Tensor>>,
+    /// The masks of the outputs, as far as the layer sets them.
+    set: RefCell<Vec<Option<Tensor>>>,
 }
 
 impl CallCtx {
+    fn new(training: bool, seed: u64) -> Self {
+        let seeds = Arc::new(Mutex::new(SeedStream::new(seed)));
+        CallCtx { training, frozen: false, seeds, masks: Vec::new(), set: RefCell::default() }
+    }
+
     /// A call for inference: no dropout, stored statistics.
     pub fn inference() -> Self {
-        CallCtx { training: false, frozen: false, seeds: RefCell::new(SeedStream::new(0)) }
+        Self::new(false, 0)
     }
 
     /// A call for training; whatever is random follows from `seed`.
     pub fn training(seed: u64) -> Self {
-        CallCtx { training: true, frozen: false, seeds: RefCell::new(SeedStream::new(seed)) }
+        Self::new(true, seed)
     }
 
-    /// The same call for a layer whose weights are frozen or not.
-    pub(crate) fn set_frozen(&mut self, frozen: bool) {
-        self.frozen = frozen;
+    /// The same call, with a mask for each input that has one.
+    pub fn with_masks(mut self, masks: Vec<Option<Tensor>>) -> Self {
+        self.masks = masks;
+        self
+    }
+
+    /// The call of a layer within this one, frozen if this one is.
+    pub(crate) fn enter(&self, frozen: bool, masks: Vec<Option<Tensor>>) -> Self {
+        let (frozen, seeds) = (frozen || self.frozen, self.seeds.clone());
+        CallCtx { training: self.training, frozen, seeds, masks, set: RefCell::default() }
+    }
+
+    /// The masks of this many outputs, after the call: those that the layer set, else that of the first input if it
+    /// passes masks on.
+    pub(crate) fn leave(self, outputs: usize, passes: bool) -> Vec<Option<Tensor>> {
+        let mut masks = self.set.into_inner();
+        masks.resize(outputs, None);
+        if let Some(Some(first)) = self.masks.first().filter(|_| passes) {
+            masks.iter_mut().for_each(|mask| *mask = mask.take().or_else(|| Some(first.clone())));
+        }
+        masks
     }
 
     /// Whether the model is being trained.
@@ -185,9 +256,28 @@ impl CallCtx {
         self.frozen
     }
 
+    /// The mask of the first input, if it has one.
+    pub fn mask(&self) -> Option<&Tensor> {
+        self.masks.first()?.as_ref()
+    }
+
+    /// The masks of the inputs; those of the last ones may be left out where they have none.
+    pub fn masks(&self) -> &[Option<Tensor>] {
+        &self.masks
+    }
+
+    /// Sets the mask of an output.
+    pub fn set_mask(&self, output: usize, mask: Tensor) {
+        let mut set = self.set.borrow_mut();
+        if set.len() <= output {
+            set.resize(output + 1, None);
+        }
+        set[output] = Some(mask);
+    }
+
     /// A fresh seed for a random operation of this call.
     pub fn seed(&self) -> u64 {
-        self.seeds.borrow_mut().draw()
+        self.seeds.lock().unwrap_or_else(PoisonError::into_inner).draw()
     }
 }
 
@@ -213,7 +303,7 @@ pub(crate) fn check_rank(layer: &str, rank: usize, sample: &[usize]) -> Result<(
     Err(Error::parts(
         Kind::Shape,
         &format!(
-            "Input 0 with name 'None' of layer '{layer}' is incompatible with the layer: \
+            "Input 0 of layer '{layer}' is incompatible with the layer: \
              expected ndim={rank}, found ndim={found}. Full shape received: {full}"
         ),
         &format!("shape {full}"),
@@ -230,7 +320,7 @@ pub(crate) fn check_last(layer: &str, expected: usize, shape: &Shape) -> Result<
     Err(Error::parts(
         Kind::Shape,
         &format!(
-            "Input 0 with name 'None' of layer '{layer}' is incompatible with the layer: expected axis -1 of input \
+            "Input 0 of layer '{layer}' is incompatible with the layer: expected axis -1 of input \
              shape to have value {expected}, but received input with shape {shape}"
         ),
         &format!("shape {shape}"),
@@ -238,50 +328,6 @@ pub(crate) fn check_last(layer: &str, expected: usize, shape: &Shape) -> Result<
         "Give data of the width that the layer was built for, or build a new model",
     ))
 }
-
-/// What [`Sequential::add`](crate::nn::Sequential::add) takes: a layer, an [`Input`], or an [`Activation`].
-pub trait IntoLayer {
-    /// The layer, or the shape of the input.
-    fn into_layer(self) -> Added;
-}
-
-/// What was added to a model.
-pub enum Added {
-    /// A layer.
-    Layer(Box<dyn Layer>),
-    /// The shape of one input sample.
-    Input(Result<Shape>),
-}
-
-impl<L: Layer + 'static> IntoLayer for L {
-    fn into_layer(self) -> Added {
-        Added::Layer(Box::new(self))
-    }
-}
-
-impl IntoLayer for Box<dyn Layer> {
-    fn into_layer(self) -> Added {
-        Added::Layer(self)
-    }
-}
-
-impl IntoLayer for Activation {
-    fn into_layer(self) -> Added {
-        Added::Layer(Box::new(ActivationLayer::shorthand(self)))
-    }
-}
-
-/// Settings that every layer has, as builder methods.
-macro_rules! named {
-    () => {
-        /// A name of your own; without it the model makes one from the class name.
-        pub fn name(mut self, name: impl Into<String>) -> Self {
-            self.name = Some(name.into());
-            self
-        }
-    };
-}
-pub(crate) use named;
 
 #[cfg(test)]
 mod tests;

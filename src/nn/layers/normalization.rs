@@ -1,6 +1,6 @@
 //! Normalisation over the batch or over the features of a sample.
 
-use super::{BuildCtx, CallCtx, Layer, built, check_last, named};
+use super::{BuildCtx, CallCtx, Layer, built, check_last};
 use crate::error::Result;
 use crate::nn::initializers::Initializer;
 use crate::shape::Shape;
@@ -8,7 +8,7 @@ use crate::{Tensor, Var, no_grad};
 
 /// Normalises each channel (the last axis) over the batch and all other axes (Ioffe and Szegedy, 2015).
 ///
-/// Training uses the batch's mean and biased variance and moves the stored ones towards them,
+/// Training uses the batch's mean and biased variance (those of the positions that a mask leaves) and moves the stored ones towards them,
 /// `moving = moving * momentum + batch * (1 - momentum)`; inference, and training while frozen, uses the stored ones.
 /// Defaults: momentum 0.99, epsilon 1e-3, scale and centre. Weights: gamma, beta, moving mean, moving variance.
 pub struct BatchNormalization {
@@ -16,7 +16,6 @@ pub struct BatchNormalization {
     epsilon: f64,
     center: bool,
     scale: bool,
-    name: Option<String>,
     built: Option<Moments>,
 }
 
@@ -30,7 +29,7 @@ struct Moments {
 
 impl Default for BatchNormalization {
     fn default() -> Self {
-        BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: true, scale: true, name: None, built: None }
+        BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: true, scale: true, built: None }
     }
 }
 
@@ -63,8 +62,6 @@ impl BatchNormalization {
         self.scale = yes;
         self
     }
-
-    named!();
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`
@@ -86,13 +83,25 @@ fn normalize(
     }
 }
 
+/// Mean and biased variance of each channel, over the positions that a mask leaves.
+fn moments(x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
+    let axes: Vec<isize> = (0..x.rank() as isize - 1).collect();
+    let Some(mask) = mask else { return Ok((x.mean(&axes[..])?, x.var(&axes[..])?)) };
+    let counted = mask.cast(x.dtype())?.reshape([mask.dims(), &vec![1; x.rank() - mask.rank()]].concat())?;
+    let counted = counted.expand(x.shape().with(x.rank() - 1, 1))?;
+    let share = counted.div(counted.sum(())?.maximum(1.0)?)?;
+    let mean = x.mul(&share)?.sum(&axes[..])?;
+    let variance = x.sub(&mean)?.square()?.mul(&share)?.sum(&axes[..])?;
+    Ok((mean, variance))
+}
+
 impl Layer for BatchNormalization {
     fn class_name(&self) -> &'static str {
         "BatchNormalization"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
@@ -112,9 +121,7 @@ impl Layer for BatchNormalization {
         if !ctx.is_training() || ctx.is_frozen() {
             return normalize(x, &part.mean.value(), &part.variance.value(), self.epsilon, gamma, beta);
         }
-        let axes: Vec<isize> = (0..x.rank() as isize - 1).collect();
-        let mean = x.mean(&axes[..])?;
-        let variance = x.var(&axes[..])?;
+        let (mean, variance) = moments(x, ctx.mask())?;
         no_grad(|| {
             let moved = |stored: &Var, batch: &Tensor| {
                 let kept = stored.value().mul(self.momentum)?;
@@ -140,7 +147,6 @@ pub struct LayerNormalization {
     epsilon: f64,
     center: bool,
     scale: bool,
-    name: Option<String>,
     built: Option<Learnt>,
 }
 
@@ -153,7 +159,7 @@ struct Learnt {
 
 impl Default for LayerNormalization {
     fn default() -> Self {
-        LayerNormalization { epsilon: 1e-3, center: true, scale: true, name: None, built: None }
+        LayerNormalization { epsilon: 1e-3, center: true, scale: true, built: None }
     }
 }
 
@@ -180,8 +186,6 @@ impl LayerNormalization {
         self.scale = yes;
         self
     }
-
-    named!();
 }
 
 impl Layer for LayerNormalization {
@@ -189,8 +193,8 @@ impl Layer for LayerNormalization {
         "LayerNormalization"
     }
 
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
+    fn passes_mask(&self) -> bool {
+        true
     }
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::conv::{IntoPadding, Pair, padding_name, window_extents};
 use super::dense::positive;
-use super::{BuildCtx, CallCtx, Layer, check_rank, named};
+use super::{BuildCtx, CallCtx, Layer, check_rank};
 use crate::error::{Error, Kind, Result};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
@@ -66,13 +66,12 @@ macro_rules! windowed {
         /// Defaults: strides equal to the window, `valid` padding.
         pub struct $layer {
             window: Window,
-            name: Option<String>,
         }
 
         impl $layer {
             /// Windows of `pool_size`; `2` is Keras's default.
             pub fn new(pool_size: impl Into<Pair>) -> Self {
-                $layer { window: Window::new(pool_size.into()), name: None }
+                $layer { window: Window::new(pool_size.into()) }
             }
 
             /// Steps between windows; the window's size by default.
@@ -86,8 +85,6 @@ macro_rules! windowed {
                 self.window.padding = padding.into_padding();
                 self
             }
-
-            named!();
         }
 
         impl Default for $layer {
@@ -99,10 +96,6 @@ macro_rules! windowed {
         impl Layer for $layer {
             fn class_name(&self) -> &'static str {
                 $class
-            }
-
-            fn name(&self) -> Option<&str> {
-                self.name.as_deref()
             }
 
             fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
@@ -134,7 +127,6 @@ macro_rules! global {
         #[derive(Default)]
         pub struct $layer {
             keepdims: bool,
-            name: Option<String>,
         }
 
         impl $layer {
@@ -148,17 +140,11 @@ macro_rules! global {
                 self.keepdims = yes;
                 self
             }
-
-            named!();
         }
 
         impl Layer for $layer {
             fn class_name(&self) -> &'static str {
                 $class
-            }
-
-            fn name(&self) -> Option<&str> {
-                self.name.as_deref()
             }
 
             fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {

@@ -8,16 +8,19 @@ use crate::{Device, Tensor};
 /// Arrays with one row a sample, all on one device, floats in single precision.
 #[derive(Clone)]
 pub(super) struct Data {
-    pub(super) x: Tensor,
-    pub(super) y: Option<Tensor>,
-    pub(super) weight: Option<Tensor>,
+    /// One array for each input.
+    pub(super) x: Vec<Tensor>,
+    /// The targets of each output, where it has a loss or a metric.
+    pub(super) y: Vec<Option<Tensor>>,
+    /// The weights of the samples for each output.
+    pub(super) weight: Vec<Option<Tensor>>,
 }
 
 /// The rows of one step.
 pub(super) struct Batch {
-    pub(super) x: Tensor,
-    pub(super) y: Option<Tensor>,
-    pub(super) weight: Option<Tensor>,
+    pub(super) x: Vec<Tensor>,
+    pub(super) y: Vec<Option<Tensor>>,
+    pub(super) weight: Vec<Option<Tensor>>,
     pub(super) len: usize,
 }
 
@@ -33,54 +36,51 @@ fn rows(t: &Tensor) -> usize {
 
 impl Data {
     /// Refuses arrays that do not belong together.
-    pub(super) fn new(x: &Tensor, y: Option<&Tensor>, weight: Option<&Tensor>) -> Result<Self> {
-        if x.rank() == 0 {
+    pub(super) fn new(x: Vec<Tensor>, y: Vec<Option<Tensor>>, weight: Vec<Option<Tensor>>) -> Result<Self> {
+        let named = |name: &'static str| move |t| (name, t);
+        let (ys, weights) = (y.iter().flatten().map(named("y")), weight.iter().flatten().map(named("sample_weight")));
+        let given: Vec<(&str, &Tensor)> = x.iter().map(named("x")).chain(ys).chain(weights).collect();
+        if let Some((name, _)) = given.iter().find(|(_, t)| t.rank() == 0) {
             return Err(Error::parts(
                 Kind::Shape,
                 "The data is a single number and has no samples",
-                "x of shape ()",
+                &format!("{name} of shape ()"),
                 "one row a sample",
-                "Give x a first dimension: the samples",
+                &format!("Give {name} a first dimension: the samples"),
             ));
         }
-        let given = [("x", Some(x)), ("y", y), ("sample_weight", weight)];
-        if given.iter().any(|(_, t)| t.is_some_and(|t| rows(t) != rows(x))) {
-            let sizes: Vec<String> =
-                given.iter().filter_map(|(name, t)| t.map(|t| format!("'{name}' sizes: {}", rows(t)))).collect();
-            let sizes = sizes.join(" ");
+        if given.iter().any(|(_, t)| rows(t) != rows(&x[0])) {
+            let sizes: Vec<String> = given.iter().map(|(name, t)| format!("'{name}' sizes: {}", rows(t))).collect();
             return Err(Error::parts(
                 Kind::Shape,
-                &format!(
-                    "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples.{sizes}"
-                ),
-                &sizes,
+                "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples",
+                &sizes.join(" "),
                 "one row a sample in every array",
                 "Cut the arrays to the same first dimension",
             ));
         }
         for (name, t) in given {
-            t.map_or(Ok(()), |t| same_device(name, t, x.device()))?;
+            same_device(name, t, x[0].device())?;
         }
-        let doubles = |t: &Tensor| {
-            let t = single(t)?;
+        let ready = |t: Tensor| {
+            let t = single(&t)?;
             t.realize()?;
             Ok(t)
         };
-        Ok(Data { x: doubles(x)?, y: y.map(doubles).transpose()?, weight: weight.map(doubles).transpose()? })
+        let each = |list: Vec<Option<Tensor>>| -> Result<Vec<_>> {
+            list.into_iter().map(|t| t.map(ready).transpose()).collect()
+        };
+        Ok(Data { x: x.into_iter().map(ready).collect::<Result<_>>()?, y: each(y)?, weight: each(weight)? })
     }
 
-    /// Finds out the range of numbers that stand for classes or for rows of a table, where the host does not know it:
-    /// one read-back before the first step, instead of a NaN after it. Layers and losses then refuse what is outside.
-    pub(super) fn find_ranges(&self, indices: bool, classes: bool) -> Result<()> {
-        if indices {
-            find_range("x", &self.x)?;
-        }
-        self.y.iter().filter(|_| classes).try_for_each(|y| find_range("y", y))
+    /// Where the data is.
+    pub(super) fn device(&self) -> &Device {
+        self.x[0].device()
     }
 
     /// The number of samples.
     pub(super) fn samples(&self) -> usize {
-        rows(&self.x)
+        rows(&self.x[0])
     }
 
     /// The number of samples, where there must be one.
@@ -89,7 +89,7 @@ impl Data {
             0 => Err(Error::parts(
                 Kind::Shape,
                 "The data has no samples",
-                &format!("x of shape {}", self.x.shape()),
+                &format!("x of shape {}", self.x[0].shape()),
                 "at least one row",
                 "Check how the data was read or split",
             )),
@@ -104,7 +104,7 @@ impl Data {
 
     /// Gathers rows on the device; the row numbers are all that is uploaded.
     pub(super) fn batch(&self, rows: &[i32]) -> Result<Batch> {
-        let rows_there = Tensor::from_slice(rows, rows.len(), self.x.device())?;
+        let rows_there = Tensor::from_slice(rows, rows.len(), self.device())?;
         self.each(rows.len(), |t| t.take(&rows_there, 0))
     }
 
@@ -118,12 +118,17 @@ impl Data {
     /// labels and tokens out of range are found before the first step, not by their effects.
     fn each(&self, len: usize, take: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Batch> {
         let take = |t: &Tensor| Ok(take(t)?.bounded(t.bounds()));
-        let (y, weight) = (self.y.as_ref().map(take).transpose()?, self.weight.as_ref().map(take).transpose()?);
-        Ok(Batch { x: take(&self.x)?, y, weight, len })
+        let maybe = |list: &[Option<Tensor>]| -> Result<Vec<_>> {
+            list.iter().map(|t| t.as_ref().map(take).transpose()).collect()
+        };
+        let x = self.x.iter().map(take).collect::<Result<_>>()?;
+        Ok(Batch { x, y: maybe(&self.y)?, weight: maybe(&self.weight)?, len })
     }
 }
 
-fn find_range(name: &str, t: &Tensor) -> Result<()> {
+/// Finds out the range of numbers that stand for classes or for rows of a table, where the host does not know it:
+/// one read-back before the first step, instead of a NaN after it. Layers and losses then refuse what is outside.
+pub(super) fn find_range(name: &str, t: &Tensor) -> Result<()> {
     if t.bounds().is_some() || t.numel() == 0 || t.dtype() == DType::Bool {
         return Ok(());
     }
@@ -161,7 +166,16 @@ pub(super) fn order(range: std::ops::Range<usize>, shuffle: Option<&mut SeedStre
 
 /// One weight a sample from one weight a class, by Keras's rule: targets are class numbers or one-hot rows, and a
 /// class without a weight has 1.
-pub(super) fn class_weights(y: &Tensor, weights: &[(i64, f64)]) -> Result<Tensor> {
+pub(super) fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) -> Result<Vec<Option<Tensor>>> {
+    let [Some(y)] = y else {
+        return Err(Error::parts(
+            Kind::Argument,
+            "`class_weight` is only supported for models of a single output",
+            &format!("{} outputs", y.len()),
+            "one output",
+            "Give `sample_weight` instead",
+        ));
+    };
     if y.rank() > 2 {
         return Err(Error::parts(
             Kind::Shape,
@@ -182,7 +196,7 @@ pub(super) fn class_weights(y: &Tensor, weights: &[(i64, f64)]) -> Result<Tensor
     let weight = |class: i64| weights.iter().find(|(c, _)| *c == class).map_or(1.0, |(_, w)| *w as f32);
     let width = values.len() / rows(y).max(1);
     let weights: Vec<f32> = values.chunks(width.max(1)).map(|row| weight(class(row))).collect();
-    Tensor::from_slice(&weights, weights.len(), y.device())
+    Ok(vec![Some(Tensor::from_slice(&weights, weights.len(), y.device())?)])
 }
 
 #[cfg(test)]

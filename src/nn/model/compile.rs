@@ -1,86 +1,375 @@
-//! What `compile` sets: optimizer, loss and metrics, and the totals they keep on the device.
+//! What `compile` sets: an optimizer, and for each output its loss and its metrics.
 
-use super::Sequential;
+use std::sync::Arc;
+
+use super::Model;
 use super::batches::Batch;
+use super::entry::Masked;
+use super::totals::{Totals, Tracked, read_all};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::history::Logs;
-use crate::nn::losses::{IntoLoss, Loss};
-use crate::nn::metrics::{IntoMetrics, Metric, MetricSpec, crossentropy_for};
+use crate::nn::losses::{IntoLoss, Loss, Reduction, align_weight};
+use crate::nn::metrics::{IntoMetric, IntoMetrics, MetricSpec, crossentropy_for};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer};
-use crate::{Tensor, Var, no_grad};
+use crate::{Tensor, no_grad};
+
+/// How a model learns: Keras's arguments of `compile`.
+///
+/// ```
+/// # use wgtensor::nn::*;
+/// # let x = Input::new([4]).node();
+/// # let (kind, price) = (Dense::new(3).activation(Softmax).name("kind"), Dense::new(1).name("price"));
+/// let mut model = Model::new(&x, [kind.on(&x)?, price.on(&x)?])?;
+/// let how = Compile::new("adam", [("kind", "sparse_categorical_crossentropy"), ("price", "mse")])
+///     .metrics([("kind", "accuracy")])
+///     .loss_weights([1.0, 0.1]);
+/// model.compile_with(how)?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+pub struct Compile {
+    optimizer: Result<Box<dyn AnyOptimizer>>,
+    losses: Result<Losses>,
+    metrics: Result<MetricLists>,
+    weighted: Result<MetricLists>,
+    loss_weights: Option<LossWeights>,
+}
+
+impl Compile {
+    /// An optimizer and a loss, as objects or by their Keras names. One loss is for every output; a list has one for each, and
+    /// pairs of a name and a loss may leave outputs out.
+    #[track_caller]
+    pub fn new(optimizer: impl IntoOptimizer, loss: impl IntoLosses) -> Self {
+        Compile {
+            optimizer: entry(|| optimizer.into_optimizer()),
+            losses: entry(|| loss.into_losses()),
+            metrics: Ok(MetricLists::All(Vec::new())),
+            weighted: Ok(MetricLists::All(Vec::new())),
+            loss_weights: None,
+        }
+    }
+
+    /// Figures to report. For a model of several outputs, a list of metrics for each of them, or pairs of an output's name
+    /// and its metrics.
+    #[track_caller]
+    pub fn metrics(mut self, metrics: impl IntoMetricLists) -> Self {
+        self.metrics = entry(|| metrics.into_metric_lists());
+        self
+    }
+
+    /// Figures in which sample and class weights count.
+    #[track_caller]
+    pub fn weighted_metrics(mut self, metrics: impl IntoMetricLists) -> Self {
+        self.weighted = entry(|| metrics.into_metric_lists());
+        self
+    }
+
+    /// What the loss of each output counts for in the whole: a list, or pairs of an output's name and a number; 1 by default.
+    pub fn loss_weights(mut self, weights: impl Into<LossWeights>) -> Self {
+        self.loss_weights = Some(weights.into());
+        self
+    }
+}
+
+/// Something for the outputs of a model.
+enum PerOutput<T> {
+    All(T),
+    List(Vec<T>),
+    Named(Vec<(String, T)>),
+}
+
+impl<T> PerOutput<T> {
+    /// What there is for each output; what is for all of them is copied by `copy`.
+    fn spread(self, what: &str, names: &[String], copy: impl Fn(&T) -> T) -> Result<Vec<Option<T>>> {
+        match self {
+            PerOutput::All(one) => Ok(names.iter().map(|_| Some(copy(&one))).collect()),
+            PerOutput::List(list) if list.len() == names.len() => Ok(list.into_iter().map(Some).collect()),
+            PerOutput::List(list) => Err(Error::parts(
+                Kind::Argument,
+                &format!("`compile` was given another number of {what} than the model has outputs"),
+                &format!("{}", list.len()),
+                &format!("{}: {}", names.len(), names.join(", ")),
+                "Give one for each output, or pairs of an output's name and what is for it",
+            )),
+            PerOutput::Named(mut pairs) => {
+                if let Some((unknown, _)) = pairs.iter().find(|(name, _)| !names.contains(name)) {
+                    return Err(Error::parts(
+                        Kind::Argument,
+                        &format!("`compile` was given {what} for an output that the model does not have"),
+                        &format!("\"{unknown}\""),
+                        &format!("names among: {}", names.join(", ")),
+                        "Use the names of the layers that the outputs come from",
+                    ));
+                }
+                let mut find = |name: &String| {
+                    let at = pairs.iter().position(|(n, _)| n == name)?;
+                    Some(pairs.swap_remove(at).1)
+                };
+                Ok(names.iter().map(&mut find).collect())
+            }
+        }
+    }
+}
+
+/// A loss for one output, for all, or for each.
+pub struct Losses(PerOutput<LossSpec>);
+
+/// A loss, or the cross-entropy that the shapes of the first batch choose.
+#[derive(Clone)]
+enum LossSpec {
+    Crossentropy,
+    Loss(Arc<dyn Loss>),
+}
+
+impl LossSpec {
+    fn of(loss: impl IntoLoss) -> Result<Self> {
+        Ok(loss.into_loss()?.map_or(LossSpec::Crossentropy, |loss| LossSpec::Loss(loss.into())))
+    }
+}
+
+/// What can be given to `compile` as its loss: a loss or its name, a list with one for each output, or pairs of an output's
+/// name and a loss.
+pub trait IntoLosses {
+    /// The losses, if all names are known.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    fn into_losses(self) -> Result<Losses>;
+}
+
+impl<L: IntoLoss> IntoLosses for L {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses(PerOutput::All(LossSpec::of(self)?)))
+    }
+}
+
+impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
+    fn into_losses(self) -> Result<Losses> {
+        Vec::from(self).into_losses()
+    }
+}
+
+impl<L: IntoLoss> IntoLosses for Vec<L> {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses(PerOutput::List(self.into_iter().map(LossSpec::of).collect::<Result<_>>()?)))
+    }
+}
+
+impl<S: Into<String>, L: IntoLoss, const N: usize> IntoLosses for [(S, L); N] {
+    fn into_losses(self) -> Result<Losses> {
+        Vec::from(self).into_losses()
+    }
+}
+
+impl<S: Into<String>, L: IntoLoss> IntoLosses for Vec<(S, L)> {
+    fn into_losses(self) -> Result<Losses> {
+        let pair = |(name, loss): (S, L)| Ok((name.into(), LossSpec::of(loss)?));
+        Ok(Losses(PerOutput::Named(self.into_iter().map(pair).collect::<Result<_>>()?)))
+    }
+}
+
+impl<A: IntoLoss, B: IntoLoss> IntoLosses for (A, B) {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses(PerOutput::List(vec![LossSpec::of(self.0)?, LossSpec::of(self.1)?])))
+    }
+}
+
+impl<A: IntoLoss, B: IntoLoss, C: IntoLoss> IntoLosses for (A, B, C) {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(Losses(PerOutput::List(vec![LossSpec::of(self.0)?, LossSpec::of(self.1)?, LossSpec::of(self.2)?])))
+    }
+}
+
+/// Metrics of one output, or of each.
+pub enum MetricLists {
+    /// Metrics in a row: of the only output; of several outputs, one for each.
+    All(Vec<MetricSpec>),
+    /// The metrics of each output.
+    List(Vec<Vec<MetricSpec>>),
+    /// The metrics of the outputs of these names.
+    Named(Vec<(String, Vec<MetricSpec>)>),
+}
+
+impl MetricLists {
+    fn spread(self, names: &[String]) -> Result<Vec<Vec<MetricSpec>>> {
+        let lists = match self {
+            MetricLists::All(metrics) if names.len() == 1 => PerOutput::List(vec![metrics]),
+            MetricLists::All(metrics) if metrics.is_empty() => PerOutput::Named(Vec::new()),
+            MetricLists::All(metrics) => PerOutput::List(metrics.into_iter().map(|metric| vec![metric]).collect()),
+            MetricLists::List(lists) => PerOutput::List(lists),
+            MetricLists::Named(pairs) => PerOutput::Named(pairs),
+        };
+        let lists = lists.spread("metrics", names, |_| Vec::new())?;
+        Ok(lists.into_iter().map(Option::unwrap_or_default).collect())
+    }
+}
+
+/// What can be given to `compile` as its metrics: anything that is [`IntoMetrics`], a list with the metrics of each output,
+/// or pairs of an output's name and its metrics.
+pub trait IntoMetricLists {
+    /// The metrics, if all names are known.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    fn into_metric_lists(self) -> Result<MetricLists>;
+}
+
+impl<M: IntoMetrics> IntoMetricLists for M {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        Ok(MetricLists::All(self.into_metrics()?))
+    }
+}
+
+impl<M: IntoMetric, const K: usize, const N: usize> IntoMetricLists for [[M; K]; N] {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        Ok(MetricLists::List(self.into_iter().map(IntoMetrics::into_metrics).collect::<Result<_>>()?))
+    }
+}
+
+impl<M: IntoMetric> IntoMetricLists for Vec<Vec<M>> {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        Ok(MetricLists::List(self.into_iter().map(IntoMetrics::into_metrics).collect::<Result<_>>()?))
+    }
+}
+
+impl<S: Into<String>, M: IntoMetrics, const N: usize> IntoMetricLists for [(S, M); N] {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        Vec::from(self).into_metric_lists()
+    }
+}
+
+impl<S: Into<String>, M: IntoMetrics> IntoMetricLists for Vec<(S, M)> {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        let pair = |(name, metrics): (S, M)| Ok((name.into(), metrics.into_metrics()?));
+        Ok(MetricLists::Named(self.into_iter().map(pair).collect::<Result<_>>()?))
+    }
+}
+
+/// What the loss of each output counts for: numbers in the order of the outputs, or pairs of a name and a number.
+pub struct LossWeights(PerOutput<f64>);
+
+impl<const N: usize> From<[f64; N]> for LossWeights {
+    fn from(weights: [f64; N]) -> Self {
+        LossWeights(PerOutput::List(weights.into()))
+    }
+}
+
+impl From<Vec<f64>> for LossWeights {
+    fn from(weights: Vec<f64>) -> Self {
+        LossWeights(PerOutput::List(weights))
+    }
+}
+
+impl<const N: usize> From<[(&str, f64); N]> for LossWeights {
+    fn from(weights: [(&str, f64); N]) -> Self {
+        LossWeights(PerOutput::Named(weights.map(|(name, weight)| (name.to_owned(), weight)).into()))
+    }
+}
+
+impl From<Vec<(String, f64)>> for LossWeights {
+    fn from(weights: Vec<(String, f64)>) -> Self {
+        LossWeights(PerOutput::Named(weights))
+    }
+}
 
 /// The result of `compile`.
 pub(super) struct Compiled {
     pub(super) optimizer: Box<dyn AnyOptimizer>,
-    /// `None` until the shapes of the first batch choose the cross-entropy.
-    loss: Option<Box<dyn Loss>>,
-    pending: Vec<(MetricSpec, bool)>,
-    metrics: Vec<Tracked>,
+    outputs: Vec<Output>,
     loss_total: Totals,
 }
 
-/// A metric with its totals.
-struct Tracked {
+/// What is asked of an output.
+struct Output {
     name: String,
-    metric: Box<dyn Metric>,
-    /// Whether sample weights count.
-    weighted: bool,
-    totals: Totals,
+    /// The loss; until the shapes of the first batch are known, one that they choose.
+    loss: Option<LossSpec>,
+    weight: Option<f64>,
+    /// Metrics until the shapes of the first batch are known, and whether sample weights count in them.
+    pending: Vec<(MetricSpec, bool)>,
+    metrics: Vec<Tracked>,
+    /// The total of this output's own loss, where there are others.
+    loss_total: Totals,
 }
 
-/// Sums that grow on the device, and the number of samples they are over, known here.
-#[derive(Default)]
-struct Totals {
-    sums: Vec<Var>,
-    samples: f64,
+/// The losses of a batch.
+pub(super) struct BatchLosses {
+    /// What training makes smaller.
+    pub(super) total: Tensor,
+    /// Those of the outputs.
+    each: Vec<Option<Tensor>>,
 }
 
-impl Totals {
-    /// Makes a total for each of these sums, unless there is one.
-    fn create(&mut self, sums: &[Tensor]) -> Result<()> {
-        if self.sums.len() != sums.len() {
-            let zero = |sum: &Tensor| {
-                let var = Var::new(&Tensor::zeros(sum.shape(), DType::F32, sum.device())?)?;
-                var.set_trainable(false);
-                Ok(var)
-            };
-            self.sums = sums.iter().map(zero).collect::<Result<_>>()?;
+impl Output {
+    /// Chooses what depends on the shapes of targets and outputs.
+    fn resolve(&mut self, y: &Tensor, output: &Tensor) {
+        if let Some(loss @ LossSpec::Crossentropy) = &mut self.loss {
+            *loss = LossSpec::Loss(crossentropy_for(y.dims(), output.dims()).into());
         }
-        Ok(())
     }
 
-    fn add(&mut self, sums: &[Tensor], samples: usize) -> Result<()> {
-        self.create(sums)?;
-        for (total, sum) in self.sums.iter().zip(sums) {
-            total.assign(&total.value().add(sum.cast(DType::F32)?)?)?;
-        }
-        self.samples += samples as f64;
-        Ok(())
+    /// The loss of a batch.
+    fn loss(&self, y: &Tensor, (output, mask): &Masked, weight: Option<&Tensor>) -> Result<Tensor> {
+        let Some(LossSpec::Loss(loss)) = &self.loss else { return Err(Error::internal("a loss that was not chosen")) };
+        let masked = mask.as_ref().map(|mask| mask_weight(mask, weight, loss.reduction())).transpose()?;
+        let value = loss.compute(y, output, masked.as_ref().or(weight))?;
+        if value.rank() == 0 { Ok(value) } else { value.mean(()) }
     }
+}
 
-    fn reset(&mut self) -> Result<()> {
-        self.samples = 0.0;
-        self.sums.iter().try_for_each(|var| var.assign(&Tensor::zeros(var.shape(), DType::F32, var.device())?))
+/// Sample weights that leave masked positions out. A mean then is over the positions that count, as in Keras.
+fn mask_weight(mask: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> Result<Tensor> {
+    let mut mask = mask.cast(DType::F32)?;
+    if reduction == Reduction::SumOverBatchSize {
+        let counted = mask.sum(())?.maximum(1.0)?;
+        mask = mask.mul(counted.recip()?.mul(mask.numel() as f64)?)?;
+    }
+    match weight {
+        Some(weight) => mask.mul(align_weight(weight, &mask)?),
+        None => Ok(mask),
     }
 }
 
 impl Compiled {
-    /// Chooses what depends on the shapes of targets and outputs.
-    fn resolve(&mut self, y: &Tensor, output: &Tensor) {
-        for (spec, weighted) in std::mem::take(&mut self.pending) {
-            let (name, metric) = spec.resolve(y.dims(), output.dims());
-            let name = self.free_name(name, weighted);
-            self.metrics.push(Tracked { name, metric, weighted, totals: Totals::default() });
+    fn new(how: Compile, names: &[String]) -> Result<Self> {
+        let optimizer = how.optimizer?;
+        optimizer.check()?;
+        let losses = how.losses?.0.spread("losses", names, LossSpec::clone)?;
+        let weights = match how.loss_weights {
+            Some(weights) => weights.0.spread("loss weights", names, |w| *w)?,
+            None => vec![None; names.len()],
+        };
+        let (plain, weighted) = (how.metrics?.spread(names)?, how.weighted?.spread(names)?);
+        let parts = names.iter().zip(losses).zip(weights).zip(plain.into_iter().zip(weighted));
+        let output = |(((name, loss), weight), (plain, weighted)): (((&String, _), _), (Vec<_>, Vec<_>))| Output {
+            name: name.clone(),
+            loss,
+            weight,
+            pending: plain.into_iter().map(|m| (m, false)).chain(weighted.into_iter().map(|m| (m, true))).collect(),
+            metrics: Vec::new(),
+            loss_total: Totals::default(),
+        };
+        Ok(Compiled { optimizer, outputs: parts.map(output).collect(), loss_total: Totals::default() })
+    }
+
+    /// Whether the targets of an output are class numbers, or may be where the shapes are to choose.
+    pub(super) fn takes_classes(&self, output: usize) -> bool {
+        match &self.outputs[output].loss {
+            Some(LossSpec::Loss(loss)) => loss.keeps_integers(),
+            Some(LossSpec::Crossentropy) => true,
+            None => false,
         }
     }
 
-    /// Keras's names for metrics of the same name: a weighted one is `weighted_accuracy` beside a plain `accuracy`,
-    /// and whatever is still taken is numbered: `accuracy_1`, ...
-    fn free_name(&self, mut name: String, weighted: bool) -> String {
-        let taken = |n: &str| n == "loss" || self.metrics.iter().any(|m| m.name == n);
+    /// Keras's name for a metric: with that of its output in front where there are several; a weighted one is
+    /// `weighted_accuracy` beside a plain `accuracy`, and whatever is still taken is numbered: `accuracy_1`, ...
+    fn free_name(&self, output: usize, name: &str, weighted: bool) -> String {
+        let prefix = if self.outputs.len() > 1 { format!("{}_", self.outputs[output].name) } else { String::new() };
+        let metrics = || self.outputs.iter().flat_map(|output| &output.metrics);
+        let taken = |n: &str| n == "loss" || metrics().any(|m| m.name == n);
+        let mut name = format!("{prefix}{name}");
         if taken(&name) && weighted {
-            name = format!("weighted_{name}");
+            name = format!("{prefix}weighted_{}", &name[prefix.len()..]);
         }
         if !taken(&name) {
             return name;
@@ -88,73 +377,139 @@ impl Compiled {
         (1..).map(|i| format!("{name}_{i}")).find(|n| !taken(n)).unwrap_or(name)
     }
 
-    /// Whether targets are class numbers, or may be where the shapes are to choose.
-    pub(super) fn takes_classes(&self) -> bool {
-        self.loss.as_ref().is_none_or(|loss| loss.keeps_integers())
+    /// Chooses what depends on the shapes of a batch.
+    fn resolve(&mut self, batch: &Batch, outputs: &[Masked]) -> Result<()> {
+        for i in 0..self.outputs.len() {
+            let Some(y) = &batch.y[i] else { continue };
+            self.outputs[i].resolve(y, &outputs[i].0);
+            for (spec, weighted) in std::mem::take(&mut self.outputs[i].pending) {
+                let (name, metric) = spec.resolve(y.dims(), outputs[i].0.dims());
+                let name = self.free_name(i, &name, weighted);
+                self.outputs[i].metrics.push(Tracked { name, metric, weighted, totals: Totals::default() });
+            }
+        }
+        let untold = |(output, y): (&Output, &Option<Tensor>)| {
+            let used = output.loss.is_some() || !output.metrics.is_empty() || !output.pending.is_empty();
+            (used && y.is_none()).then(|| output.name.clone())
+        };
+        match self.outputs.iter().zip(&batch.y).find_map(untold) {
+            Some(name) => Err(Error::parts(
+                Kind::Argument,
+                &format!("`y` has no targets for the output '{name}', which has a loss or a metric"),
+                "targets of other outputs",
+                "targets for each output that is judged",
+                "Add them, or leave that output out of `compile`",
+            )),
+            None => Ok(()),
+        }
     }
 
-    /// The loss of a batch.
-    pub(super) fn loss(&mut self, batch: &Batch, output: &Tensor) -> Result<Tensor> {
-        let y = targets(batch)?;
-        let loss = self.loss.get_or_insert_with(|| crossentropy_for(y.dims(), output.dims()));
-        let loss = loss.compute(y, output, batch.weight.as_ref())?;
-        if loss.rank() == 0 { Ok(loss) } else { loss.mean(()) }
+    /// The losses of a batch.
+    pub(super) fn losses(&mut self, batch: &Batch, outputs: &[Masked]) -> Result<BatchLosses> {
+        self.resolve(batch, outputs)?;
+        let mut total: Option<Tensor> = None;
+        let mut each = Vec::new();
+        for (i, output) in self.outputs.iter().enumerate() {
+            let (Some(_), Some(y)) = (&output.loss, &batch.y[i]) else {
+                each.push(None);
+                continue;
+            };
+            let loss = output.loss(y, &outputs[i], batch.weight[i].as_ref())?;
+            let counted = output.weight.map_or_else(|| Ok(loss.clone()), |weight| loss.mul(weight))?;
+            total = Some(total.map_or_else(|| Ok(counted.clone()), |total| total.add(&counted))?);
+            each.push(Some(loss));
+        }
+        let total = total.ok_or_else(|| {
+            Error::parts(
+                Kind::State,
+                "No output of the model has a loss",
+                "no loss",
+                "a loss for at least one output",
+                "Give `compile` a loss",
+            )
+        })?;
+        Ok(BatchLosses { total, each })
     }
 
-    /// Adds a batch to the totals of the loss and the metrics.
-    pub(super) fn track(&mut self, batch: &Batch, output: &Tensor, loss: &Tensor) -> Result<()> {
-        self.each_total(batch, output, loss, |totals, sums| totals.add(sums, batch.len))
+    /// Adds a batch to the totals of the losses and the metrics.
+    pub(super) fn track(&mut self, batch: &Batch, outputs: &[Masked], losses: &BatchLosses) -> Result<()> {
+        self.each_total(batch, outputs, losses, |totals, sums| totals.add(sums, batch.len))
     }
 
     /// Makes the totals for batches like this one.
-    pub(super) fn create_totals(&mut self, batch: &Batch, output: &Tensor, loss: &Tensor) -> Result<()> {
-        self.each_total(batch, output, loss, Totals::create)
+    pub(super) fn create_totals(&mut self, batch: &Batch, outputs: &[Masked], losses: &BatchLosses) -> Result<()> {
+        self.each_total(batch, outputs, losses, Totals::create)
     }
 
     /// Calls `each` with all totals and what this batch adds to them.
     fn each_total(
         &mut self,
         batch: &Batch,
-        output: &Tensor,
-        loss: &Tensor,
+        outputs: &[Masked],
+        losses: &BatchLosses,
         each: impl Fn(&mut Totals, &[Tensor]) -> Result<()>,
     ) -> Result<()> {
-        let y = targets(batch)?;
-        self.resolve(y, output);
+        let share = |loss: &Tensor| loss.detach().mul(batch.len as f64);
+        let several = self.losses_apart();
         no_grad(|| {
-            let output = output.detach();
-            each(&mut self.loss_total, &[loss.detach().mul(batch.len as f64)?])?;
-            for tracked in &mut self.metrics {
-                // Weights of 1 where there are none: the sums are as many with and without.
-                let ones = || Tensor::ones([batch.len], DType::F32, output.device());
-                let weight = tracked.weighted.then(|| batch.weight.clone().map_or_else(ones, Ok)).transpose()?;
-                each(&mut tracked.totals, &tracked.metric.sums(y, &output, weight.as_ref())?)?;
+            each(&mut self.loss_total, &[share(&losses.total)?])?;
+            for (i, part) in self.outputs.iter_mut().enumerate() {
+                if let Some(loss) = losses.each[i].as_ref().filter(|_| several) {
+                    each(&mut part.loss_total, &[share(loss)?])?;
+                }
+                let (Some(y), output) = (&batch.y[i], outputs[i].0.detach()) else { continue };
+                for tracked in &mut part.metrics {
+                    // Weights of 1 where there are none: the sums are as many with and without.
+                    let ones = || Tensor::ones([batch.len], DType::F32, output.device());
+                    let given = || batch.weight[i].clone().map_or_else(ones, Ok);
+                    let weight = match (tracked.weighted, &outputs[i].1) {
+                        (false, _) => None,
+                        (true, None) => Some(given()?),
+                        // As in Keras, a mask counts in a metric only where there are weights.
+                        (true, Some(mask)) => Some(mask_weight(mask, Some(&given()?), Reduction::Sum)?),
+                    };
+                    each(&mut tracked.totals, &tracked.metric.sums(y, &output, weight.as_ref())?)?;
+                }
             }
             Ok(())
         })
     }
 
+    /// Whether several outputs have a loss, each with a figure of its own.
+    fn losses_apart(&self) -> bool {
+        self.outputs.iter().filter(|output| output.loss.is_some()).count() > 1
+    }
+
     /// Starts the totals again.
     pub(super) fn reset(&mut self) -> Result<()> {
-        self.loss_total.reset()?;
-        self.metrics.iter_mut().try_for_each(|tracked| tracked.totals.reset())
+        self.totals_mut().try_for_each(Totals::reset)
     }
 
     /// Drops all totals, because the model has moved to another device.
     pub(super) fn forget(&mut self) {
-        self.loss_total = Totals::default();
-        self.metrics.iter_mut().for_each(|tracked| tracked.totals = Totals::default());
+        self.totals_mut().for_each(|totals| *totals = Totals::default());
     }
 
-    /// The loss and the metrics so far: one read-back.
+    fn totals_mut(&mut self) -> impl Iterator<Item = &mut Totals> {
+        std::iter::once(&mut self.loss_total).chain(self.outputs.iter_mut().flat_map(|output| {
+            std::iter::once(&mut output.loss_total).chain(output.metrics.iter_mut().map(|m| &mut m.totals))
+        }))
+    }
+
+    /// The loss, the losses of the outputs where there are several, and the metrics so far: one read-back.
     pub(super) fn read(&self) -> Result<Logs> {
-        let all = std::iter::once(&self.loss_total).chain(self.metrics.iter().map(|m| &m.totals));
-        let vars: Vec<&Var> = all.flat_map(|totals| &totals.sums).collect();
-        let mut numbers = read_all(&vars)?.into_iter();
-        let loss = numbers.next().map_or(0.0, |sum| sum[0]);
-        let mut pairs = vec![("loss".to_owned(), loss / self.loss_total.samples.max(1.0))];
-        for tracked in &self.metrics {
-            let sums: Vec<Vec<f64>> = numbers.by_ref().take(tracked.totals.sums.len()).collect();
+        let apart = self.losses_apart();
+        let parts = self.outputs.iter().filter(|output| apart && output.loss.is_some());
+        let parts: Vec<(String, &Totals)> =
+            parts.map(|output| (format!("{}_loss", output.name), &output.loss_total)).collect();
+        let metrics: Vec<&Tracked> = self.outputs.iter().flat_map(|output| &output.metrics).collect();
+        let all = std::iter::once(&self.loss_total).chain(parts.iter().map(|(_, totals)| *totals));
+        let mut numbers = read_all(all.chain(metrics.iter().map(|m| &m.totals)))?.into_iter();
+        let mut next = || numbers.next().unwrap_or_default();
+        let mut pairs = vec![("loss".to_owned(), self.loss_total.mean(&next()))];
+        pairs.extend(parts.into_iter().map(|(name, totals)| (name, totals.mean(&next()))));
+        for tracked in metrics {
+            let sums = next();
             if !sums.is_empty() {
                 pairs.push((tracked.name.clone(), tracked.metric.result(&sums, tracked.totals.samples)));
             }
@@ -164,32 +519,17 @@ impl Compiled {
 
     /// Whether larger is better of the metric of this name; `None` where that is not known.
     pub(super) fn larger_is_better(&self, name: &str) -> Option<bool> {
-        match name {
-            "loss" => Some(false),
-            name => self.metrics.iter().find(|m| m.name == name)?.metric.larger_is_better(),
+        let loss_of = |output: &Output| name == format!("{}_loss", output.name);
+        if name == "loss" || self.outputs.iter().any(loss_of) {
+            return Some(false);
         }
+        self.outputs.iter().flat_map(|output| &output.metrics).find(|m| m.name == name)?.metric.larger_is_better()
     }
 }
 
-fn targets(batch: &Batch) -> Result<&Tensor> {
-    batch.y.as_ref().ok_or_else(|| Error::internal("a batch without targets was trained on"))
-}
-
-/// The values of several variables in one transfer.
-fn read_all(vars: &[&Var]) -> Result<Vec<Vec<f64>>> {
-    if vars.is_empty() {
-        return Ok(Vec::new());
-    }
-    let flat =
-        vars.iter().map(|var| var.value().detach().reshape([var.shape().numel()])).collect::<Result<Vec<_>>>()?;
-    let flat: Vec<&Tensor> = flat.iter().collect();
-    let joined = if let [one] = flat[..] { one.clone() } else { Tensor::concat(&flat, 0)? };
-    let mut numbers = joined.to_f64_vec()?.into_iter();
-    Ok(vars.iter().map(|var| numbers.by_ref().take(var.shape().numel()).collect()).collect())
-}
-
-impl Sequential {
-    /// Sets how the model learns: an optimizer, a loss and metrics, as objects or by their Keras names.
+impl Model {
+    /// Sets how the model learns: an optimizer, a loss and metrics, as objects or by their Keras names. [`Compile`] says what
+    /// there is for models of several outputs.
     ///
     /// ```
     /// # use wgtensor::nn::*;
@@ -205,37 +545,21 @@ impl Sequential {
     pub fn compile(
         &mut self,
         optimizer: impl IntoOptimizer,
-        loss: impl IntoLoss,
-        metrics: impl IntoMetrics,
+        loss: impl IntoLosses,
+        metrics: impl IntoMetricLists,
     ) -> Result<()> {
-        self.compile_weighted(optimizer, loss, metrics, ())
+        self.compile_with(Compile::new(optimizer, loss).metrics(metrics))
     }
 
-    /// [`compile`](Self::compile) with `weighted_metrics`, in which sample and class weights count.
+    /// [`compile`](Self::compile) with everything that can be set.
     ///
     /// # Errors
     /// Those of `compile`.
     #[track_caller]
-    pub fn compile_weighted(
-        &mut self,
-        optimizer: impl IntoOptimizer,
-        loss: impl IntoLoss,
-        metrics: impl IntoMetrics,
-        weighted_metrics: impl IntoMetrics,
-    ) -> Result<()> {
+    pub fn compile_with(&mut self, how: Compile) -> Result<()> {
         entry(|| {
             self.misfit.clone().map_or(Ok(()), Err)?;
-            let optimizer = optimizer.into_optimizer()?;
-            optimizer.check()?;
-            let plain = metrics.into_metrics()?.into_iter().map(|spec| (spec, false));
-            let weighted = weighted_metrics.into_metrics()?.into_iter().map(|spec| (spec, true));
-            self.compiled = Some(Compiled {
-                optimizer,
-                loss: loss.into_loss()?,
-                pending: plain.chain(weighted).collect(),
-                metrics: Vec::new(),
-                loss_total: Totals::default(),
-            });
+            self.compiled = Some(Compiled::new(how, &self.output_names())?);
             Ok(())
         })
     }

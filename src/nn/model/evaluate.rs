@@ -1,8 +1,8 @@
 //! Evaluation and prediction.
 
-use super::Sequential;
-use super::batches::{Batch, Data, order, single};
-use super::compile::Compiled;
+use super::Model;
+use super::arrays::Arrays;
+use super::batches::{Batch, Data, order};
 use crate::error::{Error, Result, entry};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
@@ -14,7 +14,7 @@ use crate::{Tensor, no_grad};
 pub struct Evaluate {
     batch_size: Option<usize>,
     verbose: Verbose,
-    sample_weight: Option<Tensor>,
+    sample_weight: Option<Arrays>,
 }
 
 impl Evaluate {
@@ -35,9 +35,9 @@ impl Evaluate {
         self
     }
 
-    /// One weight a sample, on the loss and the weighted metrics.
-    pub fn sample_weight(mut self, weight: &Tensor) -> Self {
-        self.sample_weight = Some(weight.clone());
+    /// One weight a sample, on the loss and the weighted metrics: of all outputs, or of each.
+    pub fn sample_weight(mut self, weights: impl Into<Arrays>) -> Self {
+        self.sample_weight = Some(weights.into());
         self
     }
 }
@@ -100,7 +100,7 @@ pub(super) fn batch_size(of: &str, size: Option<usize>) -> Result<usize> {
     }
 }
 
-impl Sequential {
+impl Model {
     /// The loss and the metrics over some data, the loss first.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or an [`Evaluate`].
@@ -108,12 +108,12 @@ impl Sequential {
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
-    pub fn evaluate(&mut self, x: &Tensor, y: &Tensor, how: impl Into<Evaluate>) -> Result<Logs> {
+    pub fn evaluate(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: impl Into<Evaluate>) -> Result<Logs> {
         entry(|| {
             let how = how.into();
             self.compiled()?;
             let size = batch_size("`evaluate`", how.batch_size)?;
-            let data = Data::new(x, Some(y), how.sample_weight.as_ref())?;
+            let data = self.data(x.into(), Some(y.into()), how.sample_weight)?;
             let samples = data.some_samples()?;
             self.ready_for(&data.x)?;
             self.find_ranges(&data)?;
@@ -125,27 +125,26 @@ impl Sequential {
         })
     }
 
-    /// [`Data::find_ranges`] for the first layer and the loss.
-    pub(super) fn find_ranges(&self, data: &Data) -> Result<()> {
-        let indices = self.layers.first().is_some_and(|entry| entry.layer.takes_indices());
-        data.find_ranges(indices, self.compiled.as_ref().is_some_and(Compiled::takes_classes))
-    }
-
     /// Makes what steps need besides the weights (totals, the optimizer's accumulators), by recording a step on one
     /// row that is never run. All steps are then alike, and none is planned but once.
     pub(super) fn prepare(&mut self, data: &Data, training: bool) -> Result<()> {
-        no_grad(|| {
-            let batch = data.specimen()?;
-            let output = self.forward(&batch.x, CallCtx::inference())?;
-            let compiled = self.compiled()?;
-            let loss = compiled.loss(&batch, &output)?;
-            compiled.create_totals(&batch, &output, &loss)
-        })?;
+        let record = |model: &mut Self, batch: Batch| {
+            no_grad(|| {
+                let outputs = model.forward(&batch.x, &CallCtx::inference())?;
+                let compiled = model.compiled()?;
+                let losses = compiled.losses(&batch, &outputs)?;
+                compiled.create_totals(&batch, &outputs, &losses)
+            })
+        };
+        if let Err(error) = record(self, data.specimen()?) {
+            // The same error of all rows names the shapes that the user knows.
+            return Err(record(self, data.clone().whole()).err().unwrap_or(error));
+        }
         if training {
             let vars = self.trainable_weights();
             self.compiled()?.optimizer.prepare(&vars)?;
         }
-        data.x.device().flush()
+        data.device().flush()
     }
 
     /// The loss and the metrics over some rows, without touching the weights.
@@ -157,7 +156,7 @@ impl Sequential {
         mut display: Option<&mut Display>,
     ) -> Result<Logs> {
         self.compiled()?.reset()?;
-        data.x.device().flush()?;
+        data.device().flush()?;
         for (step, rows) in rows.chunks(size).enumerate() {
             self.test_step(data.batch(rows)?)?;
             if let Some(display) = &mut display {
@@ -167,64 +166,95 @@ impl Sequential {
         self.compiled()?.read()
     }
 
-    /// Adds the loss and the metrics of a batch to the totals, as one submission.
+    /// Adds the losses and the metrics of a batch to the totals, as one submission.
     fn test_step(&mut self, batch: Batch) -> Result<()> {
-        let device = batch.x.device().clone();
+        let device = batch.x[0].device().clone();
         no_grad(|| {
-            let output = self.forward(&batch.x, CallCtx::inference())?;
+            let outputs = self.forward(&batch.x, &CallCtx::inference())?;
             let compiled = self.compiled()?;
-            let loss = compiled.loss(&batch, &output)?;
-            compiled.track(&batch, &output, &loss)
+            let losses = compiled.losses(&batch, &outputs)?;
+            compiled.track(&batch, &outputs, &losses)
         })?;
         drop(batch);
         device.flush()
     }
 
-    /// The outputs for some data, batch by batch; none for no data.
+    /// The output for some data, batch by batch; none for no data.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or a [`Predict`].
     ///
     /// # Errors
-    /// The data does not fit the model.
+    /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
-    pub fn predict(&mut self, x: &Tensor, how: impl Into<Predict>) -> Result<Tensor> {
+    pub fn predict(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Tensor> {
         entry(|| {
-            let how = how.into();
-            let size = batch_size("`predict`", how.batch_size)?;
-            let data = Data::new(x, None, None)?;
-            let samples = data.samples();
-            self.ready_for(&data.x)?;
-            self.find_ranges(&data)?;
-            if samples == 0 {
-                return no_grad(|| self.forward(&data.x, CallCtx::inference()));
-            }
-            let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
-            let mut outputs = Vec::new();
-            for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
-                let batch = data.batch(rows)?;
-                let output = no_grad(|| self.forward(&batch.x, CallCtx::inference()))?.detach();
-                output.realize()?;
-                outputs.push(output);
-                display.step(step + 1, || Result::Ok(Vec::new()))?;
-            }
-            let outputs: Vec<&Tensor> = outputs.iter().collect();
-            let joined = if let [one] = outputs[..] { one.clone() } else { Tensor::concat(&outputs, 0)? };
-            joined.realize()?;
-            display.finish(&[]);
-            Ok(joined)
+            self.one_output("predict")?;
+            Ok(self.predict_rows(x.into(), how.into())?.swap_remove(0))
         })
     }
 
-    /// The outputs for one batch.
+    /// [`predict`](Self::predict) for a model of several outputs: all of them.
     ///
     /// # Errors
     /// The data does not fit the model.
     #[track_caller]
-    pub fn predict_on_batch(&mut self, x: &Tensor) -> Result<Tensor> {
+    pub fn predict_all(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Vec<Tensor>> {
+        entry(|| self.predict_rows(x.into(), how.into()))
+    }
+
+    fn predict_rows(&mut self, x: Arrays, how: Predict) -> Result<Vec<Tensor>> {
+        let size = batch_size("`predict`", how.batch_size)?;
+        let data = self.data(x, None, None)?;
+        let samples = data.samples();
+        self.ready_for(&data.x)?;
+        self.find_ranges(&data)?;
+        let infer = |model: &Self, x: &[Tensor]| -> Result<Vec<Tensor>> {
+            let outputs = no_grad(|| model.forward(x, &CallCtx::inference()))?;
+            Ok(outputs.into_iter().map(|(output, _)| output.detach()).collect())
+        };
+        if samples == 0 {
+            return infer(self, &data.x);
+        }
+        let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
+        let mut outputs: Vec<Vec<Tensor>> = self.graph.outputs.iter().map(|_| Vec::new()).collect();
+        for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
+            let batch = data.batch(rows)?;
+            for (all, output) in outputs.iter_mut().zip(infer(self, &batch.x)?) {
+                output.realize()?;
+                all.push(output);
+            }
+            display.step(step + 1, || Result::Ok(Vec::new()))?;
+        }
+        let join = |batches: Vec<Tensor>| {
+            let batches: Vec<&Tensor> = batches.iter().collect();
+            let joined = if let [one] = batches[..] { one.clone() } else { Tensor::concat(&batches, 0)? };
+            joined.realize()?;
+            Ok(joined)
+        };
+        let joined = outputs.into_iter().map(join).collect();
+        display.finish(&[]);
+        joined
+    }
+
+    /// The output for one batch.
+    ///
+    /// # Errors
+    /// The data does not fit the model, or the model has several outputs.
+    #[track_caller]
+    pub fn predict_on_batch(&mut self, x: impl Into<Arrays>) -> Result<Tensor> {
         entry(|| {
-            self.ready_for(x)?;
-            no_grad(|| self.forward(&single(x)?, CallCtx::inference()))
+            self.one_output("predict_on_batch")?;
+            Ok(no_grad(|| self.apply(x.into(), false))?.swap_remove(0))
         })
+    }
+
+    /// [`predict_on_batch`](Self::predict_on_batch) for a model of several outputs: all of them.
+    ///
+    /// # Errors
+    /// The data does not fit the model.
+    #[track_caller]
+    pub fn predict_on_batch_all(&mut self, x: impl Into<Arrays>) -> Result<Vec<Tensor>> {
+        entry(|| no_grad(|| self.apply(x.into(), false)))
     }
 
     /// The loss and the metrics of one batch, with a weight for each sample or none: the loss, then the metrics in the
@@ -233,10 +263,15 @@ impl Sequential {
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
-    pub fn test_on_batch(&mut self, x: &Tensor, y: &Tensor, sample_weight: Option<&Tensor>) -> Result<Logs> {
+    pub fn test_on_batch(
+        &mut self,
+        x: impl Into<Arrays>,
+        y: impl Into<Arrays>,
+        sample_weight: Option<&Tensor>,
+    ) -> Result<Logs> {
         entry(|| {
             self.compiled()?;
-            let data = Data::new(x, Some(y), sample_weight)?;
+            let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
             data.some_samples()?;
             self.ready_for(&data.x)?;
             self.find_ranges(&data)?;

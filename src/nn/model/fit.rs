@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use super::Sequential;
+use super::Model;
+use super::arrays::Arrays;
 use super::batches::{Batch, Data, class_weights, order, same_device};
+use super::callback::{Callback, IntoCallbacks};
 use super::evaluate::batch_size;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result, entry};
-use crate::nn::callbacks::Callback;
 use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
@@ -26,12 +27,12 @@ pub struct Fit<'a> {
     shuffle: bool,
     seed: Option<u64>,
     validation_split: f64,
-    validation: Option<(&'a Tensor, &'a Tensor)>,
-    validation_weight: Option<&'a Tensor>,
+    validation: Option<(Arrays, Arrays)>,
+    validation_weight: Option<Arrays>,
     validation_batch_size: Option<usize>,
     validation_freq: usize,
     class_weight: Vec<(i64, f64)>,
-    sample_weight: Option<&'a Tensor>,
+    sample_weight: Option<Arrays>,
     callbacks: Vec<Box<dyn Callback + 'a>>,
 }
 
@@ -106,14 +107,14 @@ impl<'a> Fit<'a> {
     }
 
     /// Data to evaluate after each epoch; comes before `validation_split`.
-    pub fn validation_data(mut self, x: &'a Tensor, y: &'a Tensor) -> Self {
-        self.validation = Some((x, y));
+    pub fn validation_data(mut self, x: impl Into<Arrays>, y: impl Into<Arrays>) -> Self {
+        self.validation = Some((x.into(), y.into()));
         self
     }
 
     /// One weight a sample of `validation_data`.
-    pub fn validation_sample_weight(mut self, weights: &'a Tensor) -> Self {
-        self.validation_weight = Some(weights);
+    pub fn validation_sample_weight(mut self, weights: impl Into<Arrays>) -> Self {
+        self.validation_weight = Some(weights.into());
         self
     }
 
@@ -135,15 +136,21 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// One weight a sample in the loss; those of `validation_split` count in the validation too.
-    pub fn sample_weight(mut self, weights: &'a Tensor) -> Self {
-        self.sample_weight = Some(weights);
+    /// One weight a sample in the loss, of all outputs or of each; those of `validation_split` count in the validation too.
+    pub fn sample_weight(mut self, weights: impl Into<Arrays>) -> Self {
+        self.sample_weight = Some(weights.into());
         self
     }
 
     /// Adds a callback; give `&mut callback` to look at it afterwards.
     pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
         self.callbacks.push(Box::new(callback));
+        self
+    }
+
+    /// Adds callbacks: a tuple of any kinds, an array, or a vector.
+    pub fn callbacks(mut self, callbacks: impl IntoCallbacks<'a>) -> Self {
+        self.callbacks.extend(callbacks.into_callbacks());
         self
     }
 
@@ -192,8 +199,9 @@ impl<'a> Fit<'a> {
     }
 }
 
-impl Sequential {
-    /// Trains on `x` and `y`, one row a sample, where they are.
+impl Model {
+    /// Trains on `x` and `y`, one row a sample, where they are: one array, a list with one for each input (or output), or
+    /// pairs of a name and an array.
     ///
     /// Each step is one submission to the device and reads nothing back; the loss reported is the mean over the
     /// samples of the losses before each update.
@@ -201,67 +209,11 @@ impl Sequential {
     /// # Errors
     /// The model is not compiled, there is no data or it does not fit, a setting makes no sense, or those of the device.
     #[track_caller]
-    pub fn fit(&mut self, x: &Tensor, y: &Tensor, how: Fit<'_>) -> Result<History> {
-        entry(|| self.run(x, y, how))
-    }
-
-    fn run(&mut self, x: &Tensor, y: &Tensor, how: Fit<'_>) -> Result<History> {
-        self.compiled()?;
-        how.check()?;
-        let size = batch_size("`fit`", how.batch_size)?;
-        let val_size = batch_size("The validation", how.validation_batch_size.or(Some(size)))?;
-        let mut data = Data::new(x, Some(y), how.sample_weight)?;
-        let samples = data.some_samples()?;
-        let split = how.split(samples)?;
-        let validation = match how.validation {
-            Some((val_x, val_y)) => {
-                let data = Data::new(val_x, Some(val_y), how.validation_weight)?;
-                same_device("the x of `validation_data`", val_x, x.device())?;
-                let rows = 0..data.some_samples()?;
-                Some((data, rows))
-            }
-            None => (split < samples).then(|| (data.clone(), split..samples)),
-        };
-        if !how.class_weight.is_empty() {
-            data.weight = Some(class_weights(y, &how.class_weight)?);
-        }
-        self.ready_for(x)?;
-        self.find_ranges(&data)?;
-        if let Some((data, _)) = &validation {
-            self.find_ranges(data)?;
-            self.prepare(data, false)?;
-        }
-        self.prepare(&data, true)?;
-        let mut run = Run {
-            size,
-            val_size,
-            data,
-            rows: 0..split,
-            validation,
-            validation_freq: how.validation_freq,
-            shuffle: how.shuffle,
-            epochs: how.epochs,
-            verbose: how.verbose.resolve(),
-            seeds: SeedStream::new(how.seed.unwrap_or_else(seeds::next_global)),
-            callbacks: how.callbacks,
-        };
-        let params = Params { verbose: run.verbose.level(), epochs: how.epochs, steps: split.div_ceil(size) };
-        let mut history = History { params, ..History::default() };
-
-        self.stop_training = false;
-        run.each(|callback| callback.on_train_begin(self))?;
-        for epoch in how.initial_epoch..how.epochs {
-            let logs = run.epoch(self, epoch)?;
-            history.push(epoch, &logs);
-            if self.stop_training {
-                break;
-            }
-        }
-        let vars = self.trainable_weights();
-        self.compiled()?.optimizer.finalize(&vars)?;
-        x.device().flush()?;
-        run.each(|callback| callback.on_train_end(self))?;
-        Ok(history)
+    pub fn fit(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: Fit<'_>) -> Result<History> {
+        entry(|| {
+            let mut run = Run::new(self, x.into(), y.into(), how)?;
+            run.epochs(self)
+        })
     }
 
     /// One update on one batch, with a weight for each sample or none; returns the batch's loss, before the update, and
@@ -270,37 +222,42 @@ impl Sequential {
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
-    pub fn train_on_batch(&mut self, x: &Tensor, y: &Tensor, sample_weight: Option<&Tensor>) -> Result<Logs> {
+    pub fn train_on_batch(
+        &mut self,
+        x: impl Into<Arrays>,
+        y: impl Into<Arrays>,
+        sample_weight: Option<&Tensor>,
+    ) -> Result<Logs> {
         entry(|| {
             self.compiled()?;
-            let data = Data::new(x, Some(y), sample_weight)?;
+            let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
             data.some_samples()?;
-            self.ready_for(x)?;
+            self.ready_for(&data.x)?;
             self.find_ranges(&data)?;
             if self.compiled()?.optimizer.size().is_none() {
                 self.prepare(&data, true)?;
             }
             self.compiled()?.reset()?;
-            self.train_step(data.whole(), CallCtx::training(seeds::next_global()))?;
+            self.train_step(data.whole(), &CallCtx::training(seeds::next_global()))?;
             self.compiled()?.read()
         })
     }
 
     /// Forward, backward, update: recorded, then submitted as one.
-    fn train_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
-        let device = batch.x.device().clone();
+    fn train_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
+        let device = batch.x[0].device().clone();
         self.record_step(batch, ctx)?;
         device.flush()
     }
 
     /// The recording. No handle to what is in between outlives it, so the flush need not keep any of that in memory.
-    fn record_step(&mut self, batch: Batch, ctx: CallCtx) -> Result<()> {
-        let output = self.forward(&batch.x, ctx)?;
+    fn record_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
+        let outputs = self.forward(&batch.x, ctx)?;
         let vars = self.trainable_weights();
         let compiled = self.compiled()?;
-        let loss = compiled.loss(&batch, &output)?;
-        let grads = loss.backward()?;
-        compiled.track(&batch, &output, &loss)?;
+        let losses = compiled.losses(&batch, &outputs)?;
+        let grads = losses.total.backward()?;
+        compiled.track(&batch, &outputs, &losses)?;
         let pairs = vars.into_iter().filter_map(|var| grads.get(&var).cloned().map(|grad| (var, grad)));
         compiled.optimizer.step(pairs.collect())
     }
@@ -316,20 +273,83 @@ struct Run<'a> {
     validation: Option<(Data, Range<usize>)>,
     validation_freq: usize,
     shuffle: bool,
-    epochs: usize,
+    epochs: Range<usize>,
     verbose: Verbose,
     seeds: SeedStream,
     callbacks: Vec<Box<dyn Callback + 'a>>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    /// Checks everything before the first callback hears of it, and makes the model ready.
+    fn new(model: &mut Model, x: Arrays, y: Arrays, how: Fit<'a>) -> Result<Self> {
+        model.compiled()?;
+        how.check()?;
+        let size = batch_size("`fit`", how.batch_size)?;
+        let val_size = batch_size("The validation", how.validation_batch_size.or(Some(size)))?;
+        let mut data = model.data(x, Some(y), how.sample_weight.clone())?;
+        let samples = data.some_samples()?;
+        let split = how.split(samples)?;
+        model.ready_for(&data.x)?;
+        let validation = match how.validation {
+            Some((x, y)) => {
+                let held_out = model.data(x, Some(y), how.validation_weight)?;
+                same_device("the x of `validation_data`", &held_out.x[0], data.device())?;
+                let rows = 0..held_out.some_samples()?;
+                Some((held_out, rows))
+            }
+            None => (split < samples).then(|| (data.clone(), split..samples)),
+        };
+        if !how.class_weight.is_empty() {
+            data.weight = class_weights(&data.y, &how.class_weight)?;
+        }
+        model.find_ranges(&data)?;
+        if let Some((data, _)) = &validation {
+            model.find_ranges(data)?;
+            model.prepare(data, false)?;
+        }
+        model.prepare(&data, true)?;
+        Ok(Run {
+            size,
+            val_size,
+            data,
+            rows: 0..split,
+            validation,
+            validation_freq: how.validation_freq,
+            shuffle: how.shuffle,
+            epochs: how.initial_epoch..how.epochs,
+            verbose: how.verbose.resolve(),
+            seeds: SeedStream::new(how.seed.unwrap_or_else(seeds::next_global)),
+            callbacks: how.callbacks,
+        })
+    }
+
+    fn epochs(&mut self, model: &mut Model) -> Result<History> {
+        let steps = self.rows.len().div_ceil(self.size);
+        let params = Params { verbose: self.verbose.level(), epochs: self.epochs.end, steps };
+        let mut history = History { params, ..History::default() };
+        model.stop_training = false;
+        self.each(|callback| callback.on_train_begin(model))?;
+        for epoch in self.epochs.clone() {
+            let logs = self.epoch(model, epoch)?;
+            history.push(epoch, &logs);
+            if model.stop_training {
+                break;
+            }
+        }
+        let vars = model.trainable_weights();
+        model.compiled()?.optimizer.finalize(&vars)?;
+        self.data.device().flush()?;
+        self.each(|callback| callback.on_train_end(model))?;
+        Ok(history)
+    }
+
     fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<()>) -> Result<()> {
         self.callbacks.iter_mut().try_for_each(|callback| hook(callback.as_mut()))
     }
 
-    fn epoch(&mut self, model: &mut Sequential, epoch: usize) -> Result<Logs> {
-        if self.verbose != Verbose::Silent && self.epochs > 1 {
-            print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs));
+    fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Logs> {
+        if self.verbose != Verbose::Silent && self.epochs.end > 1 {
+            print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs.end));
         }
         self.each(|callback| callback.on_epoch_begin(epoch, model))?;
         let mut seeds = self.seeds.child(epoch as u64);
@@ -337,11 +357,11 @@ impl Run<'_> {
         let mut display = Display::new(rows.len().div_ceil(self.size), self.verbose);
         let mut running = Running::default();
         model.reset_metrics()?;
-        self.data.x.device().flush()?;
+        self.data.device().flush()?;
         for (step, rows) in rows.chunks(self.size).enumerate() {
             self.each(|callback| callback.on_train_batch_begin(step, model))?;
             let batch = self.data.batch(rows)?;
-            model.train_step(batch, CallCtx::training(seeds.draw()))?;
+            model.train_step(batch, &CallCtx::training(seeds.draw()))?;
             self.each(|callback| callback.on_train_batch_end(step, model))?;
             display.step(step + 1, || running.read(model))?;
             if model.stop_training {
@@ -360,7 +380,7 @@ impl Run<'_> {
     }
 
     /// The figures of the validation data, as `val_...`.
-    fn validate(&mut self, model: &mut Sequential) -> Result<Vec<(String, f64)>> {
+    fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
         self.each(|callback| callback.on_test_begin(model))?;
         let logs = model.test_rows(&data, &order(rows, None), self.val_size, None)?;
@@ -376,7 +396,7 @@ struct Running {
 }
 
 impl Running {
-    fn read(&mut self, model: &mut Sequential) -> Result<Vec<(String, f64)>> {
+    fn read(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         if let Some((when, values)) = &self.last
             && when.elapsed().as_secs_f64() < READ_INTERVAL
         {

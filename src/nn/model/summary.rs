@@ -1,15 +1,20 @@
 //! `summary()`: Keras's table.
 
-use super::Sequential;
+use super::Model;
+use super::entry::SharedLayer;
+use super::graph::{Call, Member, Value};
 use crate::Var;
 use crate::nn::names::with_batch;
 use crate::nn::progress::print;
+use crate::shape::Shape;
 
 /// A row of the table.
 pub(super) struct Row {
     pub(super) layer: String,
     pub(super) output: String,
     pub(super) params: String,
+    /// What the layer was called on, where the table says so.
+    pub(super) connected: Option<String>,
 }
 
 /// What stands below the table: numbers and bytes of each kind of weight.
@@ -19,27 +24,31 @@ pub(super) struct Footer {
     pub(super) optimizer: Option<(usize, usize)>,
 }
 
-impl Sequential {
-    /// Prints the table of layers that Keras prints: names, output shapes, numbers of weights.
+impl Model {
+    /// Prints the table of layers that Keras prints: names, output shapes, numbers of weights, and for models that are not
+    /// layers in a row what each is connected to.
     pub fn summary(&mut self) {
         let terminal = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(80usize);
-        print(&self.summary_text(terminal.saturating_sub(4).min(88)));
+        let widest = if self.is_row() { 88 } else { 108 };
+        print(&self.summary_text(terminal.saturating_sub(4).min(widest)));
     }
 
     /// The text of [`summary`](Self::summary), `width` columns wide (at least 40).
     pub fn summary_text(&mut self, width: usize) -> String {
         // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
         let _ = self.build_known("summary");
+        let row = self.is_row();
         let rows: Vec<Row> = self
-            .layers
+            .graph
+            .order
             .iter()
-            .map(|entry| {
-                let params: usize = entry.layer.weights().iter().map(|var| var.shape().numel()).sum();
-                Row {
-                    layer: format!("{} ({})", entry.name, entry.layer.class_name()),
-                    output: entry.output.as_ref().map_or("?".into(), |shape| with_batch(shape)),
-                    params: entry.output.as_ref().map_or("0 (unbuilt)".into(), |_| thousands(params)),
-                }
+            .map(|&member| {
+                let mut row_of = match member {
+                    Member::Input(i) => self.input_row(i),
+                    Member::Layer(i) => self.layer_row(i),
+                };
+                row_of.connected = row_of.connected.filter(|_| !row);
+                row_of
             })
             .collect();
         let size = |(n, bytes): (usize, usize), var: &Var| {
@@ -51,26 +60,86 @@ impl Sequential {
             fixed: fixed.iter().fold((0, 0), size),
             optimizer: self.compiled.as_ref().and_then(|compiled| compiled.optimizer.size()),
         };
-        render(&self.name, &rows, &footer, width.max(40))
+        render(&self.name, &rows, &footer, width.max(40), !row)
+    }
+
+    fn input_row(&self, index: usize) -> Row {
+        let input = &self.graph.inputs[index];
+        Row {
+            layer: format!("{} (InputLayer)", input.name),
+            output: input.shape.map_or("?".into(), |shape| with_batch(&shape)),
+            params: "0".into(),
+            connected: Some("-".into()),
+        }
+    }
+
+    fn layer_row(&self, index: usize) -> Row {
+        let layer = SharedLayer(self.graph.entries[index].clone());
+        let calls = || self.graph.calls.iter().enumerate().filter(|(_, call)| call.entry == index);
+        let mut shapes = calls().map(|(i, _)| self.graph.shapes.get(i));
+        let first = shapes.next().flatten();
+        // As Keras says it of a layer whose calls differ.
+        let output = match first {
+            Some(_) if !shapes.all(|shape| shape == first) => "multiple".into(),
+            Some(outputs) => outputs_text(outputs),
+            None => "?".into(),
+        };
+        let connected: Vec<String> =
+            calls().flat_map(|(_, call)| call.inputs.iter().map(|&value| self.value_text(value))).collect();
+        Row {
+            layer: format!("{} ({})", layer.name(), layer.class_name()),
+            output,
+            params: if layer.is_built() { thousands(layer.count_params()) } else { "0 (unbuilt)".into() },
+            connected: Some(connected.join(", ")),
+        }
+    }
+
+    /// `name[call][output]`
+    fn value_text(&self, value: Value) -> String {
+        match value {
+            Value::Input(i) => format!("{}[0][0]", self.graph.inputs[i].name),
+            Value::Output(call, output) => {
+                let Call { entry, number, .. } = &self.graph.calls[call];
+                format!("{}[{number}][{output}]", self.graph.entries[*entry].name)
+            }
+        }
+    }
+
+    /// Whether the layers stand in a row, so that the table need not say how they are connected.
+    fn is_row(&self) -> bool {
+        let graph = &self.graph;
+        let next = |i: usize| if i == 0 { Value::Input(0) } else { Value::Output(i - 1, 0) };
+        graph.inputs.len() == 1
+            && graph.calls.len() == graph.entries.len()
+            && graph.calls.iter().enumerate().all(|(i, call)| call.inputs == [next(i)])
+            && graph.outputs == [next(graph.calls.len())]
+    }
+}
+
+fn outputs_text(outputs: &[Shape]) -> String {
+    match outputs {
+        [one] => with_batch(one),
+        many => format!("[{}]", many.iter().map(|shape| with_batch(shape)).collect::<Vec<_>>().join(", ")),
     }
 }
 
 /// The whole text.
-pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize) -> String {
-    let columns = columns(width);
+pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize, connected: bool) -> String {
+    let columns = columns(width, if connected { &[0.30, 0.56, 0.74, 1.0] } else { &[0.45, 0.80, 1.0] });
     let mut text = format!("Model: \"{model}\"\n");
     let border = |left, line: &str, middle, right| {
         let cells: Vec<String> = columns.iter().map(|&w| line.repeat(w)).collect();
         format!("{left}{}{right}\n", cells.join(middle))
     };
     text += &border("┏", "━", "┳", "┓");
-    text += &cells(&columns, ["Layer (type)", "Output Shape", "Param #"], "┃");
+    text += &cells(&columns, &["Layer (type)", "Output Shape", "Param #", "Connected to"], "┃");
     text += &border("┡", "━", "╇", "┩");
     for (i, row) in rows.iter().enumerate() {
         if i > 0 {
             text += &border("├", "─", "┼", "┤");
         }
-        text += &cells(&columns, [&row.layer, &row.output, &row.params], "│");
+        let connected = row.connected.as_deref().unwrap_or_default();
+        text += &cells(&columns, &[&row.layer, &row.output, &row.params, connected], "│");
     }
     text += &border("└", "─", "┴", "┘");
 
@@ -87,30 +156,39 @@ pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize) -
     text
 }
 
-/// The widths of the three columns between their borders: Keras's positions at 45 %, 80 % and 100 %, and the excess
-/// of padding and borders taken off evenly, as its table library does.
-fn columns(width: usize) -> [usize; 3] {
-    let ends = [0.45, 0.80, 1.0].map(|share| (share * width as f64) as usize);
-    let mut columns = [ends[0] + 2, ends[1] - ends[0] + 2, ends[2] - ends[1] + 2];
-    let mut excess = (columns.iter().sum::<usize>() + 4).saturating_sub(width);
+/// The widths of the columns between their borders: they end at these shares of the width, as Keras's do, and the excess
+/// of padding and borders is taken off evenly, as its table library does.
+fn columns(width: usize, ends: &[f64]) -> Vec<usize> {
+    let mut start = 0;
+    let mut columns = Vec::new();
+    for share in ends {
+        let end = (share * width as f64) as usize;
+        columns.push(end - start + 2);
+        start = end;
+    }
+    let count = columns.len();
+    let mut excess = (columns.iter().sum::<usize>() + count + 1).saturating_sub(width);
     for (i, column) in columns.iter_mut().enumerate() {
-        let share = (excess as f64 / (3 - i) as f64).round_ties_even() as usize;
-        *column -= share.min(*column);
+        let share = (excess as f64 / (count - i) as f64).round_ties_even() as usize;
+        let share = share.min(*column);
+        *column -= share;
         excess -= share;
     }
     columns
 }
 
-/// One row, of as many lines as its tallest cell; the last column is aligned to the right.
-fn cells(columns: &[usize; 3], texts: [&str; 3], border: &str) -> String {
+/// One row, of as many lines as its tallest cell; the third column, numbers, is aligned to the right.
+fn cells(columns: &[usize], texts: &[&str], border: &str) -> String {
     let wrapped: Vec<Vec<String>> =
         columns.iter().zip(texts).map(|(&width, text)| wrap(text, width.saturating_sub(2))).collect();
     let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
     let mut out = String::new();
     for line in 0..height {
-        let cell = |i: usize| wrapped[i].get(line).map_or("", String::as_str);
-        let [a, b, c] = columns.map(|width| width.saturating_sub(2));
-        out += &format!("{border} {:<a$} {border} {:<b$} {border} {:>c$} {border}\n", cell(0), cell(1), cell(2));
+        for (i, column) in columns.iter().enumerate() {
+            let (text, width) = (wrapped[i].get(line).map_or("", String::as_str), column.saturating_sub(2));
+            out += &if i == 2 { format!("{border} {text:>width$} ") } else { format!("{border} {text:<width$} ") };
+        }
+        out += &format!("{border}\n");
     }
     out
 }
@@ -163,7 +241,7 @@ mod tests {
     use super::*;
 
     fn row(layer: &str, output: &str, params: usize) -> Row {
-        Row { layer: layer.into(), output: output.into(), params: thousands(params) }
+        Row { layer: layer.into(), output: output.into(), params: thousands(params), connected: None }
     }
 
     #[test]
@@ -182,13 +260,13 @@ mod tests {
  Trainable params: 513 (2.00 KB)
  Non-trainable params: 0 (0.00 B)
 "#;
-        assert_eq!(render("sequential", &rows, &footer, 76), expected);
+        assert_eq!(render("sequential", &rows, &footer, 76, false), expected);
     }
 
     #[test]
     fn the_optimizer_has_a_line_of_its_own() {
         let footer = Footer { trainable: (17, 68), fixed: (0, 0), optimizer: Some((36, 148)) };
-        let text = render("sequential", &[row("dense (Dense)", "(None, 1)", 17)], &footer, 76);
+        let text = render("sequential", &[row("dense (Dense)", "(None, 1)", 17)], &footer, 76, false);
         assert!(text.contains(" Total params: 53 (216.00 B)\n"), "{text}");
         assert!(text.ends_with(" Optimizer params: 36 (148.00 B)\n"), "{text}");
     }

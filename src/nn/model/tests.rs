@@ -3,6 +3,7 @@ use crate::{DType, Device, DeviceOptions, Result, Tensor};
 
 mod callbacks;
 mod data;
+mod functional;
 mod growing;
 
 /// A CPU engine for this test alone: tests run at once, and a flush of one would submit a step that another is still
@@ -101,18 +102,13 @@ fn errors_are_keras_s() {
     let error = text(model.fit(&x, &y.narrow(0, 0, 7).unwrap(), quiet()).unwrap_err());
     assert!(
         error.starts_with(
-            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples.'x' sizes: 8 'y' sizes: 7"
+            "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. Received: 'x' sizes: 8 'y' sizes: 7."
         ),
         "{error}"
     );
     let wide = Tensor::zeros([8, 5], DType::F32, &cpu()).unwrap();
     let error = text(model.fit(&wide, &y, quiet()).unwrap_err());
-    assert!(
-        error.starts_with(
-            "Input 0 of model 'model' is incompatible with the model: expected shape=(None, 2), found shape=(8, 5)"
-        ),
-        "{error}"
-    );
+    assert!(error.starts_with("Input 'input_layer"), "{error}");
     let error = text(model.fit(&x, &Tensor::zeros([8, 3], DType::F32, &cpu()).unwrap(), quiet()).unwrap_err());
     assert!(error.starts_with("Arguments `target` and `output` must have the same shape."), "{error}");
     let error = text(model.set_weights(&[wide.clone(), wide.clone(), wide.clone(), wide.clone()]).unwrap_err());
@@ -212,27 +208,27 @@ fn callbacks_see_every_hook_and_set_the_rate() {
     #[derive(Default)]
     struct Count([usize; 6]);
     impl Callback for Count {
-        fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+        fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
             self.0[0] += 1;
             Ok(())
         }
-        fn on_train_end(&mut self, _: &mut Sequential) -> Result<()> {
+        fn on_train_end(&mut self, _: &mut Model) -> Result<()> {
             self.0[1] += 1;
             Ok(())
         }
-        fn on_epoch_begin(&mut self, _: usize, _: &mut Sequential) -> Result<()> {
+        fn on_epoch_begin(&mut self, _: usize, _: &mut Model) -> Result<()> {
             self.0[2] += 1;
             Ok(())
         }
-        fn on_epoch_end(&mut self, _: usize, _: &mut Logs, _: &mut Sequential) -> Result<()> {
+        fn on_epoch_end(&mut self, _: usize, _: &mut Logs, _: &mut Model) -> Result<()> {
             self.0[3] += 1;
             Ok(())
         }
-        fn on_train_batch_begin(&mut self, _: usize, _: &mut Sequential) -> Result<()> {
+        fn on_train_batch_begin(&mut self, _: usize, _: &mut Model) -> Result<()> {
             self.0[4] += 1;
             Ok(())
         }
-        fn on_train_batch_end(&mut self, _: usize, model: &mut Sequential) -> Result<()> {
+        fn on_train_batch_end(&mut self, _: usize, model: &mut Model) -> Result<()> {
             self.0[5] += 1;
             assert!(model.running_logs()?["loss"] > 0.0);
             Ok(())

@@ -1,10 +1,11 @@
 //! Weights in and out of a model, and from device to device.
 
-use super::Sequential;
+use super::Model;
 use crate::error::{Error, Kind, Result, entry};
+use crate::nn::model::SharedLayer;
 use crate::{Device, Tensor, Var};
 
-impl Sequential {
+impl Model {
     /// Copies of all weights, layer by layer, unaffected by later training. They stay on the device.
     ///
     /// # Errors
@@ -15,7 +16,7 @@ impl Sequential {
             // A product is a tensor of its own; the value alone would be lost with the next assignment.
             let copy = |var: &Var| var.value().detach().mul(1.0);
             let copies = self.weights().iter().map(copy).collect::<Result<Vec<Tensor>>>()?;
-            self.device.as_ref().map_or(Ok(()), Device::flush)?;
+            self.device().map_or(Ok(()), |device| device.flush())?;
             Ok(copies)
         })
     }
@@ -66,13 +67,13 @@ impl Sequential {
         for (var, value) in vars.iter().zip(values) {
             var.assign(&value.detach().to_device(var.device())?)?;
         }
-        self.device.as_ref().map_or(Ok(()), Device::flush)
+        self.device().map_or(Ok(()), |device| device.flush())
     }
 
     /// The name of the layer that has this weight.
-    fn layer_of(&self, var: &Var) -> &str {
-        let owns = |entry: &&super::sequential::Entry| entry.layer.weights().iter().any(|w| w.id() == var.id());
-        self.layers.iter().find(owns).map_or(self.name.as_str(), |entry| entry.name.as_str())
+    fn layer_of(&self, var: &Var) -> String {
+        let owns = |layer: &SharedLayer| layer.weights().iter().any(|w| w.id() == var.id());
+        self.layers().find(owns).map_or(self.name.clone(), |layer| layer.name().to_owned())
     }
 
     /// Moves the weights and the optimizer's accumulators to a device; the metrics start again there. `fit`,
@@ -82,24 +83,9 @@ impl Sequential {
     /// Those of either device.
     #[track_caller]
     pub fn to_device(&mut self, device: &Device) -> Result<()> {
-        entry(|| match self.device.clone() {
-            Some(old) if old != *device => {
-                self.build_on(&old)?;
-                self.move_to(device)
-            }
-            _ if self.is_built() => Ok(()),
-            _ => self.build_on(device),
+        entry(|| match self.is_built() && self.graph.is_on(device) {
+            true => Ok(()),
+            false => self.build_on(device),
         })
-    }
-
-    fn move_to(&mut self, device: &Device) -> Result<()> {
-        let (old, values) = (self.weights(), self.get_weights()?);
-        self.layers.iter_mut().for_each(|entry| entry.output = None);
-        self.build_on(device)?;
-        let new = self.weights();
-        if let Some(compiled) = &mut self.compiled {
-            compiled.optimizer.transfer(&old, &new)?;
-        }
-        self.assign_weights(&values)
     }
 }

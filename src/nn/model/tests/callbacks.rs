@@ -4,7 +4,7 @@ use super::*;
 
 /// Replaces the validation loss of each epoch by the next of these.
 fn scripted(figures: &[f64]) -> impl Callback + '_ {
-    LambdaCallback::new(move |epoch, logs: &mut Logs, _: &mut Sequential| {
+    LambdaCallback::new(move |epoch, logs: &mut Logs, _: &mut Model| {
         logs.set("val_loss", figures[epoch]);
         Ok(())
     })
@@ -64,15 +64,15 @@ struct Count {
 }
 
 impl Callback for Count {
-    fn on_train_batch_end(&mut self, _: usize, _: &mut Sequential) -> Result<()> {
+    fn on_train_batch_end(&mut self, _: usize, _: &mut Model) -> Result<()> {
         self.batches += 1;
         Ok(())
     }
-    fn on_test_begin(&mut self, _: &mut Sequential) -> Result<()> {
+    fn on_test_begin(&mut self, _: &mut Model) -> Result<()> {
         self.tests[0] += 1;
         Ok(())
     }
-    fn on_test_end(&mut self, _: &mut Sequential) -> Result<()> {
+    fn on_test_end(&mut self, _: &mut Model) -> Result<()> {
         self.tests[1] += 1;
         Ok(())
     }
@@ -103,7 +103,7 @@ fn validations_are_heard_and_boxes_are_callbacks() {
 fn a_function_after_each_epoch() {
     let (x, y) = points(8);
     let mut seen = Vec::new();
-    let note = LambdaCallback::new(|epoch, logs: &mut Logs, model: &mut Sequential| {
+    let note = LambdaCallback::new(|epoch, logs: &mut Logs, model: &mut Model| {
         seen.push((epoch, logs["loss"] > 0.0));
         model.stop_training = epoch == 1;
         Ok(())

@@ -81,7 +81,8 @@ fn weights_of_classes_and_samples_exclude_each_other() {
 fn a_metric_may_be_plain_and_weighted() {
     let (x, y) = points(20);
     let mut model = classifier();
-    model.compile_weighted("adam", "binary_crossentropy", ["accuracy"], ["accuracy"]).unwrap();
+    let how = Compile::new("adam", "binary_crossentropy").metrics(["accuracy"]).weighted_metrics(["accuracy"]);
+    model.compile_with(how).unwrap();
     let hits = model.evaluate(&x, &y, silent()).unwrap();
     assert_eq!(hits.names(), ["loss", "accuracy", "weighted_accuracy"]);
     assert_eq!(hits["accuracy"], hits["weighted_accuracy"]);
@@ -188,7 +189,7 @@ fn validation_data_that_does_not_fit_ends_nothing_half_done() {
     let mut begun = 0;
     struct Begun<'a>(&'a mut usize);
     impl Callback for Begun<'_> {
-        fn on_train_begin(&mut self, _: &mut Sequential) -> Result<()> {
+        fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
             *self.0 += 1;
             Ok(())
         }

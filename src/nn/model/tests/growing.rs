@@ -32,7 +32,7 @@ fn building_again_changes_nothing() {
     assert_eq!(numbers(&model.get_weights().unwrap()[0]), before);
     let error = model.build([3]).unwrap_err();
     assert!(error.is_shape_mismatch());
-    let expected = "Sequential model 'model' has already been configured to use another input shape. Received: samples \
+    let expected = "Model 'model' has already been configured to use another input shape. Received: samples \
                     of shape (None, 3). Expected: samples of shape (None, 2).";
     assert!(error.to_string().starts_with(expected), "{error}");
 }
@@ -99,7 +99,7 @@ fn training_goes_on_elsewhere_as_if_nothing_happened() {
         let (mut x, mut y) = (x.clone(), y.clone());
         if moves {
             model.to_device(&other).unwrap();
-            assert_eq!(model.device(), Some(&other));
+            assert_eq!(model.device().as_ref(), Some(&other));
             (x, y) = (x.to_device(&other).unwrap(), y.to_device(&other).unwrap());
         }
         assert_eq!(model.trainable_weights().len(), 2);

@@ -1,0 +1,529 @@
+//! The graph of a model: which layer is called on which values, in which order.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::entry::{Entry, Masked};
+use super::node::{Node, Origin};
+use crate::dtype::DType;
+use crate::error::{Error, Kind, Result};
+use crate::nn::layers::{BuildCtx, CallCtx, Layer};
+use crate::nn::names::with_batch;
+use crate::nn::seeds::SeedStream;
+use crate::shape::Shape;
+use crate::{Device, Tensor, Var};
+
+/// Layers and how they are connected. Clones have the same layers.
+#[derive(Clone)]
+pub(super) struct Graph {
+    pub(super) class: &'static str,
+    pub(super) inputs: Vec<Source>,
+    /// The layers, in Keras's order: from the inputs to the outputs by depth.
+    pub(super) entries: Vec<Arc<Entry>>,
+    /// Their calls, each after those whose values it takes.
+    pub(super) calls: Vec<Call>,
+    pub(super) outputs: Vec<Value>,
+    /// Inputs and layers as `summary` lists them.
+    pub(super) order: Vec<Member>,
+    /// The shapes of the outputs of each call, as far as they are known.
+    pub(super) shapes: Vec<Vec<Shape>>,
+    /// The nodes of the inputs, and the first output of each call, from which other models can be made.
+    pub(super) nodes: (Vec<Node>, Vec<Node>),
+}
+
+/// An input of a model.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) name: String,
+    /// The shape of one sample, once known.
+    pub(super) shape: Option<Shape>,
+    /// Whether the shape was asked for, and was not only that of the first data.
+    pub(super) exact: bool,
+    pub(super) dtype: Option<DType>,
+}
+
+/// A value in a run of the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Value {
+    Input(usize),
+    /// An output of a call.
+    Output(usize, usize),
+}
+
+/// A call of a layer.
+#[derive(Clone)]
+pub(super) struct Call {
+    /// Which of the entries.
+    pub(super) entry: usize,
+    pub(super) inputs: Vec<Value>,
+    /// Which call of this layer it is, as Keras counts.
+    pub(super) number: usize,
+}
+
+/// A row of the summary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Member {
+    Input(usize),
+    Layer(usize),
+}
+
+impl Graph {
+    /// A graph without layers, to which [`push`](Self::push) adds in a row.
+    pub(super) fn chain(class: &'static str) -> Self {
+        let source = Source { name: "input".into(), shape: None, exact: false, dtype: None };
+        Graph {
+            class,
+            inputs: vec![source],
+            entries: Vec::new(),
+            calls: Vec::new(),
+            outputs: vec![Value::Input(0)],
+            order: Vec::new(),
+            shapes: Vec::new(),
+            nodes: Default::default(),
+        }
+    }
+
+    /// One more layer, called on the output so far.
+    pub(super) fn push(&mut self, entry: Arc<Entry>) {
+        let call = Call { entry: self.entries.len(), inputs: self.outputs.clone(), number: entry.number_call() };
+        self.outputs = vec![Value::Output(self.calls.len(), 0)];
+        self.order.push(Member::Layer(self.entries.len()));
+        self.entries.push(entry);
+        self.calls.push(call);
+        self.nodes = Default::default();
+    }
+
+    /// What leads from some nodes to others.
+    pub(super) fn between(inputs: &[Node], outputs: &[Node]) -> Result<Self> {
+        Walk::new(inputs).graph(outputs)
+    }
+
+    /// Makes nodes of a row of layers whose shapes are known.
+    pub(super) fn make_nodes(&mut self) -> Result<()> {
+        if !self.nodes.0.is_empty() {
+            return Ok(());
+        }
+        let mut inputs = Vec::new();
+        for source in &self.inputs {
+            let Some(shape) = source.shape else { return Err(self.unshaped()) };
+            let input = super::Input { shape: Ok(shape), dtype: source.dtype, name: Some(source.name.clone()) };
+            inputs.push(input.try_node()?);
+        }
+        let mut firsts: Vec<Node> = Vec::new();
+        for call in &self.calls {
+            let given = call.inputs.iter().map(|&value| match value {
+                Value::Input(i) => Ok(inputs[i].clone()),
+                Value::Output(c, k) => firsts[c].sibling(k).ok_or_else(|| Error::internal("an output is missing")),
+            });
+            let given = given.collect::<Result<Vec<Node>>>()?;
+            firsts.push(Node::call(&self.entries[call.entry], given)?.swap_remove(0));
+        }
+        self.nodes = (inputs, firsts);
+        Ok(())
+    }
+
+    fn unshaped(&self) -> Error {
+        Error::parts(
+            Kind::State,
+            "The model does not know the shape of its input yet",
+            "a model that has seen no data and has no `Input`",
+            "a model that knows its input",
+            "Add an `Input` first, call `build`, or fit the model",
+        )
+    }
+
+    /// The shape of a value, once known.
+    pub(super) fn shape(&self, value: Value) -> Option<Shape> {
+        match value {
+            Value::Input(i) => self.inputs[i].shape,
+            Value::Output(call, index) => self.shapes.get(call)?.get(index).copied(),
+        }
+    }
+
+    /// Makes the weights of the layers that have none, and moves those that are elsewhere; the old and the new weights
+    /// of the latter. The shapes of the inputs must be known. On an error no layer is built that was not.
+    pub(super) fn build_on(&mut self, device: &Device, seeds: &SeedStream) -> Result<Vec<(Var, Var)>> {
+        let mut built = Vec::new();
+        let mut shapes = Vec::new();
+        let mut moved = Vec::new();
+        for call in &self.calls {
+            let entry = &self.entries[call.entry];
+            let mut one = || {
+                let given = call.inputs.iter().map(|&value| match value {
+                    Value::Input(i) => self.inputs[i].shape.ok_or_else(|| self.unshaped()),
+                    Value::Output(c, k) => Ok(output(&shapes, entry, c, k)?),
+                });
+                let given = given.collect::<Result<Vec<Shape>>>()?;
+                if entry.build(&given, device, || seeds.child(call.entry as u64))? {
+                    built.push(entry);
+                }
+                moved.extend(entry.move_to(device)?);
+                entry.output_shapes(&given)
+            };
+            match one() {
+                Ok(outputs) => shapes.push(outputs),
+                Err(error) => {
+                    built.iter().for_each(|entry| entry.unbuild());
+                    return Err(error);
+                }
+            }
+        }
+        self.shapes = shapes;
+        Ok(moved)
+    }
+
+    /// Whether all weights exist and all shapes are known.
+    pub(super) fn is_built(&self) -> bool {
+        self.shapes.len() == self.calls.len()
+            && self.inputs.iter().all(|input| input.shape.is_some())
+            && self.entries.iter().all(|entry| entry.is_built())
+    }
+
+    /// Whether all weights exist on this device.
+    pub(super) fn is_on(&self, device: &Device) -> bool {
+        self.entries.iter().all(|entry| entry.is_on(device))
+    }
+
+    /// Where the weights are: those of the first layer that has any.
+    pub(super) fn device(&self) -> Option<Device> {
+        self.entries.iter().find_map(|entry| entry.device())
+    }
+
+    /// All weights, layer by layer, each once.
+    pub(super) fn weights(&self) -> Vec<Var> {
+        let mut seen = HashSet::new();
+        let all = self.entries.iter().flat_map(|entry| entry.weights());
+        all.filter(|var| seen.insert(var.id())).collect()
+    }
+
+    /// Whether an input is looked up in a table.
+    pub(super) fn takes_indices(&self, input: usize) -> bool {
+        self.calls.iter().any(|call| {
+            let places = call.inputs.iter().enumerate().filter(|(_, value)| **value == Value::Input(input));
+            places.into_iter().any(|(place, _)| self.entries[call.entry].takes_indices(place))
+        })
+    }
+
+    /// Runs all calls on a batch.
+    pub(super) fn run(&self, inputs: Vec<Masked>, ctx: &CallCtx) -> Result<Vec<Masked>> {
+        // How often each value is still wanted: nothing is held longer than that.
+        let mut wanted: HashMap<Value, usize> = HashMap::new();
+        for &value in self.calls.iter().flat_map(|call| &call.inputs).chain(&self.outputs) {
+            *wanted.entry(value).or_default() += 1;
+        }
+        let mut values: HashMap<Value, Masked> = HashMap::new();
+        values.extend(inputs.into_iter().enumerate().map(|(i, value)| (Value::Input(i), value)));
+        let mut take = |values: &mut HashMap<Value, Masked>, value: Value| {
+            let left = wanted.entry(value).or_insert(1);
+            *left -= 1;
+            let found = if *left == 0 { values.remove(&value) } else { values.get(&value).cloned() };
+            found.ok_or_else(|| Error::internal(format!("a layer gave no {value:?}")))
+        };
+        for (index, call) in self.calls.iter().enumerate() {
+            let given = call.inputs.iter().map(|&value| take(&mut values, value)).collect::<Result<Vec<Masked>>>()?;
+            let outputs = self.entries[call.entry].call(given, ctx)?;
+            values.extend(outputs.into_iter().enumerate().map(|(k, value)| (Value::Output(index, k), value)));
+        }
+        self.outputs.iter().map(|&value| take(&mut values, value)).collect()
+    }
+
+    /// The names of the outputs: those of their layers, numbered where a name occurs twice.
+    pub(super) fn output_names(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for value in &self.outputs {
+            let name = match *value {
+                Value::Input(i) => &self.inputs[i].name,
+                Value::Output(call, _) => &self.entries[self.calls[call].entry].name,
+            };
+            let free = |name: &String| !names.contains(name);
+            let numbered = (1..).map(|i| format!("{name}_{i}"));
+            let name = std::iter::once(name.clone()).chain(numbered).find(free);
+            names.extend(name);
+        }
+        names
+    }
+
+    /// Refuses shapes of one sample that are not those of the inputs; learns them where none are known.
+    pub(super) fn fit_shapes(&mut self, given: &[Shape]) -> Result<()> {
+        for (source, shape) in self.inputs.iter_mut().zip(given) {
+            match source.shape {
+                Some(known) if known != *shape && source.exact => {
+                    return Err(Error::parts(
+                        Kind::Shape,
+                        &format!("The input '{}' of a model was called with samples of another shape", source.name),
+                        &format!("shape {}", with_batch(shape)),
+                        &format!("shape {}", with_batch(&known)),
+                        "Call the model on nodes or data of the shape that it was made for",
+                    ));
+                }
+                Some(_) => {}
+                None => source.shape = Some(*shape),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn output(shapes: &[Vec<Shape>], entry: &Entry, call: usize, index: usize) -> Result<Shape> {
+    shapes.get(call).and_then(|outputs| outputs.get(index)).copied().ok_or_else(|| {
+        Error::internal(format!("layer '{}' was given output {index} of a layer that has fewer", entry.name))
+    })
+}
+
+/// The walk from the outputs of a model back to its inputs, in the order of Keras's `map_graph`.
+struct Walk<'a> {
+    inputs: &'a [Node],
+    /// The calls met, each after those that it depends on.
+    finished: Vec<Node>,
+    /// The place of each in `finished`.
+    place: HashMap<usize, usize>,
+    /// When each input or layer was met first.
+    met: HashMap<usize, usize>,
+}
+
+/// An input or a layer: what stands in one row of the summary.
+fn operation(node: &Node) -> usize {
+    match node.origin() {
+        Origin::Input(source) => Arc::as_ptr(source) as usize,
+        Origin::Call(call) => Arc::as_ptr(&call.entry) as usize,
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(inputs: &'a [Node]) -> Self {
+        Walk { inputs, finished: Vec::new(), place: HashMap::new(), met: HashMap::new() }
+    }
+
+    fn input(&self, node: &Node) -> Option<usize> {
+        self.inputs.iter().position(|input| input.key() == node.key() && input.index() == node.index())
+    }
+
+    /// The nodes that a call was made on; none where the model starts.
+    fn parents<'n>(&self, node: &'n Node) -> &'n [Node] {
+        match node.origin() {
+            Origin::Call(call) if self.input(node).is_none() => &call.inputs,
+            _ => &[],
+        }
+    }
+
+    /// Visits all that lead to the outputs, depth first, without recursion.
+    fn visit(&mut self, output: &Node) -> Result<()> {
+        let mut stack = vec![(output.clone(), 0)];
+        while let Some((node, next)) = stack.pop() {
+            if self.place.contains_key(&node.key()) {
+                continue;
+            }
+            if next == 0 {
+                let met = self.met.len();
+                self.met.entry(operation(&node)).or_insert(met);
+            }
+            match self.parents(&node).get(next).cloned() {
+                Some(parent) => {
+                    stack.push((node, next + 1));
+                    stack.push((parent, 0));
+                }
+                None => {
+                    if let (Origin::Input(source), None) = (node.origin(), self.input(&node)) {
+                        return Err(disconnected(&source.name));
+                    }
+                    self.place.insert(node.key(), self.finished.len());
+                    self.finished.push(node);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn graph(mut self, outputs: &[Node]) -> Result<Graph> {
+        if self.inputs.is_empty() || outputs.is_empty() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "A model was made without inputs or without outputs",
+                &format!("{} inputs and {} outputs", self.inputs.len(), outputs.len()),
+                "at least one of each",
+                "Give `Model::new` the nodes that the model starts and ends with",
+            ));
+        }
+        outputs.iter().try_for_each(|output| self.visit(output))?;
+        let rows = self.by_depth();
+        let mut entries: Vec<Arc<Entry>> = Vec::new();
+        let mut order = Vec::new();
+        for &at in &rows {
+            match at {
+                Row::Input(i) => order.push(Member::Input(i)),
+                Row::Call(place) => {
+                    let Origin::Call(call) = self.finished[place].origin() else { continue };
+                    order.push(Member::Layer(entries.len()));
+                    entries.push(call.entry.clone());
+                }
+            }
+        }
+        unique_names(self.inputs, &entries)?;
+        self.assemble(outputs, entries, order)
+    }
+
+    /// Inputs and layers, the deepest (furthest from the outputs) first, those of a depth in the order they were met.
+    fn by_depth(&self) -> Vec<Row> {
+        let (mut depths, mut rows): (HashMap<usize, usize>, HashMap<usize, (usize, Row)>) = Default::default();
+        for (place, node) in self.finished.iter().enumerate().rev() {
+            let own = depths.get(&node.key()).copied().unwrap_or(0);
+            let row = self.input(node).map_or(Row::Call(place), Row::Input);
+            let met = rows.entry(operation(node)).or_insert((0, row));
+            let depth = own.max(met.0);
+            met.0 = depth;
+            depths.insert(node.key(), depth);
+            for parent in self.parents(node) {
+                let deeper = depths.entry(parent.key()).or_insert(0);
+                *deeper = (*deeper).max(depth + 1);
+            }
+        }
+        // An input that nothing depends on stands among the outputs.
+        for (i, input) in self.inputs.iter().enumerate() {
+            rows.entry(operation(input)).or_insert((0, Row::Input(i)));
+        }
+        let mut rows: Vec<(usize, (usize, Row))> = rows.into_iter().collect();
+        rows.sort_by_key(|(operation, (depth, row))| {
+            let met = self.met.get(operation).map_or(-1, |&met| met as isize);
+            (std::cmp::Reverse(*depth), met, row.number())
+        });
+        rows.into_iter().map(|(_, (_, row))| row).collect()
+    }
+
+    fn assemble(self, outputs: &[Node], entries: Vec<Arc<Entry>>, order: Vec<Member>) -> Result<Graph> {
+        let number: HashMap<usize, usize> =
+            entries.iter().enumerate().map(|(i, entry)| (Arc::as_ptr(entry) as usize, i)).collect();
+        // The calls alone, without the nodes that the model starts with.
+        let mut call_of: HashMap<usize, usize> = HashMap::new();
+        let (mut calls, mut shapes, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
+        let value = |call_of: &HashMap<usize, usize>, node: &Node| match self.input(node) {
+            Some(i) => Ok(Value::Input(i)),
+            None => {
+                let call = call_of.get(&node.key()).ok_or_else(|| disconnected(node.name()))?;
+                Ok(Value::Output(*call, node.index()))
+            }
+        };
+        for node in &self.finished {
+            let (Origin::Call(called), None) = (node.origin(), self.input(node)) else { continue };
+            let inputs = called.inputs.iter().map(|node| value(&call_of, node)).collect::<Result<_>>()?;
+            call_of.insert(node.key(), calls.len());
+            let entry = number[&(Arc::as_ptr(&called.entry) as usize)];
+            calls.push(Call { entry, inputs, number: called.number });
+            shapes.push(called.outputs.clone());
+            firsts.push(node.sibling(0).unwrap_or_else(|| node.clone()));
+        }
+        let outputs = outputs.iter().map(|node| value(&call_of, node)).collect::<Result<_>>()?;
+        let source = |node: &Node| {
+            let dtype = if let Origin::Input(source) = node.origin() { source.dtype } else { None };
+            Source { name: node.name().to_owned(), shape: Some(node.shape()), exact: true, dtype }
+        };
+        let inputs = self.inputs.iter().map(source).collect();
+        let nodes = (self.inputs.to_vec(), firsts);
+        Ok(Graph { class: "Functional", inputs, entries, calls, outputs, order, shapes, nodes })
+    }
+}
+
+/// Where a row of the summary comes from: an input, or the first call met of a layer.
+#[derive(Clone, Copy)]
+enum Row {
+    Input(usize),
+    Call(usize),
+}
+
+impl Row {
+    fn number(self) -> usize {
+        match self {
+            Row::Input(i) | Row::Call(i) => i,
+        }
+    }
+}
+
+fn disconnected(name: &str) -> Error {
+    Error::parts(
+        Kind::Argument,
+        "The outputs of a model depend on something that is not among its inputs",
+        &format!("outputs that depend on '{name}'"),
+        "outputs that are computed from the inputs alone",
+        "Add that node to the inputs, or leave out what depends on it",
+    )
+}
+
+fn unique_names(inputs: &[Node], entries: &[Arc<Entry>]) -> Result<()> {
+    let mut seen = HashSet::new();
+    let names = inputs.iter().map(Node::name).chain(entries.iter().map(|entry| entry.name.as_str()));
+    match names.into_iter().find(|name| !seen.insert(name.to_string())) {
+        Some(name) => Err(Error::parts(
+            Kind::Argument,
+            "All layers and inputs of a model should have unique names",
+            &format!("'{name}' twice"),
+            "a name of its own for each",
+            "Update the `name` of one of them",
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A model as a layer of another: the same layers, the same weights.
+pub(super) struct Nested(pub(super) Graph);
+
+impl Layer for Nested {
+    fn class_name(&self) -> &'static str {
+        self.0.class
+    }
+
+    fn inputs(&self) -> std::ops::RangeInclusive<usize> {
+        self.0.inputs.len()..=self.0.inputs.len()
+    }
+
+    fn keeps_integers(&self) -> bool {
+        true
+    }
+
+    fn takes_indices(&self, input: usize) -> bool {
+        self.0.takes_indices(input)
+    }
+
+    fn build_all(&mut self, inputs: &[Shape], ctx: &mut BuildCtx<'_>) -> Result<()> {
+        self.0.fit_shapes(inputs)?;
+        self.0.build_on(&ctx.device().clone(), &ctx.seeds()).map(|_| ())
+    }
+
+    fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+        Ok(self.call_all(std::slice::from_ref(x), ctx)?.swap_remove(0))
+    }
+
+    fn call_all(&self, inputs: &[Tensor], ctx: &CallCtx) -> Result<Vec<Tensor>> {
+        let masks = ctx.masks().iter().cloned().chain(std::iter::repeat(None));
+        let outputs =
+            self.0.run(inputs.iter().cloned().zip(masks).collect(), &ctx.enter(ctx.is_frozen(), Vec::new()))?;
+        let set = |(i, (tensor, mask)): (usize, Masked)| {
+            mask.into_iter().for_each(|mask| ctx.set_mask(i, mask));
+            tensor
+        };
+        Ok(outputs.into_iter().enumerate().map(set).collect())
+    }
+
+    fn output_shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
+        let mut graph = self.0.clone();
+        graph.fit_shapes(inputs)?;
+        let mut shapes: Vec<Vec<Shape>> = Vec::new();
+        let find = |shapes: &[Vec<Shape>], value: Value, entry: &Entry| match value {
+            Value::Input(i) => Ok(inputs[i]),
+            Value::Output(call, index) => output(shapes, entry, call, index),
+        };
+        for call in &graph.calls {
+            let entry = &graph.entries[call.entry];
+            let given = call.inputs.iter().map(|&value| find(&shapes, value, entry)).collect::<Result<Vec<_>>>()?;
+            shapes.push(entry.output_shapes(&given)?);
+        }
+        let Some(last) = graph.entries.last() else { return Ok(inputs.to_vec()) };
+        graph.outputs.iter().map(|&value| find(&shapes, value, last)).collect()
+    }
+
+    fn output_shape(&self, input: &Shape) -> Result<Shape> {
+        Ok(self.output_shapes(std::slice::from_ref(input))?.swap_remove(0))
+    }
+
+    fn weights(&self) -> Vec<Var> {
+        self.0.weights()
+    }
+}
