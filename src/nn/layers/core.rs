@@ -210,7 +210,7 @@ impl Layer for Masking {
 
     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
         let mask = x.ne(self.mask_value)?.any(-1)?;
-        let counted = mask.unsqueeze(-1)?.cast(x.dtype())?;
+        let counted = mask.expand_dims(-1)?.cast(x.dtype())?;
         ctx.set_mask(0, mask);
         x.mul(counted)
     }

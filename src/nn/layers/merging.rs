@@ -279,7 +279,7 @@ impl Layer for Dot {
             let mut order: Vec<isize> = (0..t.rank() as isize).filter(|&i| i != axis as isize + 1).collect();
             order.insert(if last { order.len() } else { 1 }, axis as isize + 1);
             let (rest, n) = (t.dims()[1..].iter().product::<usize>() / t.dims()[axis + 1].max(1), t.dims()[axis + 1]);
-            let t = t.permute(&order)?;
+            let t = t.transpose(&order)?;
             if last { t.reshape([batch, rest, n]) } else { t.reshape([batch, n, rest]) }
         };
         let product = operand(&inputs[0], a, true)?.matmul(&operand(&inputs[1], b, false)?)?;

@@ -88,7 +88,7 @@ fn moments(x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
     let axes: Vec<isize> = (0..x.rank() as isize - 1).collect();
     let Some(mask) = mask else { return Ok((x.mean(&axes[..])?, x.var(&axes[..])?)) };
     let counted = mask.cast(x.dtype())?.reshape([mask.dims(), &vec![1; x.rank() - mask.rank()]].concat())?;
-    let counted = counted.expand(x.shape().with(x.rank() - 1, 1))?;
+    let counted = counted.broadcast_to(x.shape().with(x.rank() - 1, 1))?;
     let share = counted.div(counted.sum(())?.maximum(1.0)?)?;
     let mean = x.mul(&share)?.sum(&axes[..])?;
     let variance = x.sub(&mean)?.square()?.mul(&share)?.sum(&axes[..])?;

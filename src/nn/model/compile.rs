@@ -322,7 +322,7 @@ fn mask_weight(mask: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> 
     let mut mask = mask.cast(DType::F32)?;
     if reduction == Reduction::SumOverBatchSize {
         let counted = mask.sum(())?.maximum(1.0)?;
-        mask = mask.mul(counted.recip()?.mul(mask.numel() as f64)?)?;
+        mask = mask.mul(counted.reciprocal()?.mul(mask.numel() as f64)?)?;
     }
     match weight {
         Some(weight) => mask.mul(align_weight(weight, &mask)?),

@@ -288,7 +288,7 @@ impl Model {
                 None => single(&x)?,
             };
             match source.shape.as_deref() {
-                Some(sample) if x.rank() == sample.len() && sample.last() == Some(&1) => x.unsqueeze(-1),
+                Some(sample) if x.rank() == sample.len() && sample.last() == Some(&1) => x.expand_dims(-1),
                 Some(sample) if x.rank() == sample.len() + 2 && x.dims().last() == Some(&1) => x.squeeze(-1),
                 _ => Ok(x),
             }
