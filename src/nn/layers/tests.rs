@@ -104,7 +104,7 @@ fn windows_announce_the_shape_that_they_give() {
         .add(Conv2D::new(2, 3).padding(Padding::Explicit { top: 1, bottom: 1, left: 1, right: 1 }))
         .add(Flatten::new())
         .add(Dense::new(1));
-    assert_eq!(model.call(&tensor(&[1.0; 16], &[1, 4, 4, 1]), false).unwrap().dims(), [1, 1]);
+    assert_eq!(model.call(tensor(&[1.0; 16], &[1, 4, 4, 1]), false).unwrap().dims(), [1, 1]);
 }
 
 #[test]

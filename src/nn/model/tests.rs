@@ -99,7 +99,7 @@ fn errors_are_keras_s() {
     assert!(text(bare.count_params().unwrap_err()).starts_with("You tried to call `count_params` on layer "));
 
     let mut model = classifier();
-    let error = text(model.fit(&x, &y.narrow(0, 0, 7).unwrap(), quiet()).unwrap_err());
+    let error = text(model.fit(&x, y.narrow(0, 0, 7).unwrap(), quiet()).unwrap_err());
     assert!(
         error.starts_with(
             "Data cardinality is ambiguous. Make sure all arrays contain the same number of samples. Received: 'x' sizes: 8 'y' sizes: 7."
@@ -109,7 +109,7 @@ fn errors_are_keras_s() {
     let wide = Tensor::zeros([8, 5], DType::F32, &cpu()).unwrap();
     let error = text(model.fit(&wide, &y, quiet()).unwrap_err());
     assert!(error.starts_with("Input 'input_layer"), "{error}");
-    let error = text(model.fit(&x, &Tensor::zeros([8, 3], DType::F32, &cpu()).unwrap(), quiet()).unwrap_err());
+    let error = text(model.fit(&x, Tensor::zeros([8, 3], DType::F32, &cpu()).unwrap(), quiet()).unwrap_err());
     assert!(error.starts_with("Arguments `target` and `output` must have the same shape."), "{error}");
     let error = text(model.set_weights(&[wide.clone(), wide.clone(), wide.clone(), wide.clone()]).unwrap_err());
     assert!(
@@ -133,8 +133,8 @@ fn an_input_that_is_no_batch_of_samples_is_an_error() {
             model.predict(wrong, Predict::new().verbose(0)).unwrap_err(),
             model.predict_on_batch(wrong).unwrap_err(),
             model.call(wrong, false).unwrap_err(),
-            model.fit(wrong, &y.narrow(0, 0, wrong.dims()[0]).unwrap(), quiet()).unwrap_err(),
-            model.evaluate(wrong, &y.narrow(0, 0, wrong.dims()[0]).unwrap(), ()).unwrap_err(),
+            model.fit(wrong, y.narrow(0, 0, wrong.dims()[0]).unwrap(), quiet()).unwrap_err(),
+            model.evaluate(wrong, y.narrow(0, 0, wrong.dims()[0]).unwrap(), ()).unwrap_err(),
         ] {
             assert!(error.is_shape_mismatch());
             let expected = format!("expected shape (None, 2), but the input has the incompatible shape {shape}");

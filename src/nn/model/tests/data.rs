@@ -32,7 +32,7 @@ fn class_weights_are_for_training_only() {
     let mut model = classifier();
     let how = quiet().validation_split(0.25).class_weight([(0, 0.0), (1, 20.0)]);
     let history = model.fit(&x, &y, how).unwrap();
-    let held_out = model.evaluate(&rows(&x, 30, 40), &rows(&y, 30, 40), silent()).unwrap();
+    let held_out = model.evaluate(rows(&x, 30, 40), rows(&y, 30, 40), silent()).unwrap();
     close(history["val_loss"][0], held_out["loss"]);
 }
 
@@ -41,16 +41,15 @@ fn sample_weights_count_in_training_and_in_the_part_held_out() {
     let (x, y) = points(40);
     let weight = tensor(&(0..40).map(|i| (i % 3) as f32).collect::<Vec<_>>(), &[40]);
     let mut model = classifier();
-    let before = model.evaluate(&rows(&x, 0, 30), &rows(&y, 0, 30), silent().sample_weight(&rows(&weight, 0, 30)));
+    let before = model.evaluate(rows(&x, 0, 30), rows(&y, 0, 30), silent().sample_weight(rows(&weight, 0, 30)));
     let how = quiet().batch_size(30).validation_split(0.25).sample_weight(&weight);
     let history = model.fit(&x, &y, how).unwrap();
     close(history["loss"][0], before.unwrap()["loss"]);
-    let how = silent().sample_weight(&rows(&weight, 30, 40));
-    let held_out = model.evaluate(&rows(&x, 30, 40), &rows(&y, 30, 40), how).unwrap();
+    let how = silent().sample_weight(rows(&weight, 30, 40));
+    let held_out = model.evaluate(rows(&x, 30, 40), rows(&y, 30, 40), how).unwrap();
     close(history["val_loss"][0], held_out["loss"]);
     assert!(
-        (held_out["loss"] - model.evaluate(&rows(&x, 30, 40), &rows(&y, 30, 40), silent()).unwrap()["loss"]).abs()
-            > 1e-3
+        (held_out["loss"] - model.evaluate(rows(&x, 30, 40), rows(&y, 30, 40), silent()).unwrap()["loss"]).abs() > 1e-3
     );
 }
 
@@ -88,7 +87,7 @@ fn a_metric_may_be_plain_and_weighted() {
     assert_eq!(hits["accuracy"], hits["weighted_accuracy"]);
     // Weights that leave one sample: the accuracy is all or nothing.
     let one: Vec<f32> = (0..20).map(|i| f32::from(i == 3)).collect();
-    let one = model.evaluate(&x, &y, silent().sample_weight(&tensor(&one, &[20]))).unwrap();
+    let one = model.evaluate(&x, &y, silent().sample_weight(tensor(&one, &[20]))).unwrap();
     assert_eq!(one["accuracy"], hits["accuracy"]);
     assert!(one["weighted_accuracy"] == 0.0 || one["weighted_accuracy"] == 1.0, "{one:?}");
 }
@@ -151,7 +150,7 @@ fn labels_outside_the_classes_are_errors() {
         assert!(lenient.evaluate(&x, &bad, silent()).unwrap()["loss"].is_finite());
     }
     assert!(three_classes().evaluate(&x, &good, silent()).unwrap()["loss"].is_finite());
-    assert!(three_classes().fit(&x, &good.add(0).unwrap(), quiet()).unwrap()["loss"][0].is_finite());
+    assert!(three_classes().fit(&x, good.add(0).unwrap(), quiet()).unwrap()["loss"][0].is_finite());
     let nan = tensor(&[0.0, 1.0, f32::NAN, 0.0, 1.0, 2.0], &[6]);
     let error = three_classes().fit(&x, &nan, quiet()).unwrap_err();
     assert!(error.to_string().starts_with("`y` has NaN among its class numbers"), "{error}");
@@ -163,12 +162,12 @@ fn tokens_outside_the_table_are_errors() {
     let y = tensor(&[0.0; 3], &[3, 1]);
     let mut model = Sequential::new().add(Embedding::new(6, 4)).add(Flatten::new()).add(Dense::new(1));
     model.compile("sgd", "mse", ()).unwrap();
-    model.fit(&tokens(5), &y, quiet().batch_size(1)).unwrap();
+    model.fit(tokens(5), &y, quiet().batch_size(1)).unwrap();
     for token in [6, -1] {
-        let error = model.fit(&tokens(token), &y, quiet().batch_size(1)).unwrap_err();
+        let error = model.fit(tokens(token), &y, quiet().batch_size(1)).unwrap_err();
         assert!(error.is_out_of_range(), "{error}");
         assert!(error.to_string().contains(&format!("{token} for input_dim=6")), "{error}");
-        assert!(model.predict(&tokens(token), 1).unwrap_err().is_out_of_range());
+        assert!(model.predict(tokens(token), 1).unwrap_err().is_out_of_range());
         for computed in [tokens(token).add(0).unwrap(), tokens(token).cast(DType::F32).unwrap()] {
             for error in [model.fit(&computed, &y, quiet()).unwrap_err(), model.predict(&computed, ()).unwrap_err()] {
                 assert!(error.to_string().contains(&format!("{token} for input_dim=6")), "{error}");
@@ -237,14 +236,14 @@ fn figures_of_one_batch_are_its_own() {
     model.compile("sgd", "binary_crossentropy", ["mae", "accuracy"]).unwrap();
     let (last_x, last_y) = (rows(&x, 4, 16), rows(&y, 4, 16));
     let alone = model.evaluate(&last_x, &last_y, silent()).unwrap();
-    model.test_on_batch(&rows(&x, 0, 4), &rows(&y, 0, 4), None).unwrap();
+    model.test_on_batch(rows(&x, 0, 4), rows(&y, 0, 4), None).unwrap();
     let tested = model.test_on_batch(&last_x, &last_y, None).unwrap();
     assert_eq!(tested.names(), ["loss", "mae", "accuracy"]);
     for (name, value) in alone.iter() {
         close(tested[name], value);
     }
     // A step is judged before its update, and apart from the steps before it.
-    model.train_on_batch(&rows(&x, 0, 4), &rows(&y, 0, 4), None).unwrap();
+    model.train_on_batch(rows(&x, 0, 4), rows(&y, 0, 4), None).unwrap();
     let before = model.evaluate(&last_x, &last_y, silent()).unwrap();
     let trained = model.train_on_batch(&last_x, &last_y, None).unwrap();
     assert_eq!(trained.names(), ["loss", "mae", "accuracy"]);
@@ -264,7 +263,7 @@ fn epochs_and_batches_of_the_validation() {
     let history = model.fit(&x, &y, how).unwrap();
     assert_eq!(history.epoch, [2, 3, 4, 5]);
     assert_eq!((history["loss"].len(), history["val_loss"].len()), (4, 2));
-    let held_out = model.evaluate(&rows(&x, 21, 30), &rows(&y, 21, 30), silent()).unwrap();
+    let held_out = model.evaluate(rows(&x, 21, 30), rows(&y, 21, 30), silent()).unwrap();
     close(history["val_loss"][1], held_out["loss"]);
     assert!(model.fit(&x, &y, quiet().validation_freq(0)).unwrap_err().is_invalid_argument());
 }

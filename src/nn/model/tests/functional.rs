@@ -128,7 +128,7 @@ fn a_model_in_a_model_has_the_same_weights() {
     let (x, z) = (ramp(&[6, 3]), ramp(&[6, 3]).square().unwrap());
     let before = numbers(&inner.predict_on_batch(&x).unwrap());
     outer.compile(SGD::new().learning_rate(0.5), "mse", ()).unwrap();
-    outer.fit([&x, &z], &tensor(&[1.0; 6], &[6, 1]), quiet().epochs(3)).unwrap();
+    outer.fit([&x, &z], tensor(&[1.0; 6], &[6, 1]), quiet().epochs(3)).unwrap();
     let after = numbers(&inner.predict_on_batch(&x).unwrap());
     assert_ne!(before, after);
     // By hand, with the inner model's own predictions.
@@ -141,7 +141,7 @@ fn a_model_in_a_model_has_the_same_weights() {
     // Frozen as a whole, it stays, and so for itself.
     outer.set_trainable("inner", false).unwrap();
     assert_eq!(outer.trainable_weights().len(), 2);
-    outer.fit([&x, &z], &tensor(&[1.0; 6], &[6, 1]), quiet().epochs(3)).unwrap();
+    outer.fit([&x, &z], tensor(&[1.0; 6], &[6, 1]), quiet().epochs(3)).unwrap();
     assert_eq!(after, numbers(&inner.predict_on_batch(&x).unwrap()));
     let mut stacked = Sequential::new().add(inner).add(Dense::new(1));
     assert_eq!(stacked.call(&x, false).unwrap().dims(), [6, 1]);
@@ -165,7 +165,7 @@ fn a_part_of_a_trained_model_is_a_model() {
     assert_eq!(numbers(&decoder.predict(&codes, Predict::new().verbose(0)).unwrap()), whole);
     // Data elsewhere moves the layers, for all models that have them.
     let other = Device::open_with("cpu", &DeviceOptions::default()).unwrap();
-    let there = encoder.predict(&x.to_device(&other).unwrap(), Predict::new().verbose(0)).unwrap();
+    let there = encoder.predict(x.to_device(&other).unwrap(), Predict::new().verbose(0)).unwrap();
     assert_eq!(numbers(&there), numbers(&codes));
     assert_eq!(autoencoder.device().as_ref(), Some(&other));
     autoencoder.fit(&x, &x, quiet()).unwrap();
@@ -230,7 +230,7 @@ fn a_layer_may_have_several_outputs() {
     let parts = Halves(Default::default()).name("halves").on_all(&x).unwrap();
     assert_eq!(parts.len(), 2);
     let mut model = Model::new(&x, subtract([&parts[1], &parts[0]]).unwrap()).unwrap();
-    let y = model.call(&tensor(&[1.0, 2.0, 5.0, 9.0], &[1, 4]), false).unwrap();
+    let y = model.call(tensor(&[1.0, 2.0, 5.0, 9.0], &[1, 4]), false).unwrap();
     assert_eq!(numbers(&y), [4.0, 7.0]);
     assert!(model.summary_text(100).contains("[(None, 2), (None, 2)]"), "{}", model.summary_text(100));
 }
@@ -245,7 +245,7 @@ fn masks_travel_until_a_layer_takes_them() {
     let flat = Flatten::new().on(&dense).unwrap();
     let outputs = [probe().on(&dense).unwrap(), probe().on(&flat).unwrap()];
     let mut model = Model::new(&tokens, outputs).unwrap();
-    model.call_all(&Tensor::new([[1, 2, 0]], &cpu()).unwrap(), false).unwrap();
+    model.call_all(Tensor::new([[1, 2, 0]], &cpu()).unwrap(), false).unwrap();
     assert_eq!(*seen.lock().unwrap(), [true, false]);
 }
 
