@@ -45,3 +45,12 @@ fn k_wrap(index: i32, extent: u32) -> u32 {
     let at = bitcast<u32>(index);
     return select(at, at + extent, index < 0);
 }
+
+// A number that orders as floats do: NaN last whichever the direction, zeros equal.
+fn k_order(x: f32, descending: bool) -> u32 {
+    let bits = bitcast<u32>(x);
+    let size = bits & 0x7fffffffu;
+    let key = bits ^ select(0x80000000u, 0xffffffffu, bits > 0x7fffffffu);
+    let zero = select(key, 0x80000000u, size == 0u);
+    return select(select(zero, ~zero, descending), 0xffffffffu, size > 0x7f800000u);
+}

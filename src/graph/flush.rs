@@ -153,8 +153,7 @@ impl<'a> Flush<'a> {
                 Storage::Ready(_) => SmallVec::new(),
                 Storage::Overwritten => return Err(overwritten(t)),
                 Storage::Pending => {
-                    // A gather's third input is for its gradient only.
-                    let wanted = if matches!(t.0.op, Op::Gather { .. }) { 2 } else { state.inputs.len() };
+                    let wanted = t.0.op.reads().unwrap_or(state.inputs.len());
                     state.inputs[..wanted].iter().cloned().collect()
                 }
             };

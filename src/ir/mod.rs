@@ -1,8 +1,8 @@
 //! The language between the planner and the engines: what a plan is made of, and what its instructions mean.
 //!
 //! - `op`: what a node of the graph computes, as the planner sees it.
-//! - `step`: a plan and its steps: a family, its operands, a space and a program. `gemm`, `window`, `scatter`: what the
-//!   families need to know.
+//! - `step`: a plan and its steps: a family, its operands, a space and a program. `gemm`, `window`, `scatter`,
+//!   `scan`, `sort`: what the families need to know.
 //! - `program`: the short straight-line programs of scalar instructions that every step carries.
 //! - `access`: affine addresses over an iteration space, and views pulled back through them.
 //! - `scalar`: pointwise functions by element type, on the CPU and in WGSL; `math` holds the numerics of the former.
@@ -15,6 +15,8 @@ pub(crate) mod op;
 mod print;
 pub(crate) mod program;
 pub(crate) mod scalar;
+pub(crate) mod scan;
 pub(crate) mod scatter;
+pub(crate) mod sort;
 pub(crate) mod step;
 pub(crate) mod window;

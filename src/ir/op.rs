@@ -81,8 +81,7 @@ pub(crate) enum Op {
     ConvKernelGrad(Conv),
     /// What a family computes of its operands, all of them contiguous, in row-major order of the family's space.
     Family(Family),
-    /// One of several results of its input.
-    #[allow(dead_code, reason = "no family has several results yet")]
+    /// One of several results of its first input; other inputs, if any, are for the gradient only.
     Part(u8),
 }
 
@@ -152,6 +151,15 @@ impl Op {
     /// Whether it needs no input: the value is computed again wherever it is wanted, and never kept.
     pub(crate) fn is_pure(&self) -> bool {
         matches!(self, Op::Scalar(_) | Op::Arange | Op::Random { .. })
+    }
+
+    /// How many of its inputs it is computed from, where the others are for the gradient only.
+    pub(crate) fn reads(&self) -> Option<usize> {
+        match self {
+            Op::Gather { .. } => Some(2),
+            Op::Part(_) => Some(1),
+            _ => None,
+        }
     }
 
     /// How many results it has; those of a node with several are read by `Part` nodes.

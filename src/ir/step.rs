@@ -7,7 +7,9 @@ use smallvec::SmallVec;
 
 use super::gemm::Gemm;
 use super::program::{Dims, Instr, Program, stages};
+use super::scan::Scan;
 use super::scatter::Scatter;
+use super::sort::Sort;
 use super::window::Window;
 use crate::dtype::DType;
 
@@ -64,6 +66,8 @@ pub(crate) enum Family {
     Gemm(Gemm),
     Window(Window),
     Scatter(Scatter),
+    Scan(Scan),
+    Sort(Sort),
 }
 
 impl Family {
@@ -74,12 +78,18 @@ impl Family {
             Family::Gemm(g) => g.name(),
             Family::Window(w) => w.op.name(),
             Family::Scatter(_) => "scatter-add",
+            Family::Scan(s) => s.name(),
+            Family::Sort(_) => "sort",
         }
     }
 
     /// How many results it has, each over its space.
     pub(crate) fn results(&self) -> usize {
-        1
+        match self {
+            Family::Scan(s) => s.results().len(),
+            Family::Sort(s) => s.results().len(),
+            _ => 1,
+        }
     }
 
     /// The extents over which its results lie, row-major. A nest's are the step's own.
@@ -89,6 +99,8 @@ impl Family {
             Family::Gemm(g) => g.space(),
             Family::Window(w) => Dims::from_slice(&[w.op.numel(&w.conv)]),
             Family::Scatter(s) => Dims::from_slice(&[s.numel()]),
+            Family::Scan(s) => s.space(),
+            Family::Sort(s) => s.space(),
         }
     }
 }

@@ -12,7 +12,9 @@ pub(crate) mod pool;
 pub(crate) mod reduce;
 #[cfg(test)]
 mod row_tests;
+pub(crate) mod scan;
 pub(crate) mod softmax;
+pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod view;
 #[cfg(test)]

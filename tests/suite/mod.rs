@@ -13,6 +13,7 @@ mod pointwise;
 mod random_graphs;
 mod reductions;
 mod runner;
+mod scans;
 mod shaders;
 mod training;
 mod variables;

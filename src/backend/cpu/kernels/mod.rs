@@ -5,14 +5,18 @@ mod epilogue;
 mod gemm;
 mod nest;
 mod pointwise;
+mod scan;
 mod scatter;
+mod sort;
 mod tiling;
 mod window;
 
 use self::gemm::Product;
 use self::nest::Draft;
 use self::pointwise::Pointwise;
+use self::scan::Running;
 use self::scatter::ScatterAdd;
+use self::sort::Sorter;
 use self::window::Pool;
 use super::bindings::Bindings;
 use super::program::compile::without_copies;
@@ -53,5 +57,7 @@ pub(super) fn prepare(step: &Step, bufs: &mut Bindings) -> Result<Box<dyn Kernel
         Family::Gemm(g) => Box::new(Product::new(g, step, bufs)?),
         Family::Window(w) => Box::new(Pool::new(w, step, bufs)?),
         Family::Scatter(s) => Box::new(ScatterAdd::new(s, step, bufs)?),
+        Family::Scan(s) => Box::new(Running::new(s, step, bufs)?),
+        Family::Sort(s) => Box::new(Sorter::new(s, step, bufs)?),
     })
 }

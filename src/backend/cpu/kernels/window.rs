@@ -58,7 +58,7 @@ value! {
 /// Whether `new` comes before `best` as the greatest: greater, or the first NaN.
 #[inline(always)]
 #[allow(clippy::eq_op, reason = "false only for NaN, in generic code")]
-fn beats<T: Value>(new: T, best: T) -> bool {
+pub(in crate::backend::cpu) fn beats<T: Value>(new: T, best: T) -> bool {
     (new > best) | ((new != new) & (best == best))
 }
 

@@ -178,6 +178,14 @@ impl Default for Words<'_> {
 }
 
 impl<'a> Words<'a> {
+    /// As elements of that size.
+    pub(in crate::backend::cpu) fn cast_mut<T: bytemuck::Pod>(&mut self) -> &mut [T] {
+        match self {
+            Words::Four(w) => bytemuck::cast_slice_mut(w),
+            Words::Eight(w) => bytemuck::cast_slice_mut(w),
+        }
+    }
+
     /// `len` elements from `at` on.
     pub(in crate::backend::cpu) fn part(self, at: usize, len: usize) -> Words<'a> {
         match self {
@@ -235,10 +243,7 @@ impl<'a> Piece<'a> {
     /// The same, to be written.
     pub(in crate::backend::cpu) fn words_mut<T: bytemuck::Pod>(&mut self, address: i64) -> &mut [T] {
         let at = (address - self.base) as usize;
-        match &mut self.words {
-            Words::Four(w) => bytemuck::cast_slice_mut(&mut w[at..]),
-            Words::Eight(w) => bytemuck::cast_slice_mut(&mut w[at..]),
-        }
+        &mut self.words.cast_mut()[at..]
     }
 }
 

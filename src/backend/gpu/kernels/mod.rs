@@ -8,7 +8,9 @@ mod lanes;
 pub(crate) mod library;
 mod nest;
 mod render;
+mod scan;
 mod scatter;
+mod sort;
 #[cfg(test)]
 mod tests;
 mod tiling;
@@ -34,6 +36,8 @@ pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
         Family::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
         Family::Window(window) => window::build(plan, step, caps, window),
         Family::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
+        Family::Scan(scan) => scan::build(plan, step, caps, scan),
+        Family::Sort(sort) => sort::build(plan, step, caps, sort),
     });
     let kernels = built.map_err(|e| e.context(format_args!("kernel `{}`", step.ops.join("+"))))?;
     match kernels.iter().map(|k| k.bindings.len()).max() {

@@ -1,0 +1,220 @@
+//! Scans along an axis.
+
+use askama::Template;
+
+use super::lanes::single;
+use super::nest::pointwise;
+use super::render::{Emitter, Space};
+use super::{Build, Head, storage_type, threads};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
+use crate::dtype::DType;
+use crate::error::{Error, Result};
+use crate::ir::scan::{Scan, ScanOp};
+use crate::ir::step::{Plan, Step};
+
+/// Work-groups that fill a large GPU; with fewer, lines are cut into parts.
+const ENOUGH_GROUPS: usize = 256;
+/// Lines shorter than this are not worth a work-group.
+const SHORT: usize = 128;
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "scan.wgsl")]
+struct Line {
+    head: Head,
+    threads: u32,
+    what: &'static str,
+    carried: Carried,
+    state: &'static str,
+    identity: &'static str,
+    load: String,
+    backwards: bool,
+    /// Whether a thread walks a whole line.
+    serial: bool,
+    /// Whether only the parts' totals are wanted.
+    partial: bool,
+    parts: Option<Parts>,
+    /// Words: how many lines, elements of a line, elements beside the axis, work-groups.
+    lines: String,
+    extent: String,
+    inner: String,
+    groups: String,
+    body: Vec<String>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Parts {
+    count: String,
+    chunk: String,
+    scratch: usize,
+}
+
+impl Named for Line {
+    const NAME: &'static str = "scan";
+}
+
+impl Line {
+    fn combine(&self, a: &str, b: &str) -> String {
+        self.carried.combine(a, b)
+    }
+}
+
+#[derive(Template, PartialEq, Eq, Hash)]
+#[template(path = "scan_parts.wgsl")]
+struct Before {
+    head: Head,
+    threads: u32,
+    scratch: usize,
+    identity: &'static str,
+    combine: String,
+    lines: String,
+    parts: String,
+}
+
+impl Named for Before {
+    const NAME: &'static str = "scan_parts";
+}
+
+/// What goes from element to element.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Carried {
+    op: ScanOp,
+    /// The elements' WGSL type.
+    ty: &'static str,
+}
+
+impl Carried {
+    /// Its WGSL type: extremes carry their places, a recurrence the line through which what comes before goes.
+    fn state(self) -> &'static str {
+        match (self.op, self.ty) {
+            (ScanOp::Max | ScanOp::Min, "f32") => "Best_f32",
+            (ScanOp::Max | ScanOp::Min, "i32") => "Best_i32",
+            (ScanOp::Max | ScanOp::Min, _) => "Best_u32",
+            (ScanOp::Linear, _) => "vec2<f32>",
+            _ => self.ty,
+        }
+    }
+
+    fn identity(self) -> &'static str {
+        match (self.op, self.state()) {
+            (_, "Best_f32") => "Best_f32(0.0, 0xffffffffu)",
+            (_, "Best_i32") => "Best_i32(0, 0xffffffffu)",
+            (_, "Best_u32") => "Best_u32(0u, 0xffffffffu)",
+            (ScanOp::Linear, _) => "vec2<f32>(1.0, 0.0)",
+            (ScanOp::Sum, "f32") => "0.0",
+            (ScanOp::Sum, "i32") => "0i",
+            (ScanOp::Sum, _) => "0u",
+            (_, "f32") => "1.0",
+            (_, "i32") => "1i",
+            _ => "1u",
+        }
+    }
+
+    /// The words of one.
+    fn words(self) -> usize {
+        if self.state() == self.ty { 1 } else { 2 }
+    }
+
+    /// `a` and, after it, `b`.
+    fn combine(self, a: &str, b: &str) -> String {
+        match self.op {
+            ScanOp::Sum => format!("{a} + {b}"),
+            ScanOp::Prod => format!("{a} * {b}"),
+            ScanOp::Max => format!("k_argmax_{}({a}, {b})", self.ty),
+            ScanOp::Min => format!("k_argmin_{}({a}, {b})", self.ty),
+            ScanOp::Linear => format!("vec2<f32>({a}.x * {b}.x, {b}.x * {a}.y + {b}.y)"),
+        }
+    }
+
+    /// The names of the results, from the state `acc`.
+    fn results(self) -> &'static [&'static str] {
+        match self.op {
+            ScanOp::Max | ScanOp::Min => &["acc.value", "place"],
+            ScanOp::Linear => &["acc.y"],
+            _ => &["acc"],
+        }
+    }
+
+    /// The element at `o`, at position `at` of the axis.
+    fn load(self, buffers: &[usize]) -> String {
+        let first = buffers[0];
+        match self.op {
+            // The first of equals along the way wins, also backwards: its number there is `j`.
+            ScanOp::Max | ScanOp::Min => format!("{}(b{first}[o], j)", self.state()),
+            ScanOp::Linear => format!("vec2<f32>(b{first}[o], b{}[o])", buffers[1]),
+            _ => format!("b{first}[o]"),
+        }
+    }
+}
+
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Result<Vec<Dispatch>> {
+    let wanted = if scan.op == ScanOp::Linear { 2 } else { 1 };
+    if step.operands.len() != wanted || scan.dtype == DType::Bool || (wanted == 2 && scan.dtype != DType::F32) {
+        return Err(Error::internal(format!("{} of {} {}", scan.name(), step.operands.len(), scan.dtype)));
+    }
+    let carried = Carried { op: scan.op, ty: storage_type(scan.dtype, false)? };
+    let lines = scan.outer * scan.inner;
+    let width = threads(caps);
+    let tile = 4 * width as usize;
+    let serial = caps.software || scan.extent < SHORT || scan.inner >= 32 && lines >= 4 * tile;
+    let parts = match serial {
+        true => 1,
+        false => (ENOUGH_GROUPS / lines).min(scan.extent / (2 * tile)).max(1),
+    };
+    let chunk = scan.extent.div_ceil(parts).next_multiple_of(tile);
+    let parts = scan.extent.div_ceil(chunk).max(1);
+    let kernel = |partial: bool| -> Result<Dispatch> {
+        let mut cx = Build::new(plan, step);
+        let buffers = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect::<Result<Vec<_>>>()?;
+        let groups = if serial { lines.div_ceil(width as usize) } else { lines * parts };
+        let parts = (parts > 1).then(|| Parts {
+            count: cx.size(parts),
+            chunk: cx.size(chunk),
+            scratch: cx.scratch(lines * parts * carried.words(), carried.state(), partial),
+        });
+        let (lines, extent, inner) = (cx.size(lines), cx.size(scan.extent), cx.size(scan.inner));
+        let groups_word = cx.size(groups);
+        let mut e = Emitter::new(cx, single(&step.program), 1, Space::new(&step.space, "o"), Space::new(&[], "i"));
+        e.accs = carried.results();
+        let mut body = if partial { Vec::new() } else { pointwise(&mut e)? };
+        if matches!(scan.op, ScanOp::Max | ScanOp::Min) && !partial {
+            let place = if scan.backwards { format!("{extent} - 1u - acc.index") } else { "acc.index".into() };
+            body.insert(0, format!("let place = bitcast<i32>({place});"));
+        }
+        let shader = Line {
+            head: e.cx.head(),
+            threads: width,
+            what: scan.name(),
+            carried,
+            state: carried.state(),
+            identity: carried.identity(),
+            load: carried.load(&buffers),
+            backwards: scan.backwards,
+            serial,
+            partial,
+            parts,
+            lines,
+            extent,
+            inner,
+            groups: groups_word,
+            body,
+        };
+        Ok(e.cx.kernel(shader, groups))
+    };
+    if parts == 1 {
+        return Ok(vec![kernel(false)?]);
+    }
+    let mut cx = Build::new(plan, step);
+    let scratch = cx.scratch(lines * parts * carried.words(), carried.state(), true);
+    let (lines_word, parts_word) = (cx.size(lines), cx.size(parts));
+    let before = Before {
+        head: cx.head(),
+        threads: width,
+        scratch,
+        identity: carried.identity(),
+        combine: carried.combine("acc", "x"),
+        lines: lines_word,
+        parts: parts_word,
+    };
+    let before = cx.kernel(before, lines.div_ceil(width as usize));
+    Ok(vec![kernel(true)?, before, kernel(false)?])
+}
