@@ -178,6 +178,6 @@ fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
         scan("linear_recurrence", ScanOp::Linear, &[&on, grad], 1, !s.backwards)?
     };
     let here = Tensor::arange(0.0, s.extent as f64, 1.0, DType::I32, y.device())?.reshape([1, s.extent, 1])?;
-    let x = here.eq(places)?.select(&sums, 0.0)?;
+    let x = here.eq(places)?.where_(&sums, 0.0)?;
     Ok([None, Some(x), None].into_iter().collect())
 }

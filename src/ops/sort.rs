@@ -79,7 +79,7 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
     let last = x.rank() - 1;
     let mut order: Vec<isize> = (0..x.rank() as isize).filter(|&d| d != axis as isize).collect();
     order.push(axis as isize);
-    let rows = x.permute(&order)?;
+    let rows = x.transpose(&order)?;
     let mut dims = rows.dims().to_vec();
     let rows = rows.reshape([dims[..last].iter().product(), extent])?;
     dims[last] = keep;
@@ -90,7 +90,7 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
     let [values, places] = parts(op, shape, sort.results(), [rows].into_iter().collect(), make);
     let mut back = vec![0isize; order.len()];
     order.iter().enumerate().for_each(|(to, &from)| back[from as usize] = to as isize);
-    let back = |t: Tensor| t.reshape(&dims[..])?.permute(&back);
+    let back = |t: Tensor| t.reshape(&dims[..])?.transpose(&back);
     Ok((back(values)?, back(places)?))
 }
 
