@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 use wgtensor::nn::{
-    ActivationLayer, AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, Embedding, Flatten,
-    GlobalAveragePooling2D, GlobalMaxPooling2D, IntoLayer, Layer, LayerNormalization, LeakyReLU, MaxPooling2D,
-    Rescaling, Reshape, Sequential, SharedLayer,
+    ActivationLayer, Add, Average, AveragePooling2D, BatchNormalization, CallCtx, Concatenate, Conv2D, Dense, Dot,
+    Dropout, Embedding, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, IntoActivation, IntoLayer, Layer,
+    LayerNormalization, LeakyReLU, Masking, MaxPooling2D, Maximum, Minimum, Model, Multiply, Node, Rescaling, Reshape,
+    SharedLayer, Subtract,
 };
 use wgtensor::{Device, Tensor};
 
-use super::call::{Call, Output, Replay, skip, upload};
+use super::call::{Call, Output, Replay, skip, strs, upload};
 use super::case::{Case, string};
 use super::config::Config;
 
@@ -52,7 +53,8 @@ pub(crate) fn layer(class: &str, config: &Value) -> Replay<SharedLayer> {
         "Dropout" => Box::new(Dropout::new(c.float("rate").unwrap_or(0.0))),
         "Activation" => Box::new(ActivationLayer::new(&activation()[..])),
         "Softmax" | "ELU" if c.get("alpha").as_f64().is_none_or(|a| a == 1.0) => {
-            Box::new(ActivationLayer::new(&class.to_ascii_lowercase()[..]))
+            let activation = &class.to_ascii_lowercase()[..];
+            Box::new(ActivationLayer::shorthand(activation.into_activation()?))
         }
         "LeakyReLU" => Box::new(LeakyReLU::new().negative_slope(c.float("negative_slope").unwrap_or(0.3))),
         "BatchNormalization" => {
@@ -72,8 +74,21 @@ pub(crate) fn layer(class: &str, config: &Value) -> Replay<SharedLayer> {
         }
         "Embedding" => {
             let size = |key| c.count(key).unwrap_or(1) as usize;
-            Box::new(Embedding::new(size("input_dim"), size("output_dim")))
+            Box::new(Embedding::new(size("input_dim"), size("output_dim")).mask_zero(c.flag("mask_zero", false)))
         }
+        "Add" => Box::new(Add::new()),
+        "Subtract" => Box::new(Subtract::new()),
+        "Multiply" => Box::new(Multiply::new()),
+        "Average" => Box::new(Average::new()),
+        "Maximum" => Box::new(Maximum::new()),
+        "Minimum" => Box::new(Minimum::new()),
+        "Concatenate" => Box::new(Concatenate::new().axis(c.get("axis").as_i64().unwrap_or(-1) as isize)),
+        "Dot" => {
+            let axes = c.get("axes");
+            let of = |i: usize| axes.as_i64().or(axes[i].as_i64()).unwrap_or(1) as isize;
+            Box::new(Dot::of_axes(of(0), of(1)).normalize(c.flag("normalize", false)))
+        }
+        "Masking" => Box::new(Masking::new().mask_value(c.float("mask_value").unwrap_or(0.0))),
         "Rescaling" => {
             Box::new(Rescaling::new(c.float("scale").unwrap_or(1.0)).offset(c.float("offset").unwrap_or(0.0)))
         }
@@ -92,30 +107,41 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let json = &case.json;
     let class = string(&json["layer"]);
     let layer = layer(&class, &json["config"])?;
-    for (key, name) in [("kwargs", "argument"), ("call_kwargs", "argument"), ("list_kwargs", "argument")] {
-        let given = match &json[key] {
-            Value::Array(list) => list.first().map(Value::to_string),
-            Value::Object(map) => map.keys().next().cloned(),
-            _ => None,
-        };
-        if let Some(given) = given {
-            return skip(format!("{class} called with {name} {given}"));
+    for key in ["call_kwargs", "list_kwargs"] {
+        if let Some(given) = json[key].as_object().and_then(|map| map.keys().next()) {
+            return skip(format!("{class} called with argument {given}"));
         }
     }
-    let tracked = json["tensors"].as_object().is_some_and(|t| t.contains_key("loss_w"));
+    let tracked = json["tensors"].as_object().is_some_and(|t| t.keys().any(|name| name.starts_with("loss_w")));
     let call = Call::new(case, device, tracked)?;
-    let [x] = call.args()[..] else { return skip(format!("{class} of several inputs")) };
-    let mut model = Sequential::new().add(layer);
+    let mask = match strs(&json["kwargs"])[..] {
+        [] => None,
+        ["mask"] => call.named("mask").cloned(),
+        [other, ..] => return skip(format!("{class} called with argument {other}")),
+    };
+    let given: Vec<Tensor> = call.args().into_iter().cloned().collect();
+    let nodes = given.iter().map(|x| Input::new(&x.dims()[1..]).try_node()).collect::<Result<Vec<Node>, _>>()?;
+    let mut model = Model::new(&nodes, layer.on_all(&nodes)?)?;
     // The first call builds the weights; it is recorded and never computed.
-    drop(model.call(x, false)?);
+    drop(model.call_all(&given, false)?);
     let weights = json["weights"].as_array().into_iter().flatten().map(|w| string(&w["tensor"])).collect::<Vec<_>>();
     let values = weights.iter().map(|name| upload(case.tensor(name).ok_or(format!("no `{name}`"))?, device));
     model.set_weights(&values.collect::<Replay<Vec<Tensor>>>()?)?;
 
-    let out = model.call(x, json["training"].as_bool() == Some(true))?;
-    let mut done = vec![Output::read("out", &out)?];
-    if let Some(weight) = case.tensor("loss_w") {
-        let grads = out.mul(&upload(weight, device)?)?.sum(())?.backward()?;
+    let ctx = if json["training"].as_bool() == Some(true) { CallCtx::training(0) } else { CallCtx::inference() };
+    let outs = layer.with(|layer| layer.call_all(&given, &ctx.with_masks(vec![mask])))?;
+    let name = |of: &str, i: usize| if outs.len() == 1 { of.to_string() } else { format!("{of}.{i}") };
+    let mut done = Vec::new();
+    let mut loss: Option<Tensor> = None;
+    for (i, out) in outs.iter().enumerate() {
+        done.push(Output::read(name("out", i), out)?);
+        if let Some(weight) = case.tensor(&name("loss_w", i)) {
+            let part = out.mul(&upload(weight, device)?)?.sum(())?;
+            loss = Some(loss.map_or(Ok(part.clone()), |loss| loss.add(&part))?);
+        }
+    }
+    if let Some(loss) = loss {
+        let grads = loss.backward()?;
         for name in case.with_role(&["expected_grad"]) {
             let of = name.trim_start_matches("grad.");
             let grad = match weights.iter().position(|w| w == of) {

@@ -24,6 +24,7 @@ mod config;
 mod errors;
 mod layers;
 mod losses;
+mod models;
 mod ops;
 mod ops_nn;
 mod ops_shape;
@@ -168,7 +169,7 @@ fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "schedule" => optimizers::replay_schedule(case),
         "initializer" => optimizers::replay_initializer(case, device),
         "training" => training::replay(case, device),
-        "model_summary" => training::replay_summary(case),
+        "model_summary" => models::replay_summary(case),
         kind => {
             call::skip(format!("{kind} `{}`", case.json[kind].as_str().or(case.json["call"].as_str()).unwrap_or("")))
         }

@@ -1,53 +1,38 @@
-//! The `training` and `model_summary` kinds.
+//! The `training` kind.
 
 use serde_json::{Value, json};
-use wgtensor::nn::{Compile, EarlyStopping, Fit, Logs, ReduceLROnPlateau, Sequential, TerminateOnNaN};
+use wgtensor::nn::{
+    Compile, EarlyStopping, Evaluate, Fit, Logs, LossWeights, Losses, MetricLists, MetricSpec, Model,
+    ReduceLROnPlateau, TerminateOnNaN,
+};
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};
-use super::case::{Case, string, usizes};
+use super::case::{Case, string};
 use super::compare::{Tolerance, compare};
 use super::config::{Config, class_of};
-use super::layers::layer;
 use super::losses::{any_loss, any_metric};
+use super::models::model;
 use super::optimizers::any_optimizer;
-
-/// The model of a `training` case, without its weights.
-fn model(json: &Value) -> Replay<Sequential> {
-    if json["type"] != "sequential" {
-        return skip("functional models");
-    }
-    let mut model = Sequential::new();
-    for entry in json["layers"].as_array().into_iter().flatten() {
-        let mut config = entry["config"].clone();
-        config["name"] = entry["name"].clone();
-        model = model.add(layer(&string(&entry["class"]), &config)?);
-    }
-    Ok(model)
-}
 
 /// Replays a `training` case. Its history is compared here: figures by epoch, not tensors.
 pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let json = &case.json;
-    let mut model = model(&json["model"])?;
+    let mut model = model(&json["model"], "model")?;
     let get = |name: &str| case.tensor(name).map(|t| upload(t, device)).transpose();
-    let (Some(x), Some(y)) = (get("x")?, get("y")?) else { return skip("models of several inputs or outputs") };
-    if let Some(unknown) = json["compile"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, _)| key)
-        .find(|key| !["optimizer", "loss", "metrics", "weighted_metrics"].contains(&key.as_str()))
-    {
-        return skip(format!("compile with `{unknown}`"));
-    }
-    let list =
-        |key: &str| json["compile"][key].as_array().into_iter().flatten().map(any_metric).collect::<Replay<Vec<_>>>();
-    let optimizer = any_optimizer(&json["compile"]["optimizer"])?;
-    let how = Compile::new(optimizer, any_loss(&json["compile"]["loss"])?);
-    model.compile_with(how.metrics(list("metrics")?).weighted_metrics(list("weighted_metrics")?))?;
+    let arrays = |what: &str, names: &[String]| match get(what)? {
+        Some(one) => Ok(vec![one]),
+        None => {
+            let each =
+                names.iter().map(|name| get(&format!("{what}.{name}"))?.ok_or(format!("no `{what}.{name}`").into()));
+            each.collect::<Replay<Vec<Tensor>>>()
+        }
+    };
+    let (inputs, outputs) = (model.input_names(), model.output_names());
+    let (x, y) = (arrays("x", &inputs)?, arrays("y", &outputs)?);
+    compile(&mut model, &json["compile"])?;
 
-    drop(model.predict_on_batch(&x)?);
+    drop(model.predict_on_batch_all(&x)?);
     let entries: Vec<&Value> = json["weights"].as_array().into_iter().flatten().collect();
     let initial = entries.iter().map(|w| {
         let name = string(&w["tensor"]);
@@ -63,15 +48,16 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     if let Some(steps) = json["train_on_batch_steps"].as_u64() {
         let size = json["fit"]["batch_size"].as_u64().unwrap_or(32) as isize;
         for step in 0..steps as isize {
-            let rows = |t: &Tensor| t.slice(0, step * size..(step + 1) * size);
-            let logs = model.train_on_batch(&rows(&x)?, &rows(&y)?, None)?;
+            let rows = |list: &[Tensor]| -> Replay<Vec<Tensor>> {
+                list.iter().map(|t| Ok(t.slice(0, step * size..(step + 1) * size)?)).collect()
+            };
+            let logs = model.train_on_batch(rows(&x)?, rows(&y)?, None)?;
             judge.step(step as usize, &logs);
         }
     } else {
-        let (val_x, val_y) = (get("val_x")?, get("val_y")?);
         let sample_weight = get("sample_weight")?;
         let mut fit = fit(&json["fit"], &json["callbacks"])?;
-        if let (Some(x), Some(y)) = (&val_x, &val_y) {
+        if let (Ok(x), Ok(y)) = (arrays("val_x", &inputs), arrays("val_y", &outputs)) {
             fit = fit.validation_data(x, y);
         }
         if let Some(weight) = &sample_weight {
@@ -83,7 +69,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         }
     }
     if let Some(wanted) = json["expected"]["evaluate_on_x_batch_size_50"].as_object() {
-        let logs = model.evaluate(&x, &y, wgtensor::nn::Evaluate::new().batch_size(50).verbose(0))?;
+        let logs = model.evaluate(&x, &y, Evaluate::new().batch_size(50).verbose(0))?;
         for (key, want) in wanted {
             let (got, tolerance) = (logs.get(key), &tolerance["evaluate_on_x_batch_size_50"][key]);
             judge.figures(key, &got.into_iter().collect::<Vec<_>>(), &numbers(&json!([want])), tolerance);
@@ -94,11 +80,68 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     }
 
     let rows = json["predict_rows"].as_u64().unwrap_or(0) as isize;
-    let mut done = vec![Output::read("predict", &model.predict_on_batch(&x.slice(0, ..rows)?)?)?];
+    let first = x.iter().map(|x| Ok(x.slice(0, ..rows)?)).collect::<Replay<Vec<Tensor>>>()?;
+    let predicted = model.predict_on_batch_all(first)?;
+    let name = |i: usize| if predicted.len() == 1 { "predict".into() } else { format!("predict.{}", outputs[i]) };
+    let read = |(i, tensor)| Output::read(name(i), tensor);
+    let mut done = predicted.iter().enumerate().map(read).collect::<Replay<Vec<Output>>>()?;
     for (entry, var) in entries.iter().zip(model.weights()) {
         done.push(Output::read(string(&entry["final"]), &var.value())?);
     }
     Ok(done)
+}
+
+/// The arguments of `compile`.
+fn compile(model: &mut Model, json: &Value) -> Replay<()> {
+    let known = ["optimizer", "loss", "metrics", "weighted_metrics", "loss_weights"];
+    if let Some((key, _)) = json.as_object().into_iter().flatten().find(|(key, _)| !known.contains(&key.as_str())) {
+        return skip(format!("compile with `{key}`"));
+    }
+    let (optimizer, losses) = (any_optimizer(&json["optimizer"])?, losses(&json["loss"])?);
+    let mut how = Compile::new(optimizer, losses)
+        .metrics(metrics(&json["metrics"])?)
+        .weighted_metrics(metrics(&json["weighted_metrics"])?);
+    match &json["loss_weights"] {
+        Value::Array(list) => how = how.loss_weights(list.iter().filter_map(Value::as_f64).collect::<Vec<_>>()),
+        Value::Object(map) => {
+            let pairs = map.iter().filter_map(|(name, weight)| Some((name.clone(), weight.as_f64()?)));
+            how = how.loss_weights(LossWeights::from(pairs.collect::<Vec<_>>()));
+        }
+        _ => {}
+    }
+    Ok(model.compile_with(how)?)
+}
+
+/// A loss, a list of them, or one for each output by name.
+fn losses(json: &Value) -> Replay<Losses> {
+    use wgtensor::nn::IntoLosses;
+    Ok(match json {
+        Value::Array(list) => list.iter().map(any_loss).collect::<Replay<Vec<_>>>()?.into_losses()?,
+        Value::Object(map) if !map.contains_key("class") => {
+            let pair = |(name, loss): (&String, &Value)| Ok((name.clone(), any_loss(loss)?));
+            map.iter().map(pair).collect::<Replay<Vec<_>>>()?.into_losses()?
+        }
+        one => any_loss(one)?.into_losses()?,
+    })
+}
+
+/// Metrics in a row, a list for each output, or by the outputs' names.
+fn metrics(json: &Value) -> Replay<MetricLists> {
+    let some = |json: &Value| match json {
+        Value::Array(list) => list.iter().map(any_metric).collect(),
+        Value::Null => Ok(Vec::new()),
+        one => Ok(vec![any_metric(one)?]),
+    };
+    Ok(match json {
+        Value::Array(list) if list.iter().any(Value::is_array) => {
+            MetricLists::List(list.iter().map(some).collect::<Replay<_>>()?)
+        }
+        Value::Object(map) if !map.contains_key("class") => {
+            let pair = |(name, list): (&String, &Value)| Ok((name.clone(), some(list)?));
+            MetricLists::Named(map.iter().map(pair).collect::<Replay<Vec<(String, Vec<MetricSpec>)>>>()?)
+        }
+        other => MetricLists::All(some(other)?),
+    })
 }
 
 /// Holds reported figures against the expected ones.
@@ -205,59 +248,4 @@ fn fit<'a>(json: &Value, callbacks: &Value) -> Replay<Fit<'a>> {
 
 fn numbers(json: &Value) -> Vec<f64> {
     json.as_array().into_iter().flatten().filter_map(Value::as_f64).collect()
-}
-
-/// Replays a `model_summary` case: the layers' output shapes and weights, and Keras's own text.
-pub(crate) fn replay_summary(case: &Case) -> Replay<Vec<Output>> {
-    let name = string(&case.json["variant"]);
-    let mut model = match name.as_str() {
-        "mnist_cnn" => {
-            use wgtensor::nn::{Conv2D, Dense, Dropout, Flatten, Input, IntoLayer, MaxPooling2D};
-            Sequential::named("model")
-                .add(Input::new([28, 28, 1]))
-                .add(Conv2D::new(32, 3).activation("relu").name("conv2d"))
-                .add(MaxPooling2D::new(2).name("max_pooling2d"))
-                .add(Conv2D::new(64, 3).activation("relu").name("conv2d_1"))
-                .add(MaxPooling2D::new(2).name("max_pooling2d_1"))
-                .add(Flatten::new().name("flatten"))
-                .add(Dropout::new(0.5).name("dropout"))
-                .add(Dense::new(10).activation("softmax").name("dense"))
-        }
-        _ => return skip(format!("the layers of model `{name}`")),
-    };
-    let expected = &case.json["expected"];
-    let mut wrong = Vec::new();
-    let total = model.count_params()?;
-    if Some(total as u64) != expected["total_params"].as_u64() {
-        wrong.push(format!("{total} parameters, expected {}", expected["total_params"]));
-    }
-    let layers: Vec<&Value> = expected["layers"].as_array().into_iter().flatten().collect();
-    if layers.len() != model.layers().count() {
-        wrong.push(format!("{} layers, expected {}", model.layers().count(), layers.len()));
-    }
-    let mut shape = model.input_shape().ok_or("the model has no input shape".to_string())?;
-    for (want, layer) in layers.iter().zip(model.layers()) {
-        shape = layer.with(|layer| layer.output_shape(&shape))?;
-        let params: usize = layer.weights().iter().map(|v| v.shape().numel()).sum();
-        let full = &want["output_shape"].as_array().map(|dims| json!(dims[1..])).unwrap_or_default();
-        if usizes(full) != shape.dims()
-            || want["params"].as_u64() != Some(params as u64)
-            || want["class"] != layer.class_name()
-        {
-            wrong.push(format!(
-                "{} ({}) gives {shape} with {params} parameters, expected {want}",
-                layer.name(),
-                layer.class_name()
-            ));
-        }
-    }
-    let text = expected["text"].as_str().unwrap_or_default();
-    // Keras's table is as wide as its console allows; the width is in the text.
-    let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(80);
-    let tidy = |text: &str| text.split_whitespace().map(String::from).collect::<Vec<_>>();
-    let ours = model.summary_text(width);
-    if let Some((got, want)) = tidy(&ours).iter().zip(&tidy(text)).find(|(a, b)| a != b) {
-        wrong.push(format!("the table has `{got}` where Keras has `{want}`"));
-    }
-    if wrong.is_empty() { Ok(Vec::new()) } else { Err(Stop::Fail(wrong.join("; "))) }
 }

@@ -21,7 +21,7 @@ impl ActivationLayer {
     }
 
     /// The layer that Keras has under the activation's own name, where it has one with the same formula.
-    pub(crate) fn shorthand(activation: Activation) -> Self {
+    pub fn shorthand(activation: Activation) -> Self {
         let class = match activation {
             Activation::Relu => "ReLU",
             Activation::Softmax => "Softmax",
@@ -45,8 +45,15 @@ impl Layer for ActivationLayer {
         self.activation.clone().map(|_| ())
     }
 
-    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-        self.activation.clone()?.apply(x)
+    fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+        let activation = self.activation.clone()?;
+        match ctx.mask() {
+            // Keras's way to leave elements out of a softmax.
+            Some(mask) if self.class == "Softmax" && mask.rank() == x.rank() => {
+                activation.apply(&x.add(mask.logical_not()?.cast(x.dtype())?.mul(-1e9)?)?)
+            }
+            _ => activation.apply(x),
+        }
     }
 }
 

@@ -143,6 +143,12 @@ impl<L: IntoLoss> IntoLosses for L {
     }
 }
 
+impl IntoLosses for Losses {
+    fn into_losses(self) -> Result<Losses> {
+        Ok(self)
+    }
+}
+
 impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
     fn into_losses(self) -> Result<Losses> {
         Vec::from(self).into_losses()
@@ -217,6 +223,12 @@ pub trait IntoMetricLists {
 impl<M: IntoMetrics> IntoMetricLists for M {
     fn into_metric_lists(self) -> Result<MetricLists> {
         Ok(MetricLists::All(self.into_metrics()?))
+    }
+}
+
+impl IntoMetricLists for MetricLists {
+    fn into_metric_lists(self) -> Result<MetricLists> {
+        Ok(self)
     }
 }
 
