@@ -279,7 +279,7 @@ impl<'a> Flush<'a> {
             }
         };
         let outputs = self.order.iter().filter(|e| e.leaf.is_none() && e.keep == Keep::Output);
-        let outputs = outputs.map(|e| backend.alloc(e.tensor.numel() * e.tensor.dtype().size()));
+        let outputs = outputs.map(|e| backend.alloc(e.tensor.dtype().bytes(e.tensor.numel())));
         let outputs = outputs.collect::<Result<_>>()?;
         Ok((executable, outputs))
     }

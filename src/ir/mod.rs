@@ -6,9 +6,11 @@
 //! - `program`: the short straight-line programs of scalar instructions that every step carries.
 //! - `access`: affine addresses over an iteration space, and views pulled back through them.
 //! - `scalar`: pointwise functions by element type, on the CPU and in WGSL; `math` holds the numerics of the former.
+//! - `encoding`: narrow types, which exist in memory alone.
 //! - `print`: plans as text.
 
 pub(crate) mod access;
+pub(crate) mod encoding;
 pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod op;

@@ -143,6 +143,11 @@ impl Op {
         )
     }
 
+    /// Whether a family computes it from operands that it reads in its own way, and in register types.
+    pub(crate) fn is_opaque(&self) -> bool {
+        matches!(self, Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Family(_))
+    }
+
     /// Whether computing it again would cost a pass over much data: the tape keeps such results.
     pub(crate) fn is_expensive(&self) -> bool {
         !self.is_view() && !self.is_pointwise() && !matches!(self, Op::Leaf)

@@ -50,7 +50,7 @@ pub(crate) enum ReduceOp {
 /// One scalar instruction. Equal ones compute equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Instr {
-    /// An element of `bufs[buf]` of the step.
+    /// An element of `bufs[buf]` of the step, in its register type.
     Load {
         buf: u16,
         at: Access,
@@ -88,6 +88,7 @@ pub(crate) enum Instr {
 #[derive(Clone, Debug)]
 pub(crate) struct Line {
     pub(crate) instr: Instr,
+    /// A register type: narrow types stand at buffers alone, and loads and stores convert.
     pub(crate) dtype: DType,
     /// Computed for every point of `outer x inner`; otherwise once per point of `outer`.
     pub(crate) inner: bool,

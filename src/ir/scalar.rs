@@ -69,10 +69,11 @@ pub(crate) struct Binary1 {
 }
 
 impl UnaryFn {
-    /// The result's type for an argument of `dtype`; `None` where the function does not take it.
+    /// The result's type for an argument of `dtype`; `None` where the function does not take it. Narrow types are taken
+    /// as the types they are computed in.
     pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
         let c = &self.cpu;
-        match dtype {
+        match dtype.register() {
             DType::F32 if c.test_f32.is_some() => Some(DType::Bool),
             DType::F64 if c.test_f64.is_some() => Some(DType::Bool),
             DType::F32 => c.f32.map(|_| dtype),
@@ -80,6 +81,7 @@ impl UnaryFn {
             DType::I32 => c.i32.map(|_| dtype),
             DType::U32 => c.u32.map(|_| dtype),
             DType::Bool => c.bool.map(|_| dtype),
+            _ => None,
         }
     }
 
@@ -93,7 +95,7 @@ impl BinaryFn {
     /// The result's type for arguments of `dtype`; `None` where the function does not take them.
     pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
         let c = &self.cpu;
-        let takes = match (self.compares, dtype) {
+        let takes = match (self.compares, dtype.register()) {
             (false, DType::F32) => c.f32.is_some(),
             (false, DType::F64) => c.f64.is_some(),
             (false, DType::I32) => c.i32.is_some(),
@@ -104,6 +106,7 @@ impl BinaryFn {
             (true, DType::I32) => c.cmp_i32.is_some(),
             (true, DType::U32) => c.cmp_u32.is_some(),
             (true, DType::Bool) => c.cmp_u32.is_some(),
+            _ => false,
         };
         takes.then_some(if self.compares { DType::Bool } else { dtype })
     }
@@ -112,9 +115,9 @@ impl BinaryFn {
     pub(crate) fn expression(&self, dtype: DType) -> &'static str {
         let first = |choices: &[&'static str]| choices.iter().copied().find(|s| !s.is_empty()).unwrap_or("");
         match dtype {
-            DType::F32 | DType::F64 => self.wgsl,
-            DType::I32 => first(&[self.wgsl_i32, self.wgsl]),
-            DType::U32 => first(&[self.wgsl_u32, self.wgsl_i32, self.wgsl]),
+            DType::F16 | DType::BF16 | DType::F32 | DType::F64 => self.wgsl,
+            DType::I8 | DType::I32 => first(&[self.wgsl_i32, self.wgsl]),
+            DType::U8 | DType::U32 => first(&[self.wgsl_u32, self.wgsl_i32, self.wgsl]),
             DType::Bool => first(&[self.wgsl_bool, self.wgsl]),
         }
     }

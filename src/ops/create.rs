@@ -63,13 +63,18 @@ impl Tensor {
             ));
         }
         device.check_dtype(dtype)?;
-        let count = count.max(0.0) as usize;
-        let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
-        let index = index.cast(dtype)?;
-        let last = start + step * count.saturating_sub(1) as f64;
+        let last = start + step * (count - 1.0).max(0.0);
         for value in [start, last] {
             number(value, dtype, device)?;
         }
+        if dtype.is_narrow() {
+            // A step may be more than the type holds, and a count.
+            let wide = if dtype == DType::U8 { DType::I32 } else { dtype.register() };
+            return Tensor::arange(start, end, step, wide, device)?.cast(dtype);
+        }
+        let count = count.max(0.0) as usize;
+        let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
+        let index = index.cast(dtype)?;
         // Unsigned numbers count downwards modulo 2^32.
         let step = if dtype == DType::U32 { step.rem_euclid(4_294_967_296.0) } else { step };
         let scaled = if step == 1.0 { index } else { index.mul(step)? };
@@ -90,6 +95,9 @@ impl Tensor {
                 "a floating-point type",
                 "Use `arange`, or cast the result",
             ));
+        }
+        if dtype.is_narrow() {
+            return Tensor::linspace(start, end, count, dtype.register(), device)?.cast(dtype);
         }
         let step = if count > 1 { (end - start) / (count - 1) as f64 } else { 0.0 };
         let index = Tensor::arange(0.0, count as f64, 1.0, dtype, device)?;

@@ -17,7 +17,7 @@ use crate::shape::{Shape, axis_index};
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
 #[track_caller]
 fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<()> {
-    expect_dtype(op, index, index.dtype().is_int(), "i32 or u32 for indices")?;
+    expect_dtype(op, index, index.dtype().is_int(), "integers for indices")?;
     let Some((low, high)) = index.bounds() else { return Ok(()) };
     let n = extent as i64;
     if low >= -n && high < n {
@@ -42,8 +42,8 @@ impl Tensor {
         base.0.bounds.get().copied()
     }
 
-    /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (`i32`
-    /// or `u32`). Negative indices count from the end. Indices computed on the device are not checked: one outside
+    /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (integers
+    /// of any type). Negative indices count from the end. Indices computed on the device are not checked: one outside
     /// reads NaN (floats) or 0.
     ///
     /// # Errors
@@ -127,7 +127,8 @@ impl Tensor {
         let inputs =
             [self.reshape([outer, n, inner])?, index.clone(), src.reshape([outer, m, inner])?].into_iter().collect();
         let make = Make { device: self.device(), vjp: Vjp::Node(scatter_grad), at: Location::caller() };
-        let op = Op::Family(Family::Scatter(Scatter { dtype: self.dtype(), outer, extent: n, inner, count: m }));
+        let op =
+            Op::Family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
         Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), inputs, make).reshape(self.shape())
     }
 
@@ -138,9 +139,10 @@ impl Tensor {
     /// Indices that are not integers.
     #[track_caller]
     pub fn one_hot(&self, classes: usize, dtype: DType) -> Result<Tensor> {
-        expect_dtype("one_hot", self, self.dtype().is_int(), "i32 or u32 for indices")?;
-        let ids = Tensor::arange(0.0, classes as f64, 1.0, self.dtype(), self.device())?;
-        self.expand_dims(-1)?.eq(&ids)?.cast(dtype)
+        expect_dtype("one_hot", self, self.dtype().is_int(), "integers for indices")?;
+        let index = self.cast(self.dtype().register())?;
+        let ids = Tensor::arange(0.0, classes as f64, 1.0, index.dtype(), self.device())?;
+        index.expand_dims(-1)?.eq(&ids)?.cast(dtype)
     }
 }
 
@@ -161,6 +163,7 @@ fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
     let Op::Gather { axis, .. } = y.0.op else { unreachable!("a gradient of take_along_axis") };
     let (x, at, axis) = (&inputs[0], &inputs[1], axis as isize);
     let n = x.dims()[axis as usize];
+    let at = at.cast(at.dtype().register())?;
     let at = at.lt(0.0)?.where_(&at.add(n)?, at)?;
     let ids = Tensor::arange(0.0, n as f64, 1.0, at.dtype(), x.device())?;
     // (.., n, m, ..) with the extent of x before the positions of the result.
@@ -176,6 +179,7 @@ fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
         let taken = grad.take(index, 1)?;
         // What an index from the device adds to nothing has no gradient.
         let n = base.dims()[1];
+        let index = index.cast(index.dtype().register())?;
         let mut inside = index.lt(n)?;
         if index.dtype() == DType::I32 {
             inside = inside.logical_and(&index.ge(-(n as f64))?)?;

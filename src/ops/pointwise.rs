@@ -75,10 +75,12 @@ impl Operand for bool {
 #[track_caller]
 pub(crate) fn number(value: f64, dtype: DType, device: &Device) -> Result<Tensor> {
     let holds = match dtype {
+        DType::I8 => value.fract() == 0.0 && (-128.0..=127.0).contains(&value),
+        DType::U8 => value.fract() == 0.0 && (0.0..=255.0).contains(&value),
         DType::I32 => value.fract() == 0.0 && (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&value),
         DType::U32 => value.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&value),
         DType::Bool => value.fract() == 0.0,
-        DType::F32 | DType::F64 => true,
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => true,
     };
     if holds {
         return Ok(scalar(value, dtype, device));
@@ -247,8 +249,9 @@ impl Tensor {
         Ok(Tensor::record(Op::Select, shape, a.dtype(), inputs, make))
     }
 
-    /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), anything to bool
-    /// is `!= 0`.
+    /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), integers to narrower
+    /// ones wrap, floats to narrower ones round to the nearest (ties to even; 65,520 and more is infinite in `f16`),
+    /// anything to bool is `!= 0`.
     ///
     /// # Errors
     /// The device does not have the type.

@@ -4,6 +4,7 @@ use std::panic::Location;
 
 use super::conv::{Padding, geometry};
 use super::pointwise::expect_dtype;
+use super::reduce::in_register;
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
@@ -37,7 +38,7 @@ fn record(op: WindowOp, g: Conv, inputs: &[&Tensor]) -> Tensor {
     };
     let make = Make { device: inputs[0].device(), vjp: Vjp::Node(window_grad), at: Location::caller() };
     let dtype = inputs[0].dtype();
-    let op = Op::Family(Family::Window(Window { op, conv: g, dtype }));
+    let op = Op::Family(Family::Window(Window { op, conv: g, dtype: dtype.register() }));
     Tensor::record(op, shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make)
 }
 
@@ -58,13 +59,15 @@ impl Tensor {
     #[track_caller]
     pub fn avg_pool2d(&self, options: &Pool2d) -> Result<Tensor> {
         let g = self.windows("avg_pool2d", options)?;
-        let sum = record(WindowOp::Sum, g, &[self]);
-        if options.padding == Padding::Valid {
-            return sum.mul(1.0 / (g.kh * g.kw) as f64);
-        }
-        let one = Conv { batch: 1, c: 1, f: 1, ..g };
-        let image = Tensor::ones([1, g.h, g.w, 1], self.dtype(), self.device())?;
-        sum.div(record(WindowOp::Sum, one, &[&image]))
+        in_register(self, |x| {
+            let sum = record(WindowOp::Sum, g, &[x]);
+            if options.padding == Padding::Valid {
+                return sum.mul(1.0 / (g.kh * g.kw) as f64);
+            }
+            let one = Conv { batch: 1, c: 1, f: 1, ..g };
+            let image = Tensor::ones([1, g.h, g.w, 1], x.dtype(), x.device())?;
+            sum.div(record(WindowOp::Sum, one, &[&image]))
+        })
     }
 
     #[track_caller]

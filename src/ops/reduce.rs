@@ -86,6 +86,23 @@ fn record(x: &Tensor, op: ReduceOp, axes: &[usize], dtype: DType) -> Tensor {
     Tensor::record(Op::Reduce { op, axes: mask }, reduced(x.shape(), axes, true), dtype, inputs, make)
 }
 
+/// Records a reduction to the tensor's own type; sums and products of narrow integers are wide, as Keras has them.
+#[track_caller]
+fn accumulate(x: &Tensor, op: ReduceOp, axes: &[usize]) -> Result<Tensor> {
+    let dtype = x.dtype();
+    // Of nothing, the least and the greatest number of a narrow type are its own.
+    let (sums, empty) = (matches!(op, ReduceOp::Sum | ReduceOp::Prod), x.numel() == 0);
+    if !dtype.is_int() || !dtype.is_narrow() || !(sums || empty) {
+        return Ok(record(x, op, axes, dtype));
+    }
+    let wide = record(&x.cast(dtype.register())?, op, axes, dtype.register());
+    if sums {
+        return Ok(wide);
+    }
+    let (low, high) = if dtype == DType::U8 { (0, 255) } else { (-128, 127) };
+    wide.maximum(low)?.minimum(high)?.cast(dtype)
+}
+
 fn one(grad: Tensor) -> Result<InputGrads> {
     Ok([Some(grad)].into_iter().collect())
 }
@@ -143,16 +160,17 @@ macro_rules! reductions {
                 let takes: fn(DType) -> bool = $takes;
                 expect_dtype(stringify!($name), self, takes(self.dtype()), $expected)?;
                 let list = chosen(stringify!($name), &axes, self.rank())?;
-                Ok(record(self, ReduceOp::$op, &list, self.dtype()))
+                accumulate(self, ReduceOp::$op, &list)
             }
         )*}
     };
 }
 
 reductions! {
-    /// The sum over the axes; of nothing 0.
+    /// The sum over the axes; of nothing 0. The sum of `u8` is `u32`, that of `i8` is `i32`; 16-bit floats are summed as
+    /// `f32` and rounded at the end.
     sum, sum_keepdims, Sum, |d| d != DType::Bool, "a number (cast booleans to count them)";
-    /// The product over the axes; of nothing 1.
+    /// The product over the axes; of nothing 1. The product of `u8` is `u32`, that of `i8` is `i32`.
     prod, prod_keepdims, Prod, |d| d != DType::Bool, "a number";
     /// The greatest element over the axes; NaN if there is one. Its gradient is shared equally among ties.
     max, max_keepdims, Max, |d| d != DType::Bool, "a number (use `any` for booleans)";
@@ -162,6 +180,15 @@ reductions! {
     any, any_keepdims, Max, |d| d == DType::Bool, "bool";
     /// Whether all elements over the axes are true; of nothing true.
     all, all_keepdims, Min, |d| d == DType::Bool, "bool";
+}
+
+/// A function of several steps, computed in the type's register type and rounded once.
+#[track_caller]
+pub(crate) fn in_register(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+    match x.dtype().is_narrow() {
+        true => f(&x.cast(x.dtype().register())?)?.cast(x.dtype()),
+        false => f(x),
+    }
 }
 
 macro_rules! composites {
@@ -185,8 +212,8 @@ macro_rules! composites {
             pub fn $keep(&self, axes: impl Axes) -> Result<Tensor> {
                 expect_dtype(stringify!($name), self, self.dtype().is_float(), "a floating-point type")?;
                 let list = chosen(stringify!($name), &axes, self.rank())?;
-                let ($x, $list): (&Tensor, Vec<isize>) = (self, list.iter().map(|&a| a as isize).collect());
-                $body
+                let $list: Vec<isize> = list.iter().map(|&a| a as isize).collect();
+                in_register(self, |$x| $body)
             }
         )*}
     };

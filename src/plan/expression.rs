@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::lower::{Lower, Stop};
 use crate::ir::access::{Blocked, Space, project, pull_back};
+use crate::ir::encoding::{rounding, wrapping};
 use crate::ir::op::{Op, PlanNode};
 use crate::ir::program::{Access, Gather, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, Family, Step};
@@ -53,7 +54,7 @@ impl<'a> Builder<'a> {
         let reg = match self.lower.buffer[n] {
             Some(buf) => {
                 let instr = Instr::Load { buf, at, gather: SmallVec::new() };
-                self.push(Line { instr, dtype: node.dtype, inner: false })
+                self.push(Line { instr, dtype: node.dtype.register(), inner: false })
             }
             None => self.compute(n, at)?,
         };
@@ -112,7 +113,14 @@ impl<'a> Builder<'a> {
             op => unreachable!("{} is written out", op.name()),
         };
         self.ops.push(node.op.name());
-        Ok(self.push(Line { instr, dtype: node.dtype, inner: false }))
+        let dtype = node.dtype.register();
+        let reg = self.push(Line { instr, dtype, inner: false });
+        let fit = match &node.op {
+            Op::Cast => rounding(lower.nodes[node.inputs[0] as usize].dtype, node.dtype),
+            Op::Unary(_) | Op::Binary(_) => wrapping(node.dtype),
+            _ => None,
+        };
+        Ok(fit.map_or(reg, |f| self.push(Line { instr: Instr::Unary(f, reg), dtype, inner: false })))
     }
 
     pub(super) fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Step {

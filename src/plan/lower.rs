@@ -129,11 +129,7 @@ impl Lower<'_> {
                     seen.push(base);
                     uses[base] += 1;
                 }
-                let opaque = matches!(
-                    node.op,
-                    Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Family(_)
-                );
-                must[base] |= opaque || i == 0 && matches!(node.op, Op::Gather { .. });
+                must[base] |= node.op.is_opaque() || i == 0 && matches!(node.op, Op::Gather { .. });
             }
         }
         let mut size = vec![1usize; count];
@@ -304,7 +300,7 @@ impl Lower<'_> {
             let at = Access::contiguous(&space);
             let instr = Instr::Load { buf: source, at: at.clone(), gather: SmallVec::new() };
             let program = Program {
-                lines: vec![Line { instr, dtype: node.dtype, inner: false }],
+                lines: vec![Line { instr, dtype: node.dtype.register(), inner: false }],
                 stores: vec![Store { reg: 0, buf: target, at, inner: false }],
             };
             kernels.push(Step { ops: vec!["assign"], at: node.at, ..Step::nest(&space, &[], program) });
@@ -360,12 +356,12 @@ impl Lower<'_> {
             // Every reduction reads an inner line.
             let line = Line { instr: Instr::Repeat(value), dtype: b.lines[value as usize].dtype, inner: true };
             let value = b.push(line);
-            b.push(Line { instr: Instr::Reduce(op, value), dtype: node.dtype, inner: false })
+            b.push(Line { instr: Instr::Reduce(op, value), dtype: node.dtype.register(), inner: false })
         };
         if from.numel() == 0 {
             // Nothing to reduce: the operation's identity, over an empty inner space.
             let space: Space = SmallVec::from_slice(&[node.shape.numel(), 0]);
-            let dtype = self.nodes[input].dtype;
+            let dtype = self.nodes[input].dtype.register();
             let (reg, builder) = self.attempt(space, 0b10, |b| {
                 let value =
                     b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
@@ -479,7 +475,7 @@ impl Lower<'_> {
                 };
                 let operands = SmallVec::from_slice(&[a.0, b.0]);
                 let (a, b) = (loader(&a.1, &ba), loader(&b.1, &bb));
-                (Family::Gemm(Gemm { dtype: node.dtype, batch, m, n, k, a, b }), operands)
+                (Family::Gemm(Gemm { dtype: node.dtype.register(), batch, m, n, k, a, b }), operands)
             }
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
                 let g = *g;
@@ -510,7 +506,7 @@ impl Lower<'_> {
                         (taps * g.c, g.f, out, x, matrix(g.f, 1))
                     }
                 };
-                let gemm = Gemm { dtype: node.dtype, batch: SmallVec::new(), m, n, k, a, b };
+                let gemm = Gemm { dtype: node.dtype.register(), batch: SmallVec::new(), m, n, k, a, b };
                 (Family::Gemm(gemm), SmallVec::from_slice(&[first, second]))
             }
             Op::Family(family) => {
@@ -522,7 +518,7 @@ impl Lower<'_> {
         let mut step = Step::new(family, &operands, Program::default());
         let at = Access::contiguous(&step.space);
         for (reg, &(i, buf)) in results.iter().enumerate() {
-            let dtype = self.buffers[buf as usize].dtype;
+            let dtype = self.buffers[buf as usize].dtype.register();
             step.program.lines.push(Line { instr: Instr::Acc(i), dtype, inner: false });
             step.program.stores.push(Store { reg: reg as Reg, buf, at: at.clone(), inner: false });
         }

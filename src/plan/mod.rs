@@ -1,6 +1,6 @@
 //! From graph to steps.
 //!
-//! Read in this order: `lower` decides which values are written out and makes one kernel for each, its lines written by
+//! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values are written out and makes one kernel for each, its lines written by
 //! `expression`; `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their buffers and gives temporaries slots.
 
 mod expression;
@@ -10,6 +10,7 @@ mod place;
 mod rewrite;
 #[cfg(test)]
 mod tests;
+mod widen;
 
 use crate::error::Result;
 use crate::ir::{op, step};
@@ -26,7 +27,7 @@ pub(crate) struct Limits {
 /// Plans a graph: nodes in dependency order.
 pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan> {
     let params = nodes.iter().map(|n| n.op.params()).sum();
-    let lowered = lower::lower(nodes, limits)?;
+    let lowered = lower::lower(&widen::widen(nodes), limits)?;
     let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion)?;
     Ok(place::place(kernels, buffers, params))
 }

@@ -122,7 +122,7 @@ fn give_slots(plan: &mut Plan) {
                 continue;
             }
             first[b] = usize::MAX; // once, although a step may name it twice
-            let bytes = plan.buffers[b].len * plan.buffers[b].dtype.size();
+            let bytes = plan.buffers[b].dtype.bytes(plan.buffers[b].len);
             // The smallest free slot that holds it without much waste; else a new one.
             let fits = |&(_, &f): &(usize, &u32)| slots[f as usize] >= bytes && slots[f as usize] <= 2 * bytes.max(256);
             let best = free.iter().enumerate().filter(fits).min_by_key(|(_, f)| slots[**f as usize]).map(|(i, _)| i);

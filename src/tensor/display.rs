@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use half::{bf16, f16};
+
 use crate::dtype::DType;
 use crate::graph::Tensor;
 
@@ -91,6 +93,13 @@ enum Style {
     Scientific,
 }
 
+/// The decimal number of fewest digits that `round` takes to `v`.
+fn shortest(v: f64, most: usize, round: impl Fn(f64) -> f64) -> String {
+    let texts = (0..most).map(|digits| format!("{v:.digits$e}"));
+    let number = texts.filter_map(|text| text.parse::<f64>().ok()).find(|&number| round(number) == v);
+    number.unwrap_or(v).to_string()
+}
+
 impl Style {
     fn of(values: &[f64], dtype: DType) -> Style {
         if dtype == DType::Bool {
@@ -106,7 +115,13 @@ impl Style {
         }
         // As many digits as the numbers need, up to 8.
         let digits = values.iter().filter(|v| v.is_finite()).map(|&v| {
-            let text = if dtype == DType::F32 { (v as f32).to_string() } else { v.to_string() };
+            let text = match dtype {
+                DType::F32 => (v as f32).to_string(),
+                // These have as many digits as tell a value from its neighbours.
+                DType::F16 => shortest(v, 5, |v| f64::from(f16::from_f64(v))),
+                DType::BF16 => shortest(v, 4, |v| f64::from(bf16::from_f64(v))),
+                _ => v.to_string(),
+            };
             text.split_once('.').map_or(0, |(_, frac)| frac.len())
         });
         Style::Fixed(digits.max().unwrap_or(0).min(8))

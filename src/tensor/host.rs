@@ -1,6 +1,9 @@
 //! Host data in, host data out.
 
+use std::borrow::Cow;
 use std::panic::Location;
+
+use half::{bf16, f16};
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Kind, Result, entry, entry_async};
@@ -88,7 +91,7 @@ impl<T, N: Nested<T>, const K: usize> Nested<T> for [N; K] {
         self.iter().for_each(|n| n.flatten(out));
     }
 }
-nested!(f32, f64, i32, u32, bool);
+nested!(f32, f64, i32, u32, bool, i8, u8, f16, bf16);
 
 impl IntoTensor for &Tensor {
     fn into_tensor(self, device: &Device) -> Result<Tensor> {
@@ -153,11 +156,17 @@ impl Tensor {
         device: &Device,
     ) -> Result<Tensor> {
         device.check_dtype(dtype)?;
+        // Devices have whole words.
+        let mut bytes = Cow::Borrowed(bytes);
+        if !bytes.len().is_multiple_of(4) {
+            let whole = bytes.len().next_multiple_of(4);
+            bytes.to_mut().resize(whole, 0);
+        }
         let backend = device.backend();
         let buffer = entry(|| {
             let buffer = backend.alloc(bytes.len())?;
             if !bytes.is_empty() {
-                backend.write(&buffer, bytes)?;
+                backend.write(&buffer, &bytes)?;
             }
             Ok(buffer)
         })?;
@@ -228,6 +237,10 @@ impl Tensor {
             DType::I32 => wide::<i32>(&bytes),
             DType::U32 => wide::<u32>(&bytes),
             DType::Bool => wide::<bool>(&bytes),
+            DType::I8 => wide::<i8>(&bytes),
+            DType::U8 => wide::<u8>(&bytes),
+            DType::F16 => wide::<f16>(&bytes),
+            DType::BF16 => wide::<bf16>(&bytes),
         })
     }
 

@@ -9,6 +9,7 @@ mod house;
 mod indexing;
 mod models;
 mod naive;
+mod narrow;
 mod pointwise;
 mod random_graphs;
 mod reductions;

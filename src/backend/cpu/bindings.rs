@@ -27,7 +27,7 @@ pub(super) struct Info {
 
 impl Info {
     pub(super) fn bytes(&self) -> usize {
-        self.len * self.dtype.size()
+        self.dtype.bytes(self.len)
     }
 }
 
@@ -91,8 +91,9 @@ impl Bindings {
             let mut stores = program.stores.iter().zip(&outs).filter(|(_, o)| **o == k).map(|(s, _)| s);
             let same = match (stores.next(), stores.next()) {
                 (Some(s), None) => {
-                    let dtype = program.lines[s.reg as usize].dtype;
-                    s.inner == levels[l] && dtype.size() == line.dtype.size() && same_address(at, &s.at)
+                    let (read, written) = (self.dtype(*buf), self.dtype(s.buf));
+                    let alike = read == written || read.size() == written.size() && !written.is_narrow();
+                    s.inner == levels[l] && alike && same_address(at, &s.at)
                 }
                 _ => false,
             };
@@ -102,7 +103,9 @@ impl Bindings {
                 self.infos[*buf as usize].copy = true;
             }
         }
-        Wiring { out_of_store: outs, in_place }
+        let dtypes = self.infos.iter().map(|i| i.dtype).collect();
+        let out_dtypes = self.outs.iter().map(|&o| self.dtype(o)).collect();
+        Wiring { out_of_store: outs, in_place, dtypes, out_dtypes }
     }
 
     /// Checks every address of a program against its buffer.

@@ -96,10 +96,7 @@ impl Ready {
         }
         let outs = taken.iter_mut().zip(&self.bufs.outs).map(|((_, words), &b)| {
             let info = &infos[b as usize];
-            Out::whole(match info.dtype.size() {
-                8 => Words::Eight(&mut words[..info.len]),
-                _ => Words::Four(&mut bytemuck::cast_slice_mut(words)[..info.len]),
-            })
+            Out::whole(Words::of(words, info.len, info.dtype.size()))
         });
         let outs: Outs<'_> = outs.collect();
         let ins: SmallVec<[&[u64]; 6]> = copies

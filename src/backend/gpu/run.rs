@@ -173,7 +173,7 @@ impl GpuBackend {
             let mut least = Vec::new();
             for info in &plan.buffers {
                 if let Some(i) = role(info.role) {
-                    let (i, bytes) = (i as usize, (info.len * info.dtype.size()) as u64);
+                    let (i, bytes) = (i as usize, info.dtype.bytes(info.len) as u64);
                     least.resize(least.len().max(i + 1), 0);
                     least[i] = bytes.max(least[i]);
                 }
@@ -359,9 +359,9 @@ fn padded(kernel: &Dispatch) -> usize {
 /// A run-time scalar as the shader sees it. Integers saturate, as `Cast` does.
 fn word(value: f64, dtype: DType) -> u32 {
     match dtype {
-        DType::F32 | DType::F64 => (value as f32).to_bits(),
-        DType::I32 => (value as i32).cast_unsigned(),
-        DType::U32 => value as u32,
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => (value as f32).to_bits(),
+        DType::I8 | DType::I32 => (value as i32).cast_unsigned(),
+        DType::U8 | DType::U32 => value as u32,
         DType::Bool => u32::from(value != 0.0),
     }
 }

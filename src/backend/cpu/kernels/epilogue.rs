@@ -52,7 +52,7 @@ impl Epilogue {
                 let taken = results.iter().any(|r| r.target.map(|t| t.0) == k);
                 !taken
                     && s.at.same_strides(&flat, dims)
-                    && program.lines[s.reg as usize].dtype.size() == dtype.size()
+                    && bufs.dtype(s.buf).size() == dtype.size()
                     && program.stores.iter().filter(|s| bufs.out(s.buf) == k).count() == 1
                     && !program.lines.iter().any(|l| matches!(&l.instr, Instr::Load { buf, .. } if bufs.out(*buf) == k))
             };
@@ -132,11 +132,7 @@ impl Sink<'_, '_> {
                     None => {
                         let (mine, rest) = std::mem::take(&mut spare).split_at_mut(place.scratch.len());
                         spare = rest;
-                        match place.dtype.size() {
-                            8 => Words::Eight(mine),
-                            _ => Words::Four(bytemuck::cast_slice_mut(mine)),
-                        }
-                        .part(0, e.numel)
+                        Words::of(mine, e.numel, place.dtype.size())
                     }
                 };
                 results.push(words);

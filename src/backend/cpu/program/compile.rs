@@ -27,6 +27,9 @@ pub(in crate::backend::cpu) struct Wiring {
     pub(in crate::backend::cpu) out_of_store: Vec<u16>,
     /// For each line a load from an output that is also written: the output.
     pub(in crate::backend::cpu) in_place: Vec<Option<u16>>,
+    /// The types of the step's buffers, and of the outputs.
+    pub(in crate::backend::cpu) dtypes: Vec<DType>,
+    pub(in crate::backend::cpu) out_dtypes: Vec<DType>,
 }
 
 impl Wiring {
@@ -97,9 +100,9 @@ pub(in crate::backend::cpu) struct Compiler<'p> {
 }
 
 impl Compiler<'_> {
-    fn place(&mut self, index: u16, at: &Access) -> u16 {
+    fn place(&mut self, index: u16, at: &Access, dtype: DType) -> u16 {
         let flat = self.space.is_flat(at);
-        self.places.push(Place { index, at: at.clone(), flat });
+        self.places.push(Place { index, at: at.clone(), flat, dtype });
         (self.places.len() - 1) as u16
     }
 
@@ -154,14 +157,19 @@ impl Compiler<'_> {
                     let at =
                         |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
                     let in_place = self.wiring.in_place.get(l as usize).copied().flatten();
+                    // What follows the step's buffers is scratch memory, in register types.
+                    let of_buffer =
+                        |c: &Self, buf: u16| c.wiring.dtypes.get(usize::from(buf)).copied().unwrap_or(line.dtype);
+                    let of_out = |c: &Self, out: u16| c.wiring.out_dtypes[usize::from(out)];
                     // Values that already lie in a row in an input are used where they are.
                     if let Instr::Load { buf, gather, .. } = &line.instr
                         && gather.is_empty()
                         && in_place.is_none()
                         && i >= pinned
+                        && !of_buffer(self, *buf).is_narrow()
                         && self.contiguous(&at(self)?)
                     {
-                        self.loc[l as usize] = Some(Src::Buf(self.place(*buf, &at(self)?)));
+                        self.loc[l as usize] = Some(Src::Buf(self.place(*buf, &at(self)?, line.dtype)));
                         continue_cut(&mut out, &mut code, cuts, i);
                         continue;
                     }
@@ -182,9 +190,12 @@ impl Compiler<'_> {
                                 .collect::<Result<SmallVec<[Pick; 1]>>>()?;
                             let uniform = gather.iter().all(|g| !self.varies[g.index as usize]);
                             match in_place {
-                                Some(index) => Op::LoadOut(self.place(index, &at)),
-                                None if picks.is_empty() => Op::Load(self.place(*buf, &at)),
-                                None => Op::Gather { place: self.place(*buf, &at), picks, uniform },
+                                Some(index) => Op::LoadOut(self.place(index, &at, of_out(self, index))),
+                                None if picks.is_empty() => Op::Load(self.place(*buf, &at, of_buffer(self, *buf))),
+                                None => {
+                                    let place = self.place(*buf, &at, of_buffer(self, *buf));
+                                    Op::Gather { place, picks, uniform }
+                                }
                             }
                         }
                         Instr::Index { .. } => Op::Index(at(self)?),
@@ -207,7 +218,9 @@ impl Compiler<'_> {
                                 && !cuts.contains(&(i + 1))
                                 && (last[l as usize] == i + 1 || self.wiring.is_alone(s)) =>
                         {
-                            self.store_at[s as usize].clone().filter(|at| self.contiguous(at)).map(|at| (s, at))
+                            let out = self.wiring.out_of_store[s as usize];
+                            let fits = |at: &Access| self.contiguous(at) && !of_out(self, out).is_narrow();
+                            self.store_at[s as usize].clone().filter(fits).map(|at| (s, at))
                         }
                         _ => None,
                     };
@@ -221,7 +234,7 @@ impl Compiler<'_> {
                         }
                         Some((s, at)) => {
                             done[s as usize] = true;
-                            let p = self.place(self.wiring.out_of_store[s as usize], &at);
+                            let p = self.place(self.wiring.out_of_store[s as usize], &at, line.dtype);
                             self.loc[l as usize] = Some(Src::Out(p));
                             Dst::Out(p)
                         }
@@ -251,7 +264,8 @@ impl Compiler<'_> {
                     let at = self.store_at[s as usize]
                         .clone()
                         .ok_or_else(|| Error::internal("a store without an address"))?;
-                    let p = self.place(self.wiring.out_of_store[s as usize], &at);
+                    let out = self.wiring.out_of_store[s as usize];
+                    let p = self.place(out, &at, self.wiring.out_dtypes[usize::from(out)]);
                     emit(Op::Store(p, src), Dst::None, self.program.lines[reg].dtype);
                 }
             }
@@ -296,6 +310,7 @@ fn unary(f: &UnaryFn, dtype: DType) -> Result<Fn1> {
         DType::I32 => c.i32.map(Fn1::I32),
         DType::U32 => c.u32.map(Fn1::U32),
         DType::Bool => c.bool.map(Fn1::U32),
+        _ => None,
     }
     .ok_or_else(|| missing(f.name, dtype))
 }
@@ -312,6 +327,7 @@ fn binary(f: &BinaryFn, dtype: DType) -> Result<Fn2> {
         (true, DType::F64) => c.cmp_f64.map(Fn2::Cmp64),
         (true, DType::I32) => c.cmp_i32.map(Fn2::CmpI32),
         (true, DType::U32 | DType::Bool) => c.cmp_u32.map(Fn2::U32),
+        _ => None,
     }
     .ok_or_else(|| missing(f.name, dtype))
 }

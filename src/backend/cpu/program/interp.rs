@@ -9,8 +9,9 @@ use smallvec::SmallVec;
 use super::copies;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
-use super::space::{Block, Coords, Outs, Space, dot};
+use super::space::{Block, Coords, Out, Outs, Space, dot};
 use crate::dtype::DType;
+use crate::ir::encoding;
 use crate::ir::program::Access;
 use crate::ir::scalar::{Block1, Block2};
 
@@ -43,6 +44,8 @@ pub(in crate::backend::cpu) struct Place {
     pub(in crate::backend::cpu) at: Access,
     /// The address is `offset + position`.
     pub(in crate::backend::cpu) flat: bool,
+    /// Of the elements in the buffer.
+    pub(in crate::backend::cpu) dtype: DType,
 }
 
 /// An index of a gather.
@@ -73,6 +76,14 @@ pub(in crate::backend::cpu) enum Fn2 {
     Cmp32(Block2<f32, u32>),
     Cmp64(Block2<f64, u32>),
     CmpI32(Block2<i32, u32>),
+}
+
+/// How elements are read.
+#[derive(Clone, Copy)]
+enum Fetch<'i> {
+    Load,
+    LoadOut,
+    Gather(&'i [Pick], bool),
 }
 
 #[derive(Clone, Debug)]
@@ -269,15 +280,9 @@ impl<'r> Env<'r, '_> {
             }
             Op::Select(c, a, b) => self.put(dst, |e, out| copies::select::<u32>(e.get(*c), e.get(*a), e.get(*b), out)),
             Op::Cast(from, a) => self.cast(dst, *from, inst.dtype, *a),
-            Op::Load(p) if wide => self.put(dst, |e, out| e.load::<u64>(*p, out)),
-            Op::Load(p) => self.put(dst, |e, out| e.load::<u32>(*p, out)),
-            Op::LoadOut(p) if wide => self.put(dst, |e, out| e.load_out::<u64>(*p, out)),
-            Op::LoadOut(p) => self.put(dst, |e, out| e.load_out::<u32>(*p, out)),
-            Op::Gather { place, picks, uniform } => match inst.dtype {
-                DType::F64 => self.put(dst, |e, out| e.gather(*place, picks, *uniform, f64::NAN, out)),
-                DType::F32 => self.put(dst, |e, out| e.gather(*place, picks, *uniform, f32::NAN, out)),
-                _ => self.put(dst, |e, out| e.gather(*place, picks, *uniform, 0u32, out)),
-            },
+            Op::Load(p) => self.fetch(dst, *p, Fetch::Load),
+            Op::LoadOut(p) => self.fetch(dst, *p, Fetch::LoadOut),
+            Op::Gather { place, picks, uniform } => self.fetch(dst, *place, Fetch::Gather(picks, *uniform)),
             Op::Index(at) => {
                 let stride = at.strides.last().copied().unwrap_or(0);
                 self.put(dst, |e, out| {
@@ -296,10 +301,10 @@ impl<'r> Env<'r, '_> {
             Op::Param(slot) => {
                 let value = self.ctx.params[*slot as usize];
                 match inst.dtype {
-                    DType::F32 => self.put(dst, |_, out| out.fill(value as f32)),
+                    DType::F16 | DType::BF16 | DType::F32 => self.put(dst, |_, out| out.fill(value as f32)),
                     DType::F64 => self.put(dst, |_, out| out.fill(value)),
-                    DType::I32 => self.put(dst, |_, out| out.fill(value as i32)),
-                    DType::U32 => self.put(dst, |_, out| out.fill(value as u32)),
+                    DType::I8 | DType::I32 => self.put(dst, |_, out| out.fill(value as i32)),
+                    DType::U8 | DType::U32 => self.put(dst, |_, out| out.fill(value as u32)),
                     DType::Bool => self.put(dst, |_, out| out.fill(u32::from(value != 0.0))),
                 }
             }
@@ -308,17 +313,60 @@ impl<'r> Env<'r, '_> {
             Op::Reduce(acc, a) => {
                 let accs = std::mem::take(&mut self.accs);
                 let operand = match inst.dtype {
-                    DType::F32 => Operand::F32(self.get(*a)),
+                    DType::F16 | DType::BF16 | DType::F32 => Operand::F32(self.get(*a)),
                     DType::F64 => Operand::F64(self.get(*a)),
-                    DType::I32 => Operand::I32(self.get(*a)),
-                    DType::U32 | DType::Bool => Operand::U32(self.get(*a)),
+                    DType::I8 | DType::I32 => Operand::I32(self.get(*a)),
+                    DType::U8 | DType::U32 | DType::Bool => Operand::U32(self.get(*a)),
                 };
                 accs[*acc as usize].add(&operand, self.tile);
                 self.accs = accs;
             }
-            Op::Store(p, a) if wide => self.store::<u64>(*p, *a),
-            Op::Store(p, a) => self.store::<u32>(*p, *a),
+            Op::Store(p, a) => match self.places[*p as usize].dtype {
+                DType::F64 => self.store::<u64>(*p, *a),
+                DType::F32 | DType::I32 | DType::U32 | DType::Bool => self.store::<u32>(*p, *a),
+                DType::F16 => self.encode(*p, *a, encoding::f32_to_f16),
+                DType::BF16 => self.encode(*p, *a, encoding::f32_to_bf16),
+                DType::U8 | DType::I8 => self.encode(*p, *a, |v: u32| v as u8),
+            },
         }
+    }
+
+    /// Reads elements as they are in their buffer, and decodes narrow ones.
+    fn fetch(&mut self, dst: Dst, p: u16, how: Fetch<'_>) {
+        match self.places[p as usize].dtype {
+            DType::F64 => self.put(dst, |e, out| e.raw(p, how, f64::NAN, out)),
+            DType::F32 => self.put(dst, |e, out| e.raw(p, how, f32::NAN, out)),
+            DType::I32 | DType::U32 | DType::Bool => self.put(dst, |e, out| e.raw(p, how, 0u32, out)),
+            DType::F16 => self.decode(dst, p, how, 0x7e00, encoding::f16_to_f32),
+            DType::BF16 => self.decode(dst, p, how, 0x7fc0, encoding::bf16_to_f32),
+            DType::U8 => self.decode(dst, p, how, 0, |v: u8| u32::from(v)),
+            DType::I8 => self.decode(dst, p, how, 0, |v: i8| i32::from(v)),
+        }
+    }
+
+    fn raw<T: Pod>(&self, p: u16, how: Fetch<'_>, missing: T, out: &mut [T]) {
+        match how {
+            Fetch::Load => self.load(p, out),
+            Fetch::LoadOut => self.load_out(p, out),
+            Fetch::Gather(picks, uniform) => self.gather(p, picks, uniform, missing, out),
+        }
+    }
+
+    fn decode<S: Pod, T: Pod>(&mut self, dst: Dst, p: u16, how: Fetch<'_>, missing: S, value: impl Fn(S) -> T) {
+        self.put(dst, |e, out| {
+            let mut raw: SmallVec<[S; 1024]> = SmallVec::from_elem(missing, out.len());
+            e.raw(p, how, missing, &mut raw);
+            copies::map(&raw, out, value);
+        });
+    }
+
+    fn encode<T: Pod, S: Pod>(&mut self, p: u16, src: Src, bits: impl Fn(T) -> S) {
+        let values: &[T] = self.get(src);
+        let mut raw: SmallVec<[S; 1024]> = SmallVec::from_elem(S::zeroed(), values.len());
+        copies::map(values, &mut raw, bits);
+        let mut to = std::mem::take(&mut self.outs[self.places[p as usize].index as usize]);
+        self.write(p, &raw, &mut to);
+        self.outs[self.places[p as usize].index as usize] = to;
     }
 
     fn load<T: Pod>(&self, p: u16, out: &mut [T]) {
@@ -348,9 +396,14 @@ impl<'r> Env<'r, '_> {
     }
 
     fn store<T: Pod>(&mut self, p: u16, src: Src) {
+        let index = self.places[p as usize].index as usize;
+        let mut to = std::mem::take(&mut self.outs[index]);
+        self.write::<T>(p, self.get(src), &mut to);
+        self.outs[index] = to;
+    }
+
+    fn write<T: Pod>(&self, p: u16, values: &[T], to: &mut Out<'_>) {
         let place = &self.places[p as usize];
-        let mut to = std::mem::take(&mut self.outs[place.index as usize]);
-        let values: &[T] = self.get(src);
         let stride = place.at.strides.last().copied().unwrap_or(0);
         self.space.runs(&place.at, &self.block, |row, d, address, n| {
             // With a negative stride the run begins at its last element.
@@ -365,7 +418,6 @@ impl<'r> Env<'r, '_> {
                 false => copies::write(to, values, stride),
             }
         });
-        self.outs[place.index as usize] = to;
     }
 
     fn gather<T: Pod>(&self, p: u16, picks: &[Pick], uniform: bool, missing: T, out: &mut [T]) {
@@ -429,7 +481,7 @@ impl<'r> Env<'r, '_> {
             (I32 | U32, Bool) => map!(u32, |v| u32::from(v != 0)),
             // The same bits: between equal types, integers, and from booleans to integers.
             (F64, F64) => map!(u64, |v| v),
-            (F32 | I32 | U32 | Bool, _) => map!(u32, |v| v),
+            (_, _) => map!(u32, |v| v),
         }
     }
 }

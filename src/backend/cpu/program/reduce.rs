@@ -267,7 +267,7 @@ impl Acc {
             DType::F32 => Values::F32(vec![0.0; lanes]),
             DType::F64 => Values::F64(vec![0.0; lanes]),
             DType::I32 => Values::I32(vec![0; lanes]),
-            DType::U32 | DType::Bool => Values::U32(vec![0; lanes]),
+            _ => Values::U32(vec![0; lanes]),
         };
         let arg = matches!(op, ReduceOp::ArgMax | ReduceOp::ArgMin);
         let mut acc = Acc { op, dtype, values, index: vec![-1; if arg { lanes } else { 0 }] };

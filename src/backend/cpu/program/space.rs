@@ -167,6 +167,8 @@ pub(in crate::backend::cpu) fn dot(at: &Access, coords: &[usize]) -> i64 {
 /// Part of an output buffer, as words of its element size.
 #[derive(Debug)]
 pub(in crate::backend::cpu) enum Words<'a> {
+    One(&'a mut [u8]),
+    Two(&'a mut [u16]),
     Four(&'a mut [u32]),
     Eight(&'a mut [u64]),
 }
@@ -178,9 +180,51 @@ impl Default for Words<'_> {
 }
 
 impl<'a> Words<'a> {
+    /// The first `len` elements of `size` bytes of a buffer.
+    pub(in crate::backend::cpu) fn of(words: &'a mut [u64], len: usize, size: usize) -> Words<'a> {
+        match size {
+            1 => Words::One(&mut bytemuck::cast_slice_mut(words)[..len]),
+            2 => Words::Two(&mut bytemuck::cast_slice_mut(words)[..len]),
+            4 => Words::Four(&mut bytemuck::cast_slice_mut(words)[..len]),
+            _ => Words::Eight(&mut words[..len]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Words::One(w) => w.len(),
+            Words::Two(w) => w.len(),
+            Words::Four(w) => w.len(),
+            Words::Eight(w) => w.len(),
+        }
+    }
+
+    fn split_at(self, at: usize) -> (Self, Self) {
+        match self {
+            Words::One(w) => {
+                let (l, r) = w.split_at_mut(at);
+                (Words::One(l), Words::One(r))
+            }
+            Words::Two(w) => {
+                let (l, r) = w.split_at_mut(at);
+                (Words::Two(l), Words::Two(r))
+            }
+            Words::Four(w) => {
+                let (l, r) = w.split_at_mut(at);
+                (Words::Four(l), Words::Four(r))
+            }
+            Words::Eight(w) => {
+                let (l, r) = w.split_at_mut(at);
+                (Words::Eight(l), Words::Eight(r))
+            }
+        }
+    }
+
     /// As elements of that size.
     pub(in crate::backend::cpu) fn cast_mut<T: bytemuck::Pod>(&mut self) -> &mut [T] {
         match self {
+            Words::One(w) => bytemuck::cast_slice_mut(w),
+            Words::Two(w) => bytemuck::cast_slice_mut(w),
             Words::Four(w) => bytemuck::cast_slice_mut(w),
             Words::Eight(w) => bytemuck::cast_slice_mut(w),
         }
@@ -189,6 +233,8 @@ impl<'a> Words<'a> {
     /// `len` elements from `at` on.
     pub(in crate::backend::cpu) fn part(self, at: usize, len: usize) -> Words<'a> {
         match self {
+            Words::One(w) => Words::One(&mut w[at..][..len]),
+            Words::Two(w) => Words::Two(&mut w[at..][..len]),
             Words::Four(w) => Words::Four(&mut w[at..][..len]),
             Words::Eight(w) => Words::Eight(&mut w[at..][..len]),
         }
@@ -204,27 +250,16 @@ pub(in crate::backend::cpu) struct Piece<'a> {
 
 impl<'a> Piece<'a> {
     fn split(self, address: i64) -> (Self, Self) {
-        let len = match &self.words {
-            Words::Four(w) => w.len(),
-            Words::Eight(w) => w.len(),
-        };
-        let at = (address.saturating_sub(self.base)).clamp(0, len as i64) as usize;
+        let at = (address.saturating_sub(self.base)).clamp(0, self.words.len() as i64) as usize;
         let right = self.base + at as i64;
-        let (l, r) = match self.words {
-            Words::Four(w) => {
-                let (l, r) = w.split_at_mut(at);
-                (Words::Four(l), Words::Four(r))
-            }
-            Words::Eight(w) => {
-                let (l, r) = w.split_at_mut(at);
-                (Words::Eight(l), Words::Eight(r))
-            }
-        };
+        let (l, r) = self.words.split_at(at);
         (Piece { base: self.base, words: l }, Piece { base: right, words: r })
     }
 
     pub(in crate::backend::cpu) fn reborrow(&mut self) -> Piece<'_> {
         let words = match &mut self.words {
+            Words::One(w) => Words::One(w),
+            Words::Two(w) => Words::Two(w),
             Words::Four(w) => Words::Four(w),
             Words::Eight(w) => Words::Eight(w),
         };
@@ -235,6 +270,8 @@ impl<'a> Piece<'a> {
     pub(in crate::backend::cpu) fn from<T: bytemuck::Pod>(&self, address: i64) -> &[T] {
         let at = (address - self.base) as usize;
         match &self.words {
+            Words::One(w) => bytemuck::cast_slice(&w[at..]),
+            Words::Two(w) => bytemuck::cast_slice(&w[at..]),
             Words::Four(w) => bytemuck::cast_slice(&w[at..]),
             Words::Eight(w) => bytemuck::cast_slice(&w[at..]),
         }

@@ -206,6 +206,7 @@ impl Values {
             DType::F64 => f64::to_bytes(&self.data),
             DType::I32 => i32::to_bytes(&self.data.iter().map(|&v| v as i32).collect::<Vec<_>>()),
             DType::U32 | DType::Bool => u32::to_bytes(&self.data.iter().map(|&v| v as u32).collect::<Vec<_>>()),
+            narrow => unreachable!("{narrow} is no register type"),
         }
     }
 
@@ -218,6 +219,7 @@ impl Values {
             DType::F64 => all::<f64>(bytes),
             DType::I32 => all::<i32>(bytes),
             DType::U32 | DType::Bool => all::<u32>(bytes),
+            narrow => unreachable!("{narrow} is no register type"),
         };
         Values { dtype, data }
     }
@@ -395,6 +397,7 @@ fn convert(v: f64, dtype: DType) -> f64 {
         DType::I32 => f64::from(v as i32),
         DType::U32 => f64::from(v as u32),
         DType::Bool => f64::from(u8::from(v != 0.0)),
+        narrow => unreachable!("{narrow} is no register type"),
     }
 }
 

@@ -25,6 +25,7 @@ static LIBRARY: LazyLock<Library> = LazyLock::new(|| {
     let best = Best.render().expect("a template without values");
     Library::new(&[
         include_str!("../../../../shaders/common.wgsl"),
+        include_str!("../../../../shaders/narrow.wgsl"),
         include_str!("../../../../shaders/math.wgsl"),
         include_str!("../../../../shaders/whole.wgsl"),
         include_str!("../../../../shaders/philox.wgsl"),

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use super::dispatch::{Binding, Caps, Dispatch, Shader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::step::{Family, Plan, Step};
+use crate::ir::step::{BufId, Family, Plan, Step};
 
 /// The most points of a space and elements of a buffer: indices are `u32`, with room for the last work-groups to overshoot.
 const MAX_SPACE: usize = 0xff00_0000;
@@ -92,11 +92,21 @@ struct Build<'a> {
     dynamic: Vec<(usize, u16, DType)>,
     params: HashMap<(u16, DType), String>,
     slots: Vec<(Target, Slot)>,
+    /// Narrow buffers of which a thread writes less than whole words.
+    shared_words: Vec<BufId>,
 }
 
 impl<'a> Build<'a> {
     fn new(plan: &'a Plan, step: &'a Step) -> Self {
-        Build { plan, step, words: Vec::new(), dynamic: Vec::new(), params: HashMap::new(), slots: Vec::new() }
+        Build {
+            plan,
+            step,
+            words: Vec::new(),
+            dynamic: Vec::new(),
+            params: HashMap::new(),
+            slots: Vec::new(),
+            shared_words: Vec::new(),
+        }
     }
 
     /// A new uniform word; gives its expression, a `u32`.
@@ -128,10 +138,22 @@ impl<'a> Build<'a> {
         name
     }
 
-    /// The number of a buffer of the step among `b0`, `b1`, ...; `wide` buffers hold vectors of four.
+    /// The type of a buffer of the step.
+    fn dtype(&self, buf: u16) -> DType {
+        self.plan.buffers[usize::from(self.step.bufs[usize::from(buf)])].dtype
+    }
+
+    /// The number of a buffer of the step among `b0`, `b1`, ...; `wide` buffers hold vectors of four,
+    /// and narrow ones always words.
     fn buffer(&mut self, buf: u16, wide: bool, write: bool) -> Result<usize> {
         let id = self.step.bufs[buf as usize];
-        let ty = storage_type(self.plan.buffers[id as usize].dtype, wide)?;
+        let ty = match self.dtype(buf) {
+            narrow if narrow.is_narrow() && self.shared_words.contains(&id) => "atomic<u32>",
+            narrow if narrow.is_narrow() => "u32",
+            dtype => storage_type(dtype, wide)?,
+        };
+        // Atomic words are never read-only.
+        let write = write || ty == "atomic<u32>";
         let same = |target: &Target| matches!(target, Target::Step(other) if self.step.bufs[*other as usize] == id);
         if let Some(at) = self.slots.iter().position(|(target, _)| same(target)) {
             let slot = &mut self.slots[at].1;
@@ -185,9 +207,9 @@ fn storage_type(dtype: DType, wide: bool) -> Result<&'static str> {
 /// The WGSL type of a register of `dtype`.
 fn value_type(dtype: DType) -> Result<&'static str> {
     match dtype {
-        DType::F32 => Ok("f32"),
-        DType::I32 => Ok("i32"),
-        DType::U32 => Ok("u32"),
+        DType::F16 | DType::BF16 | DType::F32 => Ok("f32"),
+        DType::I8 | DType::I32 => Ok("i32"),
+        DType::U8 | DType::U32 => Ok("u32"),
         DType::Bool => Ok("bool"),
         DType::F64 => Err(Error::new(
             Kind::DType,

@@ -103,7 +103,13 @@ pub(super) struct Emitter<'a> {
 impl<'a> Emitter<'a> {
     pub(super) fn new(cx: Build<'a>, lanes: Lanes, width: usize, outer: Space, inner: Space) -> Self {
         let (hoisted, addresses, own) = Default::default();
-        Emitter { cx, lanes, width, outer, inner, accs: &[], hoisted, addresses, own }
+        let mut e = Emitter { cx, lanes, width, outer, inner, accs: &[], hoisted, addresses, own };
+        for store in &e.lanes.program.stores {
+            if e.cx.dtype(store.buf).is_narrow() && !e.is_wide(store) {
+                e.cx.shared_words.push(e.cx.step.bufs[usize::from(store.buf)]);
+            }
+        }
+        e
     }
 
     /// The `n`th word of a line; rendering the line again finds it again.
@@ -181,14 +187,20 @@ impl<'a> Emitter<'a> {
         let b = self.cx.buffer(buf, wide, false)?;
         let raw = storage_type(dtype, false)?;
         let ty = value_type(dtype)?;
+        let place = Narrow::of(&self.cx, buf, b);
         if wide {
             let address = self.address(at, inner);
+            let element = |address: &str| match &place {
+                Some(narrow) => format!("vec4<{raw}>({})", narrow.four(address)),
+                None => format!("b{b}[{address}]"),
+            };
             match self.gathers(reg, gather, &format!("v{reg}"), 0, out)? {
-                None => out.push(format!("let v{reg} = b{b}[{address}];")),
+                None => out.push(format!("let v{reg} = {};", element(&address))),
                 Some((inside, shift)) => {
                     let bad = if dtype.is_float() { "k_float(0x7fc00000u)" } else { "" };
                     out.push(format!("var v{reg} = vec4<{raw}>({bad});"));
-                    out.push(format!("if {inside} {{ v{reg} = b{b}[{address}{shift}]; }}"));
+                    let value = element(&format!("{address}{shift}"));
+                    out.push(format!("if {inside} {{ v{reg} = {value}; }}"));
                 }
             }
             for lane in 0..lanes {
@@ -197,15 +209,19 @@ impl<'a> Emitter<'a> {
             }
             return Ok(());
         }
+        let element = |address: &str| match &place {
+            Some(narrow) => narrow.one(address),
+            None => from_storage(dtype, &format!("b{b}[{address}]")),
+        };
         for lane in 0..lanes {
             let address = self.lane_address(reg, at, inner, lane);
             let name = self.name(reg, lane);
             match self.gathers(reg, gather, &name, lane, out)? {
-                None => out.push(format!("let {name}: {ty} = {};", from_storage(dtype, &format!("b{b}[{address}]")))),
+                None => out.push(format!("let {name}: {ty} = {};", element(&address))),
                 Some((inside, shift)) => {
                     let bad = if dtype.is_float() { "k_float(0x7fc00000u)" } else { "" };
                     out.push(format!("var {name} = {ty}({bad});"));
-                    let value = from_storage(dtype, &format!("b{b}[{address}{shift}]"));
+                    let value = element(&format!("{address}{shift}"));
                     out.push(format!("if {inside} {{ {name} = {value}; }}"));
                 }
             }
@@ -267,10 +283,14 @@ impl<'a> Emitter<'a> {
     /// The statement of a store.
     pub(super) fn store(&mut self, store: &Store, out: &mut Vec<String>) -> Result<()> {
         let dtype = self.dtype(store.reg);
-        // Stores at the level of the lanes are whole vectors.
-        let wide = self.width == 4 && store.inner == self.lanes_inner();
+        let wide = self.is_wide(store);
         let b = self.cx.buffer(store.buf, wide, true)?;
         let address = self.address(&store.at, store.inner);
+        if let Some(narrow) = Narrow::of(&self.cx, store.buf, b) {
+            let names: Vec<String> = (0..if wide { 4 } else { 1 }).map(|lane| self.name(store.reg, lane)).collect();
+            out.extend(if wide { narrow.store_four(&address, &names) } else { narrow.store(&address, &names[0]) });
+            return Ok(());
+        }
         let value = |name: String| if dtype == DType::Bool { format!("u32({name})") } else { name };
         if wide {
             let lanes: Vec<String> = (0..4).map(|lane| value(self.name(store.reg, lane))).collect();
@@ -279,6 +299,11 @@ impl<'a> Emitter<'a> {
             out.push(format!("b{b}[{address}] = {};", value(self.name(store.reg, 0))));
         }
         Ok(())
+    }
+
+    /// Stores at the level of the lanes are whole vectors.
+    fn is_wide(&self, store: &Store) -> bool {
+        self.width == 4 && store.inner == self.lanes_inner()
     }
 
     /// Whether the lanes run along the inner level.
@@ -328,12 +353,94 @@ impl<'a> Emitter<'a> {
     }
 }
 
+/// A buffer of a narrow type: an array of words of several elements each.
+struct Narrow {
+    buffer: usize,
+    /// The type's name in `shaders/narrow.wgsl`.
+    name: DType,
+    /// Its words are atomic.
+    shared: bool,
+}
+
+impl Narrow {
+    /// Buffer `buf` of the step, bound as `b{buffer}`, if it is of a narrow type.
+    fn of(cx: &Build, buf: u16, buffer: usize) -> Option<Self> {
+        let (name, shared) = (cx.dtype(buf), cx.slots[buffer].1.ty == "atomic<u32>");
+        name.is_narrow().then_some(Narrow { buffer, name, shared })
+    }
+
+    /// Elements of a word, as a power of two.
+    fn log(&self) -> u32 {
+        (4 / self.name.size() as u32).ilog2()
+    }
+
+    fn word(&self, at: &str) -> String {
+        match self.shared {
+            true => format!("atomicLoad(&b{}[{at}])", self.buffer),
+            false => format!("b{}[{at}]", self.buffer),
+        }
+    }
+
+    /// The bits before the element at an address in its word.
+    fn shift(&self, address: &str) -> String {
+        format!("((({address}) & {}u) * {}u)", (1 << self.log()) - 1, 8 * self.name.size())
+    }
+
+    /// The element at an address.
+    fn one(&self, address: &str) -> String {
+        let word = self.word(&format!("({address}) >> {}u", self.log()));
+        format!("k_{}({word} >> {})", self.name, self.shift(address))
+    }
+
+    /// Four elements, from the address of a vector.
+    fn four(&self, address: &str) -> String {
+        let (words, bits) = (self.name.size(), 8 * self.name.size());
+        let word = |lane: usize| match words {
+            1 => self.word(address),
+            _ => self.word(&format!("({address}) * {words}u + {}u", lane * words / 4)),
+        };
+        let element = |lane| format!("k_{}({} >> {}u)", self.name, word(lane), lane * bits % 32);
+        (0..4).map(element).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The bits of a value.
+    fn bits(&self, value: &str) -> String {
+        format!("k_to_{}({value})", self.name)
+    }
+
+    /// Stores a value into its part of a word, which other threads share: each changes its own bits alone, so that the
+    /// result does not depend on their order.
+    fn store(&self, address: &str, value: &str) -> Vec<String> {
+        let (word, shift) = (format!("&b{}[({address}) >> {}u]", self.buffer, self.log()), self.shift(address));
+        let mask = format!("{}u", (1u32 << (8 * self.name.size())) - 1);
+        vec![
+            format!("atomicAnd({word}, ~({mask} << {shift}));"),
+            format!("atomicOr({word}, {} << {shift});", self.bits(value)),
+        ]
+    }
+
+    /// Stores four values at the address of a vector.
+    fn store_four(&self, address: &str, values: &[String]) -> Vec<String> {
+        let (words, bits) = (self.name.size(), 8 * self.name.size());
+        let store = |word: usize| {
+            let mine = &values[word * 4 / words..(word + 1) * 4 / words];
+            let parts = mine.iter().enumerate().map(|(i, v)| format!("({} << {}u)", self.bits(v), i * bits));
+            let value = parts.collect::<Vec<_>>().join(" | ");
+            match words {
+                1 => format!("b{}[{address}] = {value};", self.buffer),
+                _ => format!("b{}[({address}) * {words}u + {word}u] = {value};", self.buffer),
+            }
+        };
+        (0..words).map(store).collect()
+    }
+}
+
 /// A value of `dtype` from the bits of a uniform word.
 fn from_bits(dtype: DType, word: &str) -> String {
     match dtype {
-        DType::F32 | DType::F64 => format!("bitcast<f32>({word})"),
-        DType::I32 => format!("bitcast<i32>({word})"),
-        DType::U32 => word.to_string(),
+        DType::F16 | DType::BF16 | DType::F32 | DType::F64 => format!("bitcast<f32>({word})"),
+        DType::I8 | DType::I32 => format!("bitcast<i32>({word})"),
+        DType::U8 | DType::U32 => word.to_string(),
         DType::Bool => format!("({word} != 0u)"),
     }
 }

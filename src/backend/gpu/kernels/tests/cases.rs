@@ -85,6 +85,7 @@ impl Draft {
             I32 => n as u32,
             U32 => n.unsigned_abs(),
             Bool => (n & 1) as u32,
+            narrow => unreachable!("{narrow} is no register type"),
         }
     }
 

@@ -57,6 +57,7 @@ fn decode(dtype: DType, word: u32) -> Value {
         DType::I32 => (word as i32).into(),
         DType::U32 => word.into(),
         DType::Bool => u32::from(word != 0).into(),
+        narrow => unreachable!("{narrow} is no register type"),
     }
 }
 
@@ -66,6 +67,7 @@ fn encode(dtype: DType, value: Value) -> u32 {
         DType::I32 => value as i64 as u32,
         DType::U32 => value as u32,
         DType::Bool => u32::from(value != 0.0),
+        narrow => unreachable!("{narrow} is no register type"),
     }
 }
 
