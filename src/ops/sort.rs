@@ -75,6 +75,10 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
             "Ask for fewer",
         ));
     }
+    if x.dtype().is_narrow() {
+        let (values, places) = sorted(name, &x.cast(x.dtype().register())?, axis as isize, greatest)?;
+        return Ok((values.cast(x.dtype())?, places));
+    }
     // The axis comes last, and back afterwards.
     let last = x.rank() - 1;
     let mut order: Vec<isize> = (0..x.rank() as isize).filter(|&d| d != axis as isize).collect();
