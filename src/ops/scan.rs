@@ -100,7 +100,7 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: isize, backwards: bo
     if x.dtype().is_narrow() {
         // In registers, rounded once an element.
         let wide: Vec<Tensor> = operands.iter().map(|t| t.cast(t.dtype().register())).collect::<Result<_>>()?;
-        return scan(name, op, &wide.iter().collect::<Vec<_>>(), axis, backwards)?.cast(x.dtype());
+        return scan(name, op, &wide.iter().collect::<Vec<_>>(), axis as isize, backwards)?.cast(x.dtype());
     }
     let of = Scan {
         op,

@@ -76,6 +76,7 @@ impl Sorter {
         let from = |i: usize| i / keep * extent + places[i] as usize;
         match values {
             Words::Eight(values) => values.iter_mut().enumerate().for_each(|(i, v)| *v = x[from(i)]),
+            Words::One(_) | Words::Two(_) => return Err(Error::internal("a sort into narrow words")),
             Words::Four(values) => {
                 let words: &[u32] = bytemuck::cast_slice(x);
                 values.iter_mut().enumerate().for_each(|(i, v)| *v = words[from(i)]);
