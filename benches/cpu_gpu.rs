@@ -71,7 +71,7 @@ fn mlp_adam(device: &Device, batch: usize, sizes: &[usize]) -> Result<()> {
     let (x, y) = (random(&[batch, sizes[0]], 1, device)?, random(&[batch, sizes[sizes.len() - 1]], 2, device)?);
     let shapes: Vec<Vec<usize>> = sizes.windows(2).flat_map(|s| [s.to_vec(), vec![s[1]]]).collect();
     let vars = variables(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>(), device)?;
-    let adam = RefCell::new(Adam::new());
+    let adam = RefCell::new(Adam::default());
     bench(device, &format!("MLP Adam step {sizes:?}, batch {batch}"), || {
         let mut h = x.clone();
         for (i, pair) in vars.chunks(2).enumerate() {
@@ -93,7 +93,7 @@ fn cnn_adam(device: &Device, batch: usize) -> Result<()> {
     let vars = variables(&kernels, device)?;
     let value = |i: usize| vars[i].value();
     let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
-    let adam = RefCell::new(Adam::new());
+    let adam = RefCell::new(Adam::default());
     bench(device, &format!("CNN Adam step (32, 64 filters, dense 128), batch {batch}"), || {
         let one = x.conv2d(&value(0), &Conv2d::default())?.add(value(1))?.relu()?.max_pool2d(&half)?;
         let two = one.conv2d(&value(2), &Conv2d::default())?.add(value(3))?.relu()?.max_pool2d(&half)?;
@@ -167,7 +167,7 @@ fn indices(device: &Device) -> Result<()> {
     bench(device, "index_add 4096 rows of 128 to 10000", || table.index_add(0, &index, &rows));
     let vars = variables(&[&[784, 512]], device)?;
     let gradient = random(&[784, 512], 4, device)?;
-    let adam = RefCell::new(Adam::new());
+    let adam = RefCell::new(Adam::default());
     bench(device, "Adam update of 784x512", || {
         let loss = vars[0].value().mul(&gradient)?.sum(())?;
         adam.borrow_mut().apply(&loss.backward()?)?;

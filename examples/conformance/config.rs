@@ -1,11 +1,39 @@
-//! A Keras configuration, read key by key: what nobody asked for must be neutral, or the case is skipped by that name.
+//! Keras configurations: those that the crate reads, and those of what it has no reader for, which are read key by key
+//! (what nobody asked for must be neutral, or the case is skipped by that name).
 
 use std::cell::RefCell;
 
 use serde_json::{Map, Value, json};
+use wgtensor::nn;
 
 use super::call::{Replay, Stop, skip};
 use super::case::{string, usizes};
+
+/// The crate's configuration of a class. The cases say `class` where Keras says `class_name`.
+pub(crate) fn keras(class: &str, config: &Value) -> Replay<nn::Config> {
+    Ok(nn::Config::from_json(&json!({"class_name": class, "config": class_names(config)}))?)
+}
+
+/// The crate's configuration of a `{"class", "config"}` object.
+pub(crate) fn keras_object(object: &Value) -> Replay<nn::Config> {
+    keras(object["class"].as_str().unwrap_or_default(), &object["config"])
+}
+
+fn class_names(json: &Value) -> Value {
+    match json {
+        Value::Object(map) if map.len() == 2 && map.contains_key("class") && map.contains_key("config") => {
+            json!({"class_name": map["class"], "config": class_names(&map["config"])})
+        }
+        Value::Object(map) => map.iter().map(|(key, value)| (key.clone(), class_names(value))).collect(),
+        Value::Array(list) => list.iter().map(class_names).collect(),
+        other => other.clone(),
+    }
+}
+
+/// What the crate made of a configuration; a class or a setting that it refuses skips the case.
+pub(crate) fn made<T>(made: wgtensor::Result<T>) -> Replay<T> {
+    made.or_else(|error| skip(error.to_string().split(". Expected").next().unwrap_or_default()))
+}
 
 /// The `config` of a layer, loss, metric, optimizer or schedule.
 pub(crate) struct Config<'a> {
@@ -29,11 +57,6 @@ impl<'a> Config<'a> {
     /// The configuration of a `class`.
     pub(crate) fn new(class: &str, config: &'a Value) -> Self {
         Config { class: class.into(), map: config.as_object(), read: RefCell::default() }
-    }
-
-    /// The configuration of a `{"class", "config"}` object.
-    pub(crate) fn of(object: &'a Value) -> Self {
-        Self::new(object["class"].as_str().unwrap_or_default(), &object["config"])
     }
 
     /// The class it belongs to.

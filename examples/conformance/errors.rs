@@ -45,7 +45,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
             Sequential::new().add(Dense::new(2)).count_params().map(|n| format!("{n} parameters"))
         }
         "SGD(clipnorm=1, clipvalue=1)" => {
-            let clipped = SGD::new().clipnorm(1.0).clipvalue(1.0).into_optimizer()?;
+            let clipped = SGD::default().clipnorm(1.0).clipvalue(1.0).into_optimizer()?;
             clipped.check().map(|()| "an optimizer".into())
         }
         "compile(optimizer='adamm')" => {

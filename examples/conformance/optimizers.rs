@@ -1,148 +1,34 @@
-//! The `optimizer`, `schedule` and `initializer` kinds, and all three from their Keras configurations.
+//! The `optimizer`, `schedule` and `initializer` kinds, and optimizers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{
-    Adadelta, Adagrad, Adam, AdamW, Adamax, AnyOptimizer, CosineDecay, CosineDecayRestarts, Distribution,
-    ExponentialDecay, Fan, Ftrl, Initializer, IntoOptimizer, InverseTimeDecay, Lamb, LearningRate, Lion, Nadam,
-    Optimizer, PiecewiseConstantDecay, PolynomialDecay, RMSprop, Rule, SGD,
-};
+use wgtensor::nn::{AnyOptimizer, Distribution, Fan, Initializer, IntoOptimizer, Schedule};
 use wgtensor::{Device, Shape, Tensor, Var};
 
 use super::call::{Output, Replay, Stop, skip, upload};
 use super::case::{Case, string, usizes};
-use super::config::Config;
-
-/// The optimizer of that class and configuration.
-pub(crate) fn optimizer(c: &Config) -> Replay<Box<dyn AnyOptimizer>> {
-    /// Sets what the configuration names of an optimizer's own numbers.
-    macro_rules! own {
-        ($optimizer:expr, $($setting:ident)*) => {{
-            let mut o = $optimizer;
-            $(if let Some(value) = c.float(stringify!($setting)) {
-                o = o.$setting(value);
-            })*
-            o
-        }};
-    }
-    let flag = |key| c.flag(key, false);
-    let made = match c.class() {
-        "SGD" => shared(own!(SGD::new().nesterov(flag("nesterov")), momentum), c)?,
-        "Adam" => shared(own!(Adam::new().amsgrad(flag("amsgrad")), beta_1 beta_2 epsilon), c)?,
-        "AdamW" => shared(own!(AdamW::new().amsgrad(flag("amsgrad")), beta_1 beta_2 epsilon), c)?,
-        "Adamax" => shared(own!(Adamax::new(), beta_1 beta_2 epsilon), c)?,
-        "Nadam" => shared(own!(Nadam::new(), beta_1 beta_2 epsilon), c)?,
-        "Lamb" => shared(own!(Lamb::new(), beta_1 beta_2 epsilon), c)?,
-        "Lion" => shared(own!(Lion::new(), beta_1 beta_2), c)?,
-        "RMSprop" => shared(own!(RMSprop::new().centered(flag("centered")), rho momentum epsilon), c)?,
-        "Adagrad" => shared(own!(Adagrad::new(), initial_accumulator_value epsilon), c)?,
-        "Adadelta" => shared(own!(Adadelta::new(), rho epsilon), c)?,
-        "Ftrl" => shared(
-            own!(
-                Ftrl::new(),
-                learning_rate_power initial_accumulator_value l1_regularization_strength l2_regularization_strength
-                l2_shrinkage_regularization_strength beta
-            ),
-            c,
-        )?,
-        _ => return c.unknown("optimizer"),
-    };
-    c.finish()?;
-    Ok(made)
-}
-
-/// The options that all optimizers share.
-fn shared<R: Rule + 'static>(mut o: Optimizer<R>, c: &Config) -> Replay<Box<dyn AnyOptimizer>> {
-    o = match c.get("learning_rate") {
-        Value::Null => o,
-        Value::Number(rate) => o.learning_rate(rate.as_f64().unwrap_or(0.0)),
-        object => o.learning_rate(schedule(&Config::of(object))?),
-    };
-    if let Some(share) = c.float("weight_decay") {
-        o = o.weight_decay(share);
-    }
-    if let Some(norm) = c.float("clipnorm") {
-        o = o.clipnorm(norm);
-    }
-    if let Some(size) = c.float("clipvalue") {
-        o = o.clipvalue(size);
-    }
-    if let Some(norm) = c.float("global_clipnorm") {
-        o = o.global_clipnorm(norm);
-    }
-    if c.flag("use_ema", false) {
-        o = o.use_ema(c.float("ema_momentum").unwrap_or(0.99));
-        if let Some(steps) = c.count("ema_overwrite_frequency") {
-            o = o.ema_overwrite_frequency(steps);
-        }
-    }
-    if let Some(calls) = c.count("gradient_accumulation_steps") {
-        o = o.gradient_accumulation_steps(calls);
-    }
-    Ok(Box::new(o))
-}
+use super::config::{Config, keras, keras_object, made};
 
 /// The optimizer of a `compile` argument: Keras's shorthand, or an object.
 pub(crate) fn any_optimizer(json: &Value) -> Replay<Box<dyn AnyOptimizer>> {
     match json.as_str() {
         Some(name) => name.into_optimizer().or_else(|_| skip(format!("optimizer `{name}`"))),
-        None => optimizer(&Config::of(json)),
+        None => made(<dyn AnyOptimizer>::from_config(&keras_object(json)?)),
     }
-}
-
-/// The schedule of that class and configuration.
-fn schedule(c: &Config) -> Replay<LearningRate> {
-    let initial = c.float("initial_learning_rate").unwrap_or(0.0);
-    let steps = || c.count("decay_steps").unwrap_or(1);
-    let rate = || c.float("decay_rate").unwrap_or(1.0);
-    let or = |key, default| c.float(key).unwrap_or(default);
-    let made: LearningRate = match c.class() {
-        "ExponentialDecay" => {
-            ExponentialDecay::new(initial, steps(), rate()).staircase(c.flag("staircase", false)).into()
-        }
-        "InverseTimeDecay" => {
-            InverseTimeDecay::new(initial, steps(), rate()).staircase(c.flag("staircase", false)).into()
-        }
-        "PolynomialDecay" => PolynomialDecay::new(initial, steps())
-            .end_learning_rate(or("end_learning_rate", 0.0001))
-            .power(or("power", 1.0))
-            .cycle(c.flag("cycle", false))
-            .into(),
-        "CosineDecay" => {
-            let decay = CosineDecay::new(initial, steps()).alpha(or("alpha", 0.0));
-            match c.float("warmup_target") {
-                Some(target) => decay.warmup(target, c.count("warmup_steps").unwrap_or(0)).into(),
-                None => decay.into(),
-            }
-        }
-        "CosineDecayRestarts" => CosineDecayRestarts::new(initial, c.count("first_decay_steps").unwrap_or(1))
-            .t_mul(or("t_mul", 2.0))
-            .m_mul(or("m_mul", 1.0))
-            .alpha(or("alpha", 0.0))
-            .into(),
-        "PiecewiseConstantDecay" => {
-            let numbers = |key| c.get(key).as_array().into_iter().flatten();
-            let boundaries: Vec<u64> = numbers("boundaries").filter_map(Value::as_u64).collect();
-            let values: Vec<f64> = numbers("values").filter_map(Value::as_f64).collect();
-            PiecewiseConstantDecay::new(boundaries, values).into()
-        }
-        _ => return c.unknown("schedule"),
-    };
-    c.finish()?;
-    Ok(made)
 }
 
 /// Replays a `schedule` case.
 pub(crate) fn replay_schedule(case: &Case) -> Replay<Vec<Output>> {
-    let rate = schedule(&Config::new(&string(&case.json["schedule"]), &case.json["config"]))?;
+    let schedule = made(<dyn Schedule>::from_config(&keras(&string(&case.json["schedule"]), &case.json["config"])?))?;
     let steps = case.tensor("steps").ok_or("no `steps`".to_string())?;
-    let values: Vec<f64> = steps.to_f64().into_iter().map(|step| rate.at(step as u64)).collect();
+    let values: Vec<f64> = steps.to_f64().into_iter().map(|step| schedule.rate(step as u64)).collect();
     Ok(vec![Output { name: "out".into(), shape: steps.shape.clone(), values }])
 }
 
 /// Replays an `optimizer` case: all parameters move together, by given gradients.
 pub(crate) fn replay_optimizer(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let json = &case.json;
-    let mut optimizer = optimizer(&Config::new(&string(&json["optimizer"]), &json["config"]))?;
+    let config = keras(&string(&json["optimizer"]), &json["config"])?;
+    let mut optimizer = made(<dyn AnyOptimizer>::from_config(&config))?;
     let steps = json["steps"].as_u64().unwrap_or(0) as usize;
     let params = json["n_params"].as_u64().unwrap_or(0) as usize;
     let get = |name: String| case.tensor(&name).ok_or_else(|| Stop::Fail(format!("no `{name}`")));

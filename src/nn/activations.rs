@@ -3,7 +3,8 @@
 use std::str::FromStr;
 
 use crate::Tensor;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
+use crate::nn::config::unknown;
 
 /// Writes [`Activation`] and its names from rows: documentation, variant, Keras's names (the first is its own), formula.
 macro_rules! activations {
@@ -113,18 +114,6 @@ impl FromStr for Activation {
             .map(|(_, a)| *a)
             .ok_or_else(|| unknown("activation function", name, NAMES.iter().map(|(n, _)| *n)))
     }
-}
-
-/// Keras's text for a string that names nothing, with the names that would.
-pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Error {
-    let known: Vec<String> = known.filter(|n| !n.is_empty()).map(|n| format!("\"{n}\"")).collect();
-    Error::parts(
-        Kind::Argument,
-        &format!("Could not interpret {what} identifier: {name}"),
-        &format!("\"{name}\""),
-        &format!("one of {}", known.join(", ")),
-        "Correct the name, or pass an object instead of a string",
-    )
 }
 
 /// What can be given where an activation is wanted: an [`Activation`] or its name.

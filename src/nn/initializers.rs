@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::nn::activations::unknown;
+use crate::nn::config::unknown;
 use crate::shape::Shape;
 use crate::{Device, Tensor};
 

@@ -24,11 +24,12 @@
 
 mod activations;
 mod callbacks;
+mod config;
 mod history;
 mod initializers;
 mod layers;
 mod losses;
-mod metrics;
+pub mod metrics;
 mod model;
 mod names;
 mod optimizers;
@@ -45,11 +46,19 @@ pub use activations::IntoActivation;
 pub use callbacks::{
     CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
 };
+pub use config::{Config, IntoSetting, Setting, Thresholds};
 pub use history::{History, Logs, Params};
 pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
 pub use layers::*;
 pub use losses::*;
-pub use metrics::*;
+pub use metrics::{
+    AUC, Accuracy, Average, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ClassAggregation, ConcordanceCorrelation,
+    Curve, F1Score, FBetaScore, FalseNegatives, FalsePositives, Figure, IntoMetric, IntoMetrics, IoU, Mean, MeanIoU,
+    Metric, MetricSpec, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall, R2Score, Recall,
+    RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, Summation, TopKCategoricalAccuracy, TrueNegatives,
+    TruePositives,
+};
 pub use model::{
     Arrays, Callback, Compile, Evaluate, Fit, Input, IntoCallbacks, IntoLayer, IntoLosses, IntoMetricLists, IntoStep,
     LossWeights, Losses, MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average,

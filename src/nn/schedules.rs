@@ -3,7 +3,12 @@
 use std::f64::consts::PI;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::error::{Error, Kind, Result};
+use crate::nn::config::{
+    Class, Config, IntoSetting, Setting, classes, declare, declared, from_config, positive, unwritten,
+};
 
 /// A learning rate that depends on the step (0 at the first update).
 ///
@@ -19,15 +24,41 @@ pub trait Schedule: Send + Sync {
     fn check(&self) -> Result<()> {
         Ok(())
     }
-}
 
-/// Refuses a number of steps that is 0.
-fn some_steps(schedule: &str, name: &str, steps: f64) -> Result<()> {
-    match steps > 0.0 {
-        true => Ok(()),
-        false => Err(Error::setting(&format!("`{schedule}`"), name, steps, "a positive integer")),
+    /// The name of its type.
+    fn class_name(&self) -> &'static str {
+        "Custom"
+    }
+
+    /// Its class and settings, from which [`from_config`](trait.Schedule.html#method.from_config) makes it again.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a schedule that does not implement this.
+    fn config(&self) -> Result<Config> {
+        Err(unwritten("A learning-rate schedule of your own"))
     }
 }
+
+impl dyn Schedule {
+    /// The schedule of a configuration.
+    ///
+    /// # Errors
+    /// A class that is no standard schedule, or a setting that it does not have or that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Box<dyn Schedule>> {
+        from_config(CLASSES, "learning-rate schedule", config)
+    }
+}
+
+/// The standard schedules.
+const CLASSES: &[Class<dyn Schedule>] = classes! { dyn Schedule:
+    CosineDecay,
+    CosineDecayRestarts,
+    ExponentialDecay,
+    InverseTimeDecay,
+    PiecewiseConstantDecay,
+    PolynomialDecay,
+};
 
 impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for F {
     fn rate(&self, step: u64) -> f64 {
@@ -62,109 +93,105 @@ impl LearningRate {
     }
 }
 
-impl From<f64> for LearningRate {
-    fn from(rate: f64) -> Self {
-        LearningRate::Constant(rate)
+impl Setting for LearningRate {
+    const EXPECTED: &'static str = "a number or a schedule";
+
+    fn to_json(&self) -> Result<Value> {
+        match self {
+            LearningRate::Constant(rate) => rate.to_json(),
+            LearningRate::Schedule(schedule) => Ok(schedule.config()?.to_json()),
+        }
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if json.is_object() {
+            let schedule = <dyn Schedule>::from_config(&Config::from_json(json)?)?;
+            return Ok(Some(LearningRate::Schedule(schedule.into())));
+        }
+        Ok(json.as_f64().map(LearningRate::Constant))
     }
 }
 
-impl<S: Schedule + 'static> From<S> for LearningRate {
-    fn from(schedule: S) -> Self {
-        LearningRate::Schedule(Arc::new(schedule))
+impl IntoSetting<LearningRate> for f64 {
+    fn into_setting(self) -> Result<LearningRate> {
+        Ok(LearningRate::Constant(self))
     }
 }
 
-/// `initial * rate^(step / decay_steps)`
-#[derive(Clone, Debug)]
-pub struct ExponentialDecay {
-    initial: f64,
-    decay_steps: f64,
-    decay_rate: f64,
-    staircase: bool,
-}
-
-impl ExponentialDecay {
-    /// From `initial`, times `decay_rate` every `decay_steps` steps.
-    pub fn new(initial: f64, decay_steps: u64, decay_rate: f64) -> Self {
-        ExponentialDecay { initial, decay_steps: decay_steps as f64, decay_rate, staircase: false }
-    }
-
-    /// Whether the rate changes only every `decay_steps` steps.
-    pub fn staircase(mut self, yes: bool) -> Self {
-        self.staircase = yes;
-        self
+impl<S: Schedule + 'static> IntoSetting<LearningRate> for S {
+    fn into_setting(self) -> Result<LearningRate> {
+        Ok(LearningRate::Schedule(Arc::new(self)))
     }
 }
 
 /// `step / decay_steps`, whole where it goes by stairs.
-fn periods(step: u64, decay_steps: f64, staircase: bool) -> f64 {
-    let periods = step as f64 / decay_steps;
+fn periods(step: u64, decay_steps: u64, staircase: bool) -> f64 {
+    let periods = step as f64 / decay_steps as f64;
     if staircase { periods.floor() } else { periods }
 }
 
+declare! {
+    /// `initial_learning_rate * decay_rate^(step / decay_steps)`
+    #[derive(Clone, Debug)]
+    pub struct ExponentialDecay(
+        /// The rate at step 0.
+        initial_learning_rate: f64,
+        /// After how many steps the rate is `decay_rate` times what it was.
+        decay_steps: u64 where positive,
+        /// What the rate is multiplied by.
+        decay_rate: f64,
+    ) {
+        /// Whether the rate changes only every `decay_steps` steps.
+        staircase: bool = false,
+    }
+}
+
 impl Schedule for ExponentialDecay {
+    declared!("keras.optimizers.schedules");
+
     fn rate(&self, step: u64) -> f64 {
-        self.initial * self.decay_rate.powf(periods(step, self.decay_steps, self.staircase))
-    }
-
-    fn check(&self) -> Result<()> {
-        some_steps("ExponentialDecay", "decay_steps", self.decay_steps)
+        self.initial_learning_rate * self.decay_rate.powf(periods(step, self.decay_steps, self.staircase))
     }
 }
 
-/// `initial / (1 + rate * step / decay_steps)`
-#[derive(Clone, Debug)]
-pub struct InverseTimeDecay {
-    initial: f64,
-    decay_steps: f64,
-    decay_rate: f64,
-    staircase: bool,
-}
-
-impl InverseTimeDecay {
-    /// From `initial`, its divisor growing by `decay_rate` every `decay_steps` steps.
-    pub fn new(initial: f64, decay_steps: u64, decay_rate: f64) -> Self {
-        InverseTimeDecay { initial, decay_steps: decay_steps as f64, decay_rate, staircase: false }
-    }
-
-    /// Whether the rate changes only every `decay_steps` steps.
-    pub fn staircase(mut self, yes: bool) -> Self {
-        self.staircase = yes;
-        self
+declare! {
+    /// `initial_learning_rate / (1 + decay_rate * step / decay_steps)`
+    #[derive(Clone, Debug)]
+    pub struct InverseTimeDecay(
+        /// The rate at step 0.
+        initial_learning_rate: f64,
+        /// After how many steps the divisor has grown by `decay_rate`.
+        decay_steps: u64 where positive,
+        /// What the divisor grows by.
+        decay_rate: f64,
+    ) {
+        /// Whether the rate changes only every `decay_steps` steps.
+        staircase: bool = false,
     }
 }
 
 impl Schedule for InverseTimeDecay {
-    fn rate(&self, step: u64) -> f64 {
-        self.initial / (1.0 + self.decay_rate * periods(step, self.decay_steps, self.staircase))
-    }
+    declared!("keras.optimizers.schedules");
 
-    fn check(&self) -> Result<()> {
-        some_steps("InverseTimeDecay", "decay_steps", self.decay_steps)
+    fn rate(&self, step: u64) -> f64 {
+        self.initial_learning_rate / (1.0 + self.decay_rate * periods(step, self.decay_steps, self.staircase))
     }
 }
 
-/// One value up to and including each boundary, and one after the last.
-#[derive(Clone, Debug)]
-pub struct PiecewiseConstantDecay {
-    boundaries: Vec<u64>,
-    values: Vec<f64>,
+declare! {
+    /// One value up to and including each boundary, and one after the last.
+    #[derive(Clone, Debug)]
+    pub struct PiecewiseConstantDecay(
+        /// The last step of each value but the last.
+        boundaries: Vec<u64>,
+        /// The rates, one more than boundaries.
+        values: Vec<f64>,
+    ) {}
+    check as_many
 }
 
 impl PiecewiseConstantDecay {
-    /// `values[i]` holds up to and including step `boundaries[i]`; one value more than boundaries.
-    pub fn new(boundaries: impl Into<Vec<u64>>, values: impl Into<Vec<f64>>) -> Self {
-        PiecewiseConstantDecay { boundaries: boundaries.into(), values: values.into() }
-    }
-}
-
-impl Schedule for PiecewiseConstantDecay {
-    fn rate(&self, step: u64) -> f64 {
-        let passed = self.boundaries.iter().filter(|&&boundary| step > boundary).count();
-        self.values.get(passed).or(self.values.last()).copied().unwrap_or(0.0)
-    }
-
-    fn check(&self) -> Result<()> {
+    fn as_many(&self) -> Result<()> {
         let (boundaries, values) = (self.boundaries.len(), self.values.len());
         if values == boundaries + 1 {
             return Ok(());
@@ -179,141 +206,103 @@ impl Schedule for PiecewiseConstantDecay {
     }
 }
 
-/// `(initial - end) * (1 - step / decay_steps)^power + end`
-#[derive(Clone, Debug)]
-pub struct PolynomialDecay {
-    initial: f64,
-    decay_steps: f64,
-    end: f64,
-    power: f64,
-    cycle: bool,
+impl Schedule for PiecewiseConstantDecay {
+    declared!("keras.optimizers.schedules");
+
+    fn rate(&self, step: u64) -> f64 {
+        let passed = self.boundaries.iter().filter(|&&boundary| step > boundary).count();
+        self.values.get(passed).or(self.values.last()).copied().unwrap_or(0.0)
+    }
 }
 
-impl PolynomialDecay {
-    /// From `initial` down to `end` (1e-4 unless set) in `decay_steps` steps, along a line.
-    pub fn new(initial: f64, decay_steps: u64) -> Self {
-        PolynomialDecay { initial, decay_steps: decay_steps as f64, end: 1e-4, power: 1.0, cycle: false }
-    }
-
-    /// The rate at the end; 1e-4 by default.
-    pub fn end_learning_rate(mut self, end: f64) -> Self {
-        self.end = end;
-        self
-    }
-
-    /// The exponent; 1 by default.
-    pub fn power(mut self, power: f64) -> Self {
-        self.power = power;
-        self
-    }
-
-    /// Whether to start again beyond `decay_steps`, over a period that grows by `decay_steps` each time.
-    pub fn cycle(mut self, yes: bool) -> Self {
-        self.cycle = yes;
-        self
+declare! {
+    /// `(initial_learning_rate - end_learning_rate) * (1 - step / decay_steps)^power + end_learning_rate`
+    #[derive(Clone, Debug)]
+    pub struct PolynomialDecay(
+        /// The rate at step 0.
+        initial_learning_rate: f64,
+        /// The step at which the end is reached.
+        decay_steps: u64 where positive,
+    ) {
+        /// The rate at the end.
+        end_learning_rate: f64 = 0.0001,
+        /// The exponent.
+        power: f64 = 1.0,
+        /// Whether to start again beyond `decay_steps`, over a period that grows by `decay_steps` each time.
+        cycle: bool = false,
     }
 }
 
 impl Schedule for PolynomialDecay {
+    declared!("keras.optimizers.schedules");
+
     fn rate(&self, step: u64) -> f64 {
-        let step = step as f64;
+        let (step, steps, end) = (step as f64, self.decay_steps as f64, self.end_learning_rate);
         let done = match self.cycle {
-            true => step / (self.decay_steps * (step / self.decay_steps).ceil().max(1.0)),
-            false => step.min(self.decay_steps) / self.decay_steps,
+            true => step / (steps * (step / steps).ceil().max(1.0)),
+            false => step.min(steps) / steps,
         };
-        (self.initial - self.end) * (1.0 - done).powf(self.power) + self.end
-    }
-
-    fn check(&self) -> Result<()> {
-        some_steps("PolynomialDecay", "decay_steps", self.decay_steps)
+        (self.initial_learning_rate - end) * (1.0 - done).powf(self.power) + end
     }
 }
 
-/// Half a cosine from the initial rate down to `alpha` times it, after an optional linear warm-up.
-#[derive(Clone, Debug)]
-pub struct CosineDecay {
-    initial: f64,
-    decay_steps: f64,
-    alpha: f64,
-    warmup: Option<(f64, f64)>,
-}
-
-impl CosineDecay {
-    /// From `initial` to 0 in `decay_steps` steps.
-    pub fn new(initial: f64, decay_steps: u64) -> Self {
-        CosineDecay { initial, decay_steps: decay_steps as f64, alpha: 0.0, warmup: None }
-    }
-
-    /// The share of the rate that is left at the end; 0 by default.
-    pub fn alpha(mut self, alpha: f64) -> Self {
-        self.alpha = alpha;
-        self
-    }
-
-    /// First goes from `initial` to `target` along a line, in `steps` steps; the decay then starts from `target`.
-    pub fn warmup(mut self, target: f64, steps: u64) -> Self {
-        self.warmup = Some((target, steps as f64));
-        self
+declare! {
+    /// Half a cosine from the initial rate down to `alpha` times it, after an optional linear warm-up.
+    #[derive(Clone, Debug)]
+    pub struct CosineDecay(
+        /// The rate at step 0.
+        initial_learning_rate: f64,
+        /// How long the decay is, the warm-up not counted.
+        decay_steps: u64 where positive,
+    ) {
+        /// The share of the rate that is left at the end.
+        alpha: f64 = 0.0,
+        /// Where set, the rate first goes there along a line, in `warmup_steps` steps; the decay then starts from it.
+        warmup_target: Option<f64> = None,
+        /// How long the warm-up is.
+        warmup_steps: u64 = 0,
     }
 }
 
 impl Schedule for CosineDecay {
+    declared!("keras.optimizers.schedules");
+
     fn rate(&self, step: u64) -> f64 {
-        let step = step as f64;
-        let (from, step) = match self.warmup {
-            Some((target, steps)) if step < steps => {
-                return self.initial + (target - self.initial) * step / steps;
-            }
-            Some((target, steps)) => (target, step - steps),
-            None => (self.initial, step),
+        let (step, initial) = (step as f64, self.initial_learning_rate);
+        let (from, step) = match (self.warmup_target, self.warmup_steps as f64) {
+            (Some(target), steps) if step < steps => return initial + (target - initial) * step / steps,
+            (Some(target), steps) => (target, step - steps),
+            (None, _) => (initial, step),
         };
-        let cosine = 0.5 * (1.0 + (PI * step.min(self.decay_steps) / self.decay_steps).cos());
+        let steps = self.decay_steps as f64;
+        let cosine = 0.5 * (1.0 + (PI * step.min(steps) / steps).cos());
         from * ((1.0 - self.alpha) * cosine + self.alpha)
     }
-
-    fn check(&self) -> Result<()> {
-        some_steps("CosineDecay", "decay_steps", self.decay_steps)
-    }
 }
 
-/// Cosine decays one after another (Loshchilov and Hutter, 2016), each longer and lower than the last.
-#[derive(Clone, Debug)]
-pub struct CosineDecayRestarts {
-    initial: f64,
-    first_steps: f64,
-    t_mul: f64,
-    m_mul: f64,
-    alpha: f64,
-}
-
-impl CosineDecayRestarts {
-    /// From `initial` to 0 in `first_decay_steps` steps, then again over twice the period each time.
-    pub fn new(initial: f64, first_decay_steps: u64) -> Self {
-        CosineDecayRestarts { initial, first_steps: first_decay_steps as f64, t_mul: 2.0, m_mul: 1.0, alpha: 0.0 }
-    }
-
-    /// How much longer each period is than the one before; 2 by default.
-    pub fn t_mul(mut self, factor: f64) -> Self {
-        self.t_mul = factor;
-        self
-    }
-
-    /// How much the initial rate changes at each restart; 1 by default.
-    pub fn m_mul(mut self, factor: f64) -> Self {
-        self.m_mul = factor;
-        self
-    }
-
-    /// The share of the rate that is left at the end of a period; 0 by default.
-    pub fn alpha(mut self, alpha: f64) -> Self {
-        self.alpha = alpha;
-        self
+declare! {
+    /// Cosine decays one after another (Loshchilov and Hutter, 2016), each longer and lower than the last.
+    #[derive(Clone, Debug)]
+    pub struct CosineDecayRestarts(
+        /// The rate at step 0.
+        initial_learning_rate: f64,
+        /// How long the first decay is.
+        first_decay_steps: u64 where positive,
+    ) {
+        /// How much longer each period is than the one before.
+        t_mul: f64 = 2.0,
+        /// How much the initial rate changes at each restart.
+        m_mul: f64 = 1.0,
+        /// The share of the rate that is left at the end of a period.
+        alpha: f64 = 0.0,
     }
 }
 
 impl Schedule for CosineDecayRestarts {
+    declared!("keras.optimizers.schedules");
+
     fn rate(&self, step: u64) -> f64 {
-        let done = step as f64 / self.first_steps;
+        let done = step as f64 / self.first_decay_steps as f64;
         let (restarts, done) = if self.t_mul == 1.0 {
             (done.floor(), done.fract())
         } else {
@@ -322,11 +311,7 @@ impl Schedule for CosineDecayRestarts {
             (restarts, (done - before) / self.t_mul.powf(restarts))
         };
         let cosine = 0.5 * self.m_mul.powf(restarts) * (1.0 + (PI * done).cos());
-        self.initial * ((1.0 - self.alpha) * cosine + self.alpha)
-    }
-
-    fn check(&self) -> Result<()> {
-        some_steps("CosineDecayRestarts", "first_decay_steps", self.first_steps)
+        self.initial_learning_rate * ((1.0 - self.alpha) * cosine + self.alpha)
     }
 }
 
@@ -344,7 +329,7 @@ mod tests {
     // The figures below are Keras 3's.
     #[test]
     fn cosine_with_warmup() {
-        let schedule = CosineDecay::new(0.0, 40).warmup(0.1, 10);
+        let schedule = CosineDecay::new(0.0, 40).warmup_target(0.1).warmup_steps(10);
         close(&schedule, &[(0, 0.0), (3, 0.03), (10, 0.1), (11, 0.0998458666866564), (23, 0.07612492823579745)]);
     }
 
@@ -369,7 +354,8 @@ mod tests {
 
     #[test]
     fn a_number_and_a_closure_are_rates() {
-        assert_eq!(LearningRate::from(0.5).at(9), 0.5);
-        assert_eq!(LearningRate::from(|step: u64| step as f64).at(9), 9.0);
+        let rate = |rate: Result<LearningRate>| rate.unwrap().at(9);
+        assert_eq!(rate(0.5.into_setting()), 0.5);
+        assert_eq!(rate((|step: u64| step as f64).into_setting()), 9.0);
     }
 }

@@ -218,7 +218,7 @@ fn training() {
             wrong!(fresh().compile("adamm", "mse", ()), is_invalid_argument, ["adamm", "adamw"]),
             wrong!(fresh().compile("adam", "mee", ()), is_invalid_argument, ["mee"]),
             wrong!(fresh().compile("adam", "mse", "acuracy"), is_invalid_argument, ["acuracy"]),
-            wrong!(fresh().compile(SGD::new().clipnorm(-1.0), "mse", ()), is_invalid_argument, ["clipnorm=-1"]),
+            wrong!(fresh().compile(SGD::default().clipnorm(-1.0), "mse", ()), is_invalid_argument, ["clipnorm=-1"]),
             wrong!(model.fit(&x, &three, Fit::new()), is_shape_mismatch, ["'x' sizes: 4", "'y' sizes: 3"]),
             wrong!(model.fit(&wide, &y, Fit::new()), is_shape_mismatch, ["(4, 5)", "2"]),
             wrong!(model.fit(&x, &wide, Fit::new()), is_shape_mismatch, ["(None, 5)", "(None, 1)"]),
@@ -236,7 +236,7 @@ fn training() {
             wrong!(classes.fit(&x, &labels, Fit::new()), is_out_of_range, ["label 3", "3 classes"]),
             wrong!(typo.build([2]), is_invalid_argument, ["rellu"]),
             wrong!(tokens.predict(&labels, ()), is_out_of_range, ["3", "input_dim=3"]),
-            wrong!(SGD::new().apply(&grads), is_invalid_state, ["gradient"]),
+            wrong!(SGD::default().apply(&grads), is_invalid_state, ["gradient"]),
             wrong!(MeanSquaredError::default().compute(&wide, &y, None), is_shape_mismatch, ["(4, 5)", "(4, 1)"]),
             wrong!(
                 SparseCategoricalCrossentropy::default().compute(

@@ -42,7 +42,7 @@ fn a_residual_network_learns() {
         let body = residual(&residual(&input, 4, 1)?, 8, 2)?;
         let output = Dense::new(2).activation(Softmax).on(GlobalAveragePooling2D::new().on(body)?)?;
         let mut model = Model::new(&input, output)?;
-        model.compile(Adam::new().learning_rate(0.01), "sparse_categorical_crossentropy", ["accuracy"])?;
+        model.compile(Adam::new(0.01), "sparse_categorical_crossentropy", ["accuracy"])?;
         let history = model.fit(&x, &y, Fit::new().epochs(6).batch_size(16).seed(2).verbose(0))?;
         assert!(history.last("loss").unwrap() < 0.5 * history["loss"][0], "{history:?}");
         assert!(history.last("accuracy").unwrap() > 0.9, "{history:?}");
@@ -77,7 +77,7 @@ fn two_towers_share_an_embedding_and_have_two_outputs() {
             [Dense::new(1).activation(Sigmoid).name("alike").on(&joined)?, Dense::new(1).name("apart").on(&joined)?];
         let mut model = Model::new(&inputs[..], &outputs[..])?;
         assert_eq!(model.count_params()?, 12 * 8 + 2 * 72 + 17 * 16 + 2 * 17);
-        let how = Compile::new(Adam::new().learning_rate(0.02), [("alike", "binary_crossentropy"), ("apart", "mse")])
+        let how = Compile::new(Adam::new(0.02), [("alike", "binary_crossentropy"), ("apart", "mse")])
             .metrics([("alike", "accuracy"), ("apart", "mae")])
             .loss_weights([1.0, 2.0]);
         model.compile_with(how)?;
@@ -109,7 +109,7 @@ fn the_encoder_of_an_autoencoder_stands_alone() {
         let mut autoencoder = Model::new(&input, decoder.on(&code)?)?;
         let mut encoder = Model::new(&input, &code)?;
         let mut decoder = decoder;
-        autoencoder.compile(Adam::new().learning_rate(0.01), "mse", ())?;
+        autoencoder.compile(Adam::new(0.01), "mse", ())?;
         let history = autoencoder.fit(&x, &x, Fit::new().epochs(25).batch_size(32).seed(4).verbose(0))?;
         assert!(history.last("loss").unwrap() < 0.3 * history["loss"][0], "{history:?}");
         let codes = encoder.predict(&x, silent())?;

@@ -3,7 +3,8 @@
 use super::dense::positive;
 use super::{BuildCtx, CallCtx, Layer, built, check_last, check_rank};
 use crate::error::{Error, Kind, Result};
-use crate::nn::activations::{Activation, IntoActivation, unknown};
+use crate::nn::activations::{Activation, IntoActivation};
+use crate::nn::config::unknown;
 use crate::nn::initializers::{Initializer, IntoInitializer};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;

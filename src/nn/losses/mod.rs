@@ -5,17 +5,18 @@ mod regression;
 
 pub(crate) use crossentropy::class_numbers;
 pub use crossentropy::{
-    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, SparseCategoricalCrossentropy,
+    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
+    SparseCategoricalCrossentropy,
 };
 pub use regression::{
     CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber, KLDivergence, LogCosh, MeanAbsoluteError,
-    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, SquaredHinge,
+    MeanAbsolutePercentageError, MeanSquaredError, MeanSquaredLogarithmicError, Poisson, SquaredHinge, Tversky,
 };
 
 use crate::Tensor;
 use crate::error::{Error, Kind, Result, entry};
-use crate::nn::activations::unknown;
-use crate::nn::names::with_batch;
+use crate::nn::config::{Class, Config, by_name, choices, classes, from_config, unwritten};
+use crate::nn::names::{snake_case, with_batch};
 
 /// Keras's fuzz factor: probabilities are kept this far from 0 and 1.
 pub(crate) const EPSILON: f64 = 1e-7;
@@ -34,12 +35,41 @@ pub enum Reduction {
     None,
 }
 
+choices! { Reduction, "reduction", "the name of a reduction":
+    "sum_over_batch_size" => Reduction::SumOverBatchSize,
+    "sum" => Reduction::Sum,
+    "mean_with_sample_weight" => Reduction::MeanWithSampleWeight,
+    "none" => Reduction::None,
+    "mean" => Reduction::SumOverBatchSize,
+}
+
 /// A measure of how far predictions are from targets.
 ///
-/// Implement it for a loss of your own; only [`values`](Loss::values) and [`name`](Loss::name) are required.
+/// Implement it for a loss of your own; only [`values`](Loss::values) and [`class_name`](Loss::class_name) are required.
 pub trait Loss: Send + Sync {
-    /// Its name in snake case.
-    fn name(&self) -> String;
+    /// The name of its type.
+    fn class_name(&self) -> &'static str;
+
+    /// Its name: the type's in snake case.
+    fn name(&self) -> String {
+        snake_case(self.class_name())
+    }
+
+    /// Its class and settings, from which [`from_config`](trait.Loss.html#method.from_config) makes it again.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a loss that does not implement this.
+    fn config(&self) -> Result<Config> {
+        Err(unwritten(&format!("The loss `{}`", self.class_name())))
+    }
+
+    /// Refuses settings that make no sense; called when a model is compiled, and by [`compute`](Loss::compute).
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// One loss for each sample (and for each position in it that has its own targets), not yet weighted or reduced.
     /// `y_true` has the type of `y_pred`, unless [`keeps_integers`](Loss::keeps_integers).
@@ -77,6 +107,7 @@ pub trait Loss: Send + Sync {
     #[track_caller]
     fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Tensor> {
         entry(|| {
+            self.check()?;
             let y_true = match self.keeps_integers() {
                 true => y_true.clone(),
                 false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
@@ -100,9 +131,29 @@ pub trait Loss: Send + Sync {
     }
 }
 
+impl dyn Loss {
+    /// The loss of a configuration.
+    ///
+    /// # Errors
+    /// A class that is no standard loss, or a setting that it does not have or that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Box<dyn Loss>> {
+        from_config(CLASSES, "loss", config)
+    }
+}
+
 impl<L: Loss + ?Sized> Loss for Box<L> {
+    fn class_name(&self) -> &'static str {
+        (**self).class_name()
+    }
     fn name(&self) -> String {
         (**self).name()
+    }
+    fn config(&self) -> Result<Config> {
+        (**self).config()
+    }
+    fn check(&self) -> Result<()> {
+        (**self).check()
     }
     fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
         (**self).values(y_true, y_pred)
@@ -190,53 +241,71 @@ impl IntoLoss for &str {
         if self == "crossentropy" || self == "ce" {
             return Ok(None);
         }
-        let lower = self.to_ascii_lowercase();
-        let found = NAMED.iter().find(|(names, _)| names.contains(&lower.as_str()));
-        let known = NAMED.iter().map(|(names, _)| names[0]);
-        found.map(|(_, make)| Some(make())).ok_or_else(|| unknown("loss", self, known))
+        by_name(CLASSES, "loss", self).map(Some)
     }
 }
 
-/// A default of each loss under its names.
-type Named = (&'static [&'static str], fn() -> Box<dyn Loss>);
+/// The standard losses.
+const CLASSES: &[Class<dyn Loss>] = classes! { dyn Loss:
+    BinaryCrossentropy "bce",
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Dice,
+    Hinge,
+    Huber,
+    KLDivergence "kld",
+    LogCosh,
+    MeanAbsoluteError "mae",
+    MeanAbsolutePercentageError "mape",
+    MeanSquaredError "mse",
+    MeanSquaredLogarithmicError "msle",
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    Tversky,
+};
 
-const NAMED: &[Named] = &[
-    (&["binary_crossentropy", "bce", "binarycrossentropy"], || Box::new(BinaryCrossentropy::default())),
-    (&["categorical_crossentropy", "categoricalcrossentropy"], || Box::new(CategoricalCrossentropy::default())),
-    (&["sparse_categorical_crossentropy", "sparsecategoricalcrossentropy"], || {
-        Box::new(SparseCategoricalCrossentropy::default())
-    }),
-    (&["binary_focal_crossentropy", "binaryfocalcrossentropy"], || Box::new(BinaryFocalCrossentropy::default())),
-    (&["mean_squared_error", "mse", "meansquarederror"], || Box::new(MeanSquaredError::default())),
-    (&["mean_absolute_error", "mae", "meanabsoluteerror"], || Box::new(MeanAbsoluteError::default())),
-    (&["mean_absolute_percentage_error", "mape", "meanabsolutepercentageerror"], || {
-        Box::new(MeanAbsolutePercentageError::default())
-    }),
-    (&["mean_squared_logarithmic_error", "msle", "meansquaredlogarithmicerror"], || {
-        Box::new(MeanSquaredLogarithmicError::default())
-    }),
-    (&["huber"], || Box::new(Huber::default())),
-    (&["log_cosh", "logcosh"], || Box::new(LogCosh::default())),
-    (&["hinge"], || Box::new(Hinge::default())),
-    (&["squared_hinge", "squaredhinge"], || Box::new(SquaredHinge::default())),
-    (&["categorical_hinge", "categoricalhinge"], || Box::new(CategoricalHinge::default())),
-    (&["kl_divergence", "kld", "kldivergence"], || Box::new(KLDivergence::default())),
-    (&["poisson"], || Box::new(Poisson::default())),
-    (&["cosine_similarity", "cosinesimilarity"], || Box::new(CosineSimilarity::default())),
-    (&["dice"], || Box::new(Dice::default())),
-];
+/// Whether a standard loss has this class.
+pub(crate) fn has(class: &str) -> bool {
+    CLASSES.iter().any(|known| known.name == class)
+}
 
-/// The builder method that every loss has.
-macro_rules! reduced {
-    () => {
-        /// How the losses of the samples become one number; [`Reduction::SumOverBatchSize`] by default.
-        pub fn reduction(mut self, reduction: Reduction) -> Self {
-            self.reduction = reduction;
-            self
+/// A loss, declared: its documentation, its settings, its values, and what else it has of [`Loss`].
+/// Every loss has the setting `reduction`.
+macro_rules! loss {
+    (
+        $(#[$meta:meta])*
+        $name:ident { $($settings:tt)* }
+        |$this:ident, $t:ident, $p:ident| $values:block
+        $($more:tt)*
+    ) => {
+        $crate::nn::config::declare! {
+            $(#[$meta])*
+            #[derive(Clone, Debug)]
+            pub struct $name {
+                $($settings)*
+                /// How the losses of the samples become one number.
+                reduction: $crate::nn::losses::Reduction = Reduction::SumOverBatchSize,
+            }
+        }
+
+        impl $crate::nn::losses::Loss for $name {
+            $crate::nn::config::declared!("keras.losses");
+
+            fn values(&$this, $t: &Tensor, $p: &Tensor) -> Result<Tensor> $values
+
+            fn reduction(&self) -> Reduction {
+                self.reduction
+            }
+
+            $($more)*
         }
     };
 }
-pub(crate) use reduced;
+pub(crate) use loss;
 
 #[cfg(test)]
 mod tests;

@@ -1,98 +1,137 @@
 //! Losses that are a mean or a sum of a pointwise formula.
 
-use super::{EPSILON, Loss, Reduction, reduced};
+use super::{EPSILON, Reduction, loss};
 use crate::Tensor;
 use crate::error::Result;
+use crate::nn::config::{nonnegative, positive};
 
-/// A loss without settings of its own.
-macro_rules! plain {
-    ($loss:ident, $name:literal, $doc:literal, |$t:ident, $p:ident| $values:expr) => {
-        #[doc = $doc]
-        #[derive(Clone, Debug, Default)]
-        pub struct $loss {
-            reduction: Reduction,
-        }
-
-        impl $loss {
-            reduced!();
-        }
-
-        impl Loss for $loss {
-            fn name(&self) -> String {
-                $name.into()
-            }
-
-            fn values(&self, $t: &Tensor, $p: &Tensor) -> Result<Tensor> {
-                $values
-            }
-
-            fn reduction(&self) -> Reduction {
-                self.reduction
-            }
-        }
-    };
+loss! {
+    /// `mean((t - p)^2)` over the last axis.
+    MeanSquaredError {}
+    |self, t, p| { p.sub(t)?.square()?.mean(-1) }
 }
 
-plain!(MeanSquaredError, "mean_squared_error", "`mean((t - p)^2)` over the last axis.", |t, p| {
-    p.sub(t)?.square()?.mean(-1)
-});
-plain!(MeanAbsoluteError, "mean_absolute_error", "`mean(|t - p|)` over the last axis.", |t, p| {
-    p.sub(t)?.abs()?.mean(-1)
-});
-plain!(
-    MeanAbsolutePercentageError,
-    "mean_absolute_percentage_error",
-    "`100 mean(|t - p| / max(|t|, 1e-7))` over the last axis.",
-    |t, p| t.sub(p)?.div(t.abs()?.maximum(EPSILON)?)?.abs()?.mean(-1)?.mul(100.0)
-);
-plain!(
-    MeanSquaredLogarithmicError,
-    "mean_squared_logarithmic_error",
-    "`mean((ln(t + 1) - ln(p + 1))^2)` over the last axis, with `t` and `p` at least 1e-7.",
-    |t, p| {
+loss! {
+    /// `mean(|t - p|)` over the last axis.
+    MeanAbsoluteError {}
+    |self, t, p| { p.sub(t)?.abs()?.mean(-1) }
+}
+
+loss! {
+    /// `100 mean(|t - p| / max(|t|, 1e-7))` over the last axis.
+    MeanAbsolutePercentageError {}
+    |self, t, p| { t.sub(p)?.div(t.abs()?.maximum(EPSILON)?)?.abs()?.mean(-1)?.mul(100.0) }
+}
+
+loss! {
+    /// `mean((ln(t + 1) - ln(p + 1))^2)` over the last axis, with `t` and `p` at least 1e-7.
+    MeanSquaredLogarithmicError {}
+    |self, t, p| {
         let log = |x: &Tensor| x.maximum(EPSILON)?.add(1.0)?.log();
         log(p)?.sub(log(t)?)?.square()?.mean(-1)
     }
-);
-plain!(LogCosh, "log_cosh", "`mean(ln cosh(p - t))` over the last axis; does not overflow.", |t, p| {
-    let x = p.sub(t)?;
-    x.mul(-2.0)?.softplus()?.add(&x)?.sub(std::f64::consts::LN_2)?.mean(-1)
-});
-plain!(
-    KLDivergence,
-    "kl_divergence",
-    "`sum(t ln(t / p))` over the last axis, with `t` and `p` clipped to 1e-7..1.",
-    |t, p| {
+}
+
+loss! {
+    /// `mean(ln cosh(p - t))` over the last axis; does not overflow.
+    LogCosh {}
+    |self, t, p| {
+        let x = p.sub(t)?;
+        x.mul(-2.0)?.softplus()?.add(&x)?.sub(std::f64::consts::LN_2)?.mean(-1)
+    }
+}
+
+loss! {
+    /// `sum(t ln(t / p))` over the last axis, with `t` and `p` clipped to 1e-7..1.
+    KLDivergence {}
+    |self, t, p| {
         let (t, p) = (t.clip(EPSILON, 1.0)?, p.clip(EPSILON, 1.0)?);
         t.div(&p)?.log()?.mul(&t)?.sum(-1)
     }
-);
-plain!(Poisson, "poisson", "`mean(p - t ln(p + 1e-7))` over the last axis.", |t, p| {
-    p.sub(p.add(EPSILON)?.log()?.mul(t)?)?.mean(-1)
-});
-plain!(Hinge, "hinge", "`mean(max(1 - t p, 0))` over the last axis; targets -1 or 1 (0 is taken for -1).", |t, p| {
-    hinge_margin(t, p)?.mean(-1)
-});
-plain!(
-    SquaredHinge,
-    "squared_hinge",
-    "`mean(max(1 - t p, 0)^2)` over the last axis; targets -1 or 1 (0 is taken for -1).",
-    |t, p| hinge_margin(t, p)?.square()?.mean(-1)
-);
-plain!(CategoricalHinge, "categorical_hinge", "`max(max((1 - t) p) - sum(t p) + 1, 0)` over the last axis.", |t, p| {
-    let right = t.mul(p)?.sum(-1)?;
-    let wrong = t.neg()?.add(1.0)?.mul(p)?.max(-1)?;
-    wrong.sub(right)?.add(1.0)?.maximum(0.0)
-});
-plain!(CosineSimilarity, "cosine_similarity", "`-sum(t/|t| * p/|p|)` over the last axis: -1 is alike.", |t, p| {
-    // Keras divides by max(|x|, 1e-7).
-    let unit = |x: &Tensor| x.div(x.square()?.sum_keepdims(-1)?.maximum(EPSILON * EPSILON)?.sqrt()?);
-    unit(t)?.mul(unit(p)?)?.sum(-1)?.neg()
-});
-plain!(Dice, "dice", "`1 - 2 sum(t p) / (sum(t) + sum(p) + 1e-7)` over the whole batch.", |t, p| {
-    let both = t.mul(p)?.sum(())?.mul(2.0)?;
-    both.div(t.sum(())?.add(p.sum(())?)?.add(EPSILON)?)?.neg()?.add(1.0)
-});
+}
+
+loss! {
+    /// `mean(p - t ln(p + 1e-7))` over the last axis.
+    Poisson {}
+    |self, t, p| { p.sub(p.add(EPSILON)?.log()?.mul(t)?)?.mean(-1) }
+}
+
+loss! {
+    /// `mean(max(1 - t p, 0))` over the last axis; targets -1 or 1 (0 is taken for -1).
+    Hinge {}
+    |self, t, p| { hinge_margin(t, p)?.mean(-1) }
+}
+
+loss! {
+    /// `mean(max(1 - t p, 0)^2)` over the last axis; targets -1 or 1 (0 is taken for -1).
+    SquaredHinge {}
+    |self, t, p| { hinge_margin(t, p)?.square()?.mean(-1) }
+}
+
+loss! {
+    /// `max(max((1 - t) p) - sum(t p) + 1, 0)` over the last axis.
+    CategoricalHinge {}
+    |self, t, p| {
+        let right = t.mul(p)?.sum(-1)?;
+        let wrong = t.neg()?.add(1.0)?.mul(p)?.max(-1)?;
+        wrong.sub(right)?.add(1.0)?.maximum(0.0)
+    }
+}
+
+loss! {
+    /// `-sum(t/|t| * p/|p|)` over an axis: -1 is alike.
+    CosineSimilarity {
+        /// The axis of the vectors.
+        axis: isize = -1,
+    }
+    |self, t, p| {
+        // Keras divides by max(|x|, 1e-7).
+        let unit = |x: &Tensor| x.div(x.square()?.sum_keepdims(self.axis)?.maximum(EPSILON * EPSILON)?.sqrt()?);
+        unit(t)?.mul(unit(p)?)?.sum(self.axis)?.neg()
+    }
+}
+
+loss! {
+    /// `1 - 2 sum(t p) / (sum(t) + sum(p) + 1e-7)` over the whole batch, or over some axes.
+    Dice {
+        /// The axes summed over; all of them where it is not set.
+        axis: Option<Vec<isize>> = None,
+    }
+    |self, t, p| {
+        let both = overlap(t, p, &self.axis)?.mul(2.0)?;
+        let sizes = over(t, &self.axis)?.add(over(p, &self.axis)?)?;
+        both.div(sizes.add(EPSILON)?)?.neg()?.add(1.0)
+    }
+}
+
+loss! {
+    /// `1 - sum(t p) / (sum(t p) + alpha fp + beta fn + 1e-7)` over the whole batch, or over some axes, with the false
+    /// positives `fp = sum(p (1 - t))` and the false negatives `fn = sum(t (1 - p))` (Salehi et al., 2017).
+    Tversky {
+        /// The weight of false positives.
+        alpha: f64 where nonnegative = 0.5,
+        /// The weight of false negatives.
+        beta: f64 where nonnegative = 0.5,
+        /// The axes summed over; all of them where it is not set.
+        axis: Option<Vec<isize>> = None,
+    }
+    |self, t, p| {
+        let both = overlap(t, p, &self.axis)?;
+        let false_positives = over(p, &self.axis)?.sub(&both)?.mul(self.alpha)?;
+        let false_negatives = over(t, &self.axis)?.sub(&both)?.mul(self.beta)?;
+        let all = both.add(false_positives)?.add(false_negatives)?.add(EPSILON)?;
+        both.div(all)?.neg()?.add(1.0)
+    }
+}
+
+/// The sum over these axes, or over all.
+fn over(x: &Tensor, axes: &Option<Vec<isize>>) -> Result<Tensor> {
+    axes.as_ref().map_or_else(|| x.sum(()), |axes| x.sum(&axes[..]))
+}
+
+fn overlap(t: &Tensor, p: &Tensor, axes: &Option<Vec<isize>>) -> Result<Tensor> {
+    over(&t.mul(p)?, axes)
+}
 
 /// `max(1 - t p, 0)`. Where every target is 0 or 1, zeros become -1.
 fn hinge_margin(t: &Tensor, p: &Tensor) -> Result<Tensor> {
@@ -101,42 +140,16 @@ fn hinge_margin(t: &Tensor, p: &Tensor) -> Result<Tensor> {
     t.mul(p)?.neg()?.add(1.0)?.maximum(0.0)
 }
 
-/// Quadratic below `delta`, linear above: `mean(e^2 / 2)` or `mean(delta |e| - delta^2 / 2)` over the last axis.
-#[derive(Clone, Debug)]
-pub struct Huber {
-    delta: f64,
-    reduction: Reduction,
-}
-
-impl Default for Huber {
-    fn default() -> Self {
-        Huber { delta: 1.0, reduction: Reduction::default() }
+loss! {
+    /// Quadratic below `delta`, linear above: `mean(e^2 / 2)` or `mean(delta |e| - delta^2 / 2)` over the last axis.
+    Huber {
+        /// Where the loss turns linear.
+        delta: f64 where positive = 1.0,
     }
-}
-
-impl Huber {
-    /// Where the loss turns linear; 1 by default.
-    pub fn delta(mut self, delta: f64) -> Self {
-        self.delta = delta;
-        self
-    }
-
-    reduced!();
-}
-
-impl Loss for Huber {
-    fn name(&self) -> String {
-        "huber".into()
-    }
-
-    fn values(&self, t: &Tensor, p: &Tensor) -> Result<Tensor> {
+    |self, t, p| {
         let error = p.sub(t)?;
         let size = error.abs()?;
         let linear = size.mul(self.delta)?.sub(0.5 * self.delta * self.delta)?;
         size.le(self.delta)?.where_(error.square()?.mul(0.5)?, linear)?.mean(-1)
-    }
-
-    fn reduction(&self) -> Reduction {
-        self.reduction
     }
 }

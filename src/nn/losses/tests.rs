@@ -104,8 +104,8 @@ fn a_label_outside_the_classes_costs_nan() {
 fn a_box_is_the_loss_in_it() {
     struct Constant;
     impl Loss for Constant {
-        fn name(&self) -> String {
-            "constant".into()
+        fn class_name(&self) -> &'static str {
+            "Constant"
         }
         fn values(&self, _: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
             Ok(y_pred.clone())

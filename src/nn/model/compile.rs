@@ -123,7 +123,9 @@ enum LossSpec {
 
 impl LossSpec {
     fn of(loss: impl IntoLoss) -> Result<Self> {
-        Ok(loss.into_loss()?.map_or(LossSpec::Crossentropy, |loss| LossSpec::Loss(loss.into())))
+        let Some(loss) = loss.into_loss()? else { return Ok(LossSpec::Crossentropy) };
+        loss.check()?;
+        Ok(LossSpec::Loss(loss.into()))
     }
 }
 
@@ -523,7 +525,8 @@ impl Compiled {
         for tracked in metrics {
             let sums = next();
             if !sums.is_empty() {
-                pairs.push((tracked.name.clone(), tracked.metric.result(&sums, tracked.totals.samples)));
+                let figure = tracked.metric.result(&sums, tracked.totals.samples);
+                pairs.extend(figure.parts().into_iter().map(|(part, number)| (tracked.name.clone() + &part, number)));
             }
         }
         Ok(Logs::new(pairs))
@@ -535,6 +538,8 @@ impl Compiled {
         if name == "loss" || self.outputs.iter().any(loss_of) {
             return Some(false);
         }
+        // Of several figures each is called `name[0]`, `name[1]`, ...
+        let name = name.split_once('[').map_or(name, |(name, _)| name);
         self.outputs.iter().flat_map(|output| &output.metrics).find(|m| m.name == name)?.metric.larger_is_better()
     }
 }
@@ -547,7 +552,7 @@ impl Model {
     /// # use wgtensor::nn::*;
     /// # let mut model = Sequential::new();
     /// model.compile("adam", "binary_crossentropy", ["accuracy"])?;
-    /// model.compile(SGD::new().momentum(0.9), MeanSquaredError::default(), ())?;
+    /// model.compile(SGD::new(0.1).momentum(0.9), MeanSquaredError::default(), ())?;
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     ///

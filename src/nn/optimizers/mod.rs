@@ -10,13 +10,15 @@ mod sign;
 
 use std::collections::HashMap;
 
-pub use adam::{Adam, AdamRule, AdamW, Adamax, AdamaxRule, Lamb, LambRule, Nadam, NadamRule};
+pub use adam::{Adam, AdamRule, AdamW, AdamWRule, Adamax, AdamaxRule, Lamb, LambRule, Nadam, NadamRule};
 pub use adaptive::{Adadelta, AdadeltaRule, Adagrad, AdagradRule, Ftrl, FtrlRule, RMSprop, RMSpropRule};
 pub use sgd::{SGD, SGDRule};
 pub use sign::{Lion, LionRule};
 
 use crate::error::{Error, Kind, Result, entry};
-use crate::nn::activations::unknown;
+use crate::nn::config::{
+    Class, Config, Declared, IntoSetting, Reader, by_name, classes, declare, from_config, positive, share, unwritten,
+};
 use crate::nn::schedules::LearningRate;
 use crate::{Grads, Tensor, Var, no_grad};
 
@@ -24,8 +26,24 @@ use crate::{Grads, Tensor, Var, no_grad};
 ///
 /// Implement it for an optimizer of your own, and use it as [`Optimizer::with_rule`].
 pub trait Rule: Send {
-    /// Its class name, such as `Adam`.
-    fn name(&self) -> &'static str;
+    /// The name of the optimizer, such as `Adam`.
+    fn class_name(&self) -> &'static str;
+
+    /// Its class and its own settings.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a rule that does not implement this.
+    fn config(&self) -> Result<Config> {
+        Err(unwritten(&format!("The optimizer `{}`", self.class_name())))
+    }
+
+    /// Refuses settings that make no sense; called when a model is compiled and before each update.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The initial value of each accumulator that goes with a parameter.
     fn slots(&self) -> Vec<f64> {
@@ -67,7 +85,7 @@ impl Update {
 /// use wgtensor::{Device, Tensor, Var};
 ///
 /// let w = Var::new(&Tensor::new([3.0f32, -4.0], &Device::cpu())?)?;
-/// let mut optimizer = Adam::default().learning_rate(0.1);
+/// let mut optimizer = Adam::new(0.1);
 /// for _ in 0..100 {
 ///     let loss = w.value().square()?.sum(())?;
 ///     let grads = loss.backward()?;
@@ -78,18 +96,52 @@ impl Update {
 /// ```
 pub struct Optimizer<R> {
     rule: R,
-    rate: LearningRate,
-    weight_decay: Option<f64>,
-    clip: [Option<f64>; 3],
-    ema: Option<Ema>,
-    accumulate: Option<u64>,
+    shared: Shared,
     calls: u64,
     params: HashMap<u64, Param>,
 }
 
-struct Ema {
-    momentum: f64,
-    overwrite: Option<u64>,
+declare! {
+    /// The settings that all optimizers have.
+    pub(crate) part Shared as "Optimizer" of [impl<R: Rule> Optimizer<R>] at shared {
+        /// A number, or a schedule such as [`CosineDecay`](crate::nn::CosineDecay).
+        learning_rate: LearningRate = LearningRate::Constant(0.001),
+        /// Before each update, takes this share times the learning rate off every parameter.
+        weight_decay: Option<f64> = None,
+        /// Scales each gradient down to this norm.
+        clipnorm: Option<f64> where positive = None,
+        /// Clips each element of the gradients to this size.
+        clipvalue: Option<f64> where positive = None,
+        /// Scales all gradients together down to this norm.
+        global_clipnorm: Option<f64> where positive = None,
+        /// Keeps a moving average of the parameters, which replaces them at the end of `fit`.
+        use_ema: bool = false,
+        /// How much of the moving average stays at each step.
+        ema_momentum: f64 where share = 0.99,
+        /// Replaces the parameters by their moving average every so many steps.
+        ema_overwrite_frequency: Option<u64> where positive = None,
+        /// Moves the parameters only every so many calls, by the mean of the gradients since.
+        gradient_accumulation_steps: Option<u64> where positive = None,
+    }
+    fixed { loss_scale_factor: null }
+    check clips_once
+}
+
+impl Shared {
+    fn clips_once(&self) -> Result<()> {
+        let clips = [self.clipnorm, self.clipvalue, self.global_clipnorm];
+        if clips.iter().flatten().count() > 1 {
+            let [norm, value, global] = clips.map(|clip| clip.map_or("None".into(), |c| format!("{c:?}")));
+            return Err(Error::parts(
+                Kind::Argument,
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set",
+                &format!("clipnorm={norm}, clipvalue={value}, global_clipnorm={global}"),
+                "at most one of them",
+                "Keep the one you mean",
+            ));
+        }
+        self.learning_rate.check()
+    }
 }
 
 /// What the optimizer keeps for a parameter.
@@ -101,65 +153,10 @@ struct Param {
 
 impl<R: Rule> Optimizer<R> {
     /// An optimizer that moves parameters by `rule`.
-    pub fn with_rule(rule: R, learning_rate: impl Into<LearningRate>) -> Self {
-        Optimizer {
-            rule,
-            rate: learning_rate.into(),
-            weight_decay: None,
-            clip: [None; 3],
-            ema: None,
-            accumulate: None,
-            calls: 0,
-            params: HashMap::new(),
-        }
-    }
-
-    /// A number, or a schedule such as [`CosineDecay`](crate::nn::CosineDecay).
-    pub fn learning_rate(mut self, rate: impl Into<LearningRate>) -> Self {
-        self.rate = rate.into();
-        self
-    }
-
-    /// Before each update, takes this share times the learning rate off every parameter.
-    pub fn weight_decay(mut self, share: f64) -> Self {
-        self.weight_decay = Some(share);
-        self
-    }
-
-    /// Scales each gradient down to this norm.
-    pub fn clipnorm(mut self, norm: f64) -> Self {
-        self.clip[0] = Some(norm);
-        self
-    }
-
-    /// Clips each element of the gradients to this size.
-    pub fn clipvalue(mut self, size: f64) -> Self {
-        self.clip[1] = Some(size);
-        self
-    }
-
-    /// Scales all gradients together down to this norm.
-    pub fn global_clipnorm(mut self, norm: f64) -> Self {
-        self.clip[2] = Some(norm);
-        self
-    }
-
-    /// Keeps a moving average of the parameters, which replaces them at the end of `fit`; Keras's momentum is 0.99.
-    pub fn use_ema(mut self, momentum: f64) -> Self {
-        self.ema = Some(Ema { momentum, overwrite: None });
-        self
-    }
-
-    /// Replaces the parameters by their moving average every so many steps.
-    pub fn ema_overwrite_frequency(mut self, steps: u64) -> Self {
-        self.ema.get_or_insert(Ema { momentum: 0.99, overwrite: None }).overwrite = Some(steps);
-        self
-    }
-
-    /// Moves the parameters only every so many calls, by the mean of the gradients since.
-    pub fn gradient_accumulation_steps(mut self, calls: u64) -> Self {
-        self.accumulate = Some(calls);
-        self
+    #[track_caller]
+    pub fn with_rule(rule: R, learning_rate: impl IntoSetting<LearningRate>) -> Self {
+        let made = Optimizer { rule, shared: Shared::initial(), calls: 0, params: HashMap::new() };
+        made.learning_rate(learning_rate)
     }
 
     /// Moves every trainable variable that has a gradient, then submits the work without waiting for it.
@@ -179,17 +176,17 @@ impl<R: Rule> Optimizer<R> {
 
     /// Updates made so far.
     fn updates(&self) -> u64 {
-        self.calls / self.accumulate.unwrap_or(1)
+        self.calls / self.shared.gradient_accumulation_steps.unwrap_or(1)
     }
 
     fn clipped(&self, mut pairs: Vec<(Var, Tensor)>) -> Result<Vec<(Var, Tensor)>> {
-        let [norm, value, global] = self.clip;
-        if let Some(limit) = norm {
+        let Shared { clipnorm, clipvalue, global_clipnorm, .. } = self.shared;
+        if let Some(limit) = clipnorm {
             for (_, grad) in &mut pairs {
                 let norm = grad.square()?.sum(())?.sqrt()?;
                 *grad = grad.mul(limit)?.div(norm.maximum(limit)?)?;
             }
-        } else if let Some(limit) = global {
+        } else if let Some(limit) = global_clipnorm {
             let sums = pairs.iter().map(|(_, grad)| grad.square()?.sum(())).collect::<Result<Vec<_>>>()?;
             let sums: Vec<&Tensor> = sums.iter().collect();
             let norm = Tensor::stack(&sums, 0)?.sum(())?.sqrt()?;
@@ -197,7 +194,7 @@ impl<R: Rule> Optimizer<R> {
             for (_, grad) in &mut pairs {
                 *grad = grad.mul(&scale)?;
             }
-        } else if let Some(size) = value {
+        } else if let Some(size) = clipvalue {
             for (_, grad) in &mut pairs {
                 *grad = grad.clip(-size, size)?;
             }
@@ -218,8 +215,8 @@ impl<R: Rule> Optimizer<R> {
         let slot = |value: f64| state(&Tensor::full(var.shape(), value, var.dtype(), var.device())?);
         let param = Param {
             slots: self.rule.slots().into_iter().map(slot).collect::<Result<_>>()?,
-            average: self.ema.is_some().then(|| state(&var.value())).transpose()?,
-            gradient: self.accumulate.is_some().then(|| slot(0.0)).transpose()?,
+            average: self.shared.use_ema.then(|| state(&var.value())).transpose()?,
+            gradient: self.shared.gradient_accumulation_steps.is_some().then(|| slot(0.0)).transpose()?,
         };
         self.params.insert(var.id(), param);
         Ok(())
@@ -227,7 +224,7 @@ impl<R: Rule> Optimizer<R> {
 
     /// Adds to the accumulated gradients; `None` until there are enough, then their means.
     fn accumulated(&self, pairs: Vec<(Var, Tensor)>) -> Result<Option<Vec<(Var, Tensor)>>> {
-        let Some(calls) = self.accumulate else { return Ok(Some(pairs)) };
+        let Some(calls) = self.shared.gradient_accumulation_steps else { return Ok(Some(pairs)) };
         let complete = (self.calls + 1).is_multiple_of(calls);
         let mut means = Vec::with_capacity(pairs.len());
         for (var, grad) in pairs {
@@ -245,12 +242,12 @@ impl<R: Rule> Optimizer<R> {
     }
 
     fn average(&self, var: &Var, new: &Tensor, step: u64) -> Result<()> {
-        let (Some(ema), Some(average)) = (&self.ema, &self.params[&var.id()].average) else { return Ok(()) };
+        let Some(average) = &self.params[&var.id()].average else { return Ok(()) };
         // Keras starts the average at the value after the first update.
-        let momentum = if step == 1 { 0.0 } else { ema.momentum };
+        let momentum = if step == 1 { 0.0 } else { self.shared.ema_momentum };
         let mean = average.value().mul(momentum)?.add(new.mul(1.0 - momentum)?)?;
         average.assign(&mean)?;
-        match ema.overwrite.is_some_and(|every| step.is_multiple_of(every)) {
+        match self.shared.ema_overwrite_frequency.is_some_and(|every| step.is_multiple_of(every)) {
             true => var.assign(&mean),
             false => Ok(()),
         }
@@ -260,7 +257,13 @@ impl<R: Rule> Optimizer<R> {
 /// An [`Optimizer`] of any rule, as models hold it.
 pub trait AnyOptimizer: Send {
     /// Its class name, such as `Adam`.
-    fn name(&self) -> &'static str;
+    fn class_name(&self) -> &'static str;
+    /// Its class and settings, from which [`from_config`](trait.AnyOptimizer.html#method.from_config) makes it again,
+    /// without its accumulators.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a rule or a schedule of your own.
+    fn config(&self) -> Result<Config>;
     /// Refuses settings that make no sense.
     ///
     /// # Errors
@@ -300,40 +303,22 @@ pub trait AnyOptimizer: Send {
 }
 
 impl<R: Rule> AnyOptimizer for Optimizer<R> {
-    fn name(&self) -> &'static str {
-        self.rule.name()
+    fn class_name(&self) -> &'static str {
+        self.rule.class_name()
+    }
+
+    fn config(&self) -> Result<Config> {
+        AnyOptimizer::check(self)?;
+        let mut config = self.rule.config()?;
+        for (key, value) in self.shared.settings()? {
+            config = config.with(key, value);
+        }
+        Ok(config)
     }
 
     fn check(&self) -> Result<()> {
-        let of = format!("`{}`", self.rule.name());
-        let shown = |clip: Option<f64>| clip.map_or("None".into(), |c| format!("{c:?}"));
-        let [norm, value, global] = self.clip.map(shown);
-        if self.clip.iter().flatten().count() > 1 {
-            return Err(Error::parts(
-                Kind::Argument,
-                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set",
-                &format!("clipnorm={norm}, clipvalue={value}, global_clipnorm={global}"),
-                "at most one of them",
-                "Keep the one you mean",
-            ));
-        }
-        for (name, clip) in ["clipnorm", "clipvalue", "global_clipnorm"].into_iter().zip(self.clip) {
-            if let Some(clip) = clip.filter(|&clip| clip <= 0.0 || clip.is_nan()) {
-                return Err(Error::setting(&of, name, clip, "a positive number"));
-            }
-        }
-        if self.accumulate == Some(0) {
-            return Err(Error::setting(&of, "gradient_accumulation_steps", 0, "a positive integer"));
-        }
-        if let Some(ema) = &self.ema {
-            if !(0.0..=1.0).contains(&ema.momentum) {
-                return Err(Error::setting(&of, "ema_momentum", ema.momentum, "a number from 0 to 1"));
-            }
-            if ema.overwrite == Some(0) {
-                return Err(Error::setting(&of, "ema_overwrite_frequency", 0, "a positive integer"));
-            }
-        }
-        self.rate.check()
+        self.rule.check()?;
+        self.shared.check()
     }
 
     fn prepare(&mut self, vars: &[Var]) -> Result<()> {
@@ -359,7 +344,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
     }
 
     fn step(&mut self, pairs: Vec<(Var, Tensor)>) -> Result<()> {
-        self.check()?;
+        AnyOptimizer::check(self)?;
         if pairs.is_empty() {
             return Err(no_gradients());
         }
@@ -368,11 +353,11 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
             let pairs = pairs.into_iter().map(|(var, grad)| (var, grad.detach())).collect();
             let step = self.updates() + 1;
             let Some(pairs) = self.accumulated(pairs)? else { return Ok(()) };
-            let lr = self.rate.at(self.calls);
+            let lr = self.shared.learning_rate.at(self.calls);
             self.rule.begin(step);
             for (var, grad) in self.clipped(pairs)? {
                 let mut value = var.value();
-                if let Some(share) = self.weight_decay {
+                if let Some(share) = self.shared.weight_decay {
                     value = value.sub(value.mul(share * lr)?)?;
                 }
                 let slots = &self.params[&var.id()].slots;
@@ -395,11 +380,11 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
     }
 
     fn current_rate(&self) -> f64 {
-        self.rate.at(self.calls)
+        self.shared.learning_rate.at(self.calls)
     }
 
     fn set_rate(&mut self, rate: f64) -> Result<()> {
-        match &mut self.rate {
+        match &mut self.shared.learning_rate {
             LearningRate::Constant(old) => {
                 *old = rate;
                 Ok(())
@@ -432,7 +417,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         let vars = self.params.values().flat_map(|p| p.slots.iter().chain(&p.average).chain(&p.gradient));
         let (numbers, bytes) = vars.map(count).fold((0, 0), |(n, b), (m, c)| (n + m, b + c));
         // Keras also counts the step (8 bytes) and, where it is not a schedule, the rate (4 bytes).
-        match self.rate {
+        match self.shared.learning_rate {
             LearningRate::Constant(_) => Some((numbers + 2, bytes + 12)),
             LearningRate::Schedule(_) => Some((numbers + 1, bytes + 8)),
         }
@@ -469,37 +454,94 @@ impl IntoOptimizer for Box<dyn AnyOptimizer> {
 
 impl IntoOptimizer for &str {
     fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>> {
-        Ok(match self.to_ascii_lowercase().as_str() {
-            "sgd" => Box::new(SGD::default()),
-            "adam" => Box::new(Adam::default()),
-            "adamw" => Box::new(AdamW::default()),
-            "rmsprop" => Box::new(RMSprop::default()),
-            "adagrad" => Box::new(Adagrad::default()),
-            "adadelta" => Box::new(Adadelta::default()),
-            "adamax" => Box::new(Adamax::default()),
-            "nadam" => Box::new(Nadam::default()),
-            "lion" => Box::new(Lion::default()),
-            "lamb" => Box::new(Lamb::default()),
-            "ftrl" => Box::new(Ftrl::default()),
-            _ => return Err(unknown("optimizer", self, NAMES.into_iter())),
-        })
+        by_name(CLASSES, "optimizer", self)
     }
 }
 
-const NAMES: [&str; 11] =
-    ["sgd", "adam", "adamw", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "lion", "lamb", "ftrl"];
+impl dyn AnyOptimizer {
+    /// The optimizer of a configuration.
+    ///
+    /// # Errors
+    /// A class that is no standard optimizer, or a setting that it does not have or that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Box<dyn AnyOptimizer>> {
+        from_config(CLASSES, "optimizer", config)
+    }
+}
 
-/// A builder method that sets a field of the rule.
-macro_rules! setting {
-    ($field:ident, $doc:literal) => {
-        #[doc = $doc]
-        pub fn $field(mut self, $field: f64) -> Self {
-            self.rule.$field = $field;
-            self
+/// The standard optimizers.
+const CLASSES: &[Class<dyn AnyOptimizer>] = classes! { dyn AnyOptimizer:
+    Adadelta, Adagrad, Adam, AdamW "adamw", Adamax, Ftrl, Lamb, Lion, Nadam, RMSprop, SGD,
+};
+
+/// The optimizer of a configuration of its class, from one with the defaults.
+#[track_caller]
+fn read<R: Rule + Declared>(mut optimizer: Optimizer<R>, config: &Config) -> Result<Optimizer<R>> {
+    entry(|| {
+        let mut reader = Reader::new(config);
+        optimizer.rule.read(&mut reader)?;
+        optimizer.shared.read(&mut reader)?;
+        reader.finish()?;
+        AnyOptimizer::check(&optimizer)?;
+        Ok(optimizer)
+    })
+}
+
+/// An optimizer, declared: its documentation, its rule's name, its default learning rate (and weight decay), the
+/// settings of its own, and what it has of [`Rule`]. The settings that all optimizers have come by themselves.
+macro_rules! optimizer {
+    (
+        $(#[$meta:meta])*
+        $name:ident = $rule:ident($rate:literal $(, weight_decay: $decay:literal)?) { $($settings:tt)* }
+        $(state { $($state:tt)* })?
+        => { $($methods:tt)* }
+    ) => {
+        $(#[$meta])*
+        ///
+        #[doc = concat!("Default learning rate: `", stringify!($rate), "`.")]
+        $(#[doc = concat!("Default weight decay: `", stringify!($decay), "`.")])?
+        pub type $name = $crate::nn::optimizers::Optimizer<$rule>;
+
+        $crate::nn::config::declare! {
+            #[doc = concat!("The rule of [`", stringify!($name), "`].")]
+            pub part $rule as (stringify!($name)) of [impl $crate::nn::optimizers::Optimizer<$rule>] at rule {
+                $($settings)*
+            }
+            $(state { $($state)* })?
+        }
+
+        impl $name {
+            /// With this learning rate (a number, or a schedule), and Keras's defaults for the rest.
+            #[track_caller]
+            pub fn new(
+                learning_rate: impl $crate::nn::config::IntoSetting<$crate::nn::schedules::LearningRate>,
+            ) -> Self {
+                Self::with_rule($rule::initial(), learning_rate)$(.weight_decay($decay))?
+            }
+
+            /// From a configuration of this class; a setting that is left out has its default.
+            ///
+            /// # Errors
+            /// A setting that the class does not have, or that makes no sense.
+            #[track_caller]
+            pub fn from_config(config: &$crate::nn::config::Config) -> Result<Self> {
+                $crate::nn::optimizers::read(Self::default(), config)
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::new($rate)
+            }
+        }
+
+        impl $crate::nn::optimizers::Rule for $rule {
+            $crate::nn::config::declared!("keras.optimizers");
+            $($methods)*
         }
     };
 }
-pub(crate) use setting;
+use optimizer;
 
 #[cfg(test)]
 mod tests;

@@ -52,10 +52,9 @@ fn several_outputs_have_figures_of_their_own() {
     let (x, labels) = (ramp(&[12, 3]), Tensor::new([0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2], &cpu()).unwrap());
     let sizes = x.sum_keepdims(-1).unwrap();
     let mut model = two_by_two();
-    let how =
-        Compile::new(Adam::new().learning_rate(0.03), [("class", "sparse_categorical_crossentropy"), ("size", "mse")])
-            .metrics([("class", "accuracy"), ("size", "mae")])
-            .loss_weights([("size", 0.5), ("class", 2.0)]);
+    let how = Compile::new(Adam::new(0.03), [("class", "sparse_categorical_crossentropy"), ("size", "mse")])
+        .metrics([("class", "accuracy"), ("size", "mae")])
+        .loss_weights([("size", 0.5), ("class", 2.0)]);
     model.compile_with(how).unwrap();
     let before = model.evaluate([&x, &x], [&labels, &sizes], Evaluate::new().verbose(0)).unwrap();
     assert_eq!(before.names(), ["loss", "class_loss", "size_loss", "class_accuracy", "size_mae"]);
@@ -127,7 +126,7 @@ fn a_model_in_a_model_has_the_same_weights() {
     assert_eq!(inner.count_params().unwrap(), 26);
     let (x, z) = (ramp(&[6, 3]), ramp(&[6, 3]).square().unwrap());
     let before = numbers(&inner.predict_on_batch(&x).unwrap());
-    outer.compile(SGD::new().learning_rate(0.5), "mse", ()).unwrap();
+    outer.compile(SGD::new(0.5), "mse", ()).unwrap();
     outer.fit([&x, &z], tensor(&[1.0; 6], &[6, 1]), quiet().epochs(3)).unwrap();
     let after = numbers(&inner.predict_on_batch(&x).unwrap());
     assert_ne!(before, after);

@@ -67,7 +67,7 @@ fn an_average_of_nothing_does_not_replace_the_weights() {
     let (x, y) = points(20);
     let averaged = |steps: u64| {
         let mut model = classifier();
-        let optimizer = Adam::new().use_ema(0.9).gradient_accumulation_steps(steps);
+        let optimizer = Adam::default().use_ema(true).ema_momentum(0.9).gradient_accumulation_steps(steps);
         model.compile(optimizer, "binary_crossentropy", ()).unwrap();
         model.build([2]).unwrap();
         model

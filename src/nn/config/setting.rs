@@ -1,0 +1,277 @@
+//! The types of settings: how each is written as JSON, read back, and given to a builder method.
+
+use serde_json::{Value, json};
+
+use crate::error::Result;
+
+/// A type that a setting can have.
+pub trait Setting: Sized {
+    /// What is expected, in an error's words.
+    const EXPECTED: &'static str;
+
+    /// As Keras writes it.
+    ///
+    /// # Errors
+    /// A value that cannot be written down, such as a function of yours.
+    fn to_json(&self) -> Result<Value>;
+
+    /// From JSON; `None` where the JSON is of another form.
+    ///
+    /// # Errors
+    /// A name or a configuration that is not known.
+    fn from_json(json: &Value) -> Result<Option<Self>>;
+}
+
+/// What can be given where a setting of type `T` is wanted: a `T`, or whatever stands for one, such as its Keras name,
+/// or one number for a pair.
+///
+/// A value that makes no sense is reported when the object is used.
+pub trait IntoSetting<T> {
+    /// The setting.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    fn into_setting(self) -> Result<T>;
+}
+
+impl<T: Setting> IntoSetting<T> for T {
+    fn into_setting(self) -> Result<T> {
+        Ok(self)
+    }
+}
+
+impl<T: Setting> IntoSetting<Option<T>> for T {
+    fn into_setting(self) -> Result<Option<T>> {
+        Ok(Some(self))
+    }
+}
+
+/// Numbers, texts: what serde_json converts by itself.
+macro_rules! plain {
+    ($($ty:ty, $expected:literal, |$json:ident| $from:expr;)*) => {$(
+        impl Setting for $ty {
+            const EXPECTED: &'static str = $expected;
+            fn to_json(&self) -> Result<Value> {
+                Ok(json!(self))
+            }
+            fn from_json($json: &Value) -> Result<Option<Self>> {
+                Ok($from)
+            }
+        }
+    )*};
+}
+
+plain! {
+    f64, "a number", |json| json.as_f64();
+    bool, "true or false", |json| json.as_bool();
+    String, "a text", |json| json.as_str().map(String::from);
+    usize, "an integer, 0 or more", |json| integer(json);
+    u64, "an integer, 0 or more", |json| integer(json);
+    u32, "an integer, 0 or more", |json| integer(json);
+    i32, "an integer", |json| integer(json);
+    isize, "an integer", |json| integer(json);
+}
+
+/// Keras writes some integers as floats.
+fn integer<T: TryFrom<i128>>(json: &Value) -> Option<T> {
+    let number = match json.as_f64() {
+        Some(float) if json.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => float as i128,
+        _ => json.as_i64().map(i128::from).or(json.as_u64().map(i128::from))?,
+    };
+    T::try_from(number).ok()
+}
+
+impl IntoSetting<String> for &str {
+    fn into_setting(self) -> Result<String> {
+        Ok(self.into())
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+
+    fn to_json(&self) -> Result<Value> {
+        self.as_ref().map_or(Ok(Value::Null), T::to_json)
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if json.is_null() { Ok(Some(None)) } else { Ok(T::from_json(json)?.map(Some)) }
+    }
+}
+
+/// The items of a list, or of a tuple as Keras writes it.
+pub(crate) fn items(json: &Value) -> Option<&Vec<Value>> {
+    let tuple = json.get("class_name").is_some_and(|class| class == "__tuple__");
+    if tuple { json.pointer("/config/items").or(json.get("items"))?.as_array() } else { json.as_array() }
+}
+
+impl<T: Setting> Setting for Vec<T> {
+    const EXPECTED: &'static str = "a list";
+
+    fn to_json(&self) -> Result<Value> {
+        self.iter().map(T::to_json).collect()
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        let Some(items) = items(json) else { return Ok(None) };
+        items.iter().map(T::from_json).collect()
+    }
+}
+
+impl<T: Setting, const N: usize> IntoSetting<Vec<T>> for [T; N] {
+    fn into_setting(self) -> Result<Vec<T>> {
+        Ok(self.into())
+    }
+}
+
+impl<T: Setting + Clone> IntoSetting<Vec<T>> for &[T] {
+    fn into_setting(self) -> Result<Vec<T>> {
+        Ok(self.into())
+    }
+}
+
+/// One threshold, or several: the figure is then one for each, in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Thresholds {
+    /// One.
+    One(f64),
+    /// Several.
+    Many(Vec<f64>),
+}
+
+impl Setting for Thresholds {
+    const EXPECTED: &'static str = "a number or a list of numbers";
+
+    fn to_json(&self) -> Result<Value> {
+        match self {
+            Thresholds::One(threshold) => threshold.to_json(),
+            Thresholds::Many(list) => list.to_json(),
+        }
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        let one = f64::from_json(json)?.map(Thresholds::One);
+        if one.is_some() { Ok(one) } else { Ok(Vec::from_json(json)?.map(Thresholds::Many)) }
+    }
+}
+
+impl IntoSetting<Option<Thresholds>> for f64 {
+    fn into_setting(self) -> Result<Option<Thresholds>> {
+        Ok(Some(Thresholds::One(self)))
+    }
+}
+
+impl IntoSetting<Option<Thresholds>> for Vec<f64> {
+    fn into_setting(self) -> Result<Option<Thresholds>> {
+        Ok(Some(Thresholds::Many(self)))
+    }
+}
+
+impl<const N: usize> IntoSetting<Option<Thresholds>> for [f64; N] {
+    fn into_setting(self) -> Result<Option<Thresholds>> {
+        Ok(Some(Thresholds::Many(self.into())))
+    }
+}
+
+/// A choice by name: JSON and `&str` hold the name.
+macro_rules! choices {
+    ($ty:ty, $what:literal, $expected:literal: $($name:literal => $value:expr),* $(,)?) => {
+        impl $crate::nn::config::Setting for $ty {
+            const EXPECTED: &'static str = $expected;
+
+            fn to_json(&self) -> $crate::error::Result<serde_json::Value> {
+                let found = [$(($name, $value)),*].into_iter().find(|(_, value)| value == self);
+                Ok(found.map_or(serde_json::Value::Null, |(name, _)| name.into()))
+            }
+
+            fn from_json(json: &serde_json::Value) -> $crate::error::Result<Option<Self>> {
+                json.as_str().map($crate::nn::config::IntoSetting::into_setting).transpose()
+            }
+        }
+
+        impl $crate::nn::config::IntoSetting<$ty> for &str {
+            fn into_setting(self) -> $crate::error::Result<$ty> {
+                let names = [$(($name, $value)),*];
+                let unknown = || $crate::nn::config::unknown($what, self, names.iter().map(|(name, _)| *name));
+                names.iter().find(|(name, _)| *name == self).map(|(_, value)| value.clone()).ok_or_else(unknown)
+            }
+        }
+    };
+}
+pub(crate) use choices;
+
+/// A number, a pair of numbers or nothing, as the checks below see it.
+pub(crate) trait Numbers {
+    /// The least number; infinity where there is none. NaN counts as the least.
+    fn least(&self) -> f64;
+    /// The largest number; minus infinity where there is none.
+    fn most(&self) -> f64 {
+        self.least()
+    }
+}
+
+macro_rules! numbers {
+    ($($ty:ty)*) => {$(
+        impl Numbers for $ty {
+            fn least(&self) -> f64 {
+                *self as f64
+            }
+        }
+    )*};
+}
+numbers!(f64 usize u64 u32 i32 isize);
+
+impl<T: Numbers> Numbers for Option<T> {
+    fn least(&self) -> f64 {
+        self.as_ref().map_or(f64::INFINITY, T::least)
+    }
+    fn most(&self) -> f64 {
+        self.as_ref().map_or(f64::NEG_INFINITY, T::most)
+    }
+}
+
+impl<T: Numbers> Numbers for Vec<T> {
+    fn least(&self) -> f64 {
+        self.iter().map(T::least).fold(f64::INFINITY, |a, b| if b.is_nan() || b < a { b } else { a })
+    }
+    fn most(&self) -> f64 {
+        self.iter().map(T::most).fold(f64::NEG_INFINITY, |a, b| if b.is_nan() || b > a { b } else { a })
+    }
+}
+
+impl Numbers for Thresholds {
+    fn least(&self) -> f64 {
+        match self {
+            Thresholds::One(threshold) => *threshold,
+            Thresholds::Many(list) => list.least(),
+        }
+    }
+    fn most(&self) -> f64 {
+        match self {
+            Thresholds::One(threshold) => *threshold,
+            Thresholds::Many(list) => list.most(),
+        }
+    }
+}
+
+// Checks: `None`, or what is expected.
+
+/// Anything goes.
+pub(crate) fn any<T>(_: &T) -> Option<&'static str> {
+    None
+}
+
+/// Above 0.
+pub(crate) fn positive<T: Numbers>(value: &T) -> Option<&'static str> {
+    (!(value.least() > 0.0)).then_some("a positive number")
+}
+
+/// 0 or above.
+pub(crate) fn nonnegative<T: Numbers>(value: &T) -> Option<&'static str> {
+    (!(value.least() >= 0.0)).then_some("0 or a positive number")
+}
+
+/// From 0 to 1.
+pub(crate) fn share<T: Numbers>(value: &T) -> Option<&'static str> {
+    (!(value.least() >= 0.0 && value.most() <= 1.0)).then_some("a number from 0 to 1")
+}

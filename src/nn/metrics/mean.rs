@@ -1,0 +1,114 @@
+//! Means of losses.
+
+use super::{Figure, Metric, mean_of, mean_sums, metric};
+use crate::Tensor;
+use crate::error::Result;
+use crate::nn::config::Config;
+use crate::nn::losses::{self, Loss, fit_targets, masked_weight};
+
+/// The mean of a [`Loss`] over the samples, as a metric: `Mean::of(MeanAbsoluteError::default())`.
+///
+/// Its class, name and configuration are those of Keras's metric for that loss.
+pub struct Mean {
+    loss: Box<dyn Loss>,
+}
+
+/// The class that the metric of a loss has in Keras where it is not the loss's.
+const LOG_COSH: (&str, &str) = ("LogCosh", "LogCoshError");
+
+impl Mean {
+    /// The mean of this loss.
+    pub fn of(loss: impl Loss + 'static) -> Self {
+        Mean { loss: Box::new(loss) }
+    }
+
+    /// The metric of a configuration, if its class is that of a loss and no metric's own.
+    pub(super) fn from_config(config: &Config) -> Result<Option<Self>> {
+        let (loss, metric) = LOG_COSH;
+        let class = if config.class_name() == metric { loss } else { config.class_name() };
+        if super::CLASSES.iter().any(|own| own.name == class) || !losses::has(class) {
+            return Ok(None);
+        }
+        let of_loss =
+            config.settings().iter().fold(Config::new(class), |made, (key, value)| made.with(key, value.clone()));
+        Ok(Some(Mean { loss: <dyn Loss>::from_config(&of_loss)? }))
+    }
+}
+
+/// The sums of the mean of a loss.
+fn sums_of(loss: &dyn Loss, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
+    let y_true = match loss.keeps_integers() {
+        true => y_true.clone(),
+        false => fit_targets(y_true, y_pred)?.cast(y_pred.dtype())?,
+    };
+    let values = loss.values(&y_true, y_pred)?;
+    // As in Keras, a mask counts only where there are weights.
+    let weight = match (sample_weight, loss.mask(&y_true, y_pred)?) {
+        (Some(weight), Some(mask)) => masked_weight(Some(weight), Some(&mask.cast(values.dtype())?), &values)?,
+        (weight, _) => weight.cloned(),
+    };
+    mean_sums(&values, weight.as_ref())
+}
+
+impl Metric for Mean {
+    fn class_name(&self) -> &'static str {
+        let (loss, metric) = LOG_COSH;
+        if self.loss.class_name() == loss { metric } else { self.loss.class_name() }
+    }
+
+    fn name(&self) -> String {
+        self.loss.name()
+    }
+
+    fn config(&self) -> Result<Config> {
+        let config = self.loss.config()?;
+        let own = config.settings().iter().filter(|(key, _)| *key != "reduction");
+        Ok(own.fold(Config::in_module("keras.metrics", self.class_name()), |made, (key, value)| {
+            made.with(key, value.clone())
+        }))
+    }
+
+    fn check(&self) -> Result<()> {
+        self.loss.check()
+    }
+
+    fn sums(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
+        sums_of(&*self.loss, y_true, y_pred, sample_weight)
+    }
+
+    fn larger_is_better(&self) -> Option<bool> {
+        Some(false)
+    }
+}
+
+metric! {
+    /// The root of the mean squared error.
+    RootMeanSquaredError {}
+    |self, y_true, y_pred, sample_weight| {
+        sums_of(&losses::MeanSquaredError::default(), y_true, y_pred, sample_weight)
+    }
+
+    fn result(&self, totals: &[Vec<f64>], samples: f64) -> Figure {
+        mean_of(totals, samples).sqrt().into()
+    }
+
+    metric!(@larger false);
+}
+
+metric! {
+    /// The cosine of the angle between targets and predictions, 1 where they are alike (the loss of this name is the
+    /// negative).
+    CosineSimilarity {
+        /// The axis of the vectors.
+        axis: isize = -1,
+    }
+    |self, y_true, y_pred, sample_weight| {
+        sums_of(&losses::CosineSimilarity::default().axis(self.axis), y_true, y_pred, sample_weight)
+    }
+
+    fn result(&self, totals: &[Vec<f64>], samples: f64) -> Figure {
+        (-mean_of(totals, samples)).into()
+    }
+
+    metric!(@larger true);
+}
