@@ -263,15 +263,15 @@ pub(crate) fn any<T>(_: &T) -> Option<&'static str> {
 
 /// Above 0.
 pub(crate) fn positive<T: Numbers>(value: &T) -> Option<&'static str> {
-    (!(value.least() > 0.0)).then_some("a positive number")
+    if value.least() > 0.0 { None } else { Some("a positive number") }
 }
 
 /// 0 or above.
 pub(crate) fn nonnegative<T: Numbers>(value: &T) -> Option<&'static str> {
-    (!(value.least() >= 0.0)).then_some("0 or a positive number")
+    if value.least() >= 0.0 { None } else { Some("0 or a positive number") }
 }
 
 /// From 0 to 1.
 pub(crate) fn share<T: Numbers>(value: &T) -> Option<&'static str> {
-    (!(value.least() >= 0.0 && value.most() <= 1.0)).then_some("a number from 0 to 1")
+    if value.least() >= 0.0 && value.most() <= 1.0 { None } else { Some("a number from 0 to 1") }
 }
