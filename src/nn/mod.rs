@@ -52,7 +52,7 @@ pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
 pub use layers::*;
 pub use losses::*;
 pub use metrics::{
-    AUC, Accuracy, Average, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ClassAggregation, ConcordanceCorrelation,
+    AUC, Accuracy, Averaging, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ClassAggregation, ConcordanceCorrelation,
     Curve, F1Score, FBetaScore, FalseNegatives, FalsePositives, Figure, IntoMetric, IntoMetrics, IoU, Mean, MeanIoU,
     Metric, MetricSpec, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall, R2Score, Recall,
     RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,

@@ -171,7 +171,7 @@ count! {
 
 /// How the scores of the classes become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Average {
+pub enum Averaging {
     /// From the counts of all classes together.
     Micro,
     /// The mean of the classes' scores.
@@ -180,10 +180,10 @@ pub enum Average {
     Weighted,
 }
 
-choices! { Average, "average", "\"micro\", \"macro\", \"weighted\" or null":
-    "micro" => Average::Micro,
-    "macro" => Average::Macro,
-    "weighted" => Average::Weighted,
+choices! { Averaging, "average", "\"micro\", \"macro\", \"weighted\" or null":
+    "micro" => Averaging::Micro,
+    "macro" => Averaging::Macro,
+    "weighted" => Averaging::Weighted,
 }
 
 /// For each class the true positives, what is predicted positive, and the positive targets.
@@ -206,7 +206,7 @@ fn class_counts(
 }
 
 /// `(1 + beta^2) precision recall / (beta^2 precision + recall)` of the totals of [`class_counts`].
-fn f_score(totals: &[Vec<f64>], beta: f64, average: Option<Average>) -> Figure {
+fn f_score(totals: &[Vec<f64>], beta: f64, average: Option<Averaging>) -> Figure {
     let score = |hits: f64, predicted: f64, actual: f64| {
         let (precision, recall) = (ratio(hits, predicted), ratio(hits, actual));
         ratio((1.0 + beta * beta) * precision * recall, beta * beta * precision + recall)
@@ -215,9 +215,9 @@ fn f_score(totals: &[Vec<f64>], beta: f64, average: Option<Average>) -> Figure {
     let scores: Vec<f64> = (0..totals[0].len()).map(|c| score(totals[0][c], totals[1][c], totals[2][c])).collect();
     match average {
         None => Figure::Many(scores),
-        Some(Average::Micro) => score(sum(0), sum(1), sum(2)).into(),
-        Some(Average::Macro) => ratio(scores.iter().sum(), scores.len() as f64).into(),
-        Some(Average::Weighted) => {
+        Some(Averaging::Micro) => score(sum(0), sum(1), sum(2)).into(),
+        Some(Averaging::Macro) => ratio(scores.iter().sum(), scores.len() as f64).into(),
+        Some(Averaging::Weighted) => {
             ratio(scores.iter().zip(&totals[2]).map(|(score, samples)| score * samples).sum(), sum(2)).into()
         }
     }
@@ -228,7 +228,7 @@ metric! {
     /// `(samples, classes)`.
     FBetaScore {
         /// How the classes become one figure; one for each class where it is not set.
-        average: Option<Average> = None,
+        average: Option<Averaging> = None,
         /// How many times more recall counts than precision.
         beta: f64 where positive = 1.0,
         /// Above this a prediction counts as positive; where it is not set the largest of a sample does.
@@ -248,7 +248,7 @@ metric! {
     /// `(samples, classes)`.
     F1Score {
         /// How the classes become one figure; one for each class where it is not set.
-        average: Option<Average> = None,
+        average: Option<Averaging> = None,
         /// Above this a prediction counts as positive; where it is not set the largest of a sample does.
         threshold: Option<f64> where share = None,
     }

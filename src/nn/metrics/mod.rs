@@ -12,7 +12,7 @@ pub use accuracy::{
     TopKCategoricalAccuracy,
 };
 pub use confusion::{
-    Average, F1Score, FBetaScore, FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives,
+    Averaging, F1Score, FBetaScore, FalseNegatives, FalsePositives, Precision, Recall, TrueNegatives, TruePositives,
 };
 pub use curves::{
     AUC, Curve, PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity, Summation,
