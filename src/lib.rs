@@ -18,11 +18,11 @@
 //! Data takes one road, and the folders stand in its order; nothing calls upward.
 //!
 //! - `nn`: layers, losses, optimizers, `compile` and `fit`: what a Keras user sees.
-//! - `tensor`: making tensors from host data, reading them back, printing them, opening devices.
+//! - `tensor`: making tensors from host data, reading them back, printing them, reverse-mode gradients, opening devices.
 //! - `ops`: one file a family: method, shape rule, gradient, and for pointwise functions the scalar meaning on the CPU
 //!   and in WGSL, in one row.
-//! - `graph`: nodes recorded lazily, variables, reverse-mode gradients, and the *flush* that realises nodes: at a
-//!   read-back, at [`Device::flush`] (an optimizer's step), or when very many nodes are pending.
+//! - `graph`: nodes recorded lazily, variables, and the *flush* that realises nodes: at a read-back, at
+//!   [`Device::flush`] (an optimizer's step), or when very many nodes are pending.
 //! - `plan`: the unrealised cone becomes a few kernels. Views are folded into addresses, pointwise chains into
 //!   programs, programs into the reductions and products beside them. Plans are cached by structure, so the second
 //!   training step costs a hash and an encode.
@@ -63,11 +63,11 @@ mod shape;
 pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, Kernels, MemoryStats};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use graph::{Device, Grads, Tensor, Var, grad, no_grad};
+pub use graph::{Device, Tensor, Var};
 pub use nn::set_random_seed;
 pub use ops::{Axes, Conv2d, Operand, Padding, Pool2d, SliceRange};
 pub use shape::{IntoShape, MAX_RANK, Shape};
-pub use tensor::IntoTensor;
+pub use tensor::{Grads, IntoTensor, grad, no_grad};
 
 /// The examples of the README, run with the documentation's tests.
 #[cfg(doctest)]

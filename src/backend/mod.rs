@@ -72,6 +72,16 @@ pub(crate) trait Executable: Send + Sync {
     fn sources(&self) -> Vec<String>;
 }
 
+/// Checks what other devices than the one at hand would run.
+pub(crate) trait PlanCheck: Send + Sync {
+    /// Whether these devices have the type.
+    fn takes(&self, dtype: DType) -> bool;
+    /// For each kind of device: how many buffers a step may bind there.
+    fn max_buffers(&self) -> Vec<usize>;
+    /// Checks a plan for one of the kinds; how many kernels were new.
+    fn check(&self, kind: usize, plan: &Plan) -> Result<u64>;
+}
+
 /// What kind of hardware a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {

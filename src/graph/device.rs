@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
-use super::flush::PlanCache;
+use super::cache::PlanCache;
 use super::node::{Node, Tensor};
-use crate::backend::gpu::check::ShaderCheck;
-use crate::backend::{Backend, CounterSnapshot, DeviceInfo, MemoryStats};
+use crate::backend::{Backend, CounterSnapshot, DeviceInfo, DeviceKind, MemoryStats, PlanCheck};
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result, entry, entry_async};
+use crate::error::{Error, Kind, Result, entry};
 use crate::plan::Limits;
 
 /// A place to compute: the native CPU engine or one GPU adapter. A cheap handle.
@@ -19,8 +18,8 @@ pub struct Device(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) limits: Limits,
-    /// Set if each new plan's shaders are to be checked for other GPUs.
-    pub(crate) check: Option<ShaderCheck>,
+    /// Set if each new plan is to be checked for other devices.
+    pub(crate) check: Option<Box<dyn PlanCheck>>,
     pub(crate) graph: Mutex<Graph>,
     /// Serialises flushes. Held while a plan is made and submitted, not while it runs on a GPU.
     pub(crate) flushing: Mutex<()>,
@@ -37,8 +36,10 @@ pub(crate) struct Graph {
     pub(crate) failed: Option<crate::Error>,
 }
 
-/// More pending nodes than this are flushed without being asked.
-const MAX_PENDING: usize = 16 * 1024;
+/// So many nodes are remembered before the list is looked through for those that nobody needs any more.
+const SOME_PENDING: usize = 1024;
+/// More nodes than this that are still needed are flushed without being asked.
+const MAX_PENDING: usize = 8 * 1024;
 
 impl Graph {
     /// Remembers a recorded node for the next full flush; whether there are too many.
@@ -46,11 +47,18 @@ impl Graph {
         self.pending.push(Arc::downgrade(&tensor.0));
         self.pending.len() > self.bound
     }
+
+    /// Forgets what is gone or computed; whether there are too many still.
+    pub(crate) fn tidy(&mut self) -> bool {
+        self.pending.retain(|n| n.upgrade().is_some_and(|n| !n.is_ready()));
+        self.bound = SOME_PENDING.max(2 * self.pending.len());
+        self.pending.len() > MAX_PENDING
+    }
 }
 
 impl Device {
-    pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits, check: Option<ShaderCheck>) -> Device {
-        let graph = Graph { pending: Vec::new(), bound: MAX_PENDING, plans: PlanCache::default(), failed: None };
+    pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits, check: Option<Box<dyn PlanCheck>>) -> Device {
+        let graph = Graph { pending: Vec::new(), bound: SOME_PENDING, plans: PlanCache::default(), failed: None };
         Device(Arc::new(Inner {
             backend,
             limits,
@@ -93,20 +101,6 @@ impl Device {
         Error::parts(Kind::Device, happened, &format!("{here} and {there}{apart}"), "one device", fix)
     }
 
-    /// Flushes if very many nodes are pending.
-    pub(crate) fn relieve(&self) {
-        let mut graph = self.graph();
-        graph.pending.retain(|n| n.strong_count() > 0);
-        if graph.pending.len() > MAX_PENDING / 2 {
-            drop(graph);
-            if let Err(error) = self.flush() {
-                self.graph().failed.get_or_insert(error);
-            }
-            graph = self.graph();
-        }
-        graph.bound = graph.pending.len() + MAX_PENDING;
-    }
-
     /// What the device is.
     pub fn info(&self) -> &DeviceInfo {
         self.backend().info()
@@ -114,7 +108,7 @@ impl Device {
 
     /// Whether it is a GPU adapter (a software one included).
     pub fn is_gpu(&self) -> bool {
-        self.info().id != "cpu"
+        self.info().kind != DeviceKind::Cpu
     }
 
     /// Memory in use, peak, and taken from the system.
@@ -132,45 +126,6 @@ impl Device {
     /// Running totals of submissions, transfers, allocations and more.
     pub fn counters(&self) -> CounterSnapshot {
         self.backend().counters().snapshot()
-    }
-
-    /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
-    /// source line. `None` before the first.
-    pub fn last_plan(&self) -> Option<String> {
-        self.graph().plans.last().map(|(plan, _)| plan.to_string())
-    }
-
-    /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
-    pub fn last_kernels(&self) -> Vec<String> {
-        let last = self.graph().plans.last();
-        last.map_or_else(Vec::new, |(_, executable)| executable.sources())
-    }
-
-    /// Submits everything that is pending and can still be asked for. Does not wait.
-    ///
-    /// # Errors
-    /// Out of memory, a lost device.
-    #[track_caller]
-    pub fn flush(&self) -> Result<()> {
-        super::flush::flush_all(self)
-    }
-
-    /// Submits everything pending and waits until the device is done.
-    ///
-    /// # Errors
-    /// Out of memory, a lost device.
-    #[track_caller]
-    pub fn sync(&self) -> Result<()> {
-        pollster::block_on(self.sync_async())
-    }
-
-    /// Submits everything pending; the returned future resolves when the device is done with it.
-    ///
-    /// # Errors
-    /// Out of memory, a lost device.
-    #[track_caller]
-    pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + 'static {
-        entry_async(self.flush().map(|()| self.backend().sync()))
     }
 }
 

@@ -1,12 +1,19 @@
-//! Lazily recorded nodes, the flush that realises them, variables and reverse-mode gradients.
+//! Lazily recorded nodes, variables, and the flush that realises nodes.
+//!
+//! `node` (a recorded operation, and [`Tensor`], the handle to one), `device` and `var` know of each other: a tensor
+//! knows its device, the device what is pending on it. Above them stands `flush`: it walks the `cone` below what is asked
+//! for, decides what is kept (`keep`), finds the plan in the `cache` or makes one, and runs it.
 
-pub(crate) mod autograd;
+mod cache;
+mod cone;
 pub(crate) mod device;
 pub(crate) mod flush;
+mod keep;
 pub(crate) mod node;
+#[cfg(test)]
+mod tests;
 pub(crate) mod var;
 
-pub use autograd::{Grads, grad, no_grad};
 pub use device::Device;
 pub use node::Tensor;
 pub use var::Var;

@@ -2,8 +2,8 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, fence};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use smallvec::SmallVec;
@@ -20,26 +20,63 @@ use crate::shape::Shape;
 ///
 /// Operations record what to compute; the work happens when a value is read, at [`Device::sync`], at an optimizer's
 /// step, or when very many operations are pending. Elements are row-major.
-#[derive(Clone)]
+//
+// A handle counts itself at its node; an edge of the graph is the node alone. So whether anybody can still ask for a
+// value is a number.
 pub struct Tensor(pub(crate) Arc<Node>);
 
-/// The inputs of a node.
+impl Tensor {
+    /// A handle to a node.
+    pub(crate) fn of(node: &Arc<Node>) -> Tensor {
+        node.handles.fetch_add(1, Relaxed);
+        Tensor(node.clone())
+    }
+}
+
+impl Clone for Tensor {
+    fn clone(&self) -> Self {
+        Tensor::of(&self.0)
+    }
+}
+
+impl Drop for Tensor {
+    fn drop(&mut self) {
+        self.0.handles.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What a node reads, and after that what only its gradient does.
+pub(crate) type Edges = SmallVec<[Arc<Node>; 2]>;
+
+/// Handles to a node's edges.
 pub(crate) type Inputs = SmallVec<[Tensor; 2]>;
 
 /// A gradient for each input; `None` where there is none.
 pub(crate) type InputGrads = SmallVec<[Option<Tensor>; 2]>;
 
+/// The gradients for the inputs, of the output, the inputs (then what was saved) and the gradient for the output.
+pub(crate) type NodeVjp = fn(&Tensor, &[Tensor], &Tensor) -> Result<InputGrads>;
+
+/// What the gradient of a node with several results is given.
+pub(crate) struct Results<'a> {
+    pub(crate) outputs: &'a [Tensor],
+    /// What it reads, then what was saved for the gradient.
+    pub(crate) inputs: &'a [Tensor],
+    /// `None` for results that the loss does not depend on.
+    pub(crate) grads: &'a [Option<Tensor>],
+}
+
 /// How a node passes a gradient on to its inputs.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(crate) enum Vjp {
     /// Not differentiable.
     None,
-    /// Of a pointwise function: input, output, gradient.
-    Unary(fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>),
-    /// Of a pointwise function: inputs, output, gradient.
-    Binary(fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>),
-    /// Of anything: output, inputs, gradient.
-    Node(fn(&Tensor, &[Tensor], &Tensor) -> Result<InputGrads>),
+    /// Of one result.
+    Node(NodeVjp),
+    /// Any function, of one result or several.
+    Function(Arc<dyn Fn(&Results<'_>) -> Result<InputGrads> + Send + Sync>),
+    /// One of several results: the gradient waits at the node until those of the others are known.
+    Part,
 }
 
 /// What a node knows of its value.
@@ -54,8 +91,11 @@ pub(crate) enum Storage {
 
 /// What changes about a node.
 pub(crate) struct State {
-    pub(crate) inputs: Inputs,
+    pub(crate) inputs: Edges,
     pub(crate) storage: Storage,
+    /// Of a node with several results: those that its gradient will need, once they are here. (The node itself has no
+    /// storage: its parts have.)
+    pub(crate) kept: Vec<Option<Buffer>>,
 }
 
 /// A recorded operation.
@@ -69,15 +109,19 @@ pub(crate) struct Node {
     pub(crate) vjp: Vjp,
     /// A gradient may be asked for: the node keeps its inputs after it has been realised.
     pub(crate) tracked: bool,
+    /// How many of the inputs the operation reads; the others were saved for its gradient.
+    pub(crate) reads: u32,
     /// A backward pass went through it: its value need not be kept for another.
     pub(crate) spent: AtomicBool,
-    /// How many live nodes have it as an input.
-    pub(crate) uses: AtomicU32,
+    /// How many [`Tensor`]s there are to it.
+    handles: AtomicU32,
     /// Position in the flush under way, tagged with the flush's number.
     pub(crate) mark: AtomicU64,
     pub(crate) at: &'static Location<'static>,
     /// The variable whose value this is.
     pub(crate) var: Option<Arc<VarShared>>,
+    /// Of a node with several results: their shapes and types.
+    results: Option<Box<[(Shape, DType)]>>,
     /// Least and greatest element, of integers that came from the host or were gathered from such.
     pub(crate) bounds: OnceLock<(i64, i64)>,
     state: Mutex<State>,
@@ -118,24 +162,56 @@ impl Node {
         matches!(self.state().storage, Storage::Ready(_))
     }
 
+    /// Whether somebody outside of the graph can ask for its value. It may come to be so again only through the gradient
+    /// of something that is held.
+    pub(crate) fn is_held(&self) -> bool {
+        self.handles.load(Relaxed) > 0
+    }
+
+    /// Whether it is the start of differentiation, or nothing passes through it.
+    pub(crate) fn is_source(&self) -> bool {
+        matches!(self.vjp, Vjp::None)
+    }
+
+    /// Whether a backward pass is to come that reads its value.
+    pub(crate) fn is_on_tape(&self) -> bool {
+        self.tracked && !self.spent.load(Relaxed)
+    }
+
+    /// Of a node with several results: how many.
+    pub(crate) fn results(&self) -> usize {
+        self.results.as_ref().map_or(1, |all| all.len())
+    }
+
     /// Stores the value, and lets go of the inputs unless a gradient may be asked for.
     pub(crate) fn realise(&self, buffer: Buffer) {
         let inputs = {
             let mut state = self.state();
             state.storage = Storage::Ready(buffer);
-            let tape = self.tracked && !matches!(self.vjp, Vjp::None);
-            if tape { Inputs::new() } else { std::mem::take(&mut state.inputs) }
+            let tape = self.tracked && !self.is_source();
+            if tape { Edges::new() } else { std::mem::take(&mut state.inputs) }
         };
         release(inputs);
     }
+
+    /// Of a node with several results: result `i`, if it was kept for the gradient.
+    pub(crate) fn kept(&self, i: usize) -> Option<Buffer> {
+        self.state().kept.get(i).cloned().flatten()
+    }
+
+    /// Of a node with several results: keeps result `i` for the gradient.
+    pub(crate) fn keep(&self, i: usize, buffer: Buffer) {
+        let mut state = self.state();
+        state.kept.resize(self.results(), None);
+        state.kept[i] = Some(buffer);
+    }
 }
 
-/// Drops references to inputs without recursing into long chains.
-fn release(inputs: Inputs) {
+/// Drops edges without recursing into long chains.
+fn release(inputs: Edges) {
     let mut stack = inputs;
-    while let Some(tensor) = stack.pop() {
-        tensor.0.uses.fetch_sub(1, SeqCst);
-        if let Some(node) = Arc::into_inner(tensor.0) {
+    while let Some(node) = stack.pop() {
+        if let Some(node) = Arc::into_inner(node) {
             stack.extend(std::mem::take(&mut node.state().inputs));
         }
     }
@@ -150,18 +226,85 @@ impl Drop for Node {
     }
 }
 
-/// What a new node is made of besides its operation, shape and type.
+/// What a new node is made of besides its operation, shape, type and inputs.
 pub(crate) struct Make<'a> {
-    pub(crate) device: &'a Device,
-    pub(crate) vjp: Vjp,
-    pub(crate) at: &'static Location<'static>,
+    device: &'a Device,
+    vjp: Vjp,
+    /// What the gradient needs besides the inputs.
+    saved: &'a [&'a Tensor],
+    at: &'static Location<'static>,
+}
+
+impl<'a> Make<'a> {
+    /// On this device, with this gradient, at the caller's line.
+    #[track_caller]
+    pub(crate) fn new(device: &'a Device, vjp: Vjp) -> Self {
+        Make { device, vjp, saved: &[], at: Location::caller() }
+    }
+
+    /// With more for the gradient than the inputs: handles to these follow them.
+    pub(crate) fn saving(self, saved: &'a [&'a Tensor]) -> Self {
+        Make { saved, ..self }
+    }
+
+    /// A constant's, or that of something not differentiable.
+    #[track_caller]
+    pub(crate) fn constant(device: &'a Device) -> Self {
+        Make::new(device, Vjp::None)
+    }
+}
+
+/// What a node is that is more than an operation on its inputs.
+#[derive(Default)]
+struct Extra {
+    /// Its value, if it is here.
+    value: Option<Buffer>,
+    tracked: bool,
+    var: Option<Arc<VarShared>>,
+    results: Option<Box<[(Shape, DType)]>>,
+    /// No flush will be asked for it.
+    unlisted: bool,
 }
 
 impl Tensor {
     /// Records a node. Inputs are on one device and of fitting shapes: the caller has checked.
-    pub(crate) fn record(op: Op, shape: Shape, dtype: DType, inputs: Inputs, make: Make<'_>) -> Tensor {
-        let tracked = !matches!(make.vjp, Vjp::None) && TRACKING.get() && inputs.iter().any(|t| t.0.tracked);
-        Self::node(op, shape, dtype, inputs, Storage::Pending, tracked, None, make)
+    pub(crate) fn record(op: Op, shape: Shape, dtype: DType, inputs: &[&Tensor], make: Make<'_>) -> Tensor {
+        let tracked = is_tracked(inputs, &make);
+        Self::node(op, shape, dtype, inputs, make, Extra { tracked, ..Extra::default() })
+    }
+
+    /// Records a node with several results, of these shapes and types, and gives a handle to each.
+    pub(crate) fn record_results(
+        op: Op,
+        results: &[(Shape, DType)],
+        inputs: &[&Tensor],
+        make: Make<'_>,
+    ) -> SmallVec<[Tensor; 2]> {
+        let tracked = is_tracked(inputs, &make);
+        let (shape, dtype) = results[0];
+        let extra = Extra { tracked, results: Some(results.into()), ..Extra::default() };
+        let node = Self::node(op, shape, dtype, inputs, make, extra);
+        (0..results.len()).map(|i| node.part(i)).collect()
+    }
+
+    /// Result `i` of a node with several.
+    pub(crate) fn part(&self, i: usize) -> Tensor {
+        self.make_part(i, true)
+    }
+
+    /// The same for a flush under way, which no other flush need think of.
+    pub(crate) fn unlisted_part(&self, i: usize) -> Arc<Node> {
+        self.make_part(i, false).0.clone()
+    }
+
+    fn make_part(&self, i: usize, listed: bool) -> Tensor {
+        let node = &*self.0;
+        let (shape, dtype) = node.results.as_ref().map_or((node.shape, node.dtype), |all| all[i]);
+        let tracked = node.tracked && dtype.is_float();
+        let vjp = if tracked { Vjp::Part } else { Vjp::None };
+        let make = Make { device: &node.device, vjp, saved: &[], at: node.at };
+        let extra = Extra { value: node.kept(i), tracked, unlisted: !listed, ..Extra::default() };
+        Self::node(Op::Part(i as u8), shape, dtype, &[self], make, extra)
     }
 
     /// A node whose value exists.
@@ -172,7 +315,15 @@ impl Tensor {
         bounds: Option<(i64, i64)>,
         make: Make<'_>,
     ) -> Tensor {
-        Self::node(Op::Leaf, shape, dtype, Inputs::new(), Storage::Ready(buffer), false, None, make).bounded(bounds)
+        let extra = Extra { value: Some(buffer), ..Extra::default() };
+        Self::node(Op::Leaf, shape, dtype, &[], make, extra).bounded(bounds)
+    }
+
+    /// The value of a variable once this one has been written to it. A gradient stops there.
+    #[track_caller]
+    pub(crate) fn of_variable(&self, var: Arc<VarShared>) -> Tensor {
+        let extra = Extra { tracked: true, var: Some(var), ..Extra::default() };
+        Self::node(Op::Var, *self.shape(), self.dtype(), &[self], Make::constant(self.device()), extra)
     }
 
     /// This tensor, its elements known to lie within these bounds.
@@ -183,23 +334,12 @@ impl Tensor {
         self
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the one constructor, all fields")]
-    pub(crate) fn node(
-        op: Op,
-        shape: Shape,
-        dtype: DType,
-        inputs: Inputs,
-        storage: Storage,
-        tracked: bool,
-        var: Option<Arc<VarShared>>,
-        make: Make<'_>,
-    ) -> Tensor {
-        let pending = matches!(storage, Storage::Pending);
-        // A flush sees a node together with its use of the inputs, or neither.
-        let mut graph = pending.then(|| make.device.graph());
-        for input in &inputs {
-            input.0.uses.fetch_add(1, SeqCst);
-        }
+    fn node(op: Op, shape: Shape, dtype: DType, inputs: &[&Tensor], make: Make<'_>, extra: Extra) -> Tensor {
+        let Extra { value, tracked, var, results, unlisted } = extra;
+        let saved = if tracked { make.saved } else { &[] };
+        let pending = value.is_none() && !unlisted;
+        let edges = inputs.iter().chain(saved).map(|t| t.0.clone()).collect();
+        let state = State { inputs: edges, storage: value.map_or(Storage::Pending, Storage::Ready), kept: Vec::new() };
         let tensor = Tensor(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Relaxed),
             op,
@@ -208,33 +348,36 @@ impl Tensor {
             device: make.device.clone(),
             vjp: make.vjp,
             tracked,
+            reads: inputs.len() as u32,
             spent: AtomicBool::new(false),
-            uses: AtomicU32::new(0),
+            handles: AtomicU32::new(1),
             mark: AtomicU64::new(0),
             at: ORIGIN.get().unwrap_or(make.at),
             var,
+            results,
             bounds: OnceLock::new(),
-            state: Mutex::new(State { inputs, storage }),
+            state: Mutex::new(state),
         }));
-        let full = graph.as_mut().is_some_and(|graph| graph.note(&tensor));
-        drop(graph);
-        if full {
+        // The caller still has a handle to each input: a flush that does not see this node keeps them.
+        if pending && make.device.graph().note(&tensor) {
             make.device.relieve();
         }
         tensor
     }
 
-    /// The inputs (none for what has been realised and is not tracked).
+    /// Handles to the inputs and to what was saved (none for what has been realised and is not tracked).
     pub(crate) fn inputs(&self) -> Inputs {
-        self.0.state().inputs.clone()
+        self.0.state().inputs.iter().map(Tensor::of).collect()
     }
 
-    /// Handles that are not inputs of other nodes, besides `own` ones. Never too few while the device's graph is locked:
-    /// then users can go (they leave `uses` before they let go of the handle) and none can come.
-    pub(crate) fn handles(&self, own: usize) -> usize {
-        let count = Arc::strong_count(&self.0);
-        fence(SeqCst);
-        count.saturating_sub(self.0.uses.load(SeqCst) as usize + own)
+    /// Least and greatest element, where they are known without reading: of integers from the host.
+    pub(crate) fn bounds(&self) -> Option<(i64, i64)> {
+        let mut base = self.0.clone();
+        while base.bounds.get().is_none() && matches!(base.op, Op::Reshape | Op::Expand | Op::Permute(_)) {
+            let below = base.state().inputs.first().cloned();
+            base = below?;
+        }
+        base.bounds.get().copied()
     }
 
     /// The extents, outermost first.
@@ -267,34 +410,26 @@ impl Tensor {
         &self.0.device
     }
 
-    /// The same value as a constant: no gradient flows through it.
+    /// The same value as a constant: no gradient flows through it. What is carried from one step of a loop to the next
+    /// (a total of losses, a state) wants this: otherwise each step's value holds on to all steps before it.
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         if !self.0.tracked {
             return self.clone();
         }
-        let make = Make { device: self.device(), vjp: Vjp::None, at: Location::caller() };
-        let inputs = Inputs::from_slice_clone(std::slice::from_ref(self));
-        Tensor::record(Op::Reshape, *self.shape(), self.dtype(), inputs, make)
+        Tensor::record(Op::Reshape, *self.shape(), self.dtype(), &[self], Make::constant(self.device()))
     }
 
-    /// The same value as the start of differentiation: [`Grads::wrt`](super::Grads::wrt) and [`grad`](super::grad())
+    /// The same value as the start of differentiation: [`Grads::wrt`](crate::Grads::wrt) and [`grad`](crate::grad())
     /// give the gradient with respect to the returned tensor.
     #[track_caller]
     pub fn requires_grad(&self) -> Tensor {
-        let make = Make { device: self.device(), vjp: Vjp::None, at: Location::caller() };
-        let inputs = Inputs::from_slice_clone(std::slice::from_ref(self));
-        Self::node(Op::Reshape, *self.shape(), self.dtype(), inputs, Storage::Pending, true, None, make)
+        let extra = Extra { tracked: true, ..Extra::default() };
+        Self::node(Op::Reshape, *self.shape(), self.dtype(), &[self], Make::constant(self.device()), extra)
     }
 }
 
-/// `SmallVec::from_slice` for clonable handles.
-pub(crate) trait FromSliceClone {
-    fn from_slice_clone(tensors: &[Tensor]) -> Self;
-}
-
-impl FromSliceClone for Inputs {
-    fn from_slice_clone(tensors: &[Tensor]) -> Self {
-        tensors.iter().cloned().collect()
-    }
+/// Whether a gradient may be asked for.
+fn is_tracked(inputs: &[&Tensor], make: &Make<'_>) -> bool {
+    !matches!(make.vjp, Vjp::None) && TRACKING.get() && inputs.iter().any(|t| t.0.tracked)
 }

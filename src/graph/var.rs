@@ -1,15 +1,13 @@
 //! Variables: parameters with storage of their own, assigned in place.
 
-use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
 use super::device::Device;
-use super::node::{FromSliceClone, Inputs, Make, Node, Storage, Tensor, Vjp};
+use super::node::{Node, Tensor};
 use crate::backend::Buffer;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::op::Op;
 use crate::shape::Shape;
 
 /// A parameter: a value on a device that training changes.
@@ -77,11 +75,10 @@ impl Var {
     /// Those of computing `value`.
     #[track_caller]
     pub fn named(name: impl Into<String>, value: &Tensor) -> Result<Var> {
-        let at = Location::caller();
         let id = NEXT_VAR.fetch_add(1, Relaxed);
         let shared =
             Arc::new(VarShared { id, latest: AtomicU64::new(0), storage: Mutex::default(), owner: OnceLock::new() });
-        let current = Mutex::new(pending(&shared, value, at));
+        let current = Mutex::new(value.of_variable(shared.clone()));
         let trainable = AtomicBool::new(true);
         let (shape, dtype, device) = (*value.shape(), value.dtype(), value.device().clone());
         let var = Var(Arc::new(Inner { shared, name: name.into(), shape, dtype, device, trainable, current }));
@@ -115,7 +112,7 @@ impl Var {
             let happened = format!("Variable `{}` was assigned a value from another device", self.0.name);
             return Err(current.device().differs(value.device(), &happened));
         }
-        let node = pending(&self.0.shared, value, Location::caller());
+        let node = value.of_variable(self.0.shared.clone());
         self.0.shared.latest.store(node.0.id, Relaxed);
         *current = node;
         Ok(())
@@ -171,12 +168,4 @@ impl std::fmt::Debug for Var {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Var({} {} {})", self.0.name, self.dtype(), self.shape())
     }
-}
-
-/// A node that stands for the variable's value once `value` has been written to it. A gradient stops there.
-fn pending(shared: &Arc<VarShared>, value: &Tensor, at: &'static Location<'static>) -> Tensor {
-    let make = Make { device: value.device(), vjp: Vjp::None, at };
-    let inputs = Inputs::from_slice_clone(std::slice::from_ref(value));
-    let (shape, dtype) = (*value.shape(), value.dtype());
-    Tensor::node(Op::Var, shape, dtype, inputs, Storage::Pending, true, Some(shared.clone()), make)
 }

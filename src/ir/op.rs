@@ -56,7 +56,7 @@ pub(crate) enum Op {
         step: Axes<i64>,
     },
     /// Inputs: x, indices of the output's shape. `x[.., index, ..]` at `axis`; x's dimension `d != axis` follows the
-    /// output dimension `map[d]`. A third input, if any, is for the gradient only.
+    /// output dimension `map[d]`.
     Gather {
         axis: u8,
         map: Axes<u8>,
@@ -81,7 +81,7 @@ pub(crate) enum Op {
     ConvKernelGrad(Conv),
     /// What a family computes of its operands, all of them contiguous, in row-major order of the family's space.
     Family(Family),
-    /// One of several results of its first input; other inputs, if any, are for the gradient only.
+    /// One of several results of its input.
     Part(u8),
 }
 
@@ -156,15 +156,6 @@ impl Op {
     /// Whether it needs no input: the value is computed again wherever it is wanted, and never kept.
     pub(crate) fn is_pure(&self) -> bool {
         matches!(self, Op::Scalar(_) | Op::Arange | Op::Random { .. })
-    }
-
-    /// How many of its inputs it is computed from, where the others are for the gradient only.
-    pub(crate) fn reads(&self) -> Option<usize> {
-        match self {
-            Op::Gather { .. } => Some(2),
-            Op::Part(_) => Some(1),
-            _ => None,
-        }
     }
 
     /// How many results it has; those of a node with several are read by `Part` nodes.

@@ -1,10 +1,8 @@
 //! Putting tensors together: pad, concat, stack, split, repeat.
 
-use std::panic::Location;
-
 use smallvec::SmallVec;
 
-use super::pointwise::{number, same_device, same_dtype};
+use super::pointwise::{number, same_device, same_dtype, scalar};
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
@@ -35,9 +33,9 @@ impl Tensor {
         let shape = Shape::new(&dims)?;
         let starts: Axes<usize> = pads.iter().map(|p| p.0).collect();
         let fill = number(value, self.dtype(), self.device())?;
-        let make = Make { device: self.device(), vjp: Vjp::Node(assemble_grad), at: Location::caller() };
+        let make = Make::new(self.device(), Vjp::Node(assemble_grad));
         let op = Op::Assemble { starts: vec![starts], fill: true };
-        Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), fill].into_iter().collect(), make))
+        Ok(Tensor::record(op, shape, self.dtype(), &[self, &fill], make))
     }
 
     /// Joins tensors along an axis.
@@ -80,9 +78,8 @@ impl Tensor {
             return Ok(first.clone());
         }
         let shape = Shape::new(&first.shape().with(axis, extent))?;
-        let make = Make { device: first.device(), vjp: Vjp::Node(assemble_grad), at: Location::caller() };
-        let inputs = tensors.iter().map(|&t| t.clone()).collect();
-        Ok(Tensor::record(Op::Assemble { starts, fill: false }, shape, first.dtype(), inputs, make))
+        let make = Make::new(first.device(), Vjp::Node(assemble_grad));
+        Ok(Tensor::record(Op::Assemble { starts, fill: false }, shape, first.dtype(), tensors, make))
     }
 
     /// Joins tensors of one shape along a new axis.
@@ -175,6 +172,23 @@ impl Tensor {
         dims[d] = dims[d].saturating_mul(times);
         self.expand_dims(d as isize + 1)?.broadcast_to(wide)?.reshape(dims)
     }
+}
+
+/// A tensor like this one that is zero but for these parts, which have no element in common.
+pub(crate) fn place(parts: &[(Tensor, Axes<usize>)], like: &Tensor) -> Result<Tensor> {
+    if let [(part, _)] = parts
+        && part.shape() == like.shape()
+    {
+        return Ok(part.clone());
+    }
+    let fill = parts.iter().map(|(part, _)| part.numel()).sum::<usize>() < like.numel();
+    let zero = scalar(0.0, like.dtype(), like.device());
+    let mut inputs: SmallVec<[&Tensor; 8]> = parts.iter().map(|(part, _)| part).collect();
+    if fill {
+        inputs.push(&zero);
+    }
+    let op = Op::Assemble { starts: parts.iter().map(|(_, start)| start.clone()).collect(), fill };
+    Ok(Tensor::record(op, *like.shape(), like.dtype(), &inputs, Make::new(like.device(), Vjp::Node(assemble_grad))))
 }
 
 /// Each part gets its slice of the gradient.

@@ -8,16 +8,14 @@
 use super::pointwise::{self, Operand};
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::graph::node::NodeVjp;
 use crate::ir::math::{self, Real};
 use crate::ir::scalar::{Binary1, BinaryFn};
-
-/// The gradients for both arguments, of the arguments, the result and the result's gradient.
-pub(crate) type BinaryGrad = fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>;
 
 /// Everything the crate knows of a binary function.
 pub(crate) struct BinaryRow {
     pub(crate) f: &'static BinaryFn,
-    pub(crate) grad: Option<BinaryGrad>,
+    pub(crate) grad: Option<NodeVjp>,
 }
 
 const NONE: Binary1 = Binary1 {
@@ -126,7 +124,11 @@ macro_rules! binary {
     (@given $a:ident) => { true };
     (@grad) => { None };
     (@grad |$a:ident, $b:ident, $y:ident, $g:ident| $grad:expr) => {
-        Some(|$a: &Tensor, $b: &Tensor, $y: &Tensor, $g: &Tensor| Ok($grad))
+        Some(|$y: &Tensor, inputs: &[Tensor], $g: &Tensor| {
+            let ($a, $b) = (&inputs[0], &inputs[1]);
+            let (da, db) = $grad;
+            pointwise::shrink_all([da, db], inputs)
+        })
     };
 }
 

@@ -1,11 +1,9 @@
 //! Two-dimensional convolution, channels last, with both gradients as operations of their own.
 
-use std::panic::Location;
-
 use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
-use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
 use crate::ir::op::Op;
 use crate::ir::window::Conv;
 use crate::shape::Shape;
@@ -178,15 +176,9 @@ impl Tensor {
 }
 
 #[track_caller]
-fn record(
-    op: Op,
-    shape: Shape,
-    a: &Tensor,
-    b: &Tensor,
-    vjp: fn(&Tensor, &[Tensor], &Tensor) -> Result<InputGrads>,
-) -> Tensor {
-    let make = Make { device: a.device(), vjp: Vjp::Node(vjp), at: Location::caller() };
-    Tensor::record(op, shape, a.dtype(), [a.clone(), b.clone()].into_iter().collect(), make)
+fn record(op: Op, shape: Shape, a: &Tensor, b: &Tensor, vjp: NodeVjp) -> Tensor {
+    let make = Make::new(a.device(), Vjp::Node(vjp));
+    Tensor::record(op, shape, a.dtype(), &[a, b], make)
 }
 
 fn input_grad(g: Conv, dy: &Tensor, kernel: &Tensor) -> Tensor {

@@ -1,19 +1,12 @@
 //! Tensors from nothing: constants, ranges, random numbers. All of it is recorded and computed where it is used.
 
-use std::panic::Location;
-
 use super::pointwise::number;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::graph::node::{Inputs, Make, Vjp};
+use crate::graph::node::Make;
 use crate::graph::{Device, Tensor};
 use crate::ir::op::{Op, Runtime};
 use crate::shape::{IntoShape, Shape};
-
-#[track_caller]
-fn make(device: &Device) -> Make<'_> {
-    Make { device, vjp: Vjp::None, at: Location::caller() }
-}
 
 impl Tensor {
     /// One value everywhere.
@@ -73,7 +66,7 @@ impl Tensor {
             return Tensor::arange(start, end, step, wide, device)?.cast(dtype);
         }
         let count = count.max(0.0) as usize;
-        let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, Inputs::new(), make(device));
+        let index = Tensor::record(Op::Arange, Shape::of(&[count]), DType::I32, &[], Make::constant(device));
         let index = index.cast(dtype)?;
         // Unsigned numbers count downwards modulo 2^32.
         let step = if dtype == DType::U32 { step.rem_euclid(4_294_967_296.0) } else { step };
@@ -221,7 +214,7 @@ fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor>
     }
     let op = Op::Random { key: Runtime([seed as u32, (seed >> 32) as u32]), stream };
     // Recorded flat: the counter is the element's flat index, whatever the shape.
-    Ok(Tensor::record(op, shape, DType::U32, Inputs::new(), make(device)))
+    Ok(Tensor::record(op, shape, DType::U32, &[], Make::constant(device)))
 }
 
 /// Uniform in `[0, 1)`.

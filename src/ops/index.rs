@@ -1,7 +1,5 @@
 //! Reading and adding by index.
 
-use std::panic::Location;
-
 use smallvec::SmallVec;
 
 use super::pointwise::{expect_dtype, same_device, same_dtype};
@@ -33,15 +31,6 @@ fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<
 }
 
 impl Tensor {
-    /// Least and greatest element, where they are known without reading: of integers from the host.
-    pub(crate) fn bounds(&self) -> Option<(i64, i64)> {
-        let mut base = self.clone();
-        while base.0.bounds.get().is_none() && matches!(base.0.op, Op::Reshape | Op::Expand | Op::Permute(_)) {
-            base = base.inputs().pop()?;
-        }
-        base.0.bounds.get().copied()
-    }
-
     /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (integers
     /// of any type). Negative indices count from the end. Indices computed on the device are not checked: one outside
     /// reads NaN (floats) or 0.
@@ -61,9 +50,9 @@ impl Tensor {
         wide.extend((axis + 1..self.rank()).map(|_| 1));
         let at = index.reshape(&wide[..])?.broadcast_to(shape)?;
         let map: Axes<u8> = (0..self.rank()).map(|d| if d <= axis { d } else { d - 1 + index.rank() } as u8).collect();
-        let make = Make { device: self.device(), vjp: Vjp::Node(take_grad), at: Location::caller() };
+        let make = Make::new(self.device(), Vjp::Node(take_grad));
         let op = Op::Gather { axis: axis as u8, map };
-        Ok(Tensor::record(op, shape, self.dtype(), [self.clone(), at, index.clone()].into_iter().collect(), make))
+        Ok(Tensor::record(op, shape, self.dtype(), &[self, &at], make.saving(&[index])))
     }
 
     /// Along an axis the element that `index` (same rank; its other extents broadcast with the tensor's) names, as
@@ -91,9 +80,9 @@ impl Tensor {
         let shape = shape.with(axis, index.dims()[axis]);
         let at = index.broadcast_to(shape)?;
         let map: Axes<u8> = (0..self.rank() as u8).collect();
-        let make = Make { device: self.device(), vjp: Vjp::Node(along_grad), at: Location::caller() };
+        let make = Make::new(self.device(), Vjp::Node(along_grad));
         let op = Op::Gather { axis: axis as u8, map };
-        Ok(Tensor::record(op, shape, self.dtype(), [x, at, index.clone()].into_iter().collect(), make))
+        Ok(Tensor::record(op, shape, self.dtype(), &[&x, &at], make))
     }
 
     /// This tensor with the slices of `src` added at `index` (one-dimensional) along an axis; slices with equal
@@ -124,12 +113,11 @@ impl Tensor {
         if m == 0 || self.numel() == 0 {
             return Ok(self.clone());
         }
-        let inputs =
-            [self.reshape([outer, n, inner])?, index.clone(), src.reshape([outer, m, inner])?].into_iter().collect();
-        let make = Make { device: self.device(), vjp: Vjp::Node(scatter_grad), at: Location::caller() };
+        let (base, src) = (self.reshape([outer, n, inner])?, src.reshape([outer, m, inner])?);
+        let make = Make::new(self.device(), Vjp::Node(scatter_grad));
         let op =
             Op::Family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
-        Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), inputs, make).reshape(self.shape())
+        Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), &[&base, index, &src], make).reshape(self.shape())
     }
 
     /// A new last dimension of `classes` elements: 1 at the position the index names, 0 elsewhere (and everywhere for
@@ -147,7 +135,7 @@ impl Tensor {
 }
 
 fn one(grad: Tensor) -> Result<InputGrads> {
-    Ok([Some(grad), None, None].into_iter().collect())
+    Ok([Some(grad), None].into_iter().collect())
 }
 
 fn take_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {

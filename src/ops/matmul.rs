@@ -1,7 +1,5 @@
 //! Matrix products.
 
-use std::panic::Location;
-
 use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
@@ -48,8 +46,8 @@ impl Tensor {
         };
         let with = |rows: usize, cols: usize| [&batch[..], &[rows, cols]].concat();
         let (a, b) = (self.broadcast_to(with(m, k))?, rhs.broadcast_to(with(k, n))?);
-        let make = Make { device: self.device(), vjp: Vjp::Node(matmul_grad), at: Location::caller() };
-        Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), [a, b].into_iter().collect(), make))
+        let make = Make::new(self.device(), Vjp::Node(matmul_grad));
+        Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), &[&a, &b], make))
     }
 }
 

@@ -1,12 +1,12 @@
 //! What all pointwise operations share: operands, broadcasting, dtype and device checks; select and cast.
 
-use std::panic::Location;
+use std::borrow::Cow;
 
 use super::binary::BinaryRow;
 use super::unary::UnaryRow;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, or_panic};
-use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::graph::{Device, Tensor};
 use crate::ir::op::{Op, Runtime};
 use crate::shape::{self, Shape};
@@ -101,14 +101,16 @@ pub(crate) fn number(value: f64, dtype: DType, device: &Device) -> Result<Tensor
 /// A scalar whose value is a run-time parameter of plans.
 #[track_caller]
 pub(crate) fn scalar(value: f64, dtype: DType, device: &Device) -> Tensor {
-    let make = Make { device, vjp: Vjp::None, at: Location::caller() };
-    Tensor::record(Op::Scalar(Runtime(value)), Shape::SCALAR, dtype, Inputs::new(), make)
+    Tensor::record(Op::Scalar(Runtime(value)), Shape::SCALAR, dtype, &[], Make::constant(device))
 }
 
 /// The tensor at `shape`, by NumPy's rule; scalars of rank 0 stay, pointwise operations take them as they are.
 #[track_caller]
-pub(crate) fn fit(tensor: &Tensor, to: &Shape) -> Result<Tensor> {
-    if tensor.shape() == to || tensor.rank() == 0 { Ok(tensor.clone()) } else { tensor.broadcast_to(to) }
+pub(crate) fn fit<'a>(tensor: &'a Tensor, to: &Shape) -> Result<Cow<'a, Tensor>> {
+    if tensor.shape() == to || tensor.rank() == 0 {
+        return Ok(Cow::Borrowed(tensor));
+    }
+    tensor.broadcast_to(to).map(Cow::Owned)
 }
 
 /// Operands on one device, or an error.
@@ -160,8 +162,8 @@ pub(crate) fn unary(x: &Tensor, row: &'static UnaryRow) -> Result<Tensor> {
         let takes: Vec<String> = takes.into_iter().flatten().collect();
         return Err(unfit_dtype(f.name, x.dtype(), &takes.join(" or ")));
     };
-    let make = Make { device: x.device(), vjp: row.grad.map_or(Vjp::None, Vjp::Unary), at: Location::caller() };
-    Ok(Tensor::record(Op::Unary(f), *x.shape(), dtype, [x.clone()].into_iter().collect(), make))
+    let make = Make::new(x.device(), row.grad.map_or(Vjp::None, Vjp::Node));
+    Ok(Tensor::record(Op::Unary(f), *x.shape(), dtype, &[x], make))
 }
 
 #[track_caller]
@@ -177,9 +179,8 @@ pub(crate) fn binary(a: &Tensor, rhs: impl Operand, row: &'static BinaryRow) -> 
     };
     let shape = if a.shape() == b.shape() { *a.shape() } else { broadcast(f.name, &[a, &b])? };
     let (a, b) = (fit(a, &shape)?, fit(&b, &shape)?);
-    let make = Make { device: a.device(), vjp: row.grad.map_or(Vjp::None, Vjp::Binary), at: Location::caller() };
-    let inputs = [a.clone(), b].into_iter().collect();
-    Ok(Tensor::record(Op::Binary(f), shape, dtype, inputs, make))
+    let make = Make::new(a.device(), row.grad.map_or(Vjp::None, Vjp::Node));
+    Ok(Tensor::record(Op::Binary(f), shape, dtype, &[&a, &b], make))
 }
 
 /// The shape several operands broadcast to.
@@ -202,23 +203,15 @@ pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
     Shape::new(&shape)
 }
 
-/// A binary gradient, with scalars' gradients summed back to scalars.
-pub(crate) fn binary_grad(
-    f: fn(&Tensor, &Tensor, &Tensor, &Tensor) -> Result<(Tensor, Tensor)>,
-    inputs: &[Tensor],
-    output: &Tensor,
-    grad: &Tensor,
-) -> Result<InputGrads> {
-    let (a, b) = f(&inputs[0], &inputs[1], output, grad)?;
-    Ok([(a, &inputs[0]), (b, &inputs[1])].into_iter().map(|(g, x)| shrink(g, x)).collect::<Result<Vec<_>>>()?.into())
+/// The gradients for the inputs from those for all the positions of the result.
+pub(crate) fn shrink_all<const N: usize>(grads: [Tensor; N], inputs: &[Tensor]) -> Result<InputGrads> {
+    let tracked = grads.into_iter().zip(inputs).map(|(grad, x)| x.0.tracked.then_some((grad, x)));
+    tracked.map(|both| both.map(|(grad, x)| shrink(grad, x)).transpose()).collect()
 }
 
-/// The gradient for an input that may have been a scalar beside a larger operand; `None` where none is wanted.
-fn shrink(grad: Tensor, input: &Tensor) -> Result<Option<Tensor>> {
-    if !input.0.tracked {
-        return Ok(None);
-    }
-    if input.rank() == 0 && grad.rank() != 0 { grad.sum(()).map(Some) } else { fit(&grad, input.shape()).map(Some) }
+/// The gradient for an input that may have been a scalar beside a larger operand: summed back.
+fn shrink(grad: Tensor, input: &Tensor) -> Result<Tensor> {
+    if input.rank() == 0 && grad.rank() != 0 { grad.sum(()) } else { fit(&grad, input.shape()).map(Cow::into_owned) }
 }
 
 impl Tensor {
@@ -244,9 +237,9 @@ impl Tensor {
         same_device("where", self, &b)?;
         same_dtype("where", &a, &b)?;
         let shape = broadcast("where", &[self, &a, &b])?;
-        let inputs = [fit(self, &shape)?, fit(&a, &shape)?, fit(&b, &shape)?].into_iter().collect();
-        let make = Make { device: self.device(), vjp: Vjp::Node(select_grad), at: Location::caller() };
-        Ok(Tensor::record(Op::Select, shape, a.dtype(), inputs, make))
+        let (choice, a, b) = (fit(self, &shape)?, fit(&a, &shape)?, fit(&b, &shape)?);
+        let make = Make::new(self.device(), Vjp::Node(select_grad));
+        Ok(Tensor::record(Op::Select, shape, a.dtype(), &[&choice, &a, &b], make))
     }
 
     /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), integers to narrower
@@ -263,8 +256,7 @@ impl Tensor {
         self.device().check_dtype(dtype)?;
         let floats = dtype.is_float() && self.dtype().is_float();
         let vjp = if floats { Vjp::Node(cast_grad) } else { Vjp::None };
-        let make = Make { device: self.device(), vjp, at: Location::caller() };
-        Ok(Tensor::record(Op::Cast, *self.shape(), dtype, [self.clone()].into_iter().collect(), make))
+        Ok(Tensor::record(Op::Cast, *self.shape(), dtype, &[self], Make::new(self.device(), vjp)))
     }
 
     /// Elements limited to `low..=high`; NaN stays NaN. The gradient is 0 outside.
@@ -296,7 +288,7 @@ fn select_grad(output: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<Inpu
 }
 
 fn shrink_if(input: &Tensor, f: impl FnOnce() -> Result<Tensor>) -> Result<Option<Tensor>> {
-    if input.0.tracked { shrink(f()?, input) } else { Ok(None) }
+    if input.0.tracked { shrink(f()?, input).map(Some) } else { Ok(None) }
 }
 
 fn cast_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {

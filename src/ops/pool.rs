@@ -1,7 +1,5 @@
 //! Two-dimensional pooling, channels last.
 
-use std::panic::Location;
-
 use super::conv::{Padding, geometry};
 use super::pointwise::expect_dtype;
 use super::reduce::in_register;
@@ -36,10 +34,10 @@ fn record(op: WindowOp, g: Conv, inputs: &[&Tensor]) -> Tensor {
         WindowOp::Max | WindowOp::MaxPick | WindowOp::Sum => Shape::of(&[g.batch, g.oh, g.ow, g.c]),
         WindowOp::MaxGrad | WindowOp::SumGrad => Shape::of(&[g.batch, g.h, g.w, g.c]),
     };
-    let make = Make { device: inputs[0].device(), vjp: Vjp::Node(window_grad), at: Location::caller() };
+    let make = Make::new(inputs[0].device(), Vjp::Node(window_grad));
     let dtype = inputs[0].dtype();
     let op = Op::Family(Family::Window(Window { op, conv: g, dtype: dtype.register() }));
-    Tensor::record(op, shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make)
+    Tensor::record(op, shape, dtype, inputs, make)
 }
 
 impl Tensor {

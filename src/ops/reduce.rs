@@ -1,7 +1,5 @@
 //! Reductions over any set of axes.
 
-use std::panic::Location;
-
 use super::pointwise::{expect_dtype, scalar};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -81,9 +79,8 @@ fn record(x: &Tensor, op: ReduceOp, axes: &[usize], dtype: DType) -> Tensor {
         ReduceOp::ArgMax | ReduceOp::ArgMin => Vjp::None,
     };
     let mask = axes.iter().fold(0, |m, &a| m | 1 << a);
-    let make = Make { device: x.device(), vjp, at: Location::caller() };
-    let inputs = [x.clone()].into_iter().collect();
-    Tensor::record(Op::Reduce { op, axes: mask }, reduced(x.shape(), axes, true), dtype, inputs, make)
+    let make = Make::new(x.device(), vjp);
+    Tensor::record(Op::Reduce { op, axes: mask }, reduced(x.shape(), axes, true), dtype, &[x], make)
 }
 
 /// Records a reduction to the tensor's own type; sums and products of narrow integers are wide, as Keras has them.

@@ -3,7 +3,8 @@
 use super::binary::BINARY;
 use super::pointwise;
 use super::unary::UNARY;
-use crate::graph::{Device, Tensor, grad};
+use crate::graph::{Device, Tensor};
+use crate::tensor::grad;
 
 /// The CPU, and the GPU where there is one.
 fn devices() -> Vec<Device> {

@@ -1,13 +1,14 @@
 //! Scans: running sums, products and extremes along an axis, and linear recurrences.
 
-use std::panic::Location;
+use std::sync::Arc;
 
 use super::pointwise::{expect_dtype, same_device, same_dtype};
-use super::sort::parts;
+use smallvec::SmallVec;
+
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
-use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
+use crate::graph::node::{InputGrads, Inputs, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::scan::{Scan, ScanOp};
 use crate::ir::step::Family;
@@ -112,15 +113,17 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: isize, backwards: bo
     };
     let inputs: Inputs = operands.iter().map(|&t| t.reshape([of.outer, of.extent, of.inner])).collect::<Result<_>>()?;
     let shape = *inputs[0].shape();
-    let make = |vjp| Make { device: x.device(), vjp, at: Location::caller() };
+    let inputs: SmallVec<[&Tensor; 2]> = inputs.iter().collect();
     let op = Op::Family(Family::Scan(of));
+    let one = |vjp| Tensor::record(op.clone(), shape, x.dtype(), &inputs, Make::new(x.device(), vjp));
     let y = match of.op {
-        ScanOp::Sum => Tensor::record(op, shape, x.dtype(), inputs, make(Vjp::Node(sum_grad))),
-        ScanOp::Prod => Tensor::record(op, shape, x.dtype(), inputs, make(Vjp::Node(prod_grad))),
-        ScanOp::Linear => Tensor::record(op, shape, x.dtype(), inputs, make(Vjp::Node(linear_grad))),
+        ScanOp::Sum => one(Vjp::Node(sum_grad)),
+        ScanOp::Prod => one(Vjp::Node(prod_grad)),
+        ScanOp::Linear => one(Vjp::Node(linear_grad)),
         ScanOp::Max | ScanOp::Min => {
-            let [values, _] = parts(op, shape, of.results(), inputs, make(Vjp::Node(extreme_grad)));
-            values
+            let results: SmallVec<[_; 2]> = of.results().into_iter().map(|dtype| (shape, dtype)).collect();
+            let make = Make::new(x.device(), Vjp::Function(Arc::new(extreme_grad)));
+            Tensor::record_results(op, &results, &inputs, make).swap_remove(0)
         }
     };
     y.reshape(x.shape())
@@ -175,8 +178,10 @@ fn linear_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrad
 
 /// The gradients of the places that an element stands for follow each other: a recurrence that goes on while the place
 /// is the same, taken where it began.
-fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let (s, places) = (of(y)?, &inputs[2]);
+fn extreme_grad(r: &Results<'_>) -> Result<InputGrads> {
+    let [y, places] = r.outputs else { return Err(Error::internal("a running extreme without its places")) };
+    let Some(grad) = &r.grads[0] else { return Ok(InputGrads::new()) };
+    let s = of(y)?;
     let same = next(places, s, -1.0)?.eq(places)?;
     let sums = {
         let on = same.cast(grad.dtype())?;
@@ -184,5 +189,5 @@ fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
     };
     let here = Tensor::arange(0.0, s.extent as f64, 1.0, DType::I32, y.device())?.reshape([1, s.extent, 1])?;
     let x = here.eq(places)?.where_(&sums, 0.0)?;
-    Ok([None, Some(x), None].into_iter().collect())
+    Ok([Some(x)].into_iter().collect())
 }

@@ -1,13 +1,13 @@
 //! Sorting along an axis.
 
-use std::panic::Location;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
-use crate::graph::node::{InputGrads, Inputs, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::sort::Sort;
 use crate::ir::step::Family;
@@ -89,33 +89,25 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
     dims[last] = keep;
     let sort = Sort { dtype: x.dtype(), rows: rows.dims()[0], extent, keep, descending: greatest.is_some() };
     let shape = Shape::of(&[sort.rows, keep]);
-    let make = Make { device: x.device(), vjp: Vjp::Node(sort_grad), at: Location::caller() };
+    let results: SmallVec<[_; 2]> = sort.results().into_iter().map(|dtype| (shape, dtype)).collect();
+    let make = Make::new(x.device(), Vjp::Function(Arc::new(sort_grad)));
     let op = Op::Family(Family::Sort(sort));
-    let [values, places] = parts(op, shape, sort.results(), [rows].into_iter().collect(), make);
+    let mut results = Tensor::record_results(op, &results, &[&rows], make);
+    let (places, values) = (results.swap_remove(1), results.swap_remove(0));
     let mut back = vec![0isize; order.len()];
     order.iter().enumerate().for_each(|(to, &from)| back[from as usize] = to as isize);
     let back = |t: Tensor| t.reshape(&dims[..])?.transpose(&back);
     Ok((back(values)?, back(places)?))
 }
 
-/// Records a node of two results of one shape, of which the first is differentiable: the gradient function sees as inputs
-/// the node, its input and the second result.
-pub(super) fn parts(op: Op, shape: Shape, types: SmallVec<[DType; 2]>, inputs: Inputs, make: Make<'_>) -> [Tensor; 2] {
-    let plain = || Make { device: make.device, vjp: Vjp::None, at: make.at };
-    let x = inputs[0].clone();
-    let whole = Tensor::record(op, shape, types[0], inputs, plain());
-    let second = Tensor::record(Op::Part(1), shape, types[1], [whole.clone()].into_iter().collect(), plain());
-    let first = [whole, x, second.clone()].into_iter().collect();
-    [Tensor::record(Op::Part(0), shape, types[0], first, make), second]
-}
-
 /// Each element kept hands its gradient to where it stood.
-fn sort_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let (x, places) = (&inputs[1], &inputs[2]);
+fn sort_grad(r: &Results<'_>) -> Result<InputGrads> {
+    let (x, places) = (&r.inputs[0], &r.outputs[1]);
+    let Some(grad) = &r.grads[0] else { return Ok(InputGrads::new()) };
     let (rows, extent) = (x.dims()[0], x.dims()[1]);
     let starts = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, x.device())?.mul(extent)?.reshape([rows, 1])?;
     let flat = places.add(&starts)?.reshape([grad.numel()])?;
     let zeros = Tensor::zeros([rows * extent], grad.dtype(), x.device())?;
     let x = zeros.index_add(0, &flat, &grad.reshape([grad.numel()])?)?.reshape([rows, extent])?;
-    Ok([None, Some(x), None].into_iter().collect())
+    Ok([Some(x)].into_iter().collect())
 }

@@ -10,16 +10,14 @@ use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LOG2_E, LOG10_E};
 use super::pointwise;
 use crate::error::Result;
 use crate::graph::Tensor;
+use crate::graph::node::NodeVjp;
 use crate::ir::math::{self, Real};
 use crate::ir::scalar::{Unary1, UnaryFn};
-
-/// The gradient for the argument, of the argument, the result and the result's gradient.
-pub(crate) type UnaryGrad = fn(&Tensor, &Tensor, &Tensor) -> Result<Tensor>;
 
 /// Everything the crate knows of a unary function.
 pub(crate) struct UnaryRow {
     pub(crate) f: &'static UnaryFn,
-    pub(crate) grad: Option<UnaryGrad>,
+    pub(crate) grad: Option<NodeVjp>,
 }
 
 const NONE: Unary1 = Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
@@ -99,7 +97,11 @@ macro_rules! unary {
     };
     (@grad) => { None };
     (@grad |$x:ident, $y:ident, $g:ident| $grad:expr) => {
-        Some(|$x: &Tensor, $y: &Tensor, $g: &Tensor| $grad)
+        Some(|$y: &Tensor, inputs: &[Tensor], $g: &Tensor| {
+            let $x = &inputs[0];
+            let grad: Result<Tensor> = $grad;
+            pointwise::shrink_all([grad?], inputs)
+        })
     };
 }
 

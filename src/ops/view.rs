@@ -1,13 +1,12 @@
 //! Views: new names for the same elements. They cost nothing; consumers fold them into their addresses.
 
 use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo};
-use std::panic::Location;
 
 use smallvec::SmallVec;
 
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
-use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
 use crate::ir::op::{Axes, Op};
 use crate::shape::{IntoShape, Shape, axis_index};
 
@@ -43,9 +42,8 @@ impl SliceRange for RangeFull {
 }
 
 #[track_caller]
-fn view(x: &Tensor, op: Op, shape: Shape, vjp: fn(&Tensor, &[Tensor], &Tensor) -> Result<InputGrads>) -> Tensor {
-    let make = Make { device: x.device(), vjp: Vjp::Node(vjp), at: Location::caller() };
-    Tensor::record(op, shape, x.dtype(), [x.clone()].into_iter().collect(), make)
+fn view(x: &Tensor, op: Op, shape: Shape, vjp: NodeVjp) -> Tensor {
+    Tensor::record(op, shape, x.dtype(), &[x], Make::new(x.device(), Vjp::Node(vjp)))
 }
 
 fn one(grad: Tensor) -> Result<InputGrads> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, cpu, gpu};
+use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, PlanCheck, cpu, gpu};
 use crate::error::{Error, Kind, Result, entry_async};
 use crate::graph::Device;
 use crate::plan::Limits;
@@ -133,7 +133,7 @@ impl Device {
 
     fn of(backend: Box<dyn Backend>, max_buffers: usize, options: &DeviceOptions) -> Device {
         let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
-        let check = options.check_shaders.then(gpu::check::ShaderCheck::default);
+        let check = options.check_shaders.then(|| Box::<gpu::check::ShaderCheck>::default() as Box<dyn PlanCheck>);
         Self::with_backend(backend, Limits { max_buffers, fusion }, check)
     }
 

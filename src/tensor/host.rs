@@ -1,14 +1,12 @@
 //! Host data in, host data out.
 
 use std::borrow::Cow;
-use std::panic::Location;
-
 use half::{bf16, f16};
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::graph::flush::realise;
-use crate::graph::node::{Make, Vjp};
+use crate::graph::node::Make;
 use crate::graph::{Device, Tensor};
 use crate::shape::{IntoShape, Shape};
 
@@ -170,7 +168,7 @@ impl Tensor {
             }
             Ok(buffer)
         })?;
-        let make = Make { device, vjp: Vjp::None, at: Location::caller() };
+        let make = Make::constant(device);
         Ok(Tensor::leaf(buffer, shape, dtype, bounds, make))
     }
 

@@ -1,7 +1,10 @@
-//! Tensors as an embedding crate sees them: made from host data, read back, printed; and opening devices.
+//! Tensors as an embedding crate sees them: made from host data, read back, printed, differentiated; and opening
+//! devices.
 
+mod autograd;
 pub(crate) mod device;
 mod display;
 mod host;
 
+pub use autograd::{Grads, grad, no_grad};
 pub use host::IntoTensor;

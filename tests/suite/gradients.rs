@@ -1,6 +1,6 @@
 //! Gradients against central differences, in `f64` on the CPU engine.
 
-use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, grad};
+use wgtensor::{Conv2d, DType, Device, DeviceOptions, Padding, Pool2d, Result, Tensor, grad};
 
 use super::close::assert_all;
 use super::naive::Nd;
@@ -210,4 +210,65 @@ fn gradients_of_gradients() {
             grad(&x[0].matmul(&x[1])?.square()?.sum(())?, &[&x[0]]).map(|mut g| g.remove(0))
         }),
     ]);
+}
+
+/// A gradient by pieces is put together once, not added up piece by piece: what it takes is linear in their number.
+#[test]
+fn gradients_of_many_pieces_take_linear_work() {
+    let cost = |pieces: usize, cut: fn(&Tensor, usize, usize) -> Result<Tensor>| -> Result<(usize, usize, Tensor)> {
+        let device = Device::open_with("cpu", &DeviceOptions::default())?;
+        let x = Nd::random(&[pieces, 32], 5, -1.0, 1.0).f32(&device)?.requires_grad();
+        let mut total = Tensor::zeros([32], DType::F32, &device)?;
+        for i in 0..pieces {
+            // Not fusable with the next piece: a chain of products, as a recurrence is.
+            total = total.add(&cut(&x, i, pieces)?.reshape([32])?)?.sin()?;
+        }
+        let grad = wgtensor::grad(&total.sum(())?, &[&x])?.remove(0);
+        grad.realize()?;
+        let plan = device.last_plan().expect("a plan");
+        // Temporaries, and steps that fill a whole tensor.
+        let bytes = plan.split(" bytes of temporaries").next().and_then(|s| s.rsplit(' ').next()).unwrap();
+        assert!(plan.matches("pad").count() <= 2, "{plan}");
+        Ok((plan.lines().count(), bytes.parse().expect("a number"), grad))
+    };
+    let ways: [(&str, fn(&Tensor, usize, usize) -> Result<Tensor>); 3] = [
+        ("split", |x, i, n| Ok(x.split(0, &vec![1; n])?[i].clone())),
+        ("narrow", |x, i, _| x.narrow(0, i, 1)),
+        ("rows and columns", |x, i, _| {
+            Tensor::concat(&[&x.narrow(0, i, 1)?.narrow(1, 16, 16)?, &x.narrow(1, 0, 16)?.narrow(0, i, 1)?], 1)
+        }),
+    ];
+    for (name, cut) in ways {
+        let (few, many) = (cost(16, cut).unwrap(), cost(64, cut).unwrap());
+        assert!(many.0 <= 5 * few.0, "{name}: {} steps for 16 pieces, {} for 64", few.0, many.0);
+        assert!(many.1 <= 8 * few.1.max(64 * 32 * 4), "{name}: {} bytes for 16 pieces, {} for 64", few.1, many.1);
+    }
+}
+
+/// Slices that meet, that leave gaps, of several axes: against the sum of one slice's gradients at a time.
+#[test]
+fn gradients_of_overlapping_pieces_add_up() {
+    let device = Device::cpu();
+    let x = Nd::random(&[5, 6], 8, -1.0, 1.0).float(DType::F64, &device).unwrap().requires_grad();
+    let cuts: [Function; 6] = [
+        |x| x[0].narrow(0, 0, 3)?.square(),
+        |x| x[0].narrow(0, 2, 3)?.sin(),
+        |x| x[0].narrow(1, 1, 2)?.narrow(0, 1, 1)?.exp(),
+        |x| x[0].slice_step(1, Some(5), None, -2)?.square(),
+        |x| x[0].narrow(0, 3, 2)?.narrow(1, 4, 2)?.cos(),
+        |x| x[0].mul(0.5),
+    ];
+    let grad_of = |chosen: &[Function]| -> Result<Vec<f64>> {
+        let mut loss = Tensor::zeros((), DType::F64, &device)?;
+        for cut in chosen {
+            loss = loss.add(&cut(std::slice::from_ref(&x))?.sum(())?)?;
+        }
+        grad(&loss, &[&x])?[0].to_f64_vec()
+    };
+    let mut want = vec![0.0; 30];
+    for cut in &cuts {
+        grad_of(&[*cut]).unwrap().iter().zip(&mut want).for_each(|(g, w)| *w += g);
+    }
+    let got = grad_of(&cuts).unwrap();
+    assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-12), "{got:?} {want:?}");
 }

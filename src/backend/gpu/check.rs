@@ -11,10 +11,10 @@ use super::device::lock;
 use super::dispatch::Caps;
 use super::kernels;
 use super::scope;
+use crate::backend::PlanCheck;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::op::PlanNode;
-use crate::plan::{self, Limits};
+use crate::ir::step::Plan;
 
 /// What every WebGPU device has.
 pub(super) const PLAIN: Caps = Caps {
@@ -43,26 +43,28 @@ pub(crate) struct ShaderCheck {
     seen: Mutex<FxHashSet<u64>>,
 }
 
-impl ShaderCheck {
-    /// Plans the graph for the kinds of adapters there are and checks all kernels; gives how many were new.
-    ///
-    /// # Errors
-    /// A shader does not validate or cannot be translated, or a step cannot run on a GPU.
-    pub(crate) fn plans(&self, nodes: &[PlanNode], limits: Limits) -> Result<u64> {
+/// The kinds of adapters that shaders are checked for.
+const KINDS: [Caps; 3] = [PLAIN, LARGE, SOFTWARE];
+
+impl PlanCheck for ShaderCheck {
+    fn takes(&self, dtype: DType) -> bool {
+        dtype != DType::F64
+    }
+
+    fn max_buffers(&self) -> Vec<usize> {
+        KINDS.iter().map(|caps| caps.max_storage_bindings as usize).collect()
+    }
+
+    fn check(&self, kind: usize, plan: &Plan) -> Result<u64> {
         let mut new = 0;
-        if nodes.iter().any(|n| n.dtype == DType::F64) {
-            return Ok(new);
-        }
-        for caps in [PLAIN, LARGE, SOFTWARE] {
-            let plan = plan::plan(nodes, Limits { max_buffers: caps.max_storage_bindings as usize, ..limits })?;
-            for step in &plan.steps {
-                for kernel in kernels::build(&plan, step, &caps)? {
-                    let source = kernel.shader.source()?;
-                    if lock(&self.seen).insert(BuildHasherDefault::<FxHasher>::default().hash_one(&source)) {
-                        translate(&source, caps.subgroups)
-                            .map_err(|e| e.context(format!("step `{}`", step.ops.join("+"))))?;
-                        new += 1;
-                    }
+        let caps = &KINDS[kind];
+        for step in &plan.steps {
+            for kernel in kernels::build(plan, step, caps)? {
+                let source = kernel.shader.source()?;
+                if lock(&self.seen).insert(BuildHasherDefault::<FxHasher>::default().hash_one(&source)) {
+                    translate(&source, caps.subgroups)
+                        .map_err(|e| e.context(format!("step `{}`", step.ops.join("+"))))?;
+                    new += 1;
                 }
             }
         }

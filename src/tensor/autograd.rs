@@ -5,9 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::node::{Tensor, Vjp, set_origin, with_tracking};
-use super::var::{Var, VarShared};
 use crate::error::{Error, Kind, Result};
+use crate::graph::node::{InputGrads, Results, Vjp, set_origin, with_tracking};
+use crate::graph::var::VarShared;
+use crate::graph::{Tensor, Var};
+use crate::ir::op::{Axes, Op};
+use crate::ops::assemble::place;
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
 #[derive(Debug)]
@@ -123,6 +126,73 @@ fn check(loss: &Tensor) -> Result<()> {
     Ok(())
 }
 
+/// What has arrived so far of the gradient for one node.
+#[derive(Default)]
+struct Arrived {
+    sum: Option<Tensor>,
+    /// Gradients of parts: zero but for a box that starts there.
+    boxes: Vec<(Tensor, Axes<usize>)>,
+    /// For a node with several results: the gradient for each.
+    results: Vec<Option<Tensor>>,
+}
+
+impl Arrived {
+    /// Adds to it. What is a box within zeros waits, so that the boxes of many slices become one tensor.
+    fn add(&mut self, grad: Tensor) -> Result<()> {
+        match boxed(&grad) {
+            Some(boxed) => self.boxes.push(boxed),
+            None => self.add_whole(grad)?,
+        }
+        Ok(())
+    }
+
+    /// All of it, for a node like this one; `None` where only other results have a gradient.
+    fn total(mut self, like: &Tensor) -> Result<Option<Tensor>> {
+        let mut boxes = std::mem::take(&mut self.boxes);
+        while !boxes.is_empty() {
+            // As many as do not meet; the others go into another tensor.
+            let mut apart: Vec<(Tensor, Axes<usize>)> = Vec::new();
+            let mut rest = Vec::new();
+            boxes.sort_by(|a, b| a.1.cmp(&b.1));
+            for (part, start) in boxes {
+                let free = apart.iter().all(|(other, at)| !meet(part.dims(), &start, other.dims(), at));
+                if free { apart.push((part, start)) } else { rest.push((part, start)) }
+            }
+            self.add_whole(place(&apart, like)?)?;
+            boxes = rest;
+        }
+        Ok(self.sum)
+    }
+
+    fn add_whole(&mut self, grad: Tensor) -> Result<()> {
+        self.sum = Some(match self.sum.take() {
+            Some(before) => before.add(&grad)?,
+            None => grad,
+        });
+        Ok(())
+    }
+}
+
+/// The box that a padded gradient is zero around, and where it starts.
+fn boxed(grad: &Tensor) -> Option<(Tensor, Axes<usize>)> {
+    let Op::Assemble { starts, fill: true } = &grad.0.op else { return None };
+    let mut inputs = grad.inputs().into_iter();
+    let (part, background, None) = (inputs.next()?, inputs.next()?, inputs.next()) else { return None };
+    let Op::Scalar(value) = &background.0.op else { return None };
+    if value.0 != 0.0 {
+        return None;
+    }
+    Some(match boxed(&part) {
+        Some((part, within)) => (part, within.iter().zip(&starts[0]).map(|(a, b)| a + b).collect()),
+        None => (part, starts[0].clone()),
+    })
+}
+
+/// Whether two boxes have an element in common.
+fn meet(a: &[usize], at: &[usize], b: &[usize], bt: &[usize]) -> bool {
+    (0..a.len()).all(|d| at[d] < bt[d] + b[d] && bt[d] < at[d] + a[d])
+}
+
 /// The gradients of the tensors that differentiation starts from, and of those `wanted`. The others are let go of as
 /// soon as they have been passed on: whoever holds a gradient keeps it in memory.
 fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
@@ -133,7 +203,57 @@ fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
         }
     }
     let _reset = Reset;
-    // Tracked ancestors; ids grow with recording, so descending ids are a reverse topological order.
+    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
+    let mut arrived: FxHashMap<u64, Arrived> = FxHashMap::default();
+    let one = Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?;
+    arrived.insert(loss.0.id, Arrived { sum: Some(one), ..Arrived::default() });
+    for tensor in tracked(loss) {
+        let node = &tensor.0;
+        let Some(mut here) = arrived.remove(&node.id) else { continue };
+        set_origin(Some(node.at));
+        let results = std::mem::take(&mut here.results);
+        let total = here.total(&tensor)?;
+        if let Some(var) = &node.var {
+            if let Some(grad) = total {
+                grads.met.push(var.clone());
+                accumulate(&mut grads.vars, var.id, grad)?;
+            }
+            continue;
+        }
+        if let Some(grad) = &total
+            && (node.is_source() || wanted.contains(&node.id))
+        {
+            grads.nodes.insert(node.id, grad.clone());
+        }
+        if node.is_source() {
+            continue;
+        }
+        node.spent.store(true, Relaxed);
+        let inputs = tensor.inputs();
+        if let (Vjp::Part, Op::Part(i)) = (&node.vjp, &node.op) {
+            let whole = arrived.entry(inputs[0].0.id).or_default();
+            whole.results.resize(inputs[0].0.results(), None);
+            // There may be several parts that read one result.
+            let here = &mut whole.results[usize::from(*i)];
+            *here = match (here.take(), total) {
+                (Some(a), Some(b)) => Some(a.add(&b)?),
+                (a, b) => a.or(b),
+            };
+            continue;
+        }
+        for (input, grad) in inputs.iter().zip(shares(&tensor, &inputs, total, results)?) {
+            if let Some(grad) = grad
+                && input.0.tracked
+            {
+                arrived.entry(input.0.id).or_default().add(grad)?;
+            }
+        }
+    }
+    Ok(grads)
+}
+
+/// The tracked ancestors: ids grow with recording, so descending ids are a reverse topological order.
+fn tracked(loss: &Tensor) -> Vec<Tensor> {
     let mut order: Vec<Tensor> = Vec::new();
     let mut seen: FxHashSet<u64> = FxHashSet::default();
     let mut stack = vec![loss.clone()];
@@ -141,46 +261,33 @@ fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
         if !tensor.0.tracked || !seen.insert(tensor.0.id) {
             continue;
         }
-        if !matches!(tensor.0.vjp, Vjp::None) {
+        if !tensor.0.is_source() {
             stack.extend(tensor.inputs());
         }
         order.push(tensor);
     }
     order.sort_unstable_by_key(|t| std::cmp::Reverse(t.0.id));
-    let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
-    grads.nodes.insert(loss.0.id, Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?);
-    for tensor in order {
-        let node = &tensor.0;
-        let Some(grad) = grads.nodes.remove(&node.id) else { continue };
-        if let Some(var) = &node.var {
-            grads.met.push(var.clone());
-            accumulate(&mut grads.vars, var.id, grad)?;
-            continue;
+    order
+}
+
+/// What a node passes on to its inputs, given the gradient for its value, or those for its results.
+fn shares(
+    tensor: &Tensor,
+    inputs: &[Tensor],
+    total: Option<Tensor>,
+    results: Vec<Option<Tensor>>,
+) -> Result<InputGrads> {
+    match (&tensor.0.vjp, total) {
+        (Vjp::Node(f), Some(grad)) => f(tensor, inputs, &grad),
+        (Vjp::Function(f), Some(grad)) => {
+            f(&Results { outputs: std::slice::from_ref(tensor), inputs, grads: &[Some(grad)] })
         }
-        node.spent.store(true, Relaxed);
-        set_origin(Some(node.at));
-        let inputs = tensor.inputs();
-        let given = match node.vjp {
-            Vjp::None => {
-                grads.nodes.insert(node.id, grad);
-                continue;
-            }
-            Vjp::Unary(f) => [Some(f(&inputs[0], &tensor, &grad)?)].into_iter().collect(),
-            Vjp::Binary(f) => crate::ops::pointwise::binary_grad(f, &inputs, &tensor, &grad)?,
-            Vjp::Node(f) => f(&tensor, &inputs, &grad)?,
-        };
-        for (input, grad) in inputs.iter().zip(given) {
-            if let Some(grad) = grad
-                && input.0.tracked
-            {
-                accumulate(&mut grads.nodes, input.0.id, grad)?;
-            }
+        (Vjp::Function(f), None) => {
+            let outputs: Vec<Tensor> = (0..results.len()).map(|i| tensor.part(i)).collect();
+            f(&Results { outputs: &outputs, inputs, grads: &results })
         }
-        if wanted.contains(&node.id) {
-            grads.nodes.insert(node.id, grad);
-        }
+        _ => Ok(InputGrads::new()),
     }
-    Ok(grads)
 }
 
 fn accumulate(map: &mut FxHashMap<u64, Tensor>, id: u64, grad: Tensor) -> Result<()> {

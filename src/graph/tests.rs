@@ -1,0 +1,92 @@
+//! Recording, without the operations that stand above: who is held, and nodes with several results.
+
+use std::sync::Arc;
+
+use super::device::Device;
+use super::node::{Make, Tensor, Vjp};
+use crate::dtype::DType;
+use crate::ir::op::Op;
+use crate::shape::Shape;
+
+#[test]
+fn an_edge_is_no_handle() {
+    let device = Device::cpu();
+    let x = Tensor::new([1.0f32, 2.0], &device).unwrap();
+    let y = x.exp().unwrap();
+    let node = y.0.clone();
+    assert!(node.is_held());
+    let z = y.add(&y).unwrap();
+    let other = y.clone();
+    drop(y);
+    assert!(node.is_held());
+    drop(other);
+    assert!(!node.is_held(), "only `z` refers to it");
+    // What a gradient asks for is held as long as it does.
+    let inputs = z.inputs();
+    assert!(node.is_held());
+    drop(inputs);
+    assert!(!node.is_held());
+    assert_eq!(z.to_vec::<f32>().unwrap(), [1.0f32.exp() * 2.0, 2.0f32.exp() * 2.0]);
+}
+
+#[test]
+fn what_nobody_needs_is_forgotten_while_recording() {
+    let device = Device::open_with("cpu", &crate::DeviceOptions::default()).unwrap();
+    let x = Tensor::new([1.0f32, 2.0], &device).unwrap();
+    for _ in 0..10_000 {
+        let _ = x.exp().unwrap();
+    }
+    assert!(device.graph().pending.len() < 2_000);
+    assert_eq!(device.counters().submits, 0);
+}
+
+/// The sum and the difference of two tensors, as one node would give both: their gradients arrive together, those of
+/// results that were not used are missing.
+#[test]
+fn the_gradient_of_several_results_sees_all_of_them() {
+    let device = Device::cpu();
+    let (a, b) = (Tensor::new([3.0f32, 5.0], &device).unwrap(), Tensor::new([1.0f32, 2.0], &device).unwrap());
+    let (a, b) = (a.requires_grad(), b.requires_grad());
+    let both = || {
+        let vjp = Vjp::Function(Arc::new(|r| {
+            assert_eq!((r.outputs.len(), r.inputs.len(), r.grads.len()), (2, 3, 2));
+            assert!(matches!(r.outputs[1].0.op, Op::Part(1)) && r.outputs[1].dims() == [2]);
+            assert_eq!(r.inputs[2].to_vec::<f32>()?, [7.0]);
+            let zero = Tensor::zeros([2], DType::F32, r.inputs[0].device())?;
+            let [s, d] = [0, 1].map(|i| r.grads[i].clone().unwrap_or_else(|| zero.clone()));
+            Ok([Some(s.add(&d)?), Some(s.sub(&d)?)].into_iter().collect())
+        }));
+        let saved = Tensor::new([7.0f32], &device).unwrap();
+        // The operation itself never runs here.
+        let op = Op::Leaf;
+        let results = [(Shape::of(&[2]), DType::F32), (Shape::of(&[2]), DType::F32)];
+        Tensor::record_results(op, &results, &[&a, &b], Make::new(&device, vjp).saving(&[&saved]))
+    };
+    let weights = Tensor::new([2.0f32, 10.0], &device).unwrap();
+    // Both results: d/da = w + 1, d/db = w - 1.
+    let results = both();
+    let loss = results[0].mul(&weights).unwrap().add(&results[1]).unwrap().sum(()).unwrap();
+    let grads = loss.backward().unwrap();
+    assert_eq!(grads.wrt(&a).unwrap().to_vec::<f32>().unwrap(), [3.0, 11.0]);
+    assert_eq!(grads.wrt(&b).unwrap().to_vec::<f32>().unwrap(), [1.0, 9.0]);
+    // The second alone.
+    let results = both();
+    let grads = results[1].mul(&weights).unwrap().sum(()).unwrap().backward().unwrap();
+    assert_eq!(grads.wrt(&a).unwrap().to_vec::<f32>().unwrap(), [2.0, 10.0]);
+    assert_eq!(grads.wrt(&b).unwrap().to_vec::<f32>().unwrap(), [-2.0, -10.0]);
+}
+
+/// A gradient may be any function, of one result too.
+#[test]
+fn a_gradient_may_capture_what_it_needs() {
+    let device = Device::cpu();
+    let x = Tensor::new([1.0f32, 2.0], &device).unwrap().requires_grad();
+    let slope = 3.5;
+    let vjp = Vjp::Function(Arc::new(move |r| {
+        let grad = r.grads[0].as_ref().expect("of the one result");
+        Ok([Some(grad.mul(slope)?)].into_iter().collect())
+    }));
+    let y = Tensor::record(Op::Reshape, Shape::of(&[2]), DType::F32, &[&x], Make::new(&device, vjp));
+    let grads = y.sum(()).unwrap().backward().unwrap();
+    assert_eq!(grads.wrt(&x).unwrap().to_vec::<f32>().unwrap(), [3.5, 3.5]);
+}
