@@ -112,7 +112,9 @@ impl<'a> Builder<'a> {
             }
             op => unreachable!("{} is written out", op.name()),
         };
-        self.ops.push(node.op.name());
+        if !matches!(node.op, Op::Scalar(_)) {
+            self.ops.push(node.op.name());
+        }
         let dtype = node.dtype.register();
         let reg = self.push(Line { instr, dtype, inner: false });
         let fit = match &node.op {
@@ -124,7 +126,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn finish(self, node: &PlanNode, reg: Reg, buf: BufId, at: Access) -> Step {
-        let mut ops: Vec<&'static str> = self.ops.into_iter().filter(|&o| o != "scalar").collect();
+        let mut ops = self.ops;
         let name = node.op.name();
         if !node.op.is_pointwise() && ops.last() != Some(&name) {
             ops.push(name);

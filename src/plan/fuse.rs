@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::lower::Lowered;
+use super::lower::{ASSIGN, Lowered};
 use super::rewrite::MAX_LINES;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, refine, squeeze};
@@ -217,7 +217,7 @@ impl Kernels {
             stores.push(store);
         }
         let mut ops = first.ops.clone();
-        ops.extend(second.ops.iter().filter(|&&o| o != "assign" || !first.ops.contains(&"assign")));
+        ops.extend(second.ops.iter().filter(|&&o| o != ASSIGN || !first.ops.contains(&ASSIGN)));
         let mut out = Step { space, mask, program: Program { lines, stores }, ops, ..first };
         out.tidy();
         if !self.in_place_safe(&out) || out.buffers().len() > self.max_buffers {

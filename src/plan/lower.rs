@@ -18,6 +18,9 @@ const MAX_INLINE: usize = 160;
 /// Expressions without loads up to this length are computed again wherever they are used.
 const MAX_PURE: usize = 48;
 
+/// What plans call the copy of a value into its variable's memory.
+pub(super) const ASSIGN: &str = "assign";
+
 /// Kernels in a valid order, the buffers they use, and orders that no buffer shows.
 pub(crate) struct Lowered {
     pub(crate) kernels: Vec<Step>,
@@ -166,7 +169,7 @@ impl Lower<'_> {
                 }
                 pure[n] &= size[n] <= MAX_PURE;
                 let shared = uses[n] > 1 && !pure[n] || size[n] > MAX_INLINE;
-                let alone = !self.fusion && !node.inputs.is_empty() && node.op.name() != "variable";
+                let alone = !self.fusion && !node.inputs.is_empty() && !matches!(node.op, Op::Var);
                 // A pending variable passes its input on.
                 let alias = matches!(node.op, Op::Var);
                 ((shared || alone || must[n] || self.forced[n]) && !alias).then_some(Role::Temp { slot: 0 })
@@ -303,7 +306,7 @@ impl Lower<'_> {
                 lines: vec![Line { instr, dtype: node.dtype.register(), inner: false }],
                 stores: vec![Store { reg: 0, buf: target, at, inner: false }],
             };
-            kernels.push(Step { ops: vec!["assign"], at: node.at, ..Step::nest(&space, &[], program) });
+            kernels.push(Step { ops: vec![ASSIGN], at: node.at, ..Step::nest(&space, &[], program) });
         }
         Ok((kernels, order))
     }

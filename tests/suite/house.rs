@@ -86,3 +86,30 @@ fn every_shader_says_what_it_computes() {
     });
     none("shaders without an opening comment", silent.map(|(p, _)| p.display().to_string()).collect());
 }
+
+/// The folders in the order in which data goes through them; what all of them may use comes last.
+const LAYERS: [&[&str]; 8] =
+    [&["nn"], &["tensor"], &["ops"], &["graph"], &["plan"], &["backend"], &["ir"], &["shape", "error", "dtype"]];
+
+#[test]
+fn nothing_calls_upward() {
+    let rank = |name: &str| LAYERS.iter().position(|layer| layer.contains(&name));
+    let own = |path: &Path| {
+        let part = path.components().nth(1)?;
+        rank(Path::new(&part).file_stem()?.to_str()?)
+    };
+    // Tests may use all of the crate.
+    let test = |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
+    none(
+        "a folder that uses one above it",
+        lines(&sources(&["src"]), |path, line| {
+            let code = line.split("//").next().unwrap_or("");
+            let used = code.split("crate::").skip(1).map(|rest| {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+                &rest[..end]
+            });
+            let upward = |name: &str| own(path).zip(rank(name)).is_some_and(|(own, other)| other < own);
+            !test(path) && used.into_iter().any(upward)
+        }),
+    );
+}

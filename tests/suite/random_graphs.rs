@@ -147,7 +147,7 @@ impl Graph<'_> {
         }
         let d = self.dice.below(x.rank());
         let (axis, n) = (d as isize, x.dims()[d]);
-        match self.dice.below(24) {
+        match self.dice.below(26) {
             0 | 1 => {
                 let y = self.unary(&x)?;
                 self.push("unary", y)
@@ -240,6 +240,14 @@ impl Graph<'_> {
                 drop(self.values.remove(at));
                 let flush = self.dice.below(3) == 0;
                 if flush && self.way == Way::Dropped { self.device.flush() } else { Ok(()) }
+            }
+            24 => self.push("cumsum", x.cumsum(axis)?.mul(0.3)?.tanh()?),
+            25 if !self.smooth => {
+                let k = 1 + self.dice.below(n);
+                let (values, places) = x.top_k(k, axis)?;
+                self.push("top_k", values)?;
+                // The places of equal elements depend on rounding, what stands there does not.
+                self.push("at those places", x.take_along_axis(&places, axis)?.add(&x.sort(axis)?.narrow(axis, 0, k)?)?)
             }
             _ if self.smooth => self.push("scale", x.mul(0.9)?),
             _ => self.assign(&x),
