@@ -117,7 +117,8 @@ impl Tensor {
         let make = Make::new(self.device(), Vjp::Node(scatter_grad));
         let op =
             Op::Family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
-        Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), &[&base, index, &src], make).reshape(self.shape())
+        Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), &[&base, index, &src], make)
+            .reshape(self.shape())
     }
 
     /// A new last dimension of `classes` elements: 1 at the position the index names, 0 elsewhere (and everywhere for

@@ -1,7 +1,7 @@
 //! Host data in, host data out.
 
-use std::borrow::Cow;
 use half::{bf16, f16};
+use std::borrow::Cow;
 
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Kind, Result, entry, entry_async};
