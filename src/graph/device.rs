@@ -37,7 +37,7 @@ pub(crate) struct Graph {
 }
 
 /// So many nodes are remembered before the list is looked through for those that nobody needs any more.
-const SOME_PENDING: usize = 1024;
+const SOME_PENDING: usize = 4 * 1024;
 /// More nodes than this that are still needed are flushed without being asked.
 const MAX_PENDING: usize = 8 * 1024;
 
@@ -50,7 +50,10 @@ impl Graph {
 
     /// Forgets what is gone or computed; whether there are too many still.
     pub(crate) fn tidy(&mut self) -> bool {
-        self.pending.retain(|n| n.upgrade().is_some_and(|n| !n.is_ready()));
+        self.pending.retain(|n| n.strong_count() > 0);
+        if self.pending.len() > MAX_PENDING {
+            self.pending.retain(|n| n.upgrade().is_some_and(|n| !n.is_ready()));
+        }
         self.bound = SOME_PENDING.max(2 * self.pending.len());
         self.pending.len() > MAX_PENDING
     }

@@ -36,7 +36,7 @@ fn what_nobody_needs_is_forgotten_while_recording() {
     for _ in 0..10_000 {
         let _ = x.exp().unwrap();
     }
-    assert!(device.graph().pending.len() < 2_000);
+    assert!(device.graph().pending.len() < 5_000);
     assert_eq!(device.counters().submits, 0);
 }
 
