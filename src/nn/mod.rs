@@ -34,6 +34,7 @@ mod model;
 mod names;
 mod optimizers;
 mod progress;
+mod saving;
 mod schedules;
 mod seeds;
 

@@ -269,9 +269,11 @@ impl Setting for Padding {
         if let Some(name) = json.as_str() {
             return name.into_setting().map(Some);
         }
-        let sides: Option<Vec<Vec<usize>>> = Vec::from_json(json)?;
-        Ok(match sides.as_ref().map(|sides| sides.iter().map(|side| &side[..]).collect::<Vec<_>>()).as_deref() {
-            Some([&[top, bottom], &[left, right]]) => Some(Padding::Explicit { top, bottom, left, right }),
+        let sides: Option<Vec<Pair>> = Vec::from_json(json)?;
+        Ok(match sides.as_deref() {
+            Some([rows, columns]) => {
+                Some(Padding::Explicit { top: rows.0, bottom: rows.1, left: columns.0, right: columns.1 })
+            }
             _ => None,
         })
     }

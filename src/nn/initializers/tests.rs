@@ -12,7 +12,7 @@ fn fans_follow_keras() {
 fn names_name_what_they_say() {
     assert_eq!("he_normal".parse::<Initializer>().unwrap(), Initializer::HE_NORMAL);
     assert_eq!(Initializer::GLOROT_UNIFORM.name(), "glorot_uniform");
-    let error = "glorot".into_initializer().unwrap_err();
+    let error = "glorot".parse::<Initializer>().unwrap_err();
     assert!(error.to_string().starts_with("Could not interpret initializer identifier: glorot"));
 }
 

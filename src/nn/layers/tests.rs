@@ -84,6 +84,7 @@ fn shapes_are_what_layers_promise() {
 #[test]
 fn windows_announce_the_shape_that_they_give() {
     use crate::Padding;
+    use crate::nn::config::Pair;
     let explicit = Padding::Explicit { top: 2, bottom: 1, left: 0, right: 3 };
     for padding in [Padding::Valid, Padding::Same, explicit] {
         for (size, stride) in [(Pair(1, 1), 1), (Pair(2, 2), 2), (Pair(3, 3), 1), (Pair(3, 3), 2), (Pair(2, 3), 2)] {
@@ -137,8 +138,12 @@ fn batch_normalization_moves_its_statistics_in_training_only() {
 
 #[test]
 fn activations_are_layers() {
-    let layer = ActivationLayer::shorthand(Softmax);
+    let layer = SoftmaxLayer::new();
     assert_eq!((layer.class_name(), Softmax.shared().class_name()), ("Softmax", "Softmax"));
+    let classes = [Relu, Elu, Tanh].map(|activation| layer_of(activation).class_name());
+    assert_eq!(classes, ["ReLU", "ELU", "Activation"]);
+    let x = tensor(&[-2.0, 0.5, 1.0, 9.0], &[4]);
+    assert_eq!(call(&ReLU::new().max_value(6.0).negative_slope(0.5).threshold(1.0), &x), [-1.5, -0.25, 0.0, 6.0]);
     assert_eq!(call(&layer, &tensor(&[0.0, 0.0], &[1, 2])), [0.5, 0.5]);
     assert_eq!(call(&LeakyReLU::new(), &tensor(&[-1.0, 2.0], &[2])), [-0.3, 2.0]);
 }

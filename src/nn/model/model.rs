@@ -224,7 +224,7 @@ impl Model {
     }
 
     /// Builds a model that knows its input, where `method` needs the weights.
-    pub(super) fn build_known(&mut self, method: &str) -> Result<()> {
+    pub(in crate::nn) fn build_known(&mut self, method: &str) -> Result<()> {
         match self.is_built() {
             true => Ok(()),
             false if self.graph.inputs.iter().any(|input| input.shape.is_none()) && self.misfit.is_none() => {
@@ -425,7 +425,7 @@ impl Model {
         })
     }
 
-    pub(super) fn not_built(&self, method: &str) -> Error {
+    pub(in crate::nn) fn not_built(&self, method: &str) -> Error {
         Error::parts(
             Kind::State,
             &format!(
