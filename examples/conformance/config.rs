@@ -1,5 +1,5 @@
-//! Keras configurations: those that the crate reads, and those of what it has no reader for, which are read key by key
-//! (what nobody asked for must be neutral, or the case is skipped by that name).
+//! Keras configurations: those that the crate reads, and those of callbacks, which are read key by key (one that nobody
+//! asked for skips the case).
 
 use std::cell::RefCell;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wgtensor::nn;
 
 use super::call::{Replay, Stop, skip};
-use super::case::{string, usizes};
+use super::case::string;
 
 /// The crate's configuration of a class. The cases say `class` where Keras says `class_name`.
 pub(crate) fn keras(class: &str, config: &Value) -> Replay<nn::Config> {
@@ -35,22 +35,11 @@ pub(crate) fn made<T>(made: wgtensor::Result<T>) -> Replay<T> {
     made.or_else(|error| skip(error.to_string().split(". Expected").next().unwrap_or_default()))
 }
 
-/// The `config` of a layer, loss, metric, optimizer or schedule.
+/// The `config` of a callback.
 pub(crate) struct Config<'a> {
     class: String,
     map: Option<&'a Map<String, Value>>,
     read: RefCell<Vec<String>>,
-}
-
-/// What a key may hold without meaning anything to the crate.
-fn neutral(key: &str, value: &Value) -> bool {
-    match key {
-        "name" | "dtype" | "trainable" | "seed" | "ema_momentum" | "num_regressors" => true,
-        "axis" => [json!(-1), json!([-1])].contains(value),
-        "data_format" => value == "channels_last",
-        "dilation_rate" => usizes(value).iter().all(|&d| d == 1),
-        _ => value.is_null() || value == &Value::Bool(false),
-    }
 }
 
 impl<'a> Config<'a> {
@@ -90,19 +79,10 @@ impl<'a> Config<'a> {
         self.get(key).as_str().unwrap_or(default).into()
     }
 
-    /// One number for height and width, or two.
-    pub(crate) fn pair(&self, key: &str, default: (usize, usize)) -> (usize, usize) {
-        match (self.get(key).as_u64(), &usizes(self.get(key))[..]) {
-            (Some(n), _) => (n as usize, n as usize),
-            (_, [h, w]) => (*h, *w),
-            _ => default,
-        }
-    }
-
-    /// Ends the reading: a key left over must be neutral.
+    /// Ends the reading: a key left over must be null.
     pub(crate) fn finish(&self) -> Replay<()> {
         let read = self.read.borrow();
-        let left = self.map.into_iter().flatten().find(|(key, value)| !read.contains(key) && !neutral(key, value));
+        let left = self.map.into_iter().flatten().find(|(key, value)| !read.contains(key) && !value.is_null());
         match left {
             Some((key, value)) => skip(format!("{} with `{key}` = {value}", self.class)),
             None => Ok(()),
