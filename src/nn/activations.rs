@@ -14,7 +14,7 @@ macro_rules! activations {
         /// An activation function.
         ///
         /// A string does as well wherever one is taken: `"relu"`, `"softmax"`, ... (the variant's name in snake case).
-        #[derive(Clone, Copy, Debug)]
+        #[derive(Clone, Copy, Debug, Default)]
         pub enum Activation {
             $($(#[$doc])* $variant,)*
             /// A function of your own
@@ -43,6 +43,7 @@ macro_rules! activations {
 
 activations! {
     /// `x`
+    #[default]
     Linear "linear" "" => |x| Ok(x.clone());
     /// `max(x, 0)`
     Relu "relu" => |x| x.relu();
@@ -115,12 +116,6 @@ impl FromStr for Activation {
             .find(|(n, _)| *n == name)
             .map(|(_, a)| *a)
             .ok_or_else(|| unknown("activation function", name, NAMES.iter().map(|(n, _)| *n)))
-    }
-}
-
-impl Default for Activation {
-    fn default() -> Self {
-        Activation::Linear
     }
 }
 
