@@ -2,6 +2,7 @@
 
 mod close;
 mod conformance;
+mod custom;
 mod devices;
 mod errors;
 mod gradients;
