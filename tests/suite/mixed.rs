@@ -53,7 +53,7 @@ fn digits_are_learnt_in_16_bits() {
                 let limit = (6.0 / fans as f64).sqrt();
                 var.assign(&Tensor::uniform(var.shape(), -limit, limit, seed as u64, device)?)?;
             }
-            model.compile(Adam::new().learning_rate(0.004), "sparse_categorical_crossentropy", ["accuracy"])?;
+            model.compile(Adam::new(0.004), "sparse_categorical_crossentropy", ["accuracy"])?;
             model.fit(&x, &y, Fit::new().epochs(12).batch_size(64).seed(1).verbose(0))?;
             assert!(model.weights().iter().all(|var| var.dtype() == DType::F32));
             let scores = model.evaluate(&x_test, &y_test, Evaluate::new().batch_size(360).verbose(0))?;
@@ -102,7 +102,7 @@ fn a_step_with_a_scaled_loss_reads_nothing_back() {
 fn a_gradient_that_is_not_finite_costs_a_step_and_half_of_the_scale() {
     for_each_device(|device| {
         let w = Var::new(&Tensor::new([1.0f32, -2.0], device)?)?;
-        let sgd = SGD::new().learning_rate(0.5).momentum(0.5);
+        let sgd = SGD::new(0.5).momentum(0.5);
         let mut optimizer = LossScaleOptimizer::new(sgd)?.initial_scale(8.0).dynamic_growth_steps(2);
         let mut step = |x: f32| -> Result<(Vec<f32>, f64)> {
             let loss = w.value().mul(x)?.sum(())?;
@@ -133,4 +133,8 @@ fn policies_have_kerass_names() {
     assert_eq!(model.dtype_policy().compute_dtype(), DType::BF16);
     let bad = LossScaleOptimizer::new("adam").unwrap().dynamic_growth_steps(0);
     assert!(bad.check().unwrap_err().to_string().contains("dynamic_growth_steps"));
+    let config = LossScaleOptimizer::new(SGD::new(0.5)).unwrap().initial_scale(4.0).config().unwrap();
+    let again = <dyn AnyOptimizer>::from_config(&config.to_string().parse().unwrap()).unwrap();
+    assert_eq!(again.config().unwrap(), config);
+    assert_eq!(again.current_rate(), 0.5);
 }

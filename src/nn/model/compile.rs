@@ -356,7 +356,7 @@ fn mask_weight(mask: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> 
 impl Compiled {
     fn new(how: Compile, names: &[String], policy: Policy) -> Result<Self> {
         let mut optimizer = how.optimizer?;
-        if policy == Policy::MixedFloat16 && how.auto_scale_loss && optimizer.name() != "LossScaleOptimizer" {
+        if policy == Policy::MixedFloat16 && how.auto_scale_loss && optimizer.class_name() != "LossScaleOptimizer" {
             optimizer = LossScaleOptimizer::new(optimizer)?.into_optimizer()?;
         }
         optimizer.check()?;

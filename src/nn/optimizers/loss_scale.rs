@@ -1,8 +1,14 @@
 //! Loss scaling, for gradients too small for 16 bits.
 
+use serde_json::Value;
+
 use super::{AnyOptimizer, IntoOptimizer};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, entry};
+use crate::nn::config::{Config, Reader, Setting, any, positive};
 use crate::{DType, Device, Tensor, Var, no_grad};
+
+/// Keras's name.
+const CLASS: &str = "LossScaleOptimizer";
 
 /// An optimizer around another one that keeps small gradients from vanishing in `f16`, as Keras's `LossScaleOptimizer`.
 ///
@@ -18,7 +24,7 @@ use crate::{DType, Device, Tensor, Var, no_grad};
 ///
 /// let mut model = Sequential::new().add(Dense::new(1));
 /// model.set_dtype_policy(Policy::MixedFloat16)?;
-/// model.compile(LossScaleOptimizer::new(Adam::new())?.initial_scale(1024.0), "mse", ())?;
+/// model.compile(LossScaleOptimizer::new(Adam::default())?.initial_scale(1024.0), "mse", ())?;
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 pub struct LossScaleOptimizer {
@@ -63,6 +69,24 @@ impl LossScaleOptimizer {
         self
     }
 
+    /// From a configuration of this class; a setting that is left out has its default.
+    ///
+    /// # Errors
+    /// No inner optimizer, a setting that the class does not have, or one that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Self> {
+        entry(|| {
+            let mut reader = Reader::new(config);
+            let Inner(inner) = reader.require("inner_optimizer", any)?;
+            let mut made = LossScaleOptimizer::new(inner)?;
+            made.initial_scale = reader.take("initial_scale", positive)?.unwrap_or(made.initial_scale);
+            made.growth_steps = reader.take("dynamic_growth_steps", positive)?.unwrap_or(made.growth_steps);
+            reader.finish()?;
+            made.check()?;
+            Ok(made)
+        })
+    }
+
     /// The present scale, once there was a step. Waits for the device.
     ///
     /// # Errors
@@ -83,6 +107,21 @@ impl LossScaleOptimizer {
             self.state = Some(State { scale, good: var("good_steps", 0.0, DType::I32)? });
         }
         self.state.as_ref().ok_or_else(|| Error::internal("a loss scale that was not made"))
+    }
+}
+
+/// An optimizer within the configuration of another.
+struct Inner(Box<dyn AnyOptimizer>);
+
+impl Setting for Inner {
+    const EXPECTED: &'static str = "the configuration of an optimizer";
+
+    fn to_json(&self) -> Result<Value> {
+        Ok(self.0.config()?.to_json())
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        Ok(Some(Inner(<dyn AnyOptimizer>::from_config(&Config::from_json(json)?)?)))
     }
 }
 
@@ -115,8 +154,15 @@ impl IntoOptimizer for LossScaleOptimizer {
 }
 
 impl AnyOptimizer for LossScaleOptimizer {
-    fn name(&self) -> &'static str {
-        "LossScaleOptimizer"
+    fn class_name(&self) -> &'static str {
+        CLASS
+    }
+
+    fn config(&self) -> Result<Config> {
+        self.check()?;
+        let config =
+            Config::in_module("keras.optimizers", CLASS).with("inner_optimizer", self.inner.config()?.to_json());
+        Ok(config.with("initial_scale", self.initial_scale).with("dynamic_growth_steps", self.growth_steps))
     }
 
     fn check(&self) -> Result<()> {

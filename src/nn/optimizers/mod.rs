@@ -481,7 +481,11 @@ impl dyn AnyOptimizer {
     /// A class that is no standard optimizer, or a setting that it does not have or that makes no sense.
     #[track_caller]
     pub fn from_config(config: &Config) -> Result<Box<dyn AnyOptimizer>> {
-        from_config(CLASSES, "optimizer", config)
+        match config.class_name() {
+            // It has no default that a name could stand for.
+            "LossScaleOptimizer" => Ok(Box::new(LossScaleOptimizer::from_config(config)?)),
+            _ => from_config(CLASSES, "optimizer", config),
+        }
     }
 }
 
