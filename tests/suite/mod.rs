@@ -8,6 +8,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod mixed;
 mod models;
 mod naive;
 mod narrow;
