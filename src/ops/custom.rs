@@ -1,6 +1,5 @@
 //! Operations of a program's own: WGSL for GPUs, a function for the CPU engine, a gradient.
 
-use std::panic::Location;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -158,22 +157,24 @@ impl CustomOp {
     /// other than the shader declares; more work-groups than a dispatch can have.
     #[track_caller]
     pub fn call(&self, inputs: &[&Tensor], shape: impl IntoShape, dtype: DType, params: &[u32]) -> Result<Tensor> {
-        let at = Location::caller();
-        entry(|| self.recorded(inputs, shape.into_shape()?, dtype, params, at))
+        entry(|| {
+            let Some(first) = inputs.first() else {
+                return Err(self.refused("no inputs", "at least one", "Give it an input; its device is where it runs"));
+            };
+            self.recorded(first, inputs, shape.into_shape()?, dtype, params)
+        })
     }
 
+    #[track_caller]
     fn recorded(
         &self,
+        first: &Tensor,
         inputs: &[&Tensor],
         shape: Shape,
         dtype: DType,
         params: &[u32],
-        at: &'static Location<'static>,
     ) -> Result<Tensor> {
-        let [first, rest @ ..] = inputs else {
-            return Err(self.refused("no inputs", "at least one", "Give it an input; its device is where it runs"));
-        };
-        rest.iter().try_for_each(|t| same_device(self.of.name, first, t))?;
+        inputs.iter().try_for_each(|t| same_device(self.of.name, first, t))?;
         let device = first.device();
         let wide = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::U32 | DType::Bool | DType::F64);
         if let Some(odd) = inputs.iter().map(|t| t.dtype()).chain([dtype]).find(|&d| !wide(d)) {
@@ -196,9 +197,8 @@ impl CustomOp {
             params: params.to_vec(),
             groups,
         };
-        let make = Make { device, vjp: Vjp::Node(custom_grad), at };
         let op = Op::Family(Family::Custom(custom));
-        Ok(Tensor::record(op, shape, dtype, inputs.iter().map(|&t| t.clone()).collect(), make))
+        Ok(Tensor::record(op, shape, dtype, inputs, Make::new(device, Vjp::Node(custom_grad))))
     }
 
     /// The work-groups of a call on a GPU, if the shader takes what it is given.
