@@ -1,6 +1,6 @@
 //! Matrix products.
 
-use super::pointwise::{same_device, same_dtype};
+use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
@@ -19,6 +19,8 @@ impl Tensor {
     pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
         same_device("matmul", self, rhs)?;
         same_dtype("matmul", self, rhs)?;
+        // Products of bytes would wrap at once.
+        expect_dtype("matmul", self, !matches!(self.dtype(), DType::U8 | DType::I8), "a float, i32, u32 or bool")?;
         let (ra, rb) = (self.rank(), rhs.rank());
         if ra == 0 || rb == 0 {
             return Err(misfit(self, rhs, "a scalar is no matrix"));

@@ -216,7 +216,7 @@ impl AnyOptimizer for LossScaleOptimizer {
             let before: Vec<Tensor> = moved.iter().map(Var::value).collect();
             self.inner.step(plain)?;
             for (var, before) in moved.iter().zip(&before) {
-                var.assign(&finite.where_(&var.value(), before)?)?;
+                var.assign(&finite.where_(var.value(), before)?)?;
             }
             let growth = self.growth_steps;
             self.state(&device)?.adjust(&finite, growth)
