@@ -2,11 +2,13 @@
 
 mod close;
 mod conformance;
+mod custom;
 mod devices;
 mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod mixed;
 mod models;
 mod naive;
 mod narrow;

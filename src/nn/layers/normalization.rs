@@ -77,6 +77,10 @@ fn moments(x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
 impl Layer for BatchNormalization {
     declared!("keras.layers");
 
+    fn computes_wide(&self) -> bool {
+        true
+    }
+
     fn passes_mask(&self) -> bool {
         true
     }
@@ -144,6 +148,10 @@ struct Learnt {
 
 impl Layer for LayerNormalization {
     declared!("keras.layers");
+
+    fn computes_wide(&self) -> bool {
+        true
+    }
 
     fn passes_mask(&self) -> bool {
         true

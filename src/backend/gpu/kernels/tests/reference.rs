@@ -21,7 +21,7 @@ pub(super) fn run(case: &Case) -> Vec<Vec<u32>> {
         Family::Gemm(gemm) => m.gemm(gemm),
         Family::Window(window) => m.window(window),
         Family::Scatter(scatter) => m.scatter(scatter),
-        Family::Scan(_) | Family::Sort(_) => unreachable!("these are held through tensors"),
+        Family::Scan(_) | Family::Sort(_) | Family::Custom(_) => unreachable!("these are held through tensors"),
     }
     for (buf, at, word) in m.writes {
         memory[buf][at] = word;
