@@ -1,105 +1,21 @@
 //! The `layer` kind, and layers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{
-    ActivationLayer, Add, Average, AveragePooling2D, BatchNormalization, CallCtx, Concatenate, Conv2D, Dense, Dot,
-    Dropout, Embedding, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, Input, IntoActivation, IntoLayer, Layer,
-    LayerNormalization, LeakyReLU, Masking, MaxPooling2D, Maximum, Minimum, Model, Multiply, Node, Rescaling, Reshape,
-    SharedLayer, Subtract,
-};
+use wgtensor::nn::{CallCtx, Input, IntoLayer, Layer, Model, Node, SharedLayer};
 use wgtensor::{Device, Tensor};
 
 use super::call::{Call, Output, Replay, skip, strs, upload};
 use super::case::{Case, string};
-use super::config::Config;
+use super::config::{keras, made};
 
 /// The layer of that class and configuration, its name included.
 pub(crate) fn layer(class: &str, config: &Value) -> Replay<SharedLayer> {
-    let c = Config::new(class, config);
-    let activation = || c.text("activation", "linear");
-    let padding = || c.text("padding", "valid");
-    macro_rules! pool {
-        ($layer:ident) => {{
-            let size = c.pair("pool_size", (2, 2));
-            Box::new($layer::new(size).strides(c.pair("strides", size)).padding(&padding()[..]))
-        }};
-    }
-    let layer: Box<dyn Layer> = match class {
-        "Dense" => {
-            let units = c.count("units").unwrap_or(1) as usize;
-            let dense = Dense::new(units).activation(&activation()[..]).use_bias(c.flag("use_bias", true));
-            Box::new(dense)
-        }
-        "Conv2D" => {
-            let filters = c.count("filters").unwrap_or(1) as usize;
-            let conv = Conv2D::new(filters, c.pair("kernel_size", (1, 1)))
-                .strides(c.pair("strides", (1, 1)))
-                .padding(&padding()[..])
-                .dilation_rate(c.pair("dilation_rate", (1, 1)))
-                .groups(c.count("groups").unwrap_or(1) as usize)
-                .activation(&activation()[..])
-                .use_bias(c.flag("use_bias", true));
-            Box::new(conv)
-        }
-        "MaxPooling2D" => pool!(MaxPooling2D),
-        "AveragePooling2D" => pool!(AveragePooling2D),
-        "GlobalAveragePooling2D" => Box::new(GlobalAveragePooling2D::new().keepdims(c.flag("keepdims", false))),
-        "GlobalMaxPooling2D" => Box::new(GlobalMaxPooling2D::new().keepdims(c.flag("keepdims", false))),
-        "Flatten" => Box::new(Flatten::new()),
-        "Reshape" => {
-            let target = c.get("target_shape").as_array().into_iter().flatten().filter_map(Value::as_i64);
-            Box::new(Reshape::new(target.map(|n| n as isize).collect::<Vec<_>>()))
-        }
-        "Dropout" => Box::new(Dropout::new(c.float("rate").unwrap_or(0.0))),
-        "Activation" => Box::new(ActivationLayer::new(&activation()[..])),
-        "Softmax" | "ELU" if c.get("alpha").as_f64().is_none_or(|a| a == 1.0) => {
-            let activation = &class.to_ascii_lowercase()[..];
-            Box::new(ActivationLayer::shorthand(activation.into_activation()?))
-        }
-        "LeakyReLU" => Box::new(LeakyReLU::new().negative_slope(c.float("negative_slope").unwrap_or(0.3))),
-        "BatchNormalization" => {
-            let norm = BatchNormalization::new()
-                .momentum(c.float("momentum").unwrap_or(0.99))
-                .epsilon(c.float("epsilon").unwrap_or(1e-3))
-                .center(c.flag("center", true))
-                .scale(c.flag("scale", true));
-            Box::new(norm)
-        }
-        "LayerNormalization" => {
-            let norm = LayerNormalization::new()
-                .epsilon(c.float("epsilon").unwrap_or(1e-3))
-                .center(c.flag("center", true))
-                .scale(c.flag("scale", true));
-            Box::new(norm)
-        }
-        "Embedding" => {
-            let size = |key| c.count(key).unwrap_or(1) as usize;
-            Box::new(Embedding::new(size("input_dim"), size("output_dim")).mask_zero(c.flag("mask_zero", false)))
-        }
-        "Add" => Box::new(Add::new()),
-        "Subtract" => Box::new(Subtract::new()),
-        "Multiply" => Box::new(Multiply::new()),
-        "Average" => Box::new(Average::new()),
-        "Maximum" => Box::new(Maximum::new()),
-        "Minimum" => Box::new(Minimum::new()),
-        "Concatenate" => Box::new(Concatenate::new().axis(c.get("axis").as_i64().unwrap_or(-1) as isize)),
-        "Dot" => {
-            let axes = c.get("axes");
-            let of = |i: usize| axes.as_i64().or(axes[i].as_i64()).unwrap_or(1) as isize;
-            Box::new(Dot::of_axes(of(0), of(1)).normalize(c.flag("normalize", false)))
-        }
-        "Masking" => Box::new(Masking::new().mask_value(c.float("mask_value").unwrap_or(0.0))),
-        "Rescaling" => {
-            Box::new(Rescaling::new(c.float("scale").unwrap_or(1.0)).offset(c.float("offset").unwrap_or(0.0)))
-        }
-        _ => return c.unknown("layer"),
-    };
-    let layer = match c.get("name").as_str() {
+    let config = keras(class, config)?;
+    let layer = made(<dyn Layer>::from_config(&config))?;
+    Ok(match config.name() {
         Some(name) => layer.name(name),
         None => layer.shared(),
-    };
-    c.finish()?;
-    Ok(layer)
+    })
 }
 
 /// Replays a `layer` case.

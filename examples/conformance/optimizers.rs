@@ -1,12 +1,12 @@
 //! The `optimizer`, `schedule` and `initializer` kinds, and optimizers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{AnyOptimizer, Distribution, Fan, Initializer, IntoOptimizer, Schedule};
+use wgtensor::nn::{AnyOptimizer, Initializer, IntoOptimizer, Schedule};
 use wgtensor::{Device, Shape, Tensor, Var};
 
 use super::call::{Output, Replay, Stop, skip, upload};
 use super::case::{Case, string, usizes};
-use super::config::{Config, keras, keras_object, made};
+use super::config::{keras, keras_object, made};
 
 /// The optimizer of a `compile` argument: Keras's shorthand, or an object.
 pub(crate) fn any_optimizer(json: &Value) -> Replay<Box<dyn AnyOptimizer>> {
@@ -66,37 +66,8 @@ pub(crate) fn replay_optimizer(case: &Case, device: &Device) -> Replay<Vec<Outpu
 
 /// Replays an `initializer` case: bounds, moments within five deviations of their sampling error, and that a seed repeats.
 pub(crate) fn replay_initializer(case: &Case, device: &Device) -> Replay<Vec<Output>> {
-    let c = Config::new(case.json["initializer"].as_str().unwrap_or_default(), &case.json["config"]);
-    let or = |key, default| c.float(key).unwrap_or(default);
-    let initializer = match c.class() {
-        "Zeros" => Initializer::Zeros,
-        "Ones" => Initializer::Ones,
-        "Constant" => Initializer::Constant(or("value", 0.0)),
-        "RandomUniform" => Initializer::RandomUniform { low: or("minval", -0.05), high: or("maxval", 0.05) },
-        "RandomNormal" => Initializer::RandomNormal { mean: or("mean", 0.0), std: or("stddev", 0.05) },
-        "TruncatedNormal" => Initializer::TruncatedNormal { mean: or("mean", 0.0), std: or("stddev", 0.05) },
-        "GlorotUniform" => Initializer::GLOROT_UNIFORM,
-        "GlorotNormal" => Initializer::GLOROT_NORMAL,
-        "HeUniform" => Initializer::HE_UNIFORM,
-        "HeNormal" => Initializer::HE_NORMAL,
-        "LecunUniform" => Initializer::LECUN_UNIFORM,
-        "LecunNormal" => Initializer::LECUN_NORMAL,
-        "VarianceScaling" => Initializer::VarianceScaling {
-            scale: or("scale", 1.0),
-            fan: match c.text("mode", "fan_in").as_str() {
-                "fan_in" => Fan::In,
-                "fan_out" => Fan::Out,
-                _ => Fan::Average,
-            },
-            distribution: match c.text("distribution", "truncated_normal").as_str() {
-                "uniform" => Distribution::Uniform,
-                "untruncated_normal" => Distribution::Normal,
-                _ => Distribution::TruncatedNormal,
-            },
-        },
-        _ => return c.unknown("initializer"),
-    };
-    c.finish()?;
+    let config = keras(&string(&case.json["initializer"]), &case.json["config"])?;
+    let initializer = made(Initializer::from_config(&config))?;
     let shape = Shape::new(&usizes(&case.json["shape"]))?;
     let draw = |seed| initializer.sample(&shape, seed, device)?.to_vec::<f32>();
     let (values, again) = (draw(7)?, draw(7)?);

@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use crate::Tensor;
 use crate::error::{Error, Result};
-use crate::nn::config::unknown;
+use crate::nn::config::{IntoSetting, Setting, unknown, unwritten};
 
 /// Writes [`Activation`] and its names from rows: documentation, variant, Keras's names (the first is its own), formula.
 macro_rules! activations {
@@ -116,22 +118,29 @@ impl FromStr for Activation {
     }
 }
 
-/// What can be given where an activation is wanted: an [`Activation`] or its name.
-///
-/// A name that is not known is reported when the layer is built.
-pub trait IntoActivation {
-    /// The activation, if the name is known.
-    fn into_activation(self) -> Result<Activation>;
-}
-
-impl IntoActivation for Activation {
-    fn into_activation(self) -> Result<Activation> {
-        Ok(self)
+impl Default for Activation {
+    fn default() -> Self {
+        Activation::Linear
     }
 }
 
-impl IntoActivation for &str {
-    fn into_activation(self) -> Result<Activation> {
+impl Setting for Activation {
+    const EXPECTED: &'static str = "the name of an activation function";
+
+    fn to_json(&self) -> Result<Value> {
+        match self {
+            Activation::Custom(_) => Err(unwritten("An activation function of your own")),
+            known => Ok(known.name().into()),
+        }
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if json.is_null() { Ok(Some(Activation::Linear)) } else { json.as_str().map(str::parse).transpose() }
+    }
+}
+
+impl IntoSetting<Activation> for &str {
+    fn into_setting(self) -> Result<Activation> {
         self.parse()
     }
 }
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_unknown_name_says_so() {
-        let error = "rellu".into_activation().unwrap_err();
+        let error = "rellu".parse::<Activation>().unwrap_err();
         assert!(error.is_invalid_argument());
         assert!(error.to_string().starts_with("Could not interpret activation function identifier: rellu"));
     }

@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
+use serde_json::Value;
+
 use crate::dtype::DType;
-use crate::error::{Error, Result};
-use crate::nn::config::unknown;
+use crate::error::{Error, Result, entry};
+use crate::nn::config::{Config, IntoSetting, Reader, Setting, any, choices, unknown};
 use crate::shape::Shape;
 use crate::{Device, Tensor};
 
@@ -179,22 +181,110 @@ impl FromStr for Initializer {
     }
 }
 
-/// What can be given where an initializer is wanted: an [`Initializer`] or its name.
-///
-/// A name that is not known is reported when the layer is built.
-pub trait IntoInitializer {
-    /// The initializer, if the name is known.
-    fn into_initializer(self) -> Result<Initializer>;
-}
+/// Keras's classes of variance scaling with fixed settings.
+const SCALINGS: [(&str, Initializer); 6] = [
+    ("GlorotUniform", Initializer::GLOROT_UNIFORM),
+    ("GlorotNormal", Initializer::GLOROT_NORMAL),
+    ("HeUniform", Initializer::HE_UNIFORM),
+    ("HeNormal", Initializer::HE_NORMAL),
+    ("LecunUniform", Initializer::LECUN_UNIFORM),
+    ("LecunNormal", Initializer::LECUN_NORMAL),
+];
 
-impl IntoInitializer for Initializer {
-    fn into_initializer(self) -> Result<Initializer> {
-        Ok(self)
+impl Initializer {
+    /// Its class and settings, from which [`from_config`](Self::from_config) makes it again.
+    pub fn config(&self) -> Config {
+        let class = |class: &str| Config::in_module("keras.initializers", class);
+        if let Some((name, _)) = SCALINGS.iter().find(|(_, scaling)| scaling == self) {
+            return class(name);
+        }
+        match *self {
+            Initializer::Zeros => class("Zeros"),
+            Initializer::Ones => class("Ones"),
+            Initializer::Constant(value) => class("Constant").with("value", value),
+            Initializer::RandomUniform { low, high } => {
+                class("RandomUniform").with("minval", low).with("maxval", high).with("seed", Value::Null)
+            }
+            Initializer::RandomNormal { mean, std } => {
+                class("RandomNormal").with("mean", mean).with("stddev", std).with("seed", Value::Null)
+            }
+            Initializer::TruncatedNormal { mean, std } => {
+                class("TruncatedNormal").with("mean", mean).with("stddev", std).with("seed", Value::Null)
+            }
+            Initializer::VarianceScaling { scale, fan, distribution } => class("VarianceScaling")
+                .with("scale", scale)
+                .with("mode", fan.to_json().unwrap_or_default())
+                .with("distribution", distribution.to_json().unwrap_or_default())
+                .with("seed", Value::Null),
+        }
+    }
+
+    /// The initializer of a configuration; settings that are left out have Keras's defaults.
+    ///
+    /// # Errors
+    /// A class that is no standard initializer, or a setting that it does not have or that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Self> {
+        entry(|| {
+            let mut reader = Reader::new(config);
+            let mut or = |key, default: f64| Ok::<f64, Error>(reader.take(key, any)?.unwrap_or(default));
+            let made = match config.class_name() {
+                "Zeros" => Initializer::Zeros,
+                "Ones" => Initializer::Ones,
+                "Constant" => Initializer::Constant(or("value", 0.0)?),
+                "RandomUniform" => Initializer::RandomUniform { low: or("minval", -0.05)?, high: or("maxval", 0.05)? },
+                "RandomNormal" => Initializer::RandomNormal { mean: or("mean", 0.0)?, std: or("stddev", 0.05)? },
+                "TruncatedNormal" => Initializer::TruncatedNormal { mean: or("mean", 0.0)?, std: or("stddev", 0.05)? },
+                "VarianceScaling" => Initializer::VarianceScaling {
+                    scale: or("scale", 1.0)?,
+                    fan: reader.take("mode", any)?.unwrap_or(Fan::In),
+                    distribution: reader.take("distribution", any)?.unwrap_or(Distribution::TruncatedNormal),
+                },
+                name => match SCALINGS.iter().find(|(class, _)| *class == name) {
+                    Some((_, scaling)) => *scaling,
+                    None => {
+                        let others = ["Zeros", "Ones", "Constant", "RandomUniform", "RandomNormal", "TruncatedNormal"];
+                        let known = others.into_iter().chain(["VarianceScaling"]).chain(SCALINGS.iter().map(|s| s.0));
+                        return Err(unknown("initializer", name, known));
+                    }
+                },
+            };
+            reader.finish()?;
+            Ok(made)
+        })
     }
 }
 
-impl IntoInitializer for &str {
-    fn into_initializer(self) -> Result<Initializer> {
+choices! { Fan, "mode", "\"fan_in\", \"fan_out\" or \"fan_avg\"":
+    "fan_in" => Fan::In,
+    "fan_out" => Fan::Out,
+    "fan_avg" => Fan::Average,
+}
+
+choices! { Distribution, "distribution", "\"uniform\", \"truncated_normal\" or \"untruncated_normal\"":
+    "uniform" => Distribution::Uniform,
+    "truncated_normal" => Distribution::TruncatedNormal,
+    "untruncated_normal" => Distribution::Normal,
+    "normal" => Distribution::TruncatedNormal,
+}
+
+impl Setting for Initializer {
+    const EXPECTED: &'static str = "an initializer or its name";
+
+    fn to_json(&self) -> Result<Value> {
+        Ok(self.config().to_json())
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        match json {
+            Value::Object(_) => Self::from_config(&Config::from_json(json)?).map(Some),
+            name => name.as_str().map(str::parse).transpose(),
+        }
+    }
+}
+
+impl IntoSetting<Initializer> for &str {
+    fn into_setting(self) -> Result<Initializer> {
         self.parse()
     }
 }

@@ -42,13 +42,12 @@ pub use activations::Activation::{
     LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
     SparseSigmoid, Squareplus, Tanh, TanhShrink,
 };
-pub use activations::IntoActivation;
 pub use callbacks::{
     CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
 };
-pub use config::{Config, IntoSetting, Setting, Thresholds};
+pub use config::{Config, IntoSetting, Pair, Setting, Thresholds};
 pub use history::{History, Logs, Params};
-pub use initializers::{Distribution, Fan, Initializer, IntoInitializer};
+pub use initializers::{Distribution, Fan, Initializer};
 pub use layers::*;
 pub use losses::*;
 pub use metrics::{

@@ -26,8 +26,8 @@ pub(crate) trait Declared {
 /// ```ignore
 /// declare! {
 ///     /// What it computes.
-///     pub struct Conv2D(
-///         /// Output channels.             // without a default: an argument of `new`
+///     pub struct Conv2D(               // `as "Name"`, if Keras calls it by another
+///         /// Output channels.             // an argument of `new`; with a default, a configuration may leave it out
 ///         filters: usize where positive,
 ///     ) {
 ///         /// Steps between windows.       // with one: a builder method
@@ -47,18 +47,18 @@ pub(crate) trait Declared {
 macro_rules! declare {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
+        pub struct $name:ident $(as $class:literal)? {
             $($(#[$doc:meta])* $key:ident: $ty:ty $(where $check:ident)? = $default:expr),* $(,)?
         }
         $($rest:tt)*
     ) => {
         $crate::nn::config::declare! { @object
-            [$(#[$meta])* pub] $name [stringify!($name)] []
+            [$(#[$meta])* pub] $name [$crate::nn::config::declare!(@class $name $($class)?)] []
             [$($key: $ty, [$($check)?], $default;)*]
             $($rest)*
         }
         $crate::nn::config::declare! { @builders [impl $name] []
-            [stringify!($name)] [$($(#[$doc])* $key: $ty, [$($check)?], $default;)*]
+            [$crate::nn::config::declare!(@class $name $($class)?)] [$($(#[$doc])* $key: $ty, [$($check)?], $default;)*]
         }
         $crate::nn::config::declare! { @read $name [] }
 
@@ -77,23 +77,26 @@ macro_rules! declare {
     };
     (
         $(#[$meta:meta])*
-        pub struct $name:ident (
-            $($(#[$needed_doc:meta])* $needed:ident: $needed_ty:ty $(where $needed_check:ident)?),+ $(,)?
+        pub struct $name:ident $(as $class:literal)? (
+            $(
+                $(#[$needed_doc:meta])*
+                $needed:ident: $needed_ty:ty $(where $needed_check:ident)? $(= $needed_default:expr)?
+            ),+ $(,)?
         ) {
             $($(#[$doc:meta])* $key:ident: $ty:ty $(where $check:ident)? = $default:expr),* $(,)?
         }
         $($rest:tt)*
     ) => {
         $crate::nn::config::declare! { @object
-            [$(#[$meta])* pub] $name [stringify!($name)]
-            [$($needed: $needed_ty, [$($needed_check)?];)*]
+            [$(#[$meta])* pub] $name [$crate::nn::config::declare!(@class $name $($class)?)]
+            [$($needed: $needed_ty, [$($needed_check)?], [$($needed_default)?];)*]
             [$($key: $ty, [$($check)?], $default;)*]
             $($rest)*
         }
         $crate::nn::config::declare! { @builders [impl $name] []
-            [stringify!($name)] [$($(#[$doc])* $key: $ty, [$($check)?], $default;)*]
+            [$crate::nn::config::declare!(@class $name $($class)?)] [$($(#[$doc])* $key: $ty, [$($check)?], $default;)*]
         }
-        $crate::nn::config::declare! { @read $name [$($needed, [$($needed_check)?];)*] }
+        $crate::nn::config::declare! { @read $name [$($needed, [$($needed_check)?], [$($needed_default)?];)*] }
 
         impl $name {
             /// With Keras's defaults, and
@@ -103,11 +106,12 @@ macro_rules! declare {
             )*
             #[track_caller]
             pub fn new($($needed: impl $crate::nn::config::IntoSetting<$needed_ty>),*) -> Self {
+                const CLASS: &str = $crate::nn::config::declare!(@class $name $($class)?);
                 let mut made = $name::initial();
                 $($crate::nn::config::set(
                     &mut made.$needed,
                     &mut made.invalid,
-                    (stringify!($name), stringify!($needed)),
+                    (CLASS, stringify!($needed)),
                     $needed,
                     $crate::nn::config::declare!(@check [$($needed_check)?]),
                 );)*
@@ -132,7 +136,7 @@ macro_rules! declare {
     };
     (@object
         [$($head:tt)*] $name:ident [$class:expr]
-        [$($needed:ident: $needed_ty:ty, [$($needed_check:ident)?];)*]
+        [$($needed:ident: $needed_ty:ty, $needed_check:tt, [$($needed_default:expr)?];)*]
         [$($key:ident: $ty:ty, [$($check:ident)?], $default:expr;)*]
         $(fixed { $($fixed:ident: $fixed_value:tt),* $(,)? })?
         $(state { $($state:ident: $state_ty:ty),* $(,)? })?
@@ -150,7 +154,7 @@ macro_rules! declare {
             /// Every setting at its default.
             fn initial() -> Self {
                 $name {
-                    $($needed: Default::default(),)*
+                    $($needed: $crate::nn::config::declare!(@initial [$($needed_default)?]),)*
                     $($key: $default,)*
                     $($($state: Default::default(),)*)?
                     invalid: None,
@@ -217,7 +221,7 @@ macro_rules! declare {
             self
         }
     };
-    (@read $name:ident [$($needed:ident, [$($needed_check:ident)?];)*]) => {
+    (@read $name:ident [$($needed:ident, $needed_check:tt, $needed_default:tt;)*]) => {
         impl $name {
             /// From a configuration of this class; a setting that is left out has its default.
             ///
@@ -228,10 +232,7 @@ macro_rules! declare {
                 $crate::error::entry(|| {
                     let mut reader = $crate::nn::config::Reader::new(config);
                     let mut made = $name::initial();
-                    $(made.$needed = reader.require(
-                        stringify!($needed),
-                        $crate::nn::config::declare!(@check [$($needed_check)?]),
-                    )?;)*
+                    $($crate::nn::config::declare! { @need made, reader, $needed, $needed_check, $needed_default })*
                     $crate::nn::config::Declared::read(&mut made, &mut reader)?;
                     reader.finish()?;
                     $crate::nn::config::Declared::check(&made)?;
@@ -240,6 +241,18 @@ macro_rules! declare {
             }
         }
     };
+    (@need $made:ident, $reader:ident, $key:ident, $check:tt, []) => {
+        $made.$key = $reader.require(stringify!($key), $crate::nn::config::declare!(@check $check))?;
+    };
+    (@need $made:ident, $reader:ident, $key:ident, $check:tt, [$default:expr]) => {
+        if let Some(value) = $reader.take(stringify!($key), $crate::nn::config::declare!(@check $check))? {
+            $made.$key = value;
+        }
+    };
+    (@initial []) => { Default::default() };
+    (@initial [$default:expr]) => { $default };
+    (@class $name:ident) => { stringify!($name) };
+    (@class $name:ident $class:literal) => { $class };
     (@check []) => { $crate::nn::config::any };
     (@check [$check:ident]) => { $check };
 }
@@ -304,9 +317,9 @@ pub(crate) struct Class<T: ?Sized> {
 
 /// The classes of a kind, one a line: the type, and other names that strings may have for it.
 macro_rules! classes {
-    ($kind:ty: $($class:ident $($alias:literal)*),* $(,)?) => {
+    ($kind:ty: $($class:ident $(as $name:literal)? $($alias:literal)*),* $(,)?) => {
         &[$($crate::nn::config::Class::<$kind> {
-            name: stringify!($class),
+            name: $crate::nn::config::declare!(@class $class $($name)?),
             aliases: &[$($alias),*],
             make: |config| Ok(Box::new($class::from_config(config)?)),
         }),*]

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use serde_json::{Map, Value, json};
 
 pub(crate) use declare::{Class, Declared, by_name, checked, classes, declare, declared, from_config, set};
-pub use setting::{IntoSetting, Setting, Thresholds};
+pub use setting::{IntoSetting, Pair, Setting, Thresholds};
 pub(crate) use setting::{any, choices, nonnegative, positive, share};
 
 use crate::error::{Error, Kind, Result};
@@ -199,7 +199,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn fixed(&mut self, key: &'static str, value: &Value) -> Result<()> {
         self.taken.push(key);
         match self.config.get(key) {
-            Some(given) if given != value && !given.is_null() => {
+            // Keras writes one axis as a number or as a list.
+            Some(given) if given != value && *given != json!([value]) && !given.is_null() => {
                 Err(Error::setting(&format!("`{}`", self.config.class), key, shown(given), &value.to_string()))
             }
             _ => Ok(()),

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::unknown;
+use crate::Padding;
 use crate::error::Result;
 
 /// A type that a setting can have.
@@ -173,6 +175,118 @@ impl<const N: usize> IntoSetting<Option<Thresholds>> for [f64; N] {
     }
 }
 
+impl Setting for (isize, isize) {
+    const EXPECTED: &'static str = "an integer or two of them";
+
+    fn to_json(&self) -> Result<Value> {
+        Ok(if self.0 == self.1 { json!(self.0) } else { json!([self.0, self.1]) })
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if let Some(one) = integer(json) {
+            return Ok(Some((one, one)));
+        }
+        Ok(Vec::from_json(json)?.and_then(|list: Vec<isize>| <[isize; 2]>::try_from(list).ok()).map(|[a, b]| (a, b)))
+    }
+}
+
+impl IntoSetting<(isize, isize)> for isize {
+    fn into_setting(self) -> Result<(isize, isize)> {
+        Ok((self, self))
+    }
+}
+
+/// A height and a width: one number stands for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair(pub usize, pub usize);
+
+impl Pair {
+    pub(crate) fn tuple(self) -> (usize, usize) {
+        (self.0, self.1)
+    }
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Pair(1, 1)
+    }
+}
+
+impl Setting for Pair {
+    const EXPECTED: &'static str = "an integer, 0 or more, or two of them";
+
+    fn to_json(&self) -> Result<Value> {
+        Ok(json!([self.0, self.1]))
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if let Some(both) = integer(json) {
+            return Ok(Some(Pair(both, both)));
+        }
+        Ok(Vec::from_json(json)?
+            .and_then(|list: Vec<usize>| <[usize; 2]>::try_from(list).ok())
+            .map(|[h, w]| Pair(h, w)))
+    }
+}
+
+/// What stands for a pair, or for an optional one.
+macro_rules! pairs {
+    ($($from:ty, |$given:ident| $pair:expr;)*) => {$(
+        impl IntoSetting<Pair> for $from {
+            fn into_setting(self) -> Result<Pair> {
+                let $given = self;
+                Ok($pair)
+            }
+        }
+
+        impl IntoSetting<Option<Pair>> for $from {
+            fn into_setting(self) -> Result<Option<Pair>> {
+                let $given = self;
+                Ok(Some($pair))
+            }
+        }
+    )*};
+}
+
+pairs! {
+    usize, |both| Pair(both, both);
+    (usize, usize), |pair| Pair(pair.0, pair.1);
+    [usize; 2], |pair| Pair(pair[0], pair[1]);
+}
+
+impl Setting for Padding {
+    const EXPECTED: &'static str = "\"valid\", \"same\", or rows above and below, columns left and right";
+
+    fn to_json(&self) -> Result<Value> {
+        Ok(match *self {
+            Padding::Valid => "valid".into(),
+            Padding::Same => "same".into(),
+            Padding::Explicit { top, bottom, left, right } => json!([[top, bottom], [left, right]]),
+        })
+    }
+
+    fn from_json(json: &Value) -> Result<Option<Self>> {
+        if let Some(name) = json.as_str() {
+            return name.into_setting().map(Some);
+        }
+        let sides: Option<Vec<Vec<usize>>> = Vec::from_json(json)?;
+        Ok(match sides.as_ref().map(|sides| sides.iter().map(|side| &side[..]).collect::<Vec<_>>()).as_deref() {
+            Some([&[top, bottom], &[left, right]]) => Some(Padding::Explicit { top, bottom, left, right }),
+            _ => None,
+        })
+    }
+}
+
+impl IntoSetting<Padding> for &str {
+    fn into_setting(self) -> Result<Padding> {
+        match self {
+            "valid" => Ok(Padding::Valid),
+            "same" => Ok(Padding::Same),
+            _ => Err(unknown("padding", self, ["valid", "same"].into_iter())),
+        }
+    }
+}
+
 /// A choice by name: JSON and `&str` hold the name.
 macro_rules! choices {
     ($ty:ty, $what:literal, $expected:literal: $($name:literal => $value:expr),* $(,)?) => {
@@ -220,6 +334,15 @@ macro_rules! numbers {
     )*};
 }
 numbers!(f64 usize u64 u32 i32 isize);
+
+impl Numbers for Pair {
+    fn least(&self) -> f64 {
+        self.0.min(self.1) as f64
+    }
+    fn most(&self) -> f64 {
+        self.0.max(self.1) as f64
+    }
+}
 
 impl<T: Numbers> Numbers for Option<T> {
     fn least(&self) -> f64 {

@@ -1,6 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::nn::initializers::Initializer;
+use crate::nn::layers::{BatchNormalization, Conv2D, Dense, Dot, Layer, MaxPooling2D, Reshape};
 use crate::nn::losses::{Huber, Loss, MeanSquaredError};
 use crate::nn::metrics::{Mean, Metric, Precision};
 use crate::nn::optimizers::{Adam, AnyOptimizer};
@@ -55,6 +57,44 @@ fn objects_come_back_from_their_configurations() {
         <dyn AnyOptimizer>::from_config,
         json!({"beta_1": 0.8, "beta_2": 0.999, "clipnorm": 1.5, "clipvalue": null, "use_ema": false}),
     );
+}
+
+#[test]
+fn layers_come_back_from_their_configurations() {
+    let back = |layer: &dyn Layer, json: Value| {
+        comes_back::<dyn Layer>(layer, |l| l.config(), <dyn Layer>::from_config, json);
+    };
+    let ones = Initializer::Ones.config().to_json();
+    back(
+        &Dense::new(3).activation("relu").kernel_initializer("ones").bias_initializer(Initializer::Constant(0.1)),
+        json!({"units": 3, "activation": "relu", "use_bias": true, "kernel_initializer": ones}),
+    );
+    back(
+        &Conv2D::new(8, (3, 5)).strides(2).padding("same").kernel_initializer("he_normal"),
+        json!({"filters": 8, "kernel_size": [3, 5], "strides": [2, 2], "padding": "same", "groups": 1,
+            "dilation_rate": [1, 1], "data_format": "channels_last"}),
+    );
+    let explicit = crate::Padding::Explicit { top: 1, bottom: 2, left: 0, right: 3 };
+    back(&MaxPooling2D::new(3).padding(explicit), json!({"pool_size": [3, 3], "strides": null}));
+    back(&MaxPooling2D::default().strides(1), json!({"pool_size": [2, 2], "strides": [1, 1]}));
+    back(&BatchNormalization::new().momentum(0.9), json!({"momentum": 0.9, "axis": -1, "synchronized": false}));
+    back(&Reshape::new([3, -1]), json!({"target_shape": [3, -1]}));
+    back(&Dot::new((1, 2)), json!({"axes": [1, 2], "normalize": false}));
+    back(&*crate::nn::layers::layer_of(crate::nn::Relu), json!({"max_value": null, "negative_slope": 0.0}));
+    // A pool's size may be left out, as in Keras; a layer's units may not.
+    assert!(MaxPooling2D::from_config(&Config::new("MaxPooling2D")).is_ok());
+    assert!(Dense::from_config(&Config::new("Dense")).err().unwrap().to_string().contains("no `units`"));
+    let refused = |config: Config, words: &str| {
+        let error = <dyn Layer>::from_config(&config).err().unwrap();
+        assert!(error.is_invalid_argument() && error.to_string().contains(words), "{error}");
+    };
+    refused(Config::new("Dense").with("units", 0), "units=0");
+    refused(Config::new("Dense").with("units", 2).with("activation", "rellu"), "`activation` of `Dense`");
+    refused(Config::new("BatchNormalization").with("axis", 1), "axis=1");
+    let nested = json!({"class_name": "Constant", "config": {"valeu": 1.0}});
+    refused(Config::new("Dense").with("units", 2).with("bias_initializer", nested), "has no setting `valeu`");
+    let both = Config::new("Conv2D").with("filters", 2).with("kernel_size", 3).with("strides", 2);
+    refused(both.with("dilation_rate", 2), "`strides > 1` not supported");
 }
 
 #[test]

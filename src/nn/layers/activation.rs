@@ -1,97 +1,117 @@
 //! Activations as layers of their own.
 
-use super::{BuildCtx, CallCtx, Layer};
+use super::{CallCtx, Layer};
 use crate::Tensor;
 use crate::error::Result;
-use crate::nn::activations::{Activation, IntoActivation};
-use crate::shape::Shape;
+use crate::nn::activations::Activation;
+use crate::nn::config::{declare, declared, nonnegative};
 
-/// An activation as a layer: Keras's `Activation("relu")`.
-///
-/// `model.add(Softmax)` is a shorthand that makes Keras's `Softmax`, `ReLU` and `ELU` layers, and this one of the rest.
-pub struct ActivationLayer {
-    activation: Result<Activation>,
-    class: &'static str,
+/// A layer that applies a function to every element, and passes masks on.
+macro_rules! elementwise {
+    ($name:ident, |$this:ident, $x:ident| $apply:expr) => {
+        impl Layer for $name {
+            declared!("keras.layers");
+
+            fn passes_mask(&self) -> bool {
+                true
+            }
+
+            fn call(&$this, $x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+                $apply
+            }
+        }
+    };
 }
 
-impl ActivationLayer {
-    /// The function: an [`Activation`] or its name.
-    pub fn new(activation: impl IntoActivation) -> Self {
-        ActivationLayer { activation: activation.into_activation(), class: "Activation" }
-    }
+declare! {
+    /// An activation as a layer: Keras's `Activation("relu")`.
+    ///
+    /// `model.add(Softmax)` is a shorthand that makes Keras's `Softmax`, `ReLU` and `ELU` layers, and this one of the rest.
+    pub struct ActivationLayer as "Activation" (
+        /// The function: an [`Activation`] or its name.
+        activation: Activation,
+    ) {}
+}
 
-    /// The layer that Keras has under the activation's own name, where it has one with the same formula.
-    pub fn shorthand(activation: Activation) -> Self {
-        let class = match activation {
-            Activation::Relu => "ReLU",
-            Activation::Softmax => "Softmax",
-            Activation::Elu => "ELU",
-            _ => "Activation",
-        };
-        ActivationLayer { activation: Ok(activation), class }
+elementwise!(ActivationLayer, |self, x| self.activation.apply(x));
+
+/// The layer that Keras has under the activation's own name, where it has one with the same formula.
+pub(crate) fn layer_of(activation: Activation) -> Box<dyn Layer> {
+    match activation {
+        Activation::Relu => Box::new(ReLU::new()),
+        Activation::Softmax => Box::new(SoftmaxLayer::new()),
+        Activation::Elu => Box::new(ELU::new()),
+        other => Box::new(ActivationLayer::new(other)),
     }
 }
 
-impl Layer for ActivationLayer {
-    fn class_name(&self) -> &'static str {
-        self.class
+declare! {
+    /// `max(x, 0)`; more generally `x` from `threshold` up to `max_value`, and `negative_slope * (x - threshold)` below.
+    pub struct ReLU {
+        /// The largest output; unlimited where it is not set.
+        max_value: Option<f64> where nonnegative = None,
+        /// The factor of values below the threshold.
+        negative_slope: f64 where nonnegative = 0.0,
+        /// Where values start to pass.
+        threshold: f64 where nonnegative = 0.0,
     }
+}
+
+elementwise!(ReLU, |self, x| {
+    let y = match (self.negative_slope, self.threshold) {
+        (0.0, 0.0) => x.relu()?,
+        (slope, 0.0) => x.leaky_relu(slope)?,
+        (slope, threshold) => x.gt(threshold)?.where_(x, x.sub(threshold)?.mul(slope)?)?,
+    };
+    match self.max_value {
+        Some(most) => y.minimum(most),
+        None => Ok(y),
+    }
+});
+
+declare! {
+    /// `x` where positive, else `alpha (exp(x) - 1)`.
+    pub struct ELU {
+        /// The size of the limit for negative values.
+        alpha: f64 = 1.0,
+    }
+}
+
+elementwise!(ELU, |self, x| x.elu(self.alpha));
+
+declare! {
+    /// `exp(x)` normalised along an axis; what a mask of the input's own shape leaves out counts nothing.
+    pub struct SoftmaxLayer as "Softmax" {
+        /// The axis that sums to 1.
+        axis: isize = -1,
+    }
+}
+
+impl Layer for SoftmaxLayer {
+    declared!("keras.layers");
 
     fn passes_mask(&self) -> bool {
         true
     }
 
-    fn build(&mut self, _: &Shape, _: &mut BuildCtx<'_>) -> Result<()> {
-        self.activation.clone().map(|_| ())
-    }
-
     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
-        let activation = self.activation.clone()?;
         match ctx.mask() {
             // Keras's way to leave elements out of a softmax.
-            Some(mask) if self.class == "Softmax" && mask.rank() == x.rank() => {
-                activation.apply(&x.add(mask.logical_not()?.cast(x.dtype())?.mul(-1e9)?)?)
+            Some(mask) if mask.rank() == x.rank() => {
+                x.add(mask.logical_not()?.cast(x.dtype())?.mul(-1e9)?)?.softmax(self.axis)
             }
-            _ => activation.apply(x),
+            _ => x.softmax(self.axis),
         }
     }
 }
 
-/// `x` where positive, else `negative_slope * x`; the slope is 0.3 by default, as of Keras's layer (its activation
-/// function of the same name has 0.2).
-pub struct LeakyReLU {
-    negative_slope: f64,
-}
-
-impl LeakyReLU {
-    /// The layer with Keras's default slope of 0.3.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The factor of negative values.
-    pub fn negative_slope(mut self, slope: f64) -> Self {
-        self.negative_slope = slope;
-        self
+declare! {
+    /// `x` where positive, else `negative_slope * x`; the default slope is that of Keras's layer (its activation function of
+    /// the same name has 0.2).
+    pub struct LeakyReLU {
+        /// The factor of negative values.
+        negative_slope: f64 where nonnegative = 0.3,
     }
 }
 
-impl Default for LeakyReLU {
-    fn default() -> Self {
-        LeakyReLU { negative_slope: 0.3 }
-    }
-}
-
-impl Layer for LeakyReLU {
-    fn class_name(&self) -> &'static str {
-        "LeakyReLU"
-    }
-
-    fn passes_mask(&self) -> bool {
-        true
-    }
-
-    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-        x.leaky_relu(self.negative_slope)
-    }
-}
+elementwise!(LeakyReLU, |self, x| x.leaky_relu(self.negative_slope));

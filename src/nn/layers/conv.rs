@@ -1,58 +1,14 @@
 //! Two-dimensional convolution.
 
-use super::dense::positive;
-use super::{BuildCtx, CallCtx, Layer, built, check_last, check_rank};
+use super::affine::{Affine, affine};
+use super::{BuildCtx, CallCtx, Layer, check_last, check_rank};
 use crate::error::{Error, Kind, Result};
-use crate::nn::activations::{Activation, IntoActivation};
-use crate::nn::config::unknown;
-use crate::nn::initializers::{Initializer, IntoInitializer};
+use crate::nn::activations::Activation;
+use crate::nn::config::{Pair, declared, positive};
+use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
 use crate::{Conv2d, Padding, Tensor, Var};
-
-/// A height and a width: one number stands for both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair(pub usize, pub usize);
-
-impl From<usize> for Pair {
-    fn from(both: usize) -> Self {
-        Pair(both, both)
-    }
-}
-
-impl From<(usize, usize)> for Pair {
-    fn from((height, width): (usize, usize)) -> Self {
-        Pair(height, width)
-    }
-}
-
-impl Pair {
-    pub(crate) fn tuple(self) -> (usize, usize) {
-        (self.0, self.1)
-    }
-}
-
-/// What can be given as a padding: [`Padding`], or `"valid"` or `"same"`.
-pub trait IntoPadding {
-    /// The padding, if the name is known.
-    fn into_padding(self) -> Result<Padding>;
-}
-
-impl IntoPadding for Padding {
-    fn into_padding(self) -> Result<Padding> {
-        Ok(self)
-    }
-}
-
-impl IntoPadding for &str {
-    fn into_padding(self) -> Result<Padding> {
-        match self {
-            "valid" => Ok(Padding::Valid),
-            "same" => Ok(Padding::Same),
-            _ => Err(unknown("padding", self, ["valid", "same"].into_iter())),
-        }
-    }
-}
 
 /// Height and width of the output of windows over images of this height and width; `None` where none fits.
 pub(crate) fn window_extents(
@@ -68,185 +24,98 @@ pub(crate) fn window_extents(
 }
 
 /// Keras's words for a padding.
-pub(crate) fn padding_name(padding: &Result<Padding>) -> &'static str {
+pub(crate) fn padding_name(padding: Padding) -> &'static str {
     match padding {
-        Ok(Padding::Valid) => "valid",
-        Ok(Padding::Same) => "same",
-        _ => "explicit",
+        Padding::Valid => "valid",
+        Padding::Same => "same",
+        Padding::Explicit { .. } => "explicit",
     }
 }
 
-/// `activation(conv(x, kernel) + bias)` on images `(batch, height, width, channels)`; kernel
-/// `(height, width, channels / groups, filters)`, bias `(filters,)`.
-///
-/// Defaults: stride 1, `valid` padding, no dilation, one group, linear activation, bias,
-/// `glorot_uniform` kernel, zero bias.
-pub struct Conv2D {
-    filters: usize,
-    kernel_size: Pair,
-    strides: Pair,
-    padding: Result<Padding>,
-    dilation: Pair,
-    groups: usize,
-    activation: Result<Activation>,
-    use_bias: bool,
-    kernel_initializer: Result<Initializer>,
-    bias_initializer: Result<Initializer>,
-    built: Option<Built>,
-}
-
-struct Built {
-    layer: String,
-    channels: usize,
-    kernel: Var,
-    bias: Option<Var>,
+affine! {
+    /// `activation(conv(x, kernel) + bias)` on images `(batch, height, width, channels)`; kernel
+    /// `(height, width, channels / groups, filters)`, bias `(filters,)`.
+    pub struct Conv2D(
+        /// How many output channels there are.
+        filters: usize where positive,
+        /// Height and width of the windows; one number stands for both.
+        kernel_size: Pair where positive,
+    ) {
+        /// Steps between windows.
+        strides: Pair where positive = Pair(1, 1),
+        /// `"valid"` or `"same"`, or a [`Padding`].
+        padding: Padding = Padding::Valid,
+        /// Distance between the elements of a window.
+        dilation_rate: Pair where positive = Pair(1, 1),
+        /// Groups of channels convolved apart; must divide the channels and the filters.
+        groups: usize where positive = 1,
+    }
+    fixed { data_format: "channels_last" }
+    check not_both
 }
 
 impl Conv2D {
-    /// A layer of `filters` output channels and windows of `kernel_size`.
-    pub fn new(filters: usize, kernel_size: impl Into<Pair>) -> Self {
-        Conv2D {
-            filters,
-            kernel_size: kernel_size.into(),
-            strides: Pair(1, 1),
-            padding: Ok(Padding::Valid),
-            dilation: Pair(1, 1),
-            groups: 1,
-            activation: Ok(Activation::Linear),
-            use_bias: true,
-            kernel_initializer: Ok(Initializer::GLOROT_UNIFORM),
-            bias_initializer: Ok(Initializer::Zeros),
-            built: None,
+    /// Refuses strides together with dilation, as Keras does.
+    fn not_both(&self) -> Result<()> {
+        if self.strides == Pair(1, 1) || self.dilation_rate == Pair(1, 1) {
+            return Ok(());
         }
+        Err(Error::parts(
+            Kind::Argument,
+            "`strides > 1` not supported in conjunction with `dilation_rate > 1`",
+            &format!("strides={:?} and dilation_rate={:?}", self.strides.tuple(), self.dilation_rate.tuple()),
+            "one of them (1, 1)",
+            "Use two layers, or leave one setting out",
+        ))
     }
 
-    /// Steps between windows.
-    pub fn strides(mut self, strides: impl Into<Pair>) -> Self {
-        self.strides = strides.into();
-        self
-    }
-
-    /// `"valid"` (the default) or `"same"`, or a [`Padding`].
-    pub fn padding(mut self, padding: impl IntoPadding) -> Self {
-        self.padding = padding.into_padding();
-        self
-    }
-
-    /// Distance between the elements of a window.
-    pub fn dilation_rate(mut self, dilation: impl Into<Pair>) -> Self {
-        self.dilation = dilation.into();
-        self
-    }
-
-    /// Groups of channels convolved apart; must divide the channels and the filters.
-    pub fn groups(mut self, groups: usize) -> Self {
-        self.groups = groups;
-        self
-    }
-
-    /// The function applied at the end: an [`Activation`] or its name.
-    pub fn activation(mut self, activation: impl IntoActivation) -> Self {
-        self.activation = activation.into_activation();
-        self
-    }
-
-    /// Whether to add a bias; it does by default.
-    pub fn use_bias(mut self, yes: bool) -> Self {
-        self.use_bias = yes;
-        self
-    }
-
-    /// How the kernel starts: an [`Initializer`] or its name.
-    pub fn kernel_initializer(mut self, initializer: impl IntoInitializer) -> Self {
-        self.kernel_initializer = initializer.into_initializer();
-        self
-    }
-
-    /// How the bias starts: an [`Initializer`] or its name.
-    pub fn bias_initializer(mut self, initializer: impl IntoInitializer) -> Self {
-        self.bias_initializer = initializer.into_initializer();
-        self
-    }
-
-    /// Refuses settings that contradict each other or the channels of the input.
-    fn check(&self, layer: &str, input: &Shape) -> Result<usize> {
+    /// The channels of the input, if the groups divide them.
+    fn channels(&self, layer: &str, input: &Shape) -> Result<usize> {
         check_rank(layer, 4, input)?;
         let channels = input[2];
-        let sizes = [
-            ("filters", self.filters),
-            ("groups", self.groups),
-            ("kernel_size", self.kernel_size.0.min(self.kernel_size.1)),
-            ("strides", self.strides.0.min(self.strides.1)),
-            ("dilation_rate", self.dilation.0.min(self.dilation.1)),
-        ];
-        if let Some(&(what, value)) = sizes.iter().find(|(_, value)| *value == 0) {
-            return Err(positive(layer, what, value));
+        let divides = |n: usize| self.groups > 0 && n.is_multiple_of(self.groups);
+        if divides(channels) && divides(self.filters) {
+            return Ok(channels);
         }
-        if !channels.is_multiple_of(self.groups) || !self.filters.is_multiple_of(self.groups) {
-            return Err(Error::parts(
-                Kind::Argument,
-                &format!(
-                    "The number of input channels and of filters must be evenly divisible by the number of groups in layer '{layer}'"
-                ),
-                &format!("groups={}, input channels={channels}, filters={}", self.groups, self.filters),
-                "a number of groups that divides both",
-                "Change `groups` or `filters`",
-            ));
-        }
-        if self.strides != Pair(1, 1) && self.dilation != Pair(1, 1) {
-            return Err(Error::parts(
-                Kind::Argument,
-                "`strides > 1` not supported in conjunction with `dilation_rate > 1`",
-                &format!("strides={:?} and dilation_rate={:?}", self.strides.tuple(), self.dilation.tuple()),
-                "one of them (1, 1)",
-                "Use two layers, or leave one setting out",
-            ));
-        }
-        Ok(channels)
+        Err(Error::parts(
+            Kind::Argument,
+            &format!(
+                "The number of input channels and of filters must be evenly divisible by the number of groups in layer '{layer}'"
+            ),
+            &format!("groups={}, input channels={channels}, filters={}", self.groups, self.filters),
+            "a number of groups that divides both",
+            "Change `groups` or `filters`",
+        ))
     }
 }
 
 impl Layer for Conv2D {
-    fn class_name(&self) -> &'static str {
-        "Conv2D"
-    }
+    declared!("keras.layers");
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
-        self.activation.clone()?;
-        let channels = self.check(ctx.name(), input)?;
+        let channels = self.channels(ctx.name(), input)?;
         self.output_shape(input)?;
         let Pair(height, width) = self.kernel_size;
-        let shape = [height, width, channels / self.groups, self.filters];
-        let kernel = ctx.weight("kernel", &shape, &self.kernel_initializer.clone()?)?;
-        let bias = match self.use_bias {
-            true => Some(ctx.weight("bias", &[self.filters], &self.bias_initializer.clone()?)?),
-            false => None,
-        };
-        self.built = Some(Built { layer: ctx.name().to_owned(), channels, kernel, bias });
-        Ok(())
+        self.build_affine(ctx, channels, &[height, width, channels / self.groups, self.filters])
     }
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-        let built = built(&self.built)?;
-        check_rank(&built.layer, 4, x.dims().get(1..).unwrap_or_default())?;
-        check_last(&built.layer, built.channels, x.shape())?;
+        let affine = Affine::of(&self.affine)?;
+        check_rank(&affine.layer, 4, x.dims().get(1..).unwrap_or_default())?;
+        check_last(&affine.layer, affine.inputs, x.shape())?;
         let how = Conv2d {
             strides: self.strides.tuple(),
-            padding: self.padding.clone()?,
-            dilation: self.dilation.tuple(),
+            padding: self.padding,
+            dilation: self.dilation_rate.tuple(),
             groups: self.groups,
         };
-        let mut y = x.conv2d(&built.kernel.value(), &how)?;
-        if let Some(bias) = &built.bias {
-            y = y.add(bias.value())?;
-        }
-        self.activation.clone()?.apply(&y)
+        affine.finish(x.conv2d(&affine.kernel.value(), &how)?, self.activation)
     }
 
     fn output_shape(&self, input: &Shape) -> Result<Shape> {
-        let channels = self.check("conv2d", input)?;
-        let (k, s, d) = (self.kernel_size, self.strides, self.dilation);
-        if let Some((height, width)) = window_extents(input, k, s, d, self.padding.clone()?) {
+        let channels = self.channels("conv2d", input)?;
+        let (k, s, d) = (self.kernel_size, self.strides, self.dilation_rate);
+        if let Some((height, width)) = window_extents(input, k, s, d, self.padding) {
             return Shape::new(&[height, width, self.filters]);
         }
         let text = format!(
@@ -261,7 +130,7 @@ impl Layer for Conv2D {
             d.1,
             s.0,
             s.1,
-            padding_name(&self.padding),
+            padding_name(self.padding),
         );
         Err(Error::parts(
             Kind::Shape,
@@ -273,7 +142,6 @@ impl Layer for Conv2D {
     }
 
     fn weights(&self) -> Vec<Var> {
-        let built = self.built.iter();
-        built.flat_map(|b| std::iter::once(b.kernel.clone()).chain(b.bias.clone())).collect()
+        Affine::weights(&self.affine)
     }
 }

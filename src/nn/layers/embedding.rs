@@ -1,57 +1,42 @@
 //! Vectors for integers.
 
-use super::dense::positive;
 use super::{BuildCtx, CallCtx, Layer, built};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::nn::initializers::{Initializer, IntoInitializer};
+use crate::nn::config::{declare, declared, positive};
+use crate::nn::initializers::Initializer;
 use crate::shape::Shape;
 use crate::{Tensor, Var};
 
-/// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
-///
-/// The table starts uniform within 0.05 of zero. An integer outside is an error in data given to `fit`, `evaluate` and
-/// `predict`. Where the integers are computed within the model, or the layer is called by hand with integers computed on
-/// the device, the vector of one outside is NaN (a negative one counts from the end of the table).
-pub struct Embedding {
-    input_dim: usize,
-    output_dim: usize,
-    mask_zero: bool,
-    initializer: Result<Initializer>,
-    table: Option<Var>,
-}
+/// Uniform within 0.05 of zero.
+const UNIFORM: Initializer = Initializer::RandomUniform { low: -0.05, high: 0.05 };
 
-impl Embedding {
-    /// A table of `input_dim` vectors of length `output_dim`.
-    pub fn new(input_dim: usize, output_dim: usize) -> Self {
-        Embedding { input_dim, output_dim, mask_zero: false, initializer: "uniform".parse(), table: None }
+declare! {
+    /// Looks up a vector of `output_dim` for each integer below `input_dim`; table `(input_dim, output_dim)`.
+    ///
+    /// The table starts uniform within 0.05 of zero. An integer outside is an error in data given to `fit`, `evaluate` and
+    /// `predict`. Where the integers are computed within the model, or the layer is called by hand with integers computed on
+    /// the device, the vector of one outside is NaN (a negative one counts from the end of the table).
+    pub struct Embedding(
+        /// How many vectors there are.
+        input_dim: usize where positive,
+        /// How long a vector is.
+        output_dim: usize where positive,
+    ) {
+        /// Whether 0 stands for padding, which the layers after leave out.
+        mask_zero: bool = false,
+        /// How the table starts: an [`Initializer`] or its name.
+        embeddings_initializer: Initializer = UNIFORM,
     }
-
-    /// Whether 0 stands for padding, which the layers after leave out; it does not by default.
-    pub fn mask_zero(mut self, yes: bool) -> Self {
-        self.mask_zero = yes;
-        self
-    }
-
-    /// How the table starts: an [`Initializer`] or its name.
-    pub fn embeddings_initializer(mut self, initializer: impl IntoInitializer) -> Self {
-        self.initializer = initializer.into_initializer();
-        self
-    }
+    state { table: Option<Var> }
 }
 
 impl Layer for Embedding {
-    fn class_name(&self) -> &'static str {
-        "Embedding"
-    }
+    declared!("keras.layers");
 
     fn build(&mut self, _: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
-        for (what, size) in [("input_dim", self.input_dim), ("output_dim", self.output_dim)] {
-            if size == 0 {
-                return Err(positive(ctx.name(), what, size));
-            }
-        }
-        self.table = Some(ctx.weight("embeddings", &[self.input_dim, self.output_dim], &self.initializer.clone()?)?);
+        self.table =
+            Some(ctx.weight("embeddings", &[self.input_dim, self.output_dim], &self.embeddings_initializer)?);
         Ok(())
     }
 

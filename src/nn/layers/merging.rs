@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use super::{CallCtx, Layer};
 use crate::Tensor;
 use crate::error::{Error, Kind, Result};
+use crate::nn::config::{declare, declared};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
 
@@ -60,23 +61,16 @@ fn both_masks(ctx: &CallCtx) -> Result<()> {
 
 macro_rules! merging {
     ($layer:ident, $least:expr, $doc:literal, |$inputs:ident| $merge:expr) => {
-        #[doc = $doc]
-        ///
-        /// Inputs are broadcast against each other. A position counts if it does in every input that has a mask.
-        #[derive(Clone, Copy, Debug, Default)]
-        pub struct $layer;
-
-        impl $layer {
-            /// The layer.
-            pub fn new() -> Self {
-                $layer
-            }
+        declare! {
+            #[doc = $doc]
+            ///
+            /// Inputs are broadcast against each other. A position counts if it does in every input that has a mask.
+            #[derive(Clone, Debug)]
+            pub struct $layer {}
         }
 
         impl Layer for $layer {
-            fn class_name(&self) -> &'static str {
-                stringify!($layer)
-            }
+            declared!("keras.layers");
 
             fn inputs(&self) -> RangeInclusive<usize> {
                 $least
@@ -123,30 +117,16 @@ merging!(Average, 1..=usize::MAX, "The mean of its inputs, element by element.",
 });
 merging!(Subtract, 2..=2, "The first of its two inputs less the second.", |inputs| inputs[0].sub(&inputs[1]));
 
-/// Its inputs one after the other along an axis.
-#[derive(Clone, Copy, Debug)]
-pub struct Concatenate {
-    axis: isize,
-}
-
-impl Default for Concatenate {
-    fn default() -> Self {
-        Concatenate { axis: -1 }
+declare! {
+    /// Its inputs one after the other along an axis.
+    #[derive(Clone, Debug)]
+    pub struct Concatenate {
+        /// The axis, counted with the batch as 0.
+        axis: isize = -1,
     }
 }
 
 impl Concatenate {
-    /// Along the last axis.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The axis, counted with the batch as 0; -1, the last, by default.
-    pub fn axis(mut self, axis: isize) -> Self {
-        self.axis = axis;
-        self
-    }
-
     /// The axis among those of one sample.
     fn sample_axis(&self, inputs: &[Shape]) -> Result<usize> {
         let rank = inputs[0].rank() as isize + 1;
@@ -165,9 +145,7 @@ impl Concatenate {
 }
 
 impl Layer for Concatenate {
-    fn class_name(&self) -> &'static str {
-        "Concatenate"
-    }
+    declared!("keras.layers");
 
     fn inputs(&self) -> RangeInclusive<usize> {
         1..=usize::MAX
@@ -216,31 +194,20 @@ fn joined_masks(inputs: &[Tensor], ctx: &CallCtx, axis: usize) -> Result<Option<
     Tensor::concat(&masks.iter().collect::<Vec<_>>(), axis as isize).map(Some)
 }
 
-/// The products of its two inputs summed along an axis of each: `axes = 1` of `(batch, n)` and `(batch, n)` is
-/// `(batch, 1)`, and of `(batch, n, a)` and `(batch, n, b)` it is `(batch, a, b)`.
-#[derive(Clone, Copy, Debug)]
-pub struct Dot {
-    axes: (isize, isize),
-    normalize: bool,
+declare! {
+    /// The products of its two inputs summed along an axis of each: `axes = 1` of `(batch, n)` and `(batch, n)` is
+    /// `(batch, 1)`, and of `(batch, n, a)` and `(batch, n, b)` it is `(batch, a, b)`.
+    #[derive(Clone, Debug)]
+    pub struct Dot(
+        /// The axis of both inputs, or one of each; the batch is axis 0.
+        axes: (isize, isize),
+    ) {
+        /// Whether vectors are scaled to length 1 first, so that the products are cosines.
+        normalize: bool = false,
+    }
 }
 
 impl Dot {
-    /// Sums along this axis of both inputs; the batch is axis 0.
-    pub fn new(axis: isize) -> Self {
-        Self::of_axes(axis, axis)
-    }
-
-    /// Sums along an axis of the first input and one of the second.
-    pub fn of_axes(first: isize, second: isize) -> Self {
-        Dot { axes: (first, second), normalize: false }
-    }
-
-    /// Whether vectors are scaled to length 1 first, so that the products are cosines; they are not by default.
-    pub fn normalize(mut self, yes: bool) -> Self {
-        self.normalize = yes;
-        self
-    }
-
     /// The axes among those of one sample.
     fn sample_axes(&self, inputs: &[Shape]) -> Result<(usize, usize)> {
         let axis = |axis: isize, shape: &Shape| {
@@ -256,9 +223,7 @@ impl Dot {
 }
 
 impl Layer for Dot {
-    fn class_name(&self) -> &'static str {
-        "Dot"
-    }
+    declared!("keras.layers");
 
     fn inputs(&self) -> RangeInclusive<usize> {
         2..=2

@@ -1,6 +1,7 @@
 //! Layers: the trait, and Keras's standard ones.
 
 mod activation;
+mod affine;
 mod conv;
 mod core;
 mod dense;
@@ -13,8 +14,9 @@ use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
-pub use activation::{ActivationLayer, LeakyReLU};
-pub use conv::{Conv2D, IntoPadding, Pair};
+pub(crate) use activation::layer_of;
+pub use activation::{ActivationLayer, ELU, LeakyReLU, ReLU, SoftmaxLayer};
+pub use conv::Conv2D;
 pub use core::{Dropout, Flatten, Masking, Rescaling, Reshape};
 pub use dense::Dense;
 pub use embedding::Embedding;
@@ -23,6 +25,7 @@ pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D};
 
 use crate::error::{Error, Kind, Result};
+use crate::nn::config::{Class, Config, classes, from_config, unwritten};
 use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
@@ -66,6 +69,23 @@ use crate::{Device, Tensor, Var};
 pub trait Layer: Send + Sync {
     /// The name of the layer's type, as shown by `summary()`.
     fn class_name(&self) -> &'static str;
+
+    /// Its class and settings, from which [`from_config`](trait.Layer.html#method.from_config) makes it again, without
+    /// weights.
+    ///
+    /// # Errors
+    /// Settings that make no sense, or a layer that does not implement this.
+    fn config(&self) -> Result<Config> {
+        Err(unwritten(&format!("The layer `{}`", self.class_name())))
+    }
+
+    /// Refuses settings that make no sense; called before the layer is built or its output's shape is asked for.
+    ///
+    /// # Errors
+    /// A setting out of its range.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Creates the weights for samples of shape `input`. Called once, before the first `call`; once more when the
     /// model moves to another device.
@@ -143,6 +163,48 @@ pub trait Layer: Send + Sync {
         Ok(vec![self.output_shape(&inputs[0])?])
     }
 }
+
+impl dyn Layer {
+    /// The layer of a configuration, to be built. Its name is with the model.
+    ///
+    /// # Errors
+    /// A class that is no standard layer, or a setting that it does not have or that makes no sense.
+    #[track_caller]
+    pub fn from_config(config: &Config) -> Result<Box<dyn Layer>> {
+        from_config(CLASSES, "layer", config)
+    }
+}
+
+/// The standard layers.
+const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
+    ActivationLayer as "Activation",
+    Add,
+    Average,
+    AveragePooling2D,
+    BatchNormalization,
+    Concatenate,
+    Conv2D,
+    Dense,
+    Dot,
+    Dropout,
+    ELU,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling2D,
+    GlobalMaxPooling2D,
+    LayerNormalization,
+    LeakyReLU,
+    Masking,
+    MaxPooling2D,
+    Maximum,
+    Minimum,
+    Multiply,
+    ReLU,
+    Rescaling,
+    Reshape,
+    SoftmaxLayer as "Softmax",
+    Subtract,
+};
 
 /// What a layer needs to create its weights.
 pub struct BuildCtx<'a> {

@@ -2,21 +2,37 @@
 
 use super::{BuildCtx, CallCtx, Layer, built, check_last};
 use crate::error::Result;
+use crate::nn::config::{declare, declared, nonnegative, share};
 use crate::nn::initializers::Initializer;
 use crate::shape::Shape;
 use crate::{Tensor, Var, no_grad};
 
-/// Normalises each channel (the last axis) over the batch and all other axes (Ioffe and Szegedy, 2015).
-///
-/// Training uses the batch's mean and biased variance (those of the positions that a mask leaves) and moves the stored ones towards them,
-/// `moving = moving * momentum + batch * (1 - momentum)`; inference, and training while frozen, uses the stored ones.
-/// Defaults: momentum 0.99, epsilon 1e-3, scale and centre. Weights: gamma, beta, moving mean, moving variance.
-pub struct BatchNormalization {
-    momentum: f64,
-    epsilon: f64,
-    center: bool,
-    scale: bool,
-    built: Option<Moments>,
+declare! {
+    /// Normalises each channel (the last axis) over the batch and all other axes (Ioffe and Szegedy, 2015).
+    ///
+    /// Training uses the batch's mean and biased variance (those of the positions that a mask leaves) and moves the stored
+    /// ones towards them, `moving = moving * momentum + batch * (1 - momentum)`; inference, and training while frozen, uses
+    /// the stored ones. Weights: gamma, beta, moving mean, moving variance.
+    pub struct BatchNormalization {
+        /// How much of the stored statistics stays at each step.
+        momentum: f64 where share = 0.99,
+        /// Added to the variance.
+        epsilon: f64 where nonnegative = 1e-3,
+        /// Whether to add a learnt offset (beta).
+        center: bool = true,
+        /// Whether to multiply by a learnt scale (gamma).
+        scale: bool = true,
+        /// How the offset starts: an [`Initializer`] or its name.
+        beta_initializer: Initializer = Initializer::Zeros,
+        /// How the scale starts: an [`Initializer`] or its name.
+        gamma_initializer: Initializer = Initializer::Ones,
+        /// How the stored mean starts: an [`Initializer`] or its name.
+        moving_mean_initializer: Initializer = Initializer::Zeros,
+        /// How the stored variance starts: an [`Initializer`] or its name.
+        moving_variance_initializer: Initializer = Initializer::Ones,
+    }
+    fixed { axis: (-1), synchronized: false }
+    state { built: Option<Moments> }
 }
 
 struct Moments {
@@ -25,43 +41,6 @@ struct Moments {
     beta: Option<Var>,
     mean: Var,
     variance: Var,
-}
-
-impl Default for BatchNormalization {
-    fn default() -> Self {
-        BatchNormalization { momentum: 0.99, epsilon: 1e-3, center: true, scale: true, built: None }
-    }
-}
-
-impl BatchNormalization {
-    /// The layer with Keras's defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// How much of the stored statistics stays at each step.
-    pub fn momentum(mut self, momentum: f64) -> Self {
-        self.momentum = momentum;
-        self
-    }
-
-    /// Added to the variance.
-    pub fn epsilon(mut self, epsilon: f64) -> Self {
-        self.epsilon = epsilon;
-        self
-    }
-
-    /// Whether to add a learnt offset (beta).
-    pub fn center(mut self, yes: bool) -> Self {
-        self.center = yes;
-        self
-    }
-
-    /// Whether to multiply by a learnt scale (gamma).
-    pub fn scale(mut self, yes: bool) -> Self {
-        self.scale = yes;
-        self
-    }
 }
 
 /// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`
@@ -96,9 +75,7 @@ fn moments(x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
 }
 
 impl Layer for BatchNormalization {
-    fn class_name(&self) -> &'static str {
-        "BatchNormalization"
-    }
+    declared!("keras.layers");
 
     fn passes_mask(&self) -> bool {
         true
@@ -106,10 +83,10 @@ impl Layer for BatchNormalization {
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
         let channels = &input[input.rank().saturating_sub(1)..];
-        let gamma = self.scale.then(|| ctx.weight("gamma", channels, &Initializer::Ones)).transpose()?;
-        let beta = self.center.then(|| ctx.weight("beta", channels, &Initializer::Zeros)).transpose()?;
-        let mean = ctx.state("moving_mean", channels, &Initializer::Zeros)?;
-        let variance = ctx.state("moving_variance", channels, &Initializer::Ones)?;
+        let gamma = self.scale.then(|| ctx.weight("gamma", channels, &self.gamma_initializer)).transpose()?;
+        let beta = self.center.then(|| ctx.weight("beta", channels, &self.beta_initializer)).transpose()?;
+        let mean = ctx.state("moving_mean", channels, &self.moving_mean_initializer)?;
+        let variance = ctx.state("moving_variance", channels, &self.moving_variance_initializer)?;
         self.built = Some(Moments { layer: ctx.name().to_owned(), gamma, beta, mean, variance });
         Ok(())
     }
@@ -140,14 +117,22 @@ impl Layer for BatchNormalization {
     }
 }
 
-/// Normalises each sample over its last axis (Ba, Kiros and Hinton, 2016).
-///
-/// Defaults: epsilon 1e-3, scale and centre. Weights: gamma, beta.
-pub struct LayerNormalization {
-    epsilon: f64,
-    center: bool,
-    scale: bool,
-    built: Option<Learnt>,
+declare! {
+    /// Normalises each sample over its last axis (Ba, Kiros and Hinton, 2016). Weights: gamma, beta.
+    pub struct LayerNormalization {
+        /// Added to the variance.
+        epsilon: f64 where nonnegative = 1e-3,
+        /// Whether to add a learnt offset (beta).
+        center: bool = true,
+        /// Whether to multiply by a learnt scale (gamma).
+        scale: bool = true,
+        /// How the offset starts: an [`Initializer`] or its name.
+        beta_initializer: Initializer = Initializer::Zeros,
+        /// How the scale starts: an [`Initializer`] or its name.
+        gamma_initializer: Initializer = Initializer::Ones,
+    }
+    fixed { axis: (-1), rms_scaling: false }
+    state { built: Option<Learnt> }
 }
 
 struct Learnt {
@@ -157,41 +142,8 @@ struct Learnt {
     beta: Option<Var>,
 }
 
-impl Default for LayerNormalization {
-    fn default() -> Self {
-        LayerNormalization { epsilon: 1e-3, center: true, scale: true, built: None }
-    }
-}
-
-impl LayerNormalization {
-    /// The layer with Keras's defaults.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Added to the variance.
-    pub fn epsilon(mut self, epsilon: f64) -> Self {
-        self.epsilon = epsilon;
-        self
-    }
-
-    /// Whether to add a learnt offset (beta).
-    pub fn center(mut self, yes: bool) -> Self {
-        self.center = yes;
-        self
-    }
-
-    /// Whether to multiply by a learnt scale (gamma).
-    pub fn scale(mut self, yes: bool) -> Self {
-        self.scale = yes;
-        self
-    }
-}
-
 impl Layer for LayerNormalization {
-    fn class_name(&self) -> &'static str {
-        "LayerNormalization"
-    }
+    declared!("keras.layers");
 
     fn passes_mask(&self) -> bool {
         true
@@ -199,8 +151,8 @@ impl Layer for LayerNormalization {
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
         let features = &input[input.rank().saturating_sub(1)..];
-        let gamma = self.scale.then(|| ctx.weight("gamma", features, &Initializer::Ones)).transpose()?;
-        let beta = self.center.then(|| ctx.weight("beta", features, &Initializer::Zeros)).transpose()?;
+        let gamma = self.scale.then(|| ctx.weight("gamma", features, &self.gamma_initializer)).transpose()?;
+        let beta = self.center.then(|| ctx.weight("beta", features, &self.beta_initializer)).transpose()?;
         let features = features.iter().product();
         self.built = Some(Learnt { layer: ctx.name().to_owned(), features, gamma, beta });
         Ok(())

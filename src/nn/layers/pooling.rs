@@ -1,151 +1,104 @@
 //! Pooling over images `(batch, height, width, channels)`.
 
-use super::conv::{IntoPadding, Pair, padding_name, window_extents};
-use super::dense::positive;
+use super::conv::{padding_name, window_extents};
 use super::{BuildCtx, CallCtx, Layer, check_rank};
 use crate::error::{Error, Kind, Result};
+use crate::nn::config::{Pair, declare, declared, positive};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
 use crate::{Padding, Pool2d, Tensor};
 
-/// Settings common to the windowed poolings.
-struct Window {
-    size: Pair,
-    strides: Option<Pair>,
-    padding: Result<Padding>,
-}
-
-impl Window {
-    fn new(size: Pair) -> Self {
-        Window { size, strides: None, padding: Ok(Padding::Valid) }
+/// The shape of a pooled sample.
+fn pooled(layer: &str, input: &Shape, size: Pair, strides: Pair, padding: Padding) -> Result<Shape> {
+    check_rank(layer, 4, input)?;
+    if let Some((height, width)) = window_extents(input, size, strides, Pair(1, 1), padding) {
+        return Shape::new(&[height, width, input[2]]);
     }
-
-    fn strides(&self) -> Pair {
-        self.strides.unwrap_or(self.size)
-    }
-
-    fn op(&self) -> Result<Pool2d> {
-        Ok(Pool2d { size: self.size.tuple(), strides: self.strides().tuple(), padding: self.padding.clone()? })
-    }
-
-    fn output_shape(&self, layer: &str, input: &Shape) -> Result<Shape> {
-        check_rank(layer, 4, input)?;
-        let (size, strides) = (self.size, self.strides());
-        for (what, pair) in [("pool_size", size), ("strides", strides)] {
-            if pair.0.min(pair.1) == 0 {
-                return Err(positive(layer, what, 0));
-            }
-        }
-        if let Some((height, width)) = window_extents(input, size, strides, Pair(1, 1), self.padding.clone()?) {
-            return Shape::new(&[height, width, input[2]]);
-        }
-        let text = format!(
-            "Computed output size would be zero or negative. Received: `inputs.shape={}`, `pool_size=[{} {}]`, \
-             `strides=[{} {}]`, `padding={}`",
-            with_batch(input),
-            size.0,
-            size.1,
-            strides.0,
-            strides.1,
-            padding_name(&self.padding),
-        );
-        Err(Error::parts(
-            Kind::Shape,
-            &text,
-            &format!("images of {}x{}", input[0], input[1]),
-            &format!("at least {}x{}", size.0, size.1),
-            "Use a smaller window, `\"same\"` padding, or larger images",
-        ))
-    }
+    let text = format!(
+        "Computed output size would be zero or negative. Received: `inputs.shape={}`, `pool_size=[{} {}]`, \
+         `strides=[{} {}]`, `padding={}`",
+        with_batch(input),
+        size.0,
+        size.1,
+        strides.0,
+        strides.1,
+        padding_name(padding),
+    );
+    Err(Error::parts(
+        Kind::Shape,
+        &text,
+        &format!("images of {}x{}", input[0], input[1]),
+        &format!("at least {}x{}", size.0, size.1),
+        "Use a smaller window, `\"same\"` padding, or larger images",
+    ))
 }
 
 macro_rules! windowed {
-    ($layer:ident, $class:literal, $op:ident, $doc:literal) => {
-        #[doc = $doc]
-        ///
-        /// Defaults: strides equal to the window, `valid` padding.
-        pub struct $layer {
-            window: Window,
-        }
-
-        impl $layer {
-            /// Windows of `pool_size`; `2` is Keras's default.
-            pub fn new(pool_size: impl Into<Pair>) -> Self {
-                $layer { window: Window::new(pool_size.into()) }
+    ($(#[$meta:meta])* $layer:ident, $op:ident) => {
+        declare! {
+            $(#[$meta])*
+            pub struct $layer(
+                /// Height and width of the windows; one number stands for both, and 2 is Keras's default.
+                pool_size: Pair where positive = Pair(2, 2),
+            ) {
+                /// Steps between windows; the window's size where they are not set.
+                strides: Option<Pair> where positive = None,
+                /// `"valid"` or `"same"`, or a [`Padding`].
+                padding: Padding = Padding::Valid,
             }
-
-            /// Steps between windows; the window's size by default.
-            pub fn strides(mut self, strides: impl Into<Pair>) -> Self {
-                self.window.strides = Some(strides.into());
-                self
-            }
-
-            /// `"valid"` (the default) or `"same"`, or a [`Padding`].
-            pub fn padding(mut self, padding: impl IntoPadding) -> Self {
-                self.window.padding = padding.into_padding();
-                self
-            }
+            fixed { data_format: "channels_last" }
         }
 
         impl Default for $layer {
             fn default() -> Self {
-                $layer::new(2)
+                $layer::initial()
             }
         }
 
         impl Layer for $layer {
-            fn class_name(&self) -> &'static str {
-                $class
-            }
+            declared!("keras.layers");
 
             fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
-                self.window.output_shape(ctx.name(), input).map(|_| ())
+                let strides = self.strides.unwrap_or(self.pool_size);
+                pooled(ctx.name(), input, self.pool_size, strides, self.padding).map(|_| ())
             }
 
             fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-                x.$op(&self.window.op()?)
+                let strides = self.strides.unwrap_or(self.pool_size);
+                let (size, strides) = (self.pool_size.tuple(), strides.tuple());
+                x.$op(&Pool2d { size, strides, padding: self.padding })
             }
 
             fn output_shape(&self, input: &Shape) -> Result<Shape> {
-                self.window.output_shape($class, input)
+                let strides = self.strides.unwrap_or(self.pool_size);
+                pooled(stringify!($layer), input, self.pool_size, strides, self.padding)
             }
         }
     };
 }
 
-windowed!(MaxPooling2D, "MaxPooling2D", max_pool2d, "The largest value of each window.");
-windowed!(
-    AveragePooling2D,
-    "AveragePooling2D",
-    avg_pool2d,
-    "The mean of each window; padding does not count in the mean."
-);
+windowed! {
+    /// The largest value of each window.
+    MaxPooling2D, max_pool2d
+}
+windowed! {
+    /// The mean of each window; padding does not count in the mean.
+    AveragePooling2D, avg_pool2d
+}
 
 macro_rules! global {
-    ($layer:ident, $class:literal, $reduce:ident, $keep:ident, $doc:literal) => {
-        #[doc = $doc]
-        #[derive(Default)]
-        pub struct $layer {
-            keepdims: bool,
-        }
-
-        impl $layer {
-            /// The layer with Keras's defaults.
-            pub fn new() -> Self {
-                Self::default()
+    ($(#[$meta:meta])* $layer:ident, $reduce:ident, $keep:ident) => {
+        declare! {
+            $(#[$meta])*
+            pub struct $layer {
+                /// Whether height and width stay, as dimensions of 1.
+                keepdims: bool = false,
             }
-
-            /// Whether height and width stay, as dimensions of 1; they go by default.
-            pub fn keepdims(mut self, yes: bool) -> Self {
-                self.keepdims = yes;
-                self
-            }
+            fixed { data_format: "channels_last" }
         }
 
         impl Layer for $layer {
-            fn class_name(&self) -> &'static str {
-                $class
-            }
+            declared!("keras.layers");
 
             fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
                 check_rank(ctx.name(), 4, input)
@@ -156,24 +109,18 @@ macro_rules! global {
             }
 
             fn output_shape(&self, input: &Shape) -> Result<Shape> {
-                check_rank($class, 4, input)?;
+                check_rank(stringify!($layer), 4, input)?;
                 if self.keepdims { Shape::new(&[1, 1, input[2]]) } else { Shape::new(&[input[2]]) }
             }
         }
     };
 }
 
-global!(
-    GlobalAveragePooling2D,
-    "GlobalAveragePooling2D",
-    mean,
-    mean_keepdims,
-    "The mean over height and width of each channel."
-);
-global!(
-    GlobalMaxPooling2D,
-    "GlobalMaxPooling2D",
-    max,
-    max_keepdims,
-    "The largest value over height and width of each channel."
-);
+global! {
+    /// The mean over height and width of each channel.
+    GlobalAveragePooling2D, mean, mean_keepdims
+}
+global! {
+    /// The largest value over height and width of each channel.
+    GlobalMaxPooling2D, max, max_keepdims
+}

@@ -5,6 +5,7 @@ use crate::nn::model::{Input, IntoLayer, Sequential};
 
 /// Builds a layer for samples of this shape, its weights drawn from a fixed seed.
 fn make<L: Layer>(mut layer: L, sample: &[usize]) -> Result<L> {
+    layer.check()?;
     let mut seeds = SeedStream::new(7);
     layer.build(&Shape::new(sample)?, &mut BuildCtx::new(&Device::cpu(), "layer", &mut seeds))?;
     Ok(layer)

@@ -131,6 +131,7 @@ impl Entry {
     /// The shapes of the outputs for samples of these shapes.
     pub(super) fn output_shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         let state = self.read();
+        state.layer.check()?;
         self.check_count(state.layer.as_ref(), inputs.len())?;
         state.layer.output_shapes(inputs)
     }
@@ -165,6 +166,7 @@ impl Entry {
         if state.inputs.is_some() {
             return Ok(false);
         }
+        state.layer.check()?;
         self.check_count(state.layer.as_ref(), inputs.len())?;
         // Built again elsewhere, a layer starts from the same weights.
         let mut seeds = state.seeds.get_or_insert_with(seeds).clone();

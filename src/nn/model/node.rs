@@ -6,7 +6,7 @@ use super::entry::{Entry, SharedLayer};
 use crate::dtype::DType;
 use crate::error::{Result, entry};
 use crate::nn::activations::Activation;
-use crate::nn::layers::{ActivationLayer, Layer};
+use crate::nn::layers::{Layer, layer_of};
 use crate::nn::names::{self, with_batch};
 use crate::shape::Shape;
 
@@ -266,7 +266,7 @@ impl IntoLayer for Box<dyn Layer> {
 
 impl IntoLayer for Activation {
     fn into_shared(self, name: Option<String>) -> SharedLayer {
-        SharedLayer::new(Box::new(ActivationLayer::shorthand(self)), name)
+        SharedLayer::new(layer_of(self), name)
     }
 }
 
