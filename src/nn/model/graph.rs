@@ -85,7 +85,7 @@ impl Graph {
 
     /// One more layer, called on the output so far.
     pub(super) fn push(&mut self, entry: Arc<Entry>) {
-        let call = Call { entry: self.entries.len(), inputs: self.outputs.clone(), number: entry.number_call() };
+        let call = Call { entry: self.entries.len(), inputs: self.outputs.clone(), number: 0 };
         self.outputs = vec![Value::Output(self.calls.len(), 0)];
         self.order.push(Member::Layer(self.entries.len()));
         self.entries.push(entry);
