@@ -115,7 +115,7 @@ fn layer_json(layer: &SharedLayer) -> Result<Json> {
 fn layer_of(json: &Json) -> Result<SharedLayer> {
     let config = Config::from_json(json)?;
     let layer = match config.class_name() {
-        "Functional" | "Sequential" | "Model" => (&read(&config)?).shared(),
+        "Functional" | "Sequential" | "Model" => read(&config)?.shared(),
         _ => {
             let layer = <dyn Layer>::from_config(&config)?;
             layer.into_shared(config.name().map(String::from))
