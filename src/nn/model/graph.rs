@@ -8,6 +8,7 @@ use super::node::Node;
 use super::walk::Walk;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
+use crate::nn::config::Config;
 use crate::nn::layers::{BuildCtx, CallCtx, Layer};
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
@@ -277,6 +278,10 @@ pub(super) struct Nested(pub(super) Graph);
 impl Layer for Nested {
     fn class_name(&self) -> &'static str {
         self.0.class
+    }
+
+    fn config(&self) -> Result<Config> {
+        super::config::write(&self.0, "")
     }
 
     fn inputs(&self) -> std::ops::RangeInclusive<usize> {

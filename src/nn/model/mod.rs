@@ -9,6 +9,7 @@ mod arrays;
 mod batches;
 mod callback;
 mod compile;
+mod config;
 mod entry;
 mod evaluate;
 mod fit;

@@ -328,3 +328,65 @@ fn callbacks_and_metrics_come_in_any_mixture() {
     model.compile("sgd", "bce", ("mae", Precision::default(), Accuracy)).unwrap();
     assert_eq!(model.fit(&x, &y, quiet()).unwrap().history.len(), 4);
 }
+
+/// Written as text, read, and written again.
+fn again(model: &Model) -> Model {
+    let config = model.config().unwrap();
+    let read = Model::from_config(&config.to_string().parse().unwrap()).unwrap();
+    assert_eq!(read.config().unwrap(), config);
+    assert_eq!((read.name(), read.output_names()), (model.name(), model.output_names()));
+    read
+}
+
+/// Shared layers, several inputs and outputs, a model within a model, a frozen layer: all of it is in the configuration, and
+/// the weights of the one are those of the other, in their order.
+#[test]
+fn a_configuration_makes_the_same_model() {
+    let mut plain = two_by_two();
+    let inner =
+        Sequential::named("inner").add(Input::new([3])).add(Dense::new(2).activation(Tanh)).add(Dropout::new(0.1));
+    let (a, b) = (Input::new([3]).name("a").node(), Input::new([3]).name("b").node());
+    let halves = add([&inner.on(&a).unwrap(), &inner.on(&b).unwrap()]).unwrap();
+    let image = Reshape::new([1, 2, 1]).on(&halves).unwrap();
+    let image = Conv2D::new(2, (1, 2)).padding("same").name("conv").on(&image).unwrap();
+    let image = Flatten::new().on(BatchNormalization::new().momentum(0.5).on(image).unwrap()).unwrap();
+    let mut nested = Model::new([&a, &b], Dense::new(1).on(image).unwrap()).unwrap();
+    nested.set_trainable("conv", false).unwrap();
+    let (x, z) = (ramp(&[4, 3]), ramp(&[4, 3]).square().unwrap());
+    for model in [&mut plain, &mut nested] {
+        let mut read = again(model);
+        let expected = model.call_all([&x, &z], false).unwrap();
+        read.call_all([&x, &z], false).unwrap();
+        assert_eq!(read.trainable_weights().len(), model.trainable_weights().len());
+        read.set_weights(&model.get_weights().unwrap()).unwrap();
+        for (got, expected) in read.call_all([&x, &z], false).unwrap().iter().zip(&expected) {
+            assert_eq!(numbers(got), numbers(expected));
+        }
+        assert_eq!(read.summary_text(100), model.summary_text(100));
+    }
+    let mut row = classifier();
+    let mut read = again(&row);
+    row.build([2]).unwrap();
+    read.build([2]).unwrap();
+    assert_eq!(read.summary_text(80), row.summary_text(80));
+}
+
+#[test]
+fn configurations_that_make_no_model_are_errors() {
+    let own = Halves(Default::default()).name("own");
+    let x = Input::new([4]).name("x").node();
+    let model = Model::named("m", &x, own.on(&x).unwrap()).unwrap();
+    assert!(model.config().unwrap_err().to_string().contains("has no configuration"));
+    let good = Model::named("m", &x, Dense::new(2).name("d").on(&x).unwrap()).unwrap().config().unwrap().to_string();
+    for (from, to, says) in [
+        ("\"Dense\"", "\"Dance\"", "Dance"),
+        ("\"units\"", "\"unit\"", "unit"),
+        ("[\"x\",0,0]", "[\"y\",0,0]", "'d' called on tensors that no layer gives"),
+        ("\"input_layers\"", "\"inputs\"", "no list `input_layers`"),
+        ("[null,4]", "[null,null]", "an extent that is not known"),
+    ] {
+        assert!(good.contains(from), "{good}");
+        let error = Model::from_config(&good.replace(from, to).parse().unwrap()).err().unwrap();
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
