@@ -32,19 +32,21 @@ pub(crate) struct Gather {
     pub(crate) stride: i64,
 }
 
-/// How a reduction combines values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ReduceOp {
-    Sum,
-    Prod,
-    /// Propagates NaN; of an empty row: minus infinity, or the least integer.
-    Max,
-    /// Propagates NaN; of an empty row: infinity, or the greatest integer.
-    Min,
-    /// Flat inner index (`i32`) of the first greatest value; a NaN counts as greatest.
-    ArgMax,
-    /// Flat inner index (`i32`) of the first least value; a NaN counts as least.
-    ArgMin,
+listed! {
+    /// How a reduction combines values.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum ReduceOp {
+        Sum,
+        Prod,
+        /// Propagates NaN; of an empty row: minus infinity, or the least integer.
+        Max,
+        /// Propagates NaN; of an empty row: infinity, or the greatest integer.
+        Min,
+        /// Flat inner index (`i32`) of the first greatest value; a NaN counts as greatest.
+        ArgMax,
+        /// Flat inner index (`i32`) of the first least value; a NaN counts as least.
+        ArgMin,
+    }
 }
 
 /// One scalar instruction. Equal ones compute equal values.

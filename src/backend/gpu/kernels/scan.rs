@@ -50,6 +50,40 @@ struct Parts {
 
 impl Named for Line {
     const NAME: &'static str = "scan";
+
+    fn variants(&self) -> Vec<String> {
+        let form = match (self.serial, self.partial, &self.parts) {
+            (true, ..) => SERIAL,
+            (_, true, _) => TOTALS,
+            (.., Some(_)) => PARTS,
+            _ => LINES,
+        };
+        let way = if self.backwards { "backwards" } else { "forwards" };
+        vec![format!("{}, {form}", self.carried.form()), format!("{way}, {form}")]
+    }
+}
+
+const SERIAL: &str = "a thread a line";
+const LINES: &str = "a work-group a line";
+const TOTALS: &str = "totals of parts";
+const PARTS: &str = "a work-group a part";
+
+/// Every variant of scans that a device may get.
+#[cfg(test)]
+pub(super) fn variants(caps: &Caps) -> Vec<String> {
+    let forms = if caps.software { &[SERIAL][..] } else { &[SERIAL, LINES, TOTALS, PARTS] };
+    let mut out: Vec<String> = Vec::new();
+    for form in forms {
+        out.extend(["forwards", "backwards"].map(|way| format!("scan {way}, {form}")));
+        for (&op, dtype) in ScanOp::ALL.iter().flat_map(|op| super::STORED.map(|dtype| (op, dtype))) {
+            if dtype != DType::Bool && (op != ScanOp::Linear || dtype == DType::F32) {
+                let carried = Carried { op, ty: storage_type(dtype, false).expect("stored") };
+                out.push(format!("scan {}, {form}", carried.form()));
+                out.extend((*form == PARTS).then(|| format!("scan_parts {}", carried.form())));
+            }
+        }
+    }
+    out
 }
 
 impl Line {
@@ -63,6 +97,7 @@ impl Line {
 struct Before {
     head: Head,
     threads: u32,
+    carried: Carried,
     scratch: usize,
     identity: &'static str,
     combine: String,
@@ -72,6 +107,10 @@ struct Before {
 
 impl Named for Before {
     const NAME: &'static str = "scan_parts";
+
+    fn variants(&self) -> Vec<String> {
+        vec![self.carried.form()]
+    }
 }
 
 /// What goes from element to element.
@@ -83,6 +122,10 @@ struct Carried {
 }
 
 impl Carried {
+    fn form(self) -> String {
+        format!("{:?} of {}", self.op, self.ty)
+    }
+
     /// Its WGSL type: extremes carry their places, a recurrence the line through which what comes before goes.
     fn state(self) -> &'static str {
         match (self.op, self.ty) {
@@ -209,6 +252,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
     let before = Before {
         head: cx.head(),
         threads: width,
+        carried,
         scratch,
         identity: carried.identity(),
         combine: carried.combine("acc", "x"),
