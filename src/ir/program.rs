@@ -113,6 +113,19 @@ pub(crate) struct Program {
     pub(crate) stores: Vec<Store>,
 }
 
+impl Line {
+    /// What it costs a GPU's compiler, in statements of WGSL.
+    pub(crate) fn cost(&self) -> usize {
+        match &self.instr {
+            Instr::Unary(f, _) => f.cost(),
+            Instr::Binary(f, ..) => f.cost(),
+            // Ten rounds, in a loop.
+            Instr::Random { .. } => 16,
+            _ => 1,
+        }
+    }
+}
+
 impl Instr {
     /// The registers it reads.
     pub(crate) fn operands(&self) -> SmallVec<[Reg; 3]> {
@@ -171,6 +184,11 @@ pub(crate) fn stages(lines: &[Line]) -> Vec<u16> {
 }
 
 impl Program {
+    /// What it costs a GPU's compiler, in statements of WGSL.
+    pub(crate) fn cost(&self) -> usize {
+        self.lines.iter().map(Line::cost).sum()
+    }
+
     /// The stage of each line.
     pub(crate) fn stages(&self) -> Vec<u16> {
         stages(&self.lines)

@@ -7,6 +7,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod kernels;
 mod models;
 mod naive;
 mod narrow;
