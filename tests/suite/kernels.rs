@@ -116,7 +116,7 @@ fn rows_and_columns_at_sizes_for_every_layout() {
                     ("sum", &|x| x.sum(axis)),
                     ("max", &|x| x.max(axis)),
                     ("argmin", &|x| x.argmin(axis)),
-                    ("sum of squares about the max", &|x| x.sub(x.max_keepdims(axis)?)?.square()?.sum(axis)),
+                    ("sum of distances to the max", &|x| x.sub(x.max_keepdims(axis)?)?.sum(axis)),
                 ];
                 for (name, f) in exact {
                     let [got, want] = both(f)?;

@@ -63,7 +63,7 @@ pub(super) fn products(caps: &Caps) -> Forced {
     }
     let all = gemm::Choice::all(caps);
     let some = |i: usize| {
-        let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j) % 2 == 0);
+        let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
         wanted.map(|(_, &choice)| Choice::Product(choice)).collect()
     };
     cases.into_iter().enumerate().map(|(i, case)| (case, some(i))).collect()
@@ -174,7 +174,7 @@ fn scan(scan: Scan) -> Case {
             let ones = (0..space[0]).map(|i| if i * i % 7 > 2 { 1.0f32 } else { -1.0 });
             d.given(F32, ones.map(f32::to_bits).collect())
         }
-        (ScanOp::Prod, dtype) => d.given(dtype, (0..space[0] as u32).map(|i| i * i % 50 | 1).collect()),
+        (ScanOp::Prod, dtype) => d.given(dtype, (0..space[0] as u32).map(|i| (i * i % 50) | 1).collect()),
         (_, dtype) => d.input(dtype, space[0]),
     };
     if matches!((scan.op, scan.dtype), (ScanOp::Max | ScanOp::Min, F32)) {
