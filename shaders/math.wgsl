@@ -27,6 +27,7 @@ fn wgt_nan() -> f32 {
     return bitcast<f32>(bits);
 }
 
+// Choose `x` first where NaN must stay: where the choice follows, Mesa's compiler (LLVM 15) drops bits of such calls in a chain.
 fn wgt_copysign(x: f32, s: f32) -> f32 {
     return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u));
 }
@@ -155,7 +156,7 @@ fn wgt_expm1(x: f32) -> f32 {
     // Half of the result, so that 2^128 does not overflow on the way.
     let s = wgt_pow2(i32(n) - 1);
     let y = select(fma(s, poly, s - 0.5) * 2.0, poly, n == 0.0);
-    return select(wgt_copysign(y, x), x, wgt_is_nan(x));
+    return wgt_copysign(select(y, x, wgt_is_nan(x)), x);
 }
 
 // --- logarithms ---
@@ -407,7 +408,7 @@ fn wgt_atan(x: f32) -> f32 {
     } else {
         y = wgt_atan_core(-1.0, a, 1.5707964);
     }
-    return select(wgt_copysign(y, x), x, wgt_is_nan(x));
+    return wgt_copysign(select(y, x, wgt_is_nan(x)), x);
 }
 
 fn wgt_atan2(y: f32, x: f32) -> f32 {
@@ -440,7 +441,7 @@ fn wgt_hypot(a: f32, b: f32) -> f32 {
 
 fn wgt_tanh(x: f32) -> f32 {
     let t = wgt_expm1(2.0 * min(abs(x), 10.0));
-    return select(wgt_copysign(t / (t + 2.0), x), x, wgt_is_nan(x));
+    return wgt_copysign(select(t / (t + 2.0), x, wgt_is_nan(x)), x);
 }
 
 fn wgt_sinh(x: f32) -> f32 {
@@ -448,7 +449,7 @@ fn wgt_sinh(x: f32) -> f32 {
     let z = min(a * a, 1.0);
     let near = fma(a * z, fma(fma(fma(2.816951e-6, z, 0.0001983616), z, 0.00833335), z, 0.16666667), a);
     let half = wgt_exp_scaled(a, -1);
-    return select(wgt_copysign(select(half - 0.25 / half, near, a < 1.0), x), x, wgt_is_nan(x));
+    return wgt_copysign(select(select(half - 0.25 / half, near, a < 1.0), x, wgt_is_nan(x)), x);
 }
 
 fn wgt_cosh(x: f32) -> f32 {
@@ -461,7 +462,7 @@ fn wgt_asinh(x: f32) -> f32 {
     let large = a > 67108864.0;
     let c = min(a, 67108864.0);
     let y = wgt_log1p(select(c + c * c / (1.0 + sqrt(fma(c, c, 1.0))), a, large));
-    return select(wgt_copysign(select(y, y + 0.6931472, large), x), x, wgt_is_nan(x));
+    return wgt_copysign(select(select(y, y + 0.6931472, large), x, wgt_is_nan(x)), x);
 }
 
 fn wgt_acosh(x: f32) -> f32 {
@@ -490,7 +491,7 @@ fn wgt_erf(x: f32) -> f32 {
     q = fma(fma(q, a, 0.63651896), a, 1.128061);
     q = fma(q, a, 0.000104526065);
     let y = select(1.0 - wgt_exp(-q), fma(a, poly, a), a < 0.85);
-    return select(wgt_copysign(y, x), x, wgt_is_nan(x));
+    return wgt_copysign(select(y, x, wgt_is_nan(x)), x);
 }
 
 // M. Giles, "Approximating the erfinv function" (2010).

@@ -58,10 +58,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             None => return skip("take_along_axis without an axis"),
         },
         "one_hot" => {
-            if c.int("axis", -1)? != -1 {
-                return c.odd("axis", c.attr("axis").unwrap_or(&Value::Null));
-            }
-            x()?.one_hot(c.size("num_classes", 0)?, dtype(c.text("dtype", "float32")?)?)?
+            x()?.one_hot(c.size("num_classes", 0)?, c.int("axis", -1)?, dtype(c.text("dtype", "float32")?)?)?
         }
         "where" => x()?.where_(c.arg(1)?, c.arg(2)?)?,
         "slice" => {

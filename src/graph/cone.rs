@@ -205,13 +205,13 @@ impl Entry {
 
 /// A node to be visited, with what it reads.
 fn open(node: &Arc<Node>) -> Result<Open> {
-    // A result that was kept for a gradient is here.
-    if let Op::Part(i) = node.op
-        && let Some(whole) = node.state().inputs.first().cloned()
-        && let Some(kept) = whole.kept(usize::from(i))
-        && !node.is_ready()
-    {
-        node.realise(kept);
+    // A result that was kept for a gradient is here. (The lock is let go of before the node is asked again.)
+    if let Op::Part(i) = node.op {
+        let whole = node.state().inputs.first().cloned();
+        let kept = whole.and_then(|whole| whole.kept(usize::from(i)));
+        if let Some(kept) = kept.filter(|_| !node.is_ready()) {
+            node.realise(kept);
+        }
     }
     let state = node.state();
     let inputs = match &state.storage {

@@ -17,3 +17,4 @@ pub(crate) mod var;
 pub use device::Device;
 pub use node::Tensor;
 pub use var::Var;
+pub(crate) use var::autocast;

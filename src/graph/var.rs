@@ -1,5 +1,6 @@
 //! Variables: parameters with storage of their own, assigned in place.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 
@@ -59,6 +60,23 @@ impl VarShared {
     }
 }
 
+thread_local! {
+    /// The type that `f32` values of variables are read in.
+    static AUTOCAST: Cell<Option<DType>> = const { Cell::new(None) };
+}
+
+/// Runs `f` with the `f32` values of variables read as `dtype` on this thread.
+pub(crate) fn autocast<R>(dtype: DType, f: impl FnOnce() -> R) -> R {
+    struct Reset(Option<DType>);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            AUTOCAST.set(self.0);
+        }
+    }
+    let _reset = Reset(AUTOCAST.replace(Some(dtype)));
+    f()
+}
+
 impl Var {
     /// A variable with this first value (copied), on the value's device.
     ///
@@ -87,9 +105,15 @@ impl Var {
         Ok(var)
     }
 
-    /// The present value. Gradients are collected for it.
+    /// The present value. Gradients are collected for it. Within the layers of a model of mixed precision it comes in the
+    /// type that the model computes in.
     pub fn value(&self) -> Tensor {
-        self.current().clone()
+        let value = self.current().clone();
+        match AUTOCAST.get() {
+            // Every device has the narrow types.
+            Some(dtype) if self.dtype() == DType::F32 => value.cast(dtype).unwrap_or(value),
+            _ => value,
+        }
     }
 
     /// Sets the value: same shape, type and device.

@@ -2,7 +2,7 @@
 //!
 //! - `op`: what a node of the graph computes, as the planner sees it.
 //! - `step`: a plan and its steps: a family, its operands, a space and a program. `gemm`, `window`, `scatter`,
-//!   `scan`, `sort`: what the families need to know.
+//!   `scan`, `sort`, `custom`: what the families need to know.
 //! - `program`: the short straight-line programs of scalar instructions that every step carries.
 //! - `access`: affine addresses over an iteration space, and views pulled back through them.
 //! - `scalar`: pointwise functions by element type, on the CPU and in WGSL; `math` holds the numerics of the former.
@@ -25,6 +25,7 @@ macro_rules! listed {
 pub(crate) use listed;
 
 pub(crate) mod access;
+pub(crate) mod custom;
 pub(crate) mod encoding;
 pub(crate) mod gemm;
 pub(crate) mod math;

@@ -5,6 +5,7 @@ use std::panic::Location;
 
 use smallvec::SmallVec;
 
+use super::custom::Custom;
 use super::gemm::Gemm;
 use super::program::{Dims, Instr, Program, stages};
 use super::scan::Scan;
@@ -68,6 +69,7 @@ pub(crate) enum Family {
     Scatter(Scatter),
     Scan(Scan),
     Sort(Sort),
+    Custom(Custom),
 }
 
 impl Family {
@@ -80,6 +82,7 @@ impl Family {
             Family::Scatter(_) => "scatter-add",
             Family::Scan(s) => s.name(),
             Family::Sort(_) => "sort",
+            Family::Custom(c) => c.of.name,
         }
     }
 
@@ -92,6 +95,11 @@ impl Family {
         }
     }
 
+    /// Whether its results can be read by a program before they are stored.
+    pub(crate) fn fuses(&self) -> bool {
+        !matches!(self, Family::Custom(_))
+    }
+
     /// The extents over which its results lie, row-major. A nest's are the step's own.
     pub(crate) fn space(&self) -> Dims<usize> {
         match self {
@@ -101,6 +109,7 @@ impl Family {
             Family::Scatter(s) => Dims::from_slice(&[s.numel()]),
             Family::Scan(s) => s.space(),
             Family::Sort(s) => s.space(),
+            Family::Custom(c) => Dims::from_slice(&[c.output.0.numel()]),
         }
     }
 }

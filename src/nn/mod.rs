@@ -33,6 +33,7 @@ pub mod metrics;
 mod model;
 mod names;
 mod optimizers;
+mod policy;
 mod progress;
 mod schedules;
 mod seeds;
@@ -66,6 +67,7 @@ pub use model::{
 };
 pub use names::clear_session;
 pub use optimizers::*;
+pub use policy::{IntoPolicy, Policy, dtype_policy, set_dtype_policy};
 pub use progress::Verbose;
 pub use schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate, PiecewiseConstantDecay,

@@ -33,13 +33,16 @@ activations! {
     /// The Gaussian error linear unit `x (1 + erf(x / sqrt(2))) / 2`; with `approximate`
     /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`.
     gelu |x, approximate: bool| {
-        let inner = if approximate {
-            let cubic = x.square()?.mul(x)?.mul(0.044715)?.add(x)?;
+        // Beyond 40 the gate is 0 or 1 to the last digit of any type. Within, nothing overflows, nor in the gradient.
+        let near = x.clip(-40.0, 40.0)?;
+        let gate = if approximate {
+            let cubic = near.square()?.mul(&near)?.mul(0.044715)?.add(&near)?;
             cubic.mul(std::f64::consts::FRAC_2_SQRT_PI * SQRT_HALF)?.tanh()?
         } else {
-            x.mul(SQRT_HALF)?.erf()?
+            near.mul(SQRT_HALF)?.erf()?
         };
-        inner.add(1.0)?.mul(x)?.mul(0.5)
+        // Halved before the product: twice the result need not be finite.
+        gate.mul(0.5)?.add(0.5)?.mul(x)
     }
 
     /// `x` where it is positive, else `alpha (e^x - 1)`.
@@ -95,7 +98,7 @@ activations! {
     threshold |x, threshold: f64, value: f64| { x.gt(threshold)?.where_(x, value) }
 
     /// `(x + sqrt(x^2 + b)) / 2`. Keras's default `b` is 4.
-    squareplus |x, b: f64| { x.square()?.add(b)?.sqrt()?.add(x)?.mul(0.5) }
+    squareplus |x, b: f64| { x.hypot(b.sqrt())?.mul(0.5)?.add(x.mul(0.5)?) }
 
     /// 0 below -1, `(x + 1)^2 / 4` up to 1, and `x` above.
     sparse_plus |x| {
@@ -165,6 +168,28 @@ mod tests {
         assert!((exact[6] - 0.17 * 0.567_494_931_675_038_8).abs() < 1e-9, "{}", exact[6]);
         assert_eq!(x.sparse_sigmoid()?.to_vec::<f64>()?[4], 0.5 * (1.0 - 0.61));
         assert!((x.sigmoid()?.to_vec::<f64>()?[1] - sigmoid(-7.3)).abs() < 1e-15);
+        Ok(())
+    }
+
+    /// Where `x^2` or `2 x` is infinite, the functions and their slopes are not.
+    #[test]
+    fn large_arguments_do_not_overflow() -> Result<()> {
+        let xs = [-3e38f32, -2e19, -1e13, 1e13, 2e19, 3e38];
+        let x = Tensor::new(xs, &Device::cpu())?.requires_grad();
+        type Function = fn(&Tensor) -> Result<Tensor>;
+        let like_relu: [(&str, Function); 5] = [
+            ("gelu", |x| x.gelu(false)),
+            ("gelu with tanh", |x| x.gelu(true)),
+            ("silu", |x| x.silu()),
+            ("mish", |x| x.mish()),
+            ("squareplus", |x| x.squareplus(4.0)),
+        ];
+        for (name, f) in like_relu {
+            let y = f(&x)?;
+            let slopes = grad(&y.sum(())?, &[&x])?[0].to_vec::<f32>()?;
+            assert_eq!(y.to_vec::<f32>()?, xs.map(|x| x.max(0.0)), "{name}");
+            assert_eq!(slopes, xs.map(|x| if x > 0.0 { 1.0 } else { 0.0 }), "slopes of {name}");
+        }
         Ok(())
     }
 

@@ -45,13 +45,7 @@ impl Tensor {
     #[track_caller]
     pub fn concat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
         let Some(&first) = tensors.first() else {
-            return Err(Error::parts(
-                Kind::Argument,
-                "`concat` was given nothing",
-                "no tensors",
-                "at least one",
-                "Check the list",
-            ));
+            return Err(nothing("concat"));
         };
         let axis = axis_index("concat", axis, first.rank())?;
         let mut starts = Vec::with_capacity(tensors.len());
@@ -88,6 +82,9 @@ impl Tensor {
     /// Those of [`concat`](Tensor::concat).
     #[track_caller]
     pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+        if tensors.is_empty() {
+            return Err(nothing("stack"));
+        }
         if let Some(other) = tensors.iter().find(|t| t.shape() != tensors[0].shape()) {
             return Err(Error::parts(
                 Kind::Shape,
@@ -189,6 +186,12 @@ pub(crate) fn place(parts: &[(Tensor, Axes<usize>)], like: &Tensor) -> Result<Te
     }
     let op = Op::Assemble { starts: parts.iter().map(|(_, start)| start.clone()).collect(), fill };
     Ok(Tensor::record(op, *like.shape(), like.dtype(), &inputs, Make::new(like.device(), Vjp::Node(assemble_grad))))
+}
+
+#[track_caller]
+fn nothing(op: &str) -> Error {
+    let what = format!("`{op}` was given nothing");
+    Error::parts(Kind::Argument, &what, "no tensors", "at least one", "Put a tensor on the list")
 }
 
 /// Each part gets its slice of the gradient.

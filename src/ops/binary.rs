@@ -289,8 +289,10 @@ binary! {
         float: |a, b| a.atan2(b),
         wgsl: "wgt_atan2(a, b)",
         grad: |a, b, _y, g| {
-            let scaled = g.div(a.square()?.add(b.square()?)?)?;
-            (scaled.mul(b)?, scaled.mul(a)?.neg()?)
+            // By the hypotenuse twice: its square may overflow, or be 0.
+            let r = a.hypot(b)?;
+            let scaled = g.div(&r)?;
+            (scaled.mul(b.div(&r)?)?, scaled.mul(a.div(&r)?)?.neg()?)
         },
     }
     /// `sqrt(a^2 + b^2)`, without overflow.

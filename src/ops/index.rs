@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
@@ -121,17 +121,22 @@ impl Tensor {
             .reshape(self.shape())
     }
 
-    /// A new last dimension of `classes` elements: 1 at the position the index names, 0 elsewhere (and everywhere for
-    /// an index outside).
+    /// A new dimension of `classes` elements at `axis` of the result (-1: the last): 1 at the position the index names, 0
+    /// elsewhere (and everywhere for an index outside).
     ///
     /// # Errors
-    /// Indices that are not integers.
+    /// Indices that are not integers; an axis that the result does not have.
     #[track_caller]
-    pub fn one_hot(&self, classes: usize, dtype: DType) -> Result<Tensor> {
+    pub fn one_hot(&self, classes: usize, axis: isize, dtype: DType) -> Result<Tensor> {
         expect_dtype("one_hot", self, self.dtype().is_int(), "integers for indices")?;
-        let index = self.cast(self.dtype().register())?;
-        let ids = Tensor::arange(0.0, classes as f64, 1.0, index.dtype(), self.device())?;
-        index.expand_dims(-1)?.eq(&ids)?.cast(dtype)
+        let axis = axis_index("one_hot", axis, self.rank() + 1)?;
+        entry(|| {
+            let mut shape = vec![1; self.rank() + 1];
+            shape[axis] = classes;
+            let index = self.cast(self.dtype().register())?;
+            let ids = Tensor::arange(0.0, classes as f64, 1.0, index.dtype(), self.device())?;
+            index.expand_dims(axis as isize)?.eq(&ids.reshape(shape)?)?.cast(dtype)
+        })
     }
 }
 

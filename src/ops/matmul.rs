@@ -1,6 +1,7 @@
 //! Matrix products.
 
 use super::pointwise::{expect_dtype, same_device, same_dtype};
+use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
@@ -10,15 +11,16 @@ use crate::shape::{self, Shape};
 impl Tensor {
     /// The matrix product by NumPy's rules: `(.., m, k) x (.., k, n) -> (.., m, n)`, batch dimensions broadcast, a
     /// one-dimensional operand is a row (left) or a column (right) whose extra dimension is dropped from the result.
-    /// Transposed and broadcast operands are read in place.
+    /// Transposed and broadcast operands are read in place. Integers wrap; of booleans it is whether any pair is true.
     ///
     /// # Errors
-    /// Inner extents or batch dimensions that do not fit, scalars, mixed types or devices, integers.
+    /// Inner extents or batch dimensions that do not fit, scalars, mixed types or devices.
     #[track_caller]
     pub fn matmul(&self, rhs: &Tensor) -> Result<Tensor> {
         same_device("matmul", self, rhs)?;
         same_dtype("matmul", self, rhs)?;
-        expect_dtype("matmul", self, self.dtype().is_float(), "a floating-point type")?;
+        // Products of bytes would wrap at once.
+        expect_dtype("matmul", self, !matches!(self.dtype(), DType::U8 | DType::I8), "a float, i32, u32 or bool")?;
         let (ra, rb) = (self.rank(), rhs.rank());
         if ra == 0 || rb == 0 {
             return Err(misfit(self, rhs, "a scalar is no matrix"));
@@ -46,9 +48,25 @@ impl Tensor {
         };
         let with = |rows: usize, cols: usize| [&batch[..], &[rows, cols]].concat();
         let (a, b) = (self.broadcast_to(with(m, k))?, rhs.broadcast_to(with(k, n))?);
+        if !self.dtype().is_float() {
+            return whole_product(&a, &b, &batch)?.reshape(with(m, n));
+        }
         let make = Make::new(self.device(), Vjp::Node(matmul_grad));
         Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), &[&a, &b], make))
     }
+}
+
+/// The product of integers or booleans, as one nest: each element is a sum of products along the inner extent.
+#[track_caller]
+fn whole_product(a: &Tensor, b: &Tensor, batch: &[usize]) -> Result<Tensor> {
+    // Two more dimensions must fit into the rank, so the batch becomes one.
+    let flat = |t: Tensor, rows: usize, columns: usize, k: usize| t.reshape([batch.iter().product(), rows, columns, k]);
+    let rank = a.rank();
+    let (m, n, k) = (a.dims()[rank - 2], b.dims()[rank - 1], a.dims()[rank - 1]);
+    // Narrow integers are multiplied and summed as wide ones, as Keras has them.
+    let wide = a.dtype().register();
+    let (a, b) = (flat(a.cast(wide)?, m, 1, k)?, flat(b.t()?.cast(wide)?, 1, n, k)?);
+    if a.dtype() == DType::Bool { a.logical_and(&b)?.any(-1) } else { a.mul(&b)?.sum(-1) }
 }
 
 #[track_caller]

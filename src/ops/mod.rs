@@ -5,6 +5,7 @@ pub(crate) mod assemble;
 pub(crate) mod binary;
 pub(crate) mod conv;
 pub(crate) mod create;
+pub(crate) mod custom;
 pub(crate) mod index;
 pub(crate) mod matmul;
 pub(crate) mod pointwise;
@@ -21,6 +22,7 @@ pub(crate) mod view;
 mod wgsl_tests;
 
 pub use conv::{Conv2d, Padding};
+pub use custom::{CpuCall, CustomOp};
 pub use pointwise::Operand;
 pub use pool::Pool2d;
 pub use reduce::Axes;

@@ -148,6 +148,13 @@ fn unfit_dtype(op: &str, dtype: DType, expected: &str) -> Error {
     )
 }
 
+/// The types of the device that a function takes, as text.
+fn takes(device: &Device, ok: impl Fn(DType) -> bool) -> String {
+    let all = [DType::F32, DType::F64, DType::I32, DType::U32, DType::Bool];
+    let names = all.into_iter().filter(|&d| ok(d) && device.check_dtype(d).is_ok()).map(|d| d.to_string());
+    names.collect::<Vec<_>>().join(" or ")
+}
+
 /// A type the operation takes, or an error naming what it takes.
 #[track_caller]
 pub(crate) fn expect_dtype(op: &str, tensor: &Tensor, ok: bool, expected: &str) -> Result<()> {
@@ -158,9 +165,7 @@ pub(crate) fn expect_dtype(op: &str, tensor: &Tensor, ok: bool, expected: &str) 
 pub(crate) fn unary(x: &Tensor, row: &'static UnaryRow) -> Result<Tensor> {
     let f = row.f;
     let Some(dtype) = f.output(x.dtype()) else {
-        let takes = [DType::F32, DType::I32, DType::U32, DType::Bool].map(|d| f.output(d).map(|_| d.to_string()));
-        let takes: Vec<String> = takes.into_iter().flatten().collect();
-        return Err(unfit_dtype(f.name, x.dtype(), &takes.join(" or ")));
+        return Err(unfit_dtype(f.name, x.dtype(), &takes(x.device(), |d| f.output(d).is_some())));
     };
     let make = Make::new(x.device(), row.grad.map_or(Vjp::None, Vjp::Node));
     Ok(Tensor::record(Op::Unary(f), *x.shape(), dtype, &[x], make))
@@ -173,9 +178,7 @@ pub(crate) fn binary(a: &Tensor, rhs: impl Operand, row: &'static BinaryRow) -> 
     same_device(f.name, a, &b)?;
     same_dtype(f.name, a, &b)?;
     let Some(dtype) = f.output(a.dtype()) else {
-        let takes = [DType::F32, DType::I32, DType::U32, DType::Bool].map(|d| f.output(d).map(|_| d.to_string()));
-        let takes: Vec<String> = takes.into_iter().flatten().collect();
-        return Err(unfit_dtype(f.name, a.dtype(), &takes.join(" or ")));
+        return Err(unfit_dtype(f.name, a.dtype(), &takes(a.device(), |d| f.output(d).is_some())));
     };
     let shape = if a.shape() == b.shape() { *a.shape() } else { broadcast(f.name, &[a, &b])? };
     let (a, b) = (fit(a, &shape)?, fit(&b, &shape)?);

@@ -87,17 +87,32 @@ fn record(x: &Tensor, op: ReduceOp, axes: &[usize], dtype: DType) -> Tensor {
 #[track_caller]
 fn accumulate(x: &Tensor, op: ReduceOp, axes: &[usize]) -> Result<Tensor> {
     let dtype = x.dtype();
-    // Of nothing, the least and the greatest number of a narrow type are its own.
-    let (sums, empty) = (matches!(op, ReduceOp::Sum | ReduceOp::Prod), x.numel() == 0);
-    if !dtype.is_int() || !dtype.is_narrow() || !(sums || empty) {
-        return Ok(record(x, op, axes, dtype));
+    if dtype.is_int() && dtype.is_narrow() && matches!(op, ReduceOp::Sum | ReduceOp::Prod) {
+        return Ok(record(&x.cast(dtype.register())?, op, axes, dtype.register()));
     }
-    let wide = record(&x.cast(dtype.register())?, op, axes, dtype.register());
-    if sums {
-        return Ok(wide);
+    Ok(record(x, op, axes, dtype))
+}
+
+/// An error where a result would be chosen among no elements.
+#[track_caller]
+fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
+    let empty = axes.iter().any(|&a| x.dims()[a] == 0) && (0..x.rank()).all(|d| axes.contains(&d) || x.dims()[d] > 0);
+    if !empty {
+        return Ok(());
     }
-    let (low, high) = if dtype == DType::U8 { (0, 255) } else { (-128, 127) };
-    wide.maximum(low)?.minimum(high)?.cast(dtype)
+    Err(Error::parts(
+        Kind::Shape,
+        &format!("`{op}` was asked to choose among no elements"),
+        &format!("axes {axes:?} of shape {}", x.shape()),
+        "at least one element along the axes",
+        "Check for the empty tensor first",
+    ))
+}
+
+/// The greatest element along axes that are not checked, as extents of 1; minus infinity of nothing.
+#[track_caller]
+pub(crate) fn greatest(x: &Tensor, axes: &[usize]) -> Tensor {
+    record(x, ReduceOp::Max, axes, x.dtype())
 }
 
 fn one(grad: Tensor) -> Result<InputGrads> {
@@ -141,7 +156,7 @@ macro_rules! reductions {
             $(#[$doc])*
             ///
             /// # Errors
-            /// An axis does not exist or is named twice; an element type that the operation does not take.
+            /// An axis does not exist or is named twice; an element type that the operation does not take; an extreme of nothing.
             #[track_caller]
             pub fn $name(&self, axes: impl Axes) -> Result<Tensor> {
                 let list = chosen(stringify!($name), &axes, self.rank())?;
@@ -157,6 +172,9 @@ macro_rules! reductions {
                 let takes: fn(DType) -> bool = $takes;
                 expect_dtype(stringify!($name), self, takes(self.dtype()), $expected)?;
                 let list = chosen(stringify!($name), &axes, self.rank())?;
+                if self.dtype() != DType::Bool && matches!(ReduceOp::$op, ReduceOp::Max | ReduceOp::Min) {
+                    some(stringify!($name), self, &list)?;
+                }
                 accumulate(self, ReduceOp::$op, &list)
             }
         )*}
@@ -169,9 +187,9 @@ reductions! {
     sum, sum_keepdims, Sum, |d| d != DType::Bool, "a number (cast booleans to count them)";
     /// The product over the axes; of nothing 1. The product of `u8` is `u32`, that of `i8` is `i32`.
     prod, prod_keepdims, Prod, |d| d != DType::Bool, "a number";
-    /// The greatest element over the axes; NaN if there is one. Its gradient is shared equally among ties.
+    /// The greatest element over the axes, at least one; NaN if there is one. Its gradient is shared equally among ties.
     max, max_keepdims, Max, |d| d != DType::Bool, "a number (use `any` for booleans)";
-    /// The least element over the axes; NaN if there is one. Its gradient is shared equally among ties.
+    /// The least element over the axes, at least one; NaN if there is one. Its gradient is shared equally among ties.
     min, min_keepdims, Min, |d| d != DType::Bool, "a number (use `all` for booleans)";
     /// Whether any element over the axes is true; of nothing false.
     any, any_keepdims, Max, |d| d == DType::Bool, "bool";
@@ -232,7 +250,7 @@ composites! {
     std, std_keepdims, |x, axes| x.var_keepdims(&axes)?.sqrt();
     /// `ln(sum(exp(x)))` over the axes, without overflow: the maximum is taken out first.
     logsumexp, logsumexp_keepdims, |x, axes| {
-        let max = x.detach().max_keepdims(&axes)?;
+        let max = greatest(&x.detach(), &axes.iter().map(|&a| a as usize).collect::<Vec<_>>());
         // An infinite maximum is not subtracted (it would give NaN).
         let shift = max.isfinite()?.where_(&max, 0.0)?;
         x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.log()?.add(&shift)
@@ -262,15 +280,7 @@ impl Tensor {
     fn arg(&self, name: &str, op: ReduceOp, axis: isize) -> Result<Tensor> {
         let axis = axis_index(name, axis, self.rank())?;
         expect_dtype(name, self, self.dtype() != DType::Bool, "a number")?;
-        if self.dims()[axis] == 0 {
-            return Err(Error::parts(
-                Kind::Shape,
-                &format!("`{name}` was asked for the position of an element among none"),
-                &format!("axis {axis} of shape {}", self.shape()),
-                "an axis with at least one element",
-                "Check for the empty tensor first",
-            ));
-        }
+        some(name, self, &[axis])?;
         if self.dims()[axis] == 1 {
             let zero = scalar(0.0, DType::I32, self.device());
             return zero.broadcast_to(reduced(self.shape(), &[axis], false));

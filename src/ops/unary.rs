@@ -262,13 +262,13 @@ unary! {
     asinh {
         float: |x| x.asinh(),
         wgsl: "wgt_asinh(x)",
-        grad: |x, _y, g| g.mul(x.square()?.add(1.0)?.rsqrt()?),
+        grad: |x, _y, g| g.div(x.hypot(1.0)?),
     }
     /// The inverse hyperbolic cosine; NaN below 1.
     acosh {
         float: |x| x.acosh(),
         wgsl: "wgt_acosh(x)",
-        grad: |x, _y, g| g.mul(one_minus_square(x)?.neg()?.rsqrt()?),
+        grad: |x, _y, g| g.mul(x.sub(1.0)?.rsqrt()?)?.mul(x.add(1.0)?.rsqrt()?),
     }
     /// The inverse hyperbolic tangent; infinite at 1 and -1, NaN beyond.
     atanh {

@@ -45,7 +45,7 @@ fn source() -> String {
 
 #[test]
 fn every_expression_compiles_everywhere() {
-    translate(&source(), false).unwrap_or_else(|e| panic!("{e}"));
+    translate(&source(), false, true).unwrap_or_else(|e| panic!("{e}"));
 }
 
 #[test]

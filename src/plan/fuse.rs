@@ -174,7 +174,7 @@ impl Kernels {
 
     /// The two as one kernel, if they can be.
     fn merged(&self, first: &Step, second: &Step, producer: usize, consumer: usize) -> Option<Step> {
-        if first.program.cost() + second.program.cost() > MAX_COST {
+        if first.program.cost() + second.program.cost() > MAX_COST || !first.family.fuses() {
             return None;
         }
         let (mut first, mut second) = align(first.clone(), second.clone())?;

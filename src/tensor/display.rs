@@ -11,7 +11,8 @@ use crate::graph::Tensor;
 const THRESHOLD: usize = 1000;
 const EDGE: usize = 3;
 
-/// Prints the elements (computing them) like NumPy: `[[1. 2.] [3. 4.]]` over lines, long axes shortened.
+/// Prints the elements (computing them) like NumPy: `[[1. 2.] [3. 4.]]` over lines, long axes shortened. `{:.2}` gives
+/// floats exactly two digits after the point.
 impl fmt::Display for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let values = match self.to_f64_vec() {
@@ -22,7 +23,7 @@ impl fmt::Display for Tensor {
         let short = values.len() > THRESHOLD;
         let mut shown = Vec::new();
         visible(dims, short, 0, &mut |i| shown.push(values[i]));
-        let style = Style::of(&shown, self.dtype());
+        let style = Style::of(&shown, self.dtype(), f.precision());
         let cells: Vec<String> = shown.iter().map(|&v| style.cell(v)).collect();
         let width = cells.iter().map(String::len).max().unwrap_or(0);
         let mut next = cells.iter();
@@ -88,20 +89,23 @@ fn write_axis<'a>(
 enum Style {
     Bool,
     Int,
-    /// So many digits after the point.
+    /// At most so many digits after the point.
     Fixed(usize),
-    Scientific,
+    /// So many digits after the point, as asked for.
+    Exact(usize),
+    /// So many digits after the point, and an exponent.
+    Scientific(usize),
 }
 
 /// The decimal number of fewest digits that `round` takes to `v`.
-fn shortest(v: f64, most: usize, round: impl Fn(f64) -> f64) -> String {
+fn shortest(v: f64, most: usize, round: impl Fn(f64) -> f64) -> f64 {
     let texts = (0..most).map(|digits| format!("{v:.digits$e}"));
     let number = texts.filter_map(|text| text.parse::<f64>().ok()).find(|&number| round(number) == v);
-    number.unwrap_or(v).to_string()
+    number.unwrap_or(v)
 }
 
 impl Style {
-    fn of(values: &[f64], dtype: DType) -> Style {
+    fn of(values: &[f64], dtype: DType, precision: Option<usize>) -> Style {
         if dtype == DType::Bool {
             return Style::Bool;
         }
@@ -110,21 +114,27 @@ impl Style {
         }
         let finite = values.iter().map(|v| v.abs()).filter(|v| v.is_finite() && *v != 0.0);
         let (low, high) = finite.fold((f64::INFINITY, 0.0f64), |(l, h), v| (l.min(v), h.max(v)));
-        if high >= 1e8 || low < 1e-4 || high / low > 1e3 && low < 1e-3 {
-            return Style::Scientific;
-        }
-        // As many digits as the numbers need, up to 8.
+        let scientific = high >= 1e8 || low < 1e-4 || high / low > 1e3 && low < 1e-3;
+        // As many digits as tell the numbers from others of their type, up to 8.
         let digits = values.iter().filter(|v| v.is_finite()).map(|&v| {
-            let text = match dtype {
-                DType::F32 => (v as f32).to_string(),
+            let number = match dtype {
+                // Printed as `f32` and read again: the digits that its type needs.
+                DType::F32 => (v as f32).to_string().parse().unwrap_or(v),
                 // These have as many digits as tell a value from its neighbours.
                 DType::F16 => shortest(v, 5, |v| f64::from(f16::from_f64(v))),
                 DType::BF16 => shortest(v, 4, |v| f64::from(bf16::from_f64(v))),
-                _ => v.to_string(),
+                _ => v,
             };
-            text.split_once('.').map_or(0, |(_, frac)| frac.len())
+            let text = if scientific { format!("{number:e}") } else { number.to_string() };
+            let mantissa = text.split('e').next().unwrap_or_default();
+            mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len())
         });
-        Style::Fixed(digits.max().unwrap_or(0).min(8))
+        let digits = || digits.max().unwrap_or(0).min(8);
+        match (scientific, precision) {
+            (true, _) => Style::Scientific(precision.unwrap_or_else(digits)),
+            (false, Some(exact)) => Style::Exact(exact),
+            (false, None) => Style::Fixed(digits()),
+        }
     }
 
     fn cell(&self, v: f64) -> String {
@@ -140,13 +150,13 @@ impl Style {
                 let kept = text.trim_end_matches('0');
                 format!("{kept:<width$}", width = text.len())
             }
-            Style::Scientific => {
-                let text = format!("{v:.8e}");
+            Style::Exact(digits) => format!("{v:.digits$}"),
+            Style::Scientific(digits) => {
+                let text = format!("{v:.digits$e}");
                 let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
                 let exponent: i32 = exponent.parse().unwrap_or(0);
-                let mantissa = mantissa.trim_end_matches('0');
-                let sign = if exponent < 0 { '-' } else { '+' };
-                format!("{mantissa}e{sign}{:02}", exponent.abs())
+                let (sign, point) = (if exponent < 0 { '-' } else { '+' }, if *digits == 0 { "." } else { "" });
+                format!("{mantissa}{point}e{sign}{:02}", exponent.abs())
             }
         }
     }

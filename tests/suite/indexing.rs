@@ -52,7 +52,7 @@ fn one_hot_leaves_strangers_out() {
     for_each_device(|device| {
         let index = Tensor::from_slice(&[0i32, 2, -1, 3, 1], [5], device)?;
         let want = Nd::build(&[5, 3], |c| f64::from(u8::from([0, 2, 9, 9, 1][c[0]] == c[1])));
-        assert_close("one_hot", &index.one_hot(3, DType::F32)?, &want.shape, &want.data);
+        assert_close("one_hot", &index.one_hot(3, -1, DType::F32)?, &want.shape, &want.data);
         Ok(())
     });
 }
@@ -159,6 +159,53 @@ fn pooling() {
             }
         }
         assert_all(failures);
+        Ok(())
+    });
+}
+
+#[test]
+fn one_hot_along_any_axis() {
+    for_each_device(|device| {
+        let index = Tensor::new([[0i32, 2, 5], [1, 1, -1]], device)?;
+        let last = index.one_hot(4, -1, DType::F32)?;
+        let first = index.one_hot(4, 0, DType::F32)?;
+        assert_eq!((first.dims(), last.dims()), (&[4, 2, 3][..], &[2, 3, 4][..]));
+        assert_eq!(first.transpose(&[1, 2, 0])?.to_vec::<f32>()?, last.to_vec::<f32>()?);
+        assert_eq!(index.one_hot(4, 1, DType::I32)?.swapaxes(1, 2)?.to_f64_vec()?, last.to_f64_vec()?);
+        assert!(index.one_hot(4, 3, DType::F32).unwrap_err().is_out_of_range());
+        Ok(())
+    });
+}
+
+/// Sizes beside the tiles of the float kernels; sums that leave 32 bits.
+#[test]
+fn products_of_integers_wrap_and_of_booleans_test() {
+    for_each_device(|device| {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (65, 33, 17), (4, 0, 3)] {
+            let a: Vec<i32> = (0..m * k).map(|i| (i as i32).wrapping_mul(0x3d4d_51cb)).collect();
+            let b: Vec<i32> = (0..k * n).map(|i| (i as i32).wrapping_mul(0x2545_f491).wrapping_sub(7)).collect();
+            let mut want = vec![0i32; m * n];
+            for (i, j, l) in (0..m).flat_map(|i| (0..n).flat_map(move |j| (0..k).map(move |l| (i, j, l)))) {
+                want[i * n + j] = want[i * n + j].wrapping_add(a[i * k + l].wrapping_mul(b[l * n + j]));
+            }
+            let (x, y) = (Tensor::from_slice(&a, [m, k], device)?, Tensor::from_slice(&b, [k, n], device)?);
+            assert_eq!(x.matmul(&y)?.to_vec::<i32>()?, want, "{m} {k} {n}");
+            let unsigned = x.cast(DType::U32)?.matmul(&y.cast(DType::U32)?)?.to_vec::<u32>()?;
+            assert_eq!(unsigned, want.iter().map(|&v| v as u32).collect::<Vec<_>>());
+            let tested = x.ne(0)?.matmul(&y.ne(0)?)?;
+            assert_eq!(tested.dims(), [m, n]);
+            assert_eq!(tested.any(())?.item::<bool>()?, k > 0 && (m, k, n) != (1, 1, 1));
+            if k > 0 {
+                // Batches broadcast; a vector loses its dimension.
+                let batch = Tensor::stack(&[&x, &x.neg()?], 0)?.matmul(&y)?;
+                assert_eq!(
+                    batch.narrow(0, 1, 1)?.to_vec::<i32>()?,
+                    want.iter().map(|v| v.wrapping_neg()).collect::<Vec<_>>()
+                );
+                let column = x.matmul(&y.narrow(1, 0, 1)?.reshape([k])?)?;
+                assert_eq!((column.dims(), column.to_vec::<i32>()?[0]), (&[m][..], want[0]));
+            }
+        }
         Ok(())
     });
 }

@@ -2,12 +2,14 @@
 
 mod close;
 mod conformance;
+mod custom;
 mod devices;
 mod errors;
 mod gradients;
 mod house;
 mod indexing;
 mod kernels;
+mod mixed;
 mod models;
 mod naive;
 mod narrow;

@@ -243,13 +243,12 @@ fn reductions_accumulate_in_the_wide_type() {
         &[&[3, 5], &[257, 33]],
     );
     for_each_device(|device| {
-        // A sum that no half holds has a mean that it holds; and of nothing there are the type's own bounds.
+        // A sum that no half holds has a mean that it holds; and of nothing there is no extreme.
         let x = Tensor::full([4096], 100.0, DType::F16, device)?;
         assert_eq!(x.mean(())?.item::<f16>()?, f16::from_f32(100.0));
         assert_eq!(x.sum(())?.item::<f16>()?, f16::INFINITY);
         let none = Tensor::zeros([2, 0], DType::I8, device)?;
-        assert_eq!(none.max(1)?.to_vec::<i8>()?, [-128; 2]);
-        assert_eq!(none.min(1)?.to_vec::<i8>()?, [127; 2]);
+        assert!(none.max(1).is_err() && none.min(1).is_err());
         Ok(())
     });
 }

@@ -3,7 +3,7 @@
 use wgtensor::{DType, Result, Tensor};
 
 use super::close::{assert_all, assert_close, bound, check};
-use super::devices::for_each_device;
+use super::devices::{for_each_device, for_each_gpu};
 use super::naive::Nd;
 
 /// Shapes that broadcast, the empty and the odd ones included.
@@ -269,6 +269,39 @@ fn a_repeated_sum_is_kept_beside_what_is_computed_from_it() {
             .map(|(a, p): &(f64, f64)| a.sin() + a + p)
             .collect();
         assert_close("b", &b, &[2, 2], &want);
+        Ok(())
+    });
+}
+
+/// What is right alone can be wrong in a chain: a compiler sees through functions that follow one another.
+#[test]
+fn functions_in_chains_are_what_they_are_alone() {
+    type Function = fn(&Tensor) -> wgtensor::Result<Tensor>;
+    // Bounded ones first, so that no argument of the others grows out of its range.
+    let bounded: [Function; 6] = [|x| x.tanh(), |x| x.erf(), |x| x.sin(), |x| x.atan(), |x| x.sigmoid(), |x| x.cos()];
+    let others: [Function; 8] = [
+        |x| x.expm1(),
+        |x| x.asinh(),
+        |x| x.sinh(),
+        |x| x.tan(),
+        |x| x.exp(),
+        |x| x.softplus(),
+        |x| x.abs()?.log1p(),
+        |x| x.abs()?.sqrt(),
+    ];
+    let cpu = wgtensor::Device::cpu();
+    let x = Tensor::linspace(-2.0, 2.0, 33, DType::F32, &cpu).unwrap();
+    for_each_gpu(|device| {
+        let here = x.to_device(device)?;
+        for (i, f) in bounded.iter().enumerate() {
+            for (j, g) in others.iter().enumerate() {
+                let chain = |x: &Tensor| g(&f(&f(x)?)?)?.add(&g(&f(&g(&f(x)?)?)?)?);
+                let (got, want) = (chain(&here)?.to_vec::<f32>()?, chain(&x)?.to_vec::<f32>()?);
+                for (got, want) in got.iter().zip(&want) {
+                    assert!((got - want).abs() <= 1e-4 * (1.0 + want.abs()), "{i} then {j}: {got}, on the CPU {want}");
+                }
+            }
+        }
         Ok(())
     });
 }

@@ -217,3 +217,18 @@ fn vectors_and_batches_multiply_like_numpy() {
         Ok(())
     });
 }
+
+/// NumPy refuses an extreme of nothing, and gives none where none is asked for.
+#[test]
+fn extremes_of_nothing_are_refused() {
+    for_each_device(|device| {
+        let x = Tensor::zeros([3, 0], DType::F32, device)?;
+        for result in [x.max(()), x.min(1), x.max([0, 1]), x.argmax(1)] {
+            assert!(result.unwrap_err().is_shape_mismatch());
+        }
+        assert_eq!(x.max(0)?.dims(), [0]);
+        assert_eq!(x.softmax(-1)?.dims(), [3, 0]);
+        assert_eq!(x.logsumexp(1)?.to_vec::<f32>()?, [f32::NEG_INFINITY; 3]);
+        Ok(())
+    });
+}

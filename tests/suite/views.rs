@@ -188,3 +188,15 @@ fn joining_hundreds_of_tensors_kept_and_not() {
         Ok(())
     });
 }
+
+#[test]
+fn numbers_print_as_numpys() {
+    let cpu = wgtensor::Device::cpu();
+    let text = |x: &[f32]| Tensor::new(x, &cpu).unwrap().to_string();
+    assert_eq!(text(&[1.23456, 1e-8, 1e9]), "[1.23456e+00 1.00000e-08 1.00000e+09]");
+    assert_eq!(text(&[1e9, 2e9]), "[1.e+09 2.e+09]");
+    assert_eq!(text(&[1.5, 2.0]), "[1.5 2. ]");
+    let x = Tensor::new([1.0f32, 2.345], &cpu).unwrap();
+    assert_eq!(format!("{x:.2}"), "[1.00 2.35]");
+    assert_eq!(format!("{:.2}", Tensor::new([1e9f64, 1.0], &cpu).unwrap()), "[1.00e+09 1.00e+00]");
+}

@@ -1,6 +1,7 @@
 //! What the shader side hands to the runtime side: a kernel ready to be compiled and dispatched.
 
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 
 use askama::Template;
 
@@ -18,6 +19,14 @@ pub(crate) trait Shader: Send + Sync {
     /// Which variants of that template it is, each with the template's name before it: what the rules chose for this
     /// kernel. For logs, and for the test that runs every variant there is.
     fn variants(&self) -> Vec<String>;
+    /// Its entry point.
+    fn entry(&self) -> &str {
+        "main"
+    }
+    /// Whether it is the crate's own, and guards its indices itself.
+    fn trusted(&self) -> bool {
+        true
+    }
     /// For the pipeline cache.
     fn same(&self, other: &dyn Shader) -> bool;
     /// For the pipeline cache.
@@ -75,7 +84,16 @@ pub(crate) struct Dispatch {
     pub(crate) dynamic: Vec<(usize, u16, DType)>,
     /// Work-groups. More than 65,535 are folded over x, y and z by the runtime; the shader computes
     /// `gid = (w.z * n.y + w.y) * n.x + w.x` with `n = num_workgroups` and guards `gid < count` itself.
-    pub(crate) groups: u64,
+    pub(crate) groups: Grid,
+}
+
+/// How many work-groups a dispatch has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grid {
+    /// So many in a row, folded where they are too many for it.
+    Row(u64),
+    /// Along x, y and z.
+    Given([u32; 3]),
 }
 
 /// A storage binding of a kernel.
@@ -85,6 +103,8 @@ pub(crate) struct Binding {
     pub(crate) target: Target,
     /// Whether the kernel writes it (then it is bound `read_write`, also when it is read).
     pub(crate) write: bool,
+    /// How much of the buffer is bound; `None` for all of it.
+    pub(crate) bytes: Option<NonZeroU64>,
 }
 
 /// What a binding is made of.

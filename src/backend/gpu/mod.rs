@@ -12,6 +12,7 @@ pub(crate) mod kernels;
 mod memory;
 mod pipeline;
 mod readback;
+pub(crate) mod reflect;
 mod run;
 mod scope;
 mod trusted;

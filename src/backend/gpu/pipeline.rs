@@ -125,9 +125,15 @@ impl Pipelines {
         let source = shader.source()?;
         let name = shader.name();
         let (bind_group, layout) = self.layout(access).map_err(|e| e.context(format!("shader `{name}`")))?;
-        let (raw, error) = self.core.scoped(|| trusted::pipeline(&self.core.device, name, source, &layout));
+        let (raw, error) = self.core.scoped(|| match shader.trusted() {
+            true => trusted::pipeline(&self.core.device, name, source, &layout),
+            false => checked(&self.core.device, &*shader, source, &layout),
+        });
         if let Some(e) = error {
             self.core.check()?;
+            if !shader.trusted() {
+                return Err(Error::argument(format!("The shader of `{name}` does not suit this device: {e}")));
+            }
             return Err(Error::internal(format!("shader `{name}` does not compile: {e}")));
         }
         count(&self.core.counters.pipelines, 1);
@@ -179,6 +185,25 @@ impl Pipelines {
         }
         Ok(lock(&self.layouts).entry(access).or_insert(made).clone())
     }
+}
+
+/// The pipeline of a shader that came with the program, with all of wgpu's checks.
+fn checked(
+    device: &wgpu::Device,
+    shader: &dyn Shader,
+    source: String,
+    layout: &wgpu::PipelineLayout,
+) -> wgpu::ComputePipeline {
+    let (label, source) = (Some(shader.name()), wgpu::ShaderSource::Wgsl(source.into()));
+    let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
+    device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+        label,
+        layout: Some(layout),
+        module: &module,
+        entry_point: Some(shader.entry()),
+        compilation_options: wgpu::PipelineCompilationOptions::default(),
+        cache: None,
+    })
 }
 
 fn digest(shader: &dyn Shader) -> u64 {

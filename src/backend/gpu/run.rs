@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use smallvec::SmallVec;
 
 use super::device::{Core, lock};
-use super::dispatch::{Caps, Dispatch, Target};
+use super::dispatch::{Caps, Dispatch, Grid, Target};
 use super::pipeline::{Access, Pipeline};
 use super::{GpuBackend, GpuBuffer};
 use crate::backend::{Buffer, Executable, count};
@@ -40,6 +40,8 @@ pub(super) struct GpuExecutable {
 struct Ready {
     pipeline: Arc<Pipeline>,
     sources: SmallVec<[Source; 8]>,
+    /// How much of each is bound; `None` for all of it.
+    parts: SmallVec<[Option<NonZeroU64>; 8]>,
     /// Its parameters in the slab, in bytes.
     offset: u64,
     size: NonZeroU64,
@@ -92,7 +94,7 @@ impl GpuBackend {
             // Scratch lives within its step: the next step may have the same.
             arena.taken.clone_from(&in_slots);
             let scratch = arena.scratch(&built)?;
-            for kernel in built.into_iter().filter(|k| k.groups > 0) {
+            for kernel in built.into_iter().filter(|k| k.groups != Grid::Row(0)) {
                 let source = |target| match target {
                     Target::Scratch { id, .. } => Source::Owned(scratch[&id]),
                     Target::Step(i) => match plan.buffers[step.bufs[usize::from(i)] as usize].role {
@@ -155,15 +157,20 @@ impl GpuBackend {
         let mut shaders = Vec::with_capacity(kernels.len());
         let mut rest = Vec::with_capacity(kernels.len());
         for ((kernel, sources), place) in kernels.into_iter().zip(places) {
-            let groups = fold(kernel.groups, self.core.limits.max_compute_workgroups_per_dimension)
-                .map_err(|e| e.context(format!("shader `{}`", kernel.shader.name())))?;
-            rest.push((sources, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
+            let groups = match kernel.groups {
+                Grid::Given(groups) => groups,
+                Grid::Row(groups) => fold(groups, self.core.limits.max_compute_workgroups_per_dimension)
+                    .map_err(|e| e.context(format!("shader `{}`", kernel.shader.name())))?,
+            };
+            let parts = kernel.bindings.iter().map(|b| b.bytes).collect();
+            rest.push((sources, parts, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
             shaders.push((kernel.shader, Access::of(&kernel.bindings)));
         }
         let pipelines = self.pipelines.get(shaders)?;
-        let ready = pipelines.into_iter().zip(rest).map(|(pipeline, (sources, offset, size, groups))| Ready {
+        let ready = pipelines.into_iter().zip(rest).map(|(pipeline, (sources, parts, offset, size, groups))| Ready {
             pipeline,
             sources,
+            parts,
             offset,
             size: NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN),
             groups,
@@ -297,9 +304,9 @@ impl GpuExecutable {
             None => {
                 let uniform = wgpu::BufferBinding { buffer: slab, offset: kernel.offset, size: Some(kernel.size) };
                 let uniform = wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) };
-                let storage = kernel.sources.iter().zip(1..).map(|(source, binding)| wgpu::BindGroupEntry {
-                    binding,
-                    resource: find(source).raw.as_entire_binding(),
+                let storage = kernel.sources.iter().zip(&kernel.parts).zip(1..).map(|((source, &size), binding)| {
+                    let buffer = wgpu::BufferBinding { buffer: &find(source).raw, offset: 0, size };
+                    wgpu::BindGroupEntry { binding, resource: wgpu::BindingResource::Buffer(buffer) }
                 });
                 let entries: SmallVec<[_; 9]> = std::iter::once(uniform).chain(storage).collect();
                 let group = self.core.device.create_bind_group(&wgpu::BindGroupDescriptor {

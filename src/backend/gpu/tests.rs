@@ -3,7 +3,7 @@
 use askama::Template;
 use pollster::block_on;
 
-use super::dispatch::{Binding, Dispatch, Named, Target};
+use super::dispatch::{Binding, Dispatch, Grid, Named, Target};
 use super::run::GpuExecutable;
 use super::*;
 use crate::backend::{CounterSnapshot, DeviceKind, Kernels};
@@ -60,7 +60,7 @@ fn open(options: DeviceOptions) -> GpuBackend {
 }
 
 fn bind(target: Target, write: bool) -> Binding {
-    Binding { target, write }
+    Binding { target, write, bytes: None }
 }
 
 fn scale(from: Target, to: Target, len: usize) -> Dispatch {
@@ -69,7 +69,7 @@ fn scale(from: Target, to: Target, len: usize) -> Dispatch {
         bindings: vec![bind(from, false), bind(to, true)],
         params: vec![len as u32, 0],
         dynamic: vec![(1, 0, DType::F32)],
-        groups: len as u64,
+        groups: Grid::Row(len as u64),
     }
 }
 
@@ -362,7 +362,7 @@ fn one_leaf_may_be_given_twice() {
             bindings: vec![bind(Target::Step(0), false), bind(Target::Step(1), false), bind(Target::Step(2), true)],
             params: vec![3],
             dynamic: vec![],
-            groups: 3,
+            groups: Grid::Row(3),
         }])
     });
     let (x, y) = (upload(&gpu, &[1.0, 2.0, 3.0]), gpu.alloc(12).unwrap());
@@ -417,7 +417,7 @@ fn a_shader_that_does_not_compile_is_an_error() {
     plan.steps.truncate(1);
     let error = gpu.prepare_with(&plan, |_, _, _| {
         let shader = Box::new(Broken);
-        Ok(vec![Dispatch { shader, bindings: vec![], params: vec![], dynamic: vec![], groups: 1 }])
+        Ok(vec![Dispatch { shader, bindings: vec![], params: vec![], dynamic: vec![], groups: Grid::Row(1) }])
     });
     let error = error.err().unwrap().to_string();
     assert!(error.contains("shader `broken`") && error.contains("1.5"), "{error}");

@@ -27,7 +27,7 @@ use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
-use crate::{Device, Tensor, Var};
+use crate::{DType, Device, Tensor, Var};
 
 /// One step of a model: weights, and a function from a batch to a batch.
 ///
@@ -79,6 +79,12 @@ pub trait Layer: Send + Sync {
 
     /// Whether integers are left as they are; without it the model gives this layer floats.
     fn keeps_integers(&self) -> bool {
+        false
+    }
+
+    /// Whether it computes in `f32` under a mixed [`Policy`](crate::nn::Policy) too. Without it the layer gets its inputs,
+    /// and the values of its weights, in the policy's type.
+    fn computes_wide(&self) -> bool {
         false
     }
 
@@ -203,6 +209,8 @@ pub struct CallCtx {
     seeds: Arc<Mutex<SeedStream>>,
     /// The masks of the inputs.
     masks: Vec<Option<Tensor>>,
+    /// The type that the policy has layers compute in.
+    compute: DType,
     /// The masks of the outputs, as far as the layer sets them.
     set: RefCell<Vec<Option<Tensor>>>,
 }
@@ -210,7 +218,7 @@ pub struct CallCtx {
 impl CallCtx {
     fn new(training: bool, seed: u64) -> Self {
         let seeds = Arc::new(Mutex::new(SeedStream::new(seed)));
-        CallCtx { training, frozen: false, seeds, masks: Vec::new(), set: RefCell::default() }
+        CallCtx { training, frozen: false, seeds, masks: Vec::new(), compute: DType::F32, set: RefCell::default() }
     }
 
     /// A call for inference: no dropout, stored statistics.
@@ -232,7 +240,17 @@ impl CallCtx {
     /// The call of a layer within this one, frozen if this one is.
     pub(crate) fn enter(&self, frozen: bool, masks: Vec<Option<Tensor>>) -> Self {
         let (frozen, seeds) = (frozen || self.frozen, self.seeds.clone());
-        CallCtx { training: self.training, frozen, seeds, masks, set: RefCell::default() }
+        CallCtx { training: self.training, frozen, seeds, masks, compute: self.compute, set: RefCell::default() }
+    }
+
+    /// The same call, with layers that compute in `dtype`.
+    pub(crate) fn computing_in(&self, dtype: DType) -> Self {
+        CallCtx { compute: dtype, ..self.enter(false, Vec::new()) }
+    }
+
+    /// The type that the model's [`Policy`](crate::nn::Policy) has layers compute in.
+    pub fn compute_dtype(&self) -> DType {
+        self.compute
     }
 
     /// The masks of this many outputs, after the call: those that the layer set, else that of the first input if it

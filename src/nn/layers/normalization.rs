@@ -100,6 +100,10 @@ impl Layer for BatchNormalization {
         "BatchNormalization"
     }
 
+    fn computes_wide(&self) -> bool {
+        true
+    }
+
     fn passes_mask(&self) -> bool {
         true
     }
@@ -191,6 +195,10 @@ impl LayerNormalization {
 impl Layer for LayerNormalization {
     fn class_name(&self) -> &'static str {
         "LayerNormalization"
+    }
+
+    fn computes_wide(&self) -> bool {
+        true
     }
 
     fn passes_mask(&self) -> bool {

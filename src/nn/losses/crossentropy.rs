@@ -159,7 +159,7 @@ loss! {
             known = known.logical_or(counted.logical_not()?)?;
         }
         // A comparison and a sum instead of a gather: all of it, the softmax before included, is one pass over a row.
-        let hot = numbers.one_hot(classes, y_pred.dtype())?;
+        let hot = numbers.one_hot(classes, -1, y_pred.dtype())?;
         let losses = log_probabilities(y_pred, self.from_logits, -1)?.mul(hot)?.sum(-1)?.neg()?;
         // A factor and not a choice, so that the gradient is NaN as well.
         let losses = losses.mul(known.where_(1.0, f64::NAN)?.cast(y_pred.dtype())?)?;

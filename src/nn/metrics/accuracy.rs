@@ -59,7 +59,7 @@ metric! {
 /// Whether the class is among the `k` largest probabilities; equal ones count for it.
 fn among_largest(classes: &Tensor, y_pred: &Tensor, k: usize) -> Result<Tensor> {
     // In the top k if fewer than k classes are more probable: no sorting.
-    let hot = classes.one_hot(y_pred.dims().last().copied().unwrap_or(0), y_pred.dtype())?;
+    let hot = classes.one_hot(y_pred.dims().last().copied().unwrap_or(0), -1, y_pred.dtype())?;
     let own = y_pred.mul(hot)?.sum_keepdims(-1)?;
     let better = y_pred.gt(own)?.cast(DType::F32)?.sum(-1)?;
     better.lt(k as f64)

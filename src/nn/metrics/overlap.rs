@@ -22,7 +22,7 @@ fn table(
     };
     let (actual, predicted) = (numbers(y_true, sparse_true)?, numbers(y_pred, sparse_pred)?);
     let flat = |y: &Tensor| y.reshape([y.numel()]);
-    let mut rows = flat(&actual)?.one_hot(classes, DType::F32)?;
+    let mut rows = flat(&actual)?.one_hot(classes, -1, DType::F32)?;
     if let Some(weight) = sample_weight {
         let weight = align_weight(weight, &actual.cast(DType::F32)?)?.broadcast_to(actual.shape())?;
         rows = rows.mul(flat(&weight)?.expand_dims(-1)?)?;
@@ -30,7 +30,7 @@ fn table(
     if let Some(class) = ignored {
         rows = rows.mul(flat(&actual)?.ne(class)?.cast(DType::F32)?.expand_dims(-1)?)?;
     }
-    let table = rows.swapaxes(0, 1)?.matmul(&flat(&predicted)?.one_hot(classes, DType::F32)?)?;
+    let table = rows.swapaxes(0, 1)?.matmul(&flat(&predicted)?.one_hot(classes, -1, DType::F32)?)?;
     Ok(vec![table.reshape([classes * classes])?])
 }
 

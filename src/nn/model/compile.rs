@@ -11,7 +11,8 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::nn::history::Logs;
 use crate::nn::losses::{IntoLoss, Loss, Reduction, align_weight};
 use crate::nn::metrics::{IntoMetric, IntoMetrics, MetricSpec, crossentropy_for};
-use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer};
+use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer, LossScaleOptimizer};
+use crate::nn::policy::Policy;
 use crate::{Tensor, no_grad};
 
 /// How a model learns: Keras's arguments of `compile`.
@@ -33,6 +34,7 @@ pub struct Compile {
     metrics: Result<MetricLists>,
     weighted: Result<MetricLists>,
     loss_weights: Option<LossWeights>,
+    auto_scale_loss: bool,
 }
 
 impl Compile {
@@ -46,6 +48,7 @@ impl Compile {
             metrics: Ok(MetricLists::All(Vec::new())),
             weighted: Ok(MetricLists::All(Vec::new())),
             loss_weights: None,
+            auto_scale_loss: true,
         }
     }
 
@@ -61,6 +64,12 @@ impl Compile {
     #[track_caller]
     pub fn weighted_metrics(mut self, metrics: impl IntoMetricLists) -> Self {
         self.weighted = entry(|| metrics.into_metric_lists());
+        self
+    }
+
+    /// Whether a model of the policy `mixed_float16` gets a [`LossScaleOptimizer`] around its optimizer; it does by default.
+    pub fn auto_scale_loss(mut self, yes: bool) -> Self {
+        self.auto_scale_loss = yes;
         self
     }
 
@@ -345,8 +354,11 @@ fn mask_weight(mask: &Tensor, weight: Option<&Tensor>, reduction: Reduction) -> 
 }
 
 impl Compiled {
-    fn new(how: Compile, names: &[String]) -> Result<Self> {
-        let optimizer = how.optimizer?;
+    fn new(how: Compile, names: &[String], policy: Policy) -> Result<Self> {
+        let mut optimizer = how.optimizer?;
+        if policy == Policy::MixedFloat16 && how.auto_scale_loss && optimizer.class_name() != "LossScaleOptimizer" {
+            optimizer = LossScaleOptimizer::new(optimizer)?.into_optimizer()?;
+        }
         optimizer.check()?;
         let losses = how.losses?.0.spread("losses", names, LossSpec::clone)?;
         let weights = match how.loss_weights {
@@ -576,7 +588,7 @@ impl Model {
     pub fn compile_with(&mut self, how: Compile) -> Result<()> {
         entry(|| {
             self.misfit.clone().map_or(Ok(()), Err)?;
-            self.compiled = Some(Compiled::new(how, &self.output_names())?);
+            self.compiled = Some(Compiled::new(how, &self.output_names(), self.policy)?);
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
+use crate::graph::autocast;
 use crate::nn::layers::{BuildCtx, CallCtx, Layer};
 use crate::nn::names;
 use crate::nn::seeds::SeedStream;
@@ -230,7 +231,16 @@ impl Entry {
             false => tensors.into_iter().map(float).collect::<Result<_>>()?,
         };
         let ctx = ctx.enter(state.frozen.is_some(), masks);
-        let outputs = layer.call_all(&tensors, &ctx)?;
+        let outputs = match ctx.compute_dtype() {
+            DType::F32 => layer.call_all(&tensors, &ctx)?,
+            narrow => {
+                let inside = if layer.computes_wide() { DType::F32 } else { narrow };
+                let to = |t: &Tensor, dtype| if t.dtype().is_float() { t.cast(dtype) } else { Ok(t.clone()) };
+                let tensors = tensors.iter().map(|t| to(t, inside)).collect::<Result<Vec<_>>>()?;
+                let outputs = autocast(inside, || layer.call_all(&tensors, &ctx))?;
+                outputs.iter().map(|t| to(t, narrow)).collect::<Result<_>>()?
+            }
+        };
         let masks = ctx.leave(outputs.len(), layer.passes_mask());
         Ok(outputs.into_iter().zip(masks).collect())
     }

@@ -256,7 +256,7 @@ impl Model {
         let vars = self.trainable_weights();
         let compiled = self.compiled()?;
         let losses = compiled.losses(&batch, &outputs)?;
-        let grads = losses.total.backward()?;
+        let grads = compiled.optimizer.scale_loss(&losses.total)?.backward()?;
         compiled.track(&batch, &outputs, &losses)?;
         let pairs = vars.into_iter().filter_map(|var| grads.get(&var).cloned().map(|grad| (var, grad)));
         compiled.optimizer.step(pairs.collect())

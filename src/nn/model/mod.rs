@@ -1,7 +1,7 @@
 //! Models: layers and how they are connected, trained as Keras trains them.
 //!
 //! `entry.rs` holds a layer with its name and weights, `node.rs` the tensors that are not computed yet and the calls of
-//! layers on them, `graph.rs` what a model makes of these: an order of calls, a way to build and to run them. `model.rs` is
+//! layers on them, `graph.rs` what a model makes of these: an order of calls (found by `walk.rs`), a way to build and to run them. `model.rs` is
 //! the [`Model`] itself and `sequential.rs` the simplest way to make one. Then the training: `arrays.rs` and `batches.rs`
 //! (data), `compile.rs` and `totals.rs` (losses and metrics), `fit.rs`, `evaluate.rs`, `callback.rs`.
 
@@ -20,6 +20,7 @@ mod node;
 mod sequential;
 mod summary;
 mod totals;
+mod walk;
 mod weights;
 
 pub use arrays::Arrays;

@@ -8,9 +8,11 @@ use super::compile::Compiled;
 use super::entry::{Masked, SharedLayer};
 use super::graph::{Graph, Nested, Source, Value};
 use super::node::{IntoLayer, Node, Nodes};
+use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::layers::CallCtx;
 use crate::nn::names::{self, with_batch};
+use crate::nn::policy::{IntoPolicy, Policy, dtype_policy};
 use crate::nn::seeds::{self, SeedStream};
 use crate::shape::Shape;
 use crate::{Device, Tensor, Var};
@@ -42,6 +44,7 @@ pub struct Model {
     pub(super) misfit: Option<Error>,
     pub(super) seeds: Option<SeedStream>,
     pub(super) compiled: Option<Compiled>,
+    pub(super) policy: Policy,
     /// The model as a layer of others: one, wherever it is called.
     layer: OnceLock<SharedLayer>,
     /// Set by a callback to end training after the epoch.
@@ -74,7 +77,8 @@ impl Model {
 
     pub(super) fn of(name: String, graph: Graph) -> Self {
         let layer = OnceLock::new();
-        Model { name, graph, misfit: None, seeds: None, compiled: None, layer, stop_training: false }
+        let policy = dtype_policy();
+        Model { name, graph, misfit: None, seeds: None, compiled: None, policy, layer, stop_training: false }
     }
 
     /// The graph, to add to. The model as a layer is made anew.
@@ -374,7 +378,34 @@ impl Model {
 
     /// The outputs of the model for a batch, each with its mask where it has one.
     pub(super) fn forward(&self, x: &[Tensor], ctx: &CallCtx) -> Result<Vec<Masked>> {
-        self.graph.run(x.iter().map(|x| (x.clone(), None)).collect(), ctx)
+        let x = x.iter().map(|x| (x.clone(), None)).collect();
+        if self.policy == Policy::Float32 {
+            return self.graph.run(x, ctx);
+        }
+        let outputs = self.graph.run(x, &ctx.computing_in(self.policy.compute_dtype()))?;
+        let wide = |(output, mask): Masked| {
+            let float = output.dtype().is_float();
+            Ok((if float { output.cast(DType::F32)? } else { output }, mask))
+        };
+        outputs.into_iter().map(wide).collect()
+    }
+
+    /// In which types the model computes.
+    pub fn dtype_policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Sets in which types the model computes, before it is compiled: a [`Policy`] or its Keras name. Models that it is a
+    /// layer of compute it in theirs.
+    ///
+    /// # Errors
+    /// A name that is not known.
+    #[track_caller]
+    pub fn set_dtype_policy(&mut self, policy: impl IntoPolicy) -> Result<()> {
+        entry(|| {
+            self.policy = policy.into_policy()?;
+            Ok(())
+        })
     }
 
     pub(super) fn one_output(&self, method: &str) -> Result<()> {

@@ -5,6 +5,7 @@
 
 mod adam;
 mod adaptive;
+mod loss_scale;
 mod sgd;
 mod sign;
 
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 
 pub use adam::{Adam, AdamRule, AdamW, AdamWRule, Adamax, AdamaxRule, Lamb, LambRule, Nadam, NadamRule};
 pub use adaptive::{Adadelta, AdadeltaRule, Adagrad, AdagradRule, Ftrl, FtrlRule, RMSprop, RMSpropRule};
+pub use loss_scale::LossScaleOptimizer;
 pub use sgd::{SGD, SGDRule};
 pub use sign::{Lion, LionRule};
 
@@ -279,11 +281,20 @@ pub trait AnyOptimizer: Send {
     /// # Errors
     /// Those of the devices.
     fn transfer(&mut self, from: &[Var], to: &[Var]) -> Result<()>;
+    /// The loss to compute gradients of: this one, or a multiple, which [`step`](AnyOptimizer::step) takes into account.
+    ///
+    /// # Errors
+    /// Those of the device.
+    fn scale_loss(&mut self, loss: &Tensor) -> Result<Tensor> {
+        Ok(loss.clone())
+    }
     /// Moves the variables by their gradients; records only, submits nothing.
     ///
     /// # Errors
     /// No gradients, or those of the device.
     fn step(&mut self, grads: Vec<(Var, Tensor)>) -> Result<()>;
+    /// What a step changes besides these variables: the accumulators that go with them.
+    fn variables(&self, vars: &[Var]) -> Vec<Var>;
     /// How often `step` was called.
     fn iterations(&self) -> u64;
     /// The rate of the next step.
@@ -373,6 +384,11 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         })?;
         self.calls += 1;
         Ok(())
+    }
+
+    fn variables(&self, vars: &[Var]) -> Vec<Var> {
+        let params = vars.iter().filter_map(|var| self.params.get(&var.id()));
+        params.flat_map(|p| p.slots.iter().chain(&p.average).chain(&p.gradient)).cloned().collect()
     }
 
     fn iterations(&self) -> u64 {
@@ -465,7 +481,11 @@ impl dyn AnyOptimizer {
     /// A class that is no standard optimizer, or a setting that it does not have or that makes no sense.
     #[track_caller]
     pub fn from_config(config: &Config) -> Result<Box<dyn AnyOptimizer>> {
-        from_config(CLASSES, "optimizer", config)
+        match config.class_name() {
+            // It has no default that a name could stand for.
+            "LossScaleOptimizer" => Ok(Box::new(LossScaleOptimizer::from_config(config)?)),
+            _ => from_config(CLASSES, "optimizer", config),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The families of steps on the CPU, a file each, and what they share.
 
 mod conv;
+mod custom;
 mod epilogue;
 mod gemm;
 mod nest;
@@ -11,6 +12,7 @@ mod sort;
 mod tiling;
 mod window;
 
+use self::custom::Call;
 use self::gemm::Product;
 use self::nest::Draft;
 use self::pointwise::Pointwise;
@@ -59,5 +61,6 @@ pub(super) fn prepare(step: &Step, bufs: &mut Bindings) -> Result<Box<dyn Kernel
         Family::Scatter(s) => Box::new(ScatterAdd::new(s, step, bufs)?),
         Family::Scan(s) => Box::new(Running::new(s, step, bufs)?),
         Family::Sort(s) => Box::new(Sorter::new(s, step, bufs)?),
+        Family::Custom(c) => Box::new(Call::new(c, step, bufs)?),
     })
 }

@@ -430,7 +430,7 @@ fn results(step: &Step, bufs: &[Values]) -> Vec<Vec<f64>> {
     let operand = |i: usize| &bufs[step.operands[i] as usize].data[..];
     match &step.family {
         Family::Nest => vec![],
-        Family::Scan(_) | Family::Sort(_) => unreachable!("these are held through tensors"),
+        Family::Scan(_) | Family::Sort(_) | Family::Custom(_) => unreachable!("these are held through tensors"),
         Family::Gemm(g) => {
             let element = |load: &Loader, i: usize, batch: &[usize], row: usize, col: usize| {
                 products::element(load, batch, row, col).map_or(0.0, |at| operand(i)[at])

@@ -3,6 +3,7 @@
 //! What goes into a shader's source is structure: instructions, types, ranks, which strides vanish or run contiguously,
 //! tile sizes. Extents, strides, offsets and run-time scalars are words of the uniform `p`, so a new batch size reuses the pipeline.
 
+mod custom;
 mod gemm;
 mod lanes;
 pub(crate) mod library;
@@ -18,7 +19,7 @@ mod window;
 
 use std::collections::HashMap;
 
-use super::dispatch::{Binding, Caps, Dispatch, Shader, Target};
+use super::dispatch::{Binding, Caps, Dispatch, Grid, Shader, Target};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::{BufId, Family, Plan, Step};
@@ -38,6 +39,7 @@ pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
         Family::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
         Family::Scan(scan) => scan::build(plan, step, caps, scan),
         Family::Sort(sort) => sort::build(plan, step, caps, sort),
+        Family::Custom(custom) => custom::build(plan, step, custom),
     });
     let kernels = built.map_err(|e| e.context(format_args!("kernel `{}`", step.ops.join("+"))))?;
     match kernels.iter().map(|k| k.bindings.len()).max() {
@@ -167,6 +169,11 @@ impl<'a> Build<'a> {
         Ok(self.slots.len() - 1)
     }
 
+    /// Binds a buffer for a shader that declares it itself, also if another binding has it already.
+    fn bind(&mut self, buf: u16, write: bool) {
+        self.slots.push((Target::Step(buf), Slot { ty: "", write }));
+    }
+
     /// The number of a new scratch buffer of so many elements of 4 bytes.
     fn scratch(&mut self, elements: usize, ty: &'static str, write: bool) -> usize {
         let bytes = (elements as u64 * 4).next_multiple_of(16);
@@ -184,10 +191,14 @@ impl<'a> Build<'a> {
     fn kernel(self, shader: impl Shader + 'static, groups: usize) -> Dispatch {
         Dispatch {
             shader: Box::new(shader),
-            bindings: self.slots.iter().map(|(target, slot)| Binding { target: *target, write: slot.write }).collect(),
+            bindings: self
+                .slots
+                .iter()
+                .map(|(target, slot)| Binding { target: *target, write: slot.write, bytes: None })
+                .collect(),
             params: self.words,
             dynamic: self.dynamic,
-            groups: groups as u64,
+            groups: Grid::Row(groups as u64),
         }
     }
 }

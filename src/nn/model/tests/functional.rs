@@ -171,6 +171,24 @@ fn a_part_of_a_trained_model_is_a_model() {
     assert_ne!(numbers(&encoder.predict(&x, Predict::new().verbose(0)).unwrap()), numbers(&codes));
 }
 
+/// As in Keras, a last dimension of 1 is added or taken away, and data has the type that the input asks for.
+#[test]
+fn data_is_fitted_to_its_input() {
+    let mut model = Sequential::new().add(Input::new([1])).add(Dense::new(2));
+    assert_eq!(model.call(ramp(&[5]), false).unwrap().dims(), [5, 2]);
+    assert_eq!(model.call(ramp(&[5, 1]), false).unwrap().dims(), [5, 2]);
+    assert_eq!(model.predict(ramp(&[5, 1, 1]), Predict::new().verbose(0)).unwrap().dims(), [5, 2]);
+    assert!(model.call(ramp(&[5, 2]), false).unwrap_err().is_shape_mismatch());
+    let mut model = Sequential::new().add(Input::new([2]).dtype(DType::I32)).add(Flatten::new());
+    assert_eq!(model.call(ramp(&[3, 2]), false).unwrap().dtype(), DType::I32);
+    // Where the first data alone told the shape, sequences of other lengths are data too.
+    let mut pooled = Sequential::new().add(Embedding::new(5, 3)).add(Dense::new(1));
+    for length in [4, 7] {
+        let tokens = Tensor::zeros([2, length], DType::I32, &cpu()).unwrap();
+        assert_eq!(pooled.predict(&tokens, Predict::new().verbose(0)).unwrap().dims(), [2, length, 1]);
+    }
+}
+
 #[test]
 fn the_table_of_a_graph_says_what_is_connected() {
     let x = Input::new([13]).name("in").node();
