@@ -25,7 +25,7 @@ fn main(
     let line = g * {{ threads }}u + t;
     if line >= {{ lines }} { return; }
     let start = line / {{ inner }} * {{ extent }} * {{ inner }} + line % {{ inner }};
-    var acc = {{ identity }};
+    var acc: {{ state }} = {{ identity }};
     for (var j = 0u; j < {{ extent }}; j++) {
         let at = {% if backwards %}{{ extent }} - 1u - j{% else %}j{% endif %};
         let o = start + at * {{ inner }};
@@ -43,18 +43,18 @@ fn main(
     let part = g - line * {{ parts.count }};
     let begin = part * {{ parts.chunk }};
     let end = min(begin + {{ parts.chunk }}, {{ extent }});
-    var carry = {% if partial %}{{ identity }}{% else %}b{{ parts.scratch }}[g]{% endif %};
+    var carry: {{ state }} = {% if partial %}{{ identity }}{% else %}b{{ parts.scratch }}[g]{% endif %};
     {%- when None %}
     let line = g;
     let begin = 0u;
     let end = {{ extent }};
-    var carry = {{ identity }};
+    var carry: {{ state }} = {{ identity }};
     {%- endmatch %}
     let start = line / {{ inner }} * {{ extent }} * {{ inner }} + line % {{ inner }};
     for (var base = begin; base < end; base += {{ threads * 4 }}u) {
         let first = base + t * 4u;
         {%- for i in 0..4 %}
-        var v{{ i }} = {{ identity }};
+        var v{{ i }}: {{ state }} = {{ identity }};
         if first + {{ i }}u < end {
             let j = first + {{ i }}u;
             let at = {% if backwards %}{{ extent }} - 1u - j{% else %}j{% endif %};

@@ -11,7 +11,7 @@ fn main(
 ) {
     let line = ((w.z * n.y + w.y) * n.x + w.x) * {{ threads }}u + t;
     if line >= {{ lines }} { return; }
-    var acc = {{ identity }};
+    var acc: {{ state }} = {{ identity }};
     for (var part = 0u; part < {{ parts }}; part++) {
         let at = line * {{ parts }} + part;
         let x = b{{ scratch }}[at];

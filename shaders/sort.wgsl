@@ -27,6 +27,20 @@ fn settle(low: u32, high: u32) {
         pairs[high] = a;
     }
 }
+
+// Puts pairs of the tile in order that lie `widest` apart, then half of that, down to neighbours.
+fn merge(widest: u32, t: u32) {
+    for (var apart = widest; apart > 0u; apart = apart >> 1u) {
+        {%- for i in 0..tile / threads / 2 %}
+        {
+            let q = t + {{ i * threads }}u;
+            let low = q / apart * apart * 2u + q % apart;
+            settle(low, low + apart);
+        }
+        {%- endfor %}
+        workgroupBarrier();
+    }
+}
 {%- endif %}
 
 @compute @workgroup_size({{ threads }})
@@ -67,28 +81,10 @@ fn main(
         }
         {%- endfor %}
         workgroupBarrier();
-        for (var apart = middle >> 1u; apart > 0u; apart = apart >> 1u) {
-            {%- for i in 0..tile / threads / 2 %}
-            {
-                let q = t + {{ i * threads }}u;
-                let low = q / apart * apart * 2u + q % apart;
-                settle(low, low + apart);
-            }
-            {%- endfor %}
-            workgroupBarrier();
-        }
+        merge(middle >> 1u, t);
     }
     {%- else %}
-    for (var apart = {{ tile / 2 }}u; apart > 0u; apart = apart >> 1u) {
-        {%- for i in 0..tile / threads / 2 %}
-        {
-            let q = t + {{ i * threads }}u;
-            let low = q / apart * apart * 2u + q % apart;
-            settle(low, low + apart);
-        }
-        {%- endfor %}
-        workgroupBarrier();
-    }
+    merge({{ tile / 2 }}u, t);
     {%- endif %}
     {%- for i in 0..tile / threads %}
     {

@@ -157,48 +157,42 @@ impl CustomOp {
     /// other than the shader declares; more work-groups than a dispatch can have.
     #[track_caller]
     pub fn call(&self, inputs: &[&Tensor], shape: impl IntoShape, dtype: DType, params: &[u32]) -> Result<Tensor> {
-        entry(|| {
-            let Some(first) = inputs.first() else {
-                return Err(self.refused("no inputs", "at least one", "Give it an input; its device is where it runs"));
-            };
-            self.recorded(first, inputs, shape.into_shape()?, dtype, params)
-        })
+        let (op, shape) = entry(|| {
+            let shape = shape.into_shape()?;
+            Ok((self.checked(inputs, shape, dtype, params)?, shape))
+        })?;
+        let device = inputs[0].device();
+        if shape.numel() == 0 {
+            return Tensor::zeros(shape, dtype, device);
+        }
+        let op = Op::Family(Family::Custom(op));
+        Ok(Tensor::record(op, shape, dtype, inputs, Make::new(device, Vjp::Node(custom_grad))))
     }
 
-    #[track_caller]
-    fn recorded(
-        &self,
-        first: &Tensor,
-        inputs: &[&Tensor],
-        shape: Shape,
-        dtype: DType,
-        params: &[u32],
-    ) -> Result<Tensor> {
+    /// The call, if it can be one.
+    fn checked(&self, inputs: &[&Tensor], shape: Shape, dtype: DType, params: &[u32]) -> Result<Custom> {
+        let Some(first) = inputs.first() else {
+            return Err(self.refused("no inputs", "at least one", "Give it an input; its device is where it runs"));
+        };
         inputs.iter().try_for_each(|t| same_device(self.of.name, first, t))?;
-        let device = first.device();
         let wide = |d: DType| matches!(d, DType::F32 | DType::I32 | DType::U32 | DType::Bool | DType::F64);
         if let Some(odd) = inputs.iter().map(|t| t.dtype()).chain([dtype]).find(|&d| !wide(d)) {
             return Err(self.refused(&odd.to_string(), "elements of 4 bytes (or f64, on the CPU engine)", "Cast it"));
         }
-        let groups = match device.is_gpu() {
+        let groups = match first.device().is_gpu() {
             true => self.launch(inputs, &shape, dtype, params)?,
             false if self.of.cpu.is_none() => {
                 return Err(self.refused("a call on the CPU engine", "a function for it", "Give it one with `cpu`"));
             }
             false => [0; 3],
         };
-        if shape.numel() == 0 {
-            return Tensor::zeros(shape, dtype, device);
-        }
-        let custom = Custom {
+        Ok(Custom {
             of: Arc::clone(&self.of),
             inputs: inputs.iter().map(|t| (*t.shape(), t.dtype())).collect(),
             output: (shape, dtype),
             params: params.to_vec(),
             groups,
-        };
-        let op = Op::Family(Family::Custom(custom));
-        Ok(Tensor::record(op, shape, dtype, inputs, Make::new(device, Vjp::Node(custom_grad))))
+        })
     }
 
     /// The work-groups of a call on a GPU, if the shader takes what it is given.

@@ -1,31 +1,24 @@
 //! Mixed precision: narrow computations that train as well as wide ones.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use wgtensor::nn::{
-    Adam, AnyOptimizer, BatchNormalization, Callback, Conv2D, Dense, Evaluate, Fit, Flatten, LossScaleOptimizer,
-    MaxPooling2D, Model, Policy, Relu, SGD, SeedStream, Sequential, Softmax,
+    Adam, AnyOptimizer, BatchNormalization, Conv2D, Dense, Evaluate, Fit, Flatten, LossScaleOptimizer, MaxPooling2D,
+    Policy, Relu, SGD, Sequential, Softmax,
 };
-use wgtensor::{CounterSnapshot, DType, Device, Result, Tensor, Var};
+use wgtensor::{DType, Result, Tensor, Var};
 
 use super::devices::{for_each_device, for_each_device_alone};
+use super::training::Probe;
+use crate::common::{read_csv, shuffled};
 
 const MIXED: [Policy; 2] = [Policy::MixedFloat16, Policy::MixedBfloat16];
 
 /// Rows of 64 pixels and their labels, in a fixed order.
 fn digits() -> (Vec<f32>, Vec<i32>) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/digits.csv");
-    let text = std::fs::read_to_string(path).expect("the digits");
-    let mut rows: Vec<Vec<f32>> = text
-        .lines()
-        .skip(1)
-        .filter(|line| !line.is_empty())
-        .map(|line| line.split(',').map(|v| v.trim().parse().expect("a number")).collect())
-        .collect();
-    SeedStream::new(42).shuffle(&mut rows);
-    let pixels = rows.iter().flat_map(|row| row[..64].iter().map(|p| p / 16.0)).collect();
-    (pixels, rows.iter().map(|row| row[64] as i32).collect())
+    let (pixels, labels) = read_csv("digits.csv").expect("the digits");
+    let pixels: Vec<f32> = pixels.iter().map(|p| p / 16.0).collect();
+    shuffled(&pixels, &labels, 64, 42)
 }
 
 #[test]
@@ -62,16 +55,6 @@ fn digits_are_learnt_in_16_bits() {
         }
         Ok(())
     });
-}
-
-/// Writes down the device's counters after each step.
-struct Probe(Device, Arc<Mutex<Vec<CounterSnapshot>>>);
-
-impl Callback for Probe {
-    fn on_train_batch_end(&mut self, _: usize, _: &mut Model) -> Result<()> {
-        self.1.lock().unwrap().push(self.0.counters());
-        Ok(())
-    }
 }
 
 #[test]

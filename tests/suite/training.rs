@@ -10,7 +10,7 @@ use super::devices::{for_each_device, for_each_device_alone};
 const BATCH: usize = 32;
 
 /// Writes down the device's counters after each step.
-struct Probe(Device, Arc<Mutex<Vec<CounterSnapshot>>>);
+pub(super) struct Probe(pub(super) Device, pub(super) Arc<Mutex<Vec<CounterSnapshot>>>);
 
 impl Callback for Probe {
     fn on_train_batch_end(&mut self, _: usize, _: &mut Model) -> Result<()> {

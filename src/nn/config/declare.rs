@@ -172,12 +172,11 @@ macro_rules! declare {
             }
 
             fn settings(&self) -> $crate::error::Result<serde_json::Map<String, serde_json::Value>> {
-                let settings: Vec<(&str, serde_json::Value)> = vec![
+                Ok($crate::nn::config::gathered(vec![
                     $((stringify!($needed), $crate::nn::config::Setting::to_json(&self.$needed)?),)*
                     $((stringify!($key), $crate::nn::config::Setting::to_json(&self.$key)?),)*
                     $($((stringify!($fixed), serde_json::json!($fixed_value)),)*)?
-                ];
-                Ok(settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect())
+                ]))
             }
 
             fn read(&mut self, reader: &mut $crate::nn::config::Reader<'_>) -> $crate::error::Result<()> {
@@ -244,6 +243,11 @@ macro_rules! declare {
     (@check [$check:ident]) => { $check };
 }
 pub(crate) use declare;
+
+/// Settings by key: one function of its own, since each `collect` brings a sort of its own into the program.
+pub(crate) fn gathered(settings: Vec<(&'static str, Value)>) -> Map<String, Value> {
+    settings.into_iter().map(|(key, value)| (key.to_string(), value)).collect()
+}
 
 /// The methods that a trait of declared objects asks for; the argument is Keras's module.
 macro_rules! declared {

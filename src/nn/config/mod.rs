@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
-pub(crate) use declare::{Class, Declared, by_name, checked, classes, declare, declared, from_config, set};
+pub(crate) use declare::{Class, Declared, by_name, checked, classes, declare, declared, from_config, gathered, set};
 pub use setting::{IntoSetting, Setting, Thresholds};
 pub(crate) use setting::{any, choices, nonnegative, positive, share};
 

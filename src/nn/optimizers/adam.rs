@@ -32,53 +32,43 @@ fn adam(
     Ok(Update { param: new, slots: [m, v].into_iter().chain(largest).collect() })
 }
 
-optimizer! {
+/// [`Adam`] and what differs from it in its defaults alone.
+macro_rules! adam {
+    ($($(#[$meta:meta])* $name:ident = $rule:ident($($defaults:tt)*);)*) => {$(
+        optimizer! {
+            $(#[$meta])*
+            $name = $rule($($defaults)*) {
+                /// Decay of the mean of the gradients.
+                beta_1: f64 = 0.9,
+                /// Decay of the second accumulator.
+                beta_2: f64 = 0.999,
+                /// Added to a divisor.
+                epsilon: f64 = 1e-7,
+                /// Whether to divide by the largest second moment so far (Reddi et al., 2018).
+                amsgrad: bool = false,
+            }
+            => {
+                fn slots(&self) -> Vec<f64> {
+                    vec![0.0; if self.amsgrad { 3 } else { 2 }]
+                }
+
+                fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
+                    adam(w, g, slots, lr, step, (self.beta_1, self.beta_2, self.epsilon))
+                }
+            }
+        }
+    )*};
+}
+
+adam! {
     /// Adam (Kingma and Ba, 2014).
     ///
     /// As in Keras the bias correction goes into the rate, and epsilon is added to the uncorrected root:
     /// `w -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)`.
-    Adam = AdamRule(0.001) {
-        /// Decay of the mean of the gradients.
-        beta_1: f64 = 0.9,
-        /// Decay of the second accumulator.
-        beta_2: f64 = 0.999,
-        /// Added to a divisor.
-        epsilon: f64 = 1e-7,
-        /// Whether to divide by the largest second moment so far (Reddi et al., 2018).
-        amsgrad: bool = false,
-    }
-    => {
-        fn slots(&self) -> Vec<f64> {
-            vec![0.0; if self.amsgrad { 3 } else { 2 }]
-        }
+    Adam = AdamRule(0.001);
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
-            adam(w, g, slots, lr, step, (self.beta_1, self.beta_2, self.epsilon))
-        }
-    }
-}
-
-optimizer! {
     /// [`Adam`] with decoupled weight decay (Loshchilov and Hutter, 2017).
-    AdamW = AdamWRule(0.001, weight_decay: 0.004) {
-        /// Decay of the mean of the gradients.
-        beta_1: f64 = 0.9,
-        /// Decay of the second accumulator.
-        beta_2: f64 = 0.999,
-        /// Added to a divisor.
-        epsilon: f64 = 1e-7,
-        /// Whether to divide by the largest second moment so far (Reddi et al., 2018).
-        amsgrad: bool = false,
-    }
-    => {
-        fn slots(&self) -> Vec<f64> {
-            vec![0.0; if self.amsgrad { 3 } else { 2 }]
-        }
-
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
-            adam(w, g, slots, lr, step, (self.beta_1, self.beta_2, self.epsilon))
-        }
-    }
+    AdamW = AdamWRule(0.001, weight_decay: 0.004);
 }
 
 optimizer! {

@@ -3,6 +3,7 @@
 //! What goes into a shader's source is structure: instructions, types, ranks, which strides vanish or run contiguously,
 //! tile sizes. Extents, strides, offsets and run-time scalars are words of the uniform `p`, so a new batch size reuses the pipeline.
 
+mod combining;
 mod custom;
 mod gemm;
 mod lanes;

@@ -4,14 +4,17 @@ use askama::Template;
 
 #[cfg(test)]
 use super::STORED;
+use super::combining::Combining;
 use super::lanes::{Lanes, quads, single};
 use super::render::{Emitter, Space};
 use super::tiling::{Choice, Extents, Layout, column_major, fan};
-use super::{Build, Head, numel, storage_type, threads};
+use super::{Build, Head, numel, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::program::{Instr, Program, ReduceOp, Reg, Store};
+#[cfg(test)]
+use crate::ir::program::ReduceOp;
+use crate::ir::program::{Instr, Program, Reg, Store};
 use crate::ir::step::{Plan, Step};
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
@@ -135,7 +138,7 @@ impl Named for Rows {
         let width = if self.quads { "quads" } else { "singles" };
         let how = layout.combines(self.subgroups);
         let accs = self.loops.iter().flat_map(|l| &l.accs);
-        let reductions = accs.map(|a| a.from.form(how));
+        let reductions = accs.map(|a| format!("{}, {how}", a.by.form()));
         [layout.form(self.subgroups, part), format!("{width} {part}")].into_iter().chain(reductions).collect()
     }
 }
@@ -169,7 +172,7 @@ struct Sweep {
 /// A reduction within a sweep.
 #[derive(PartialEq, Eq, Hash)]
 struct Acc {
-    from: Reduction,
+    by: Combining,
     names: Vec<String>,
     ty: &'static str,
     identity: &'static str,
@@ -183,110 +186,28 @@ struct Acc {
     gather: String,
 }
 
-/// The WGSL of one reduction.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+/// A reduction of a program.
+#[derive(Clone, Copy)]
 struct Reduction {
     reg: Reg,
     operand: Reg,
-    op: ReduceOp,
-    /// Of the operand.
-    dtype: DType,
+    by: Combining,
 }
 
 impl Reduction {
     fn new(program: &Program, reg: usize) -> Result<Option<Self>> {
         let Instr::Reduce(op, operand) = program.lines[reg].instr else { return Ok(None) };
-        let dtype = program.lines[operand as usize].dtype;
-        storage_type(dtype, false)?;
-        Ok(Some(Reduction { reg: reg as Reg, operand, op, dtype }))
-    }
-
-    fn form(self, how: &str) -> String {
-        format!("{:?} of {}, {how}", self.op, self.dtype)
-    }
-
-    fn best(self) -> bool {
-        matches!(self.op, ReduceOp::ArgMax | ReduceOp::ArgMin)
-    }
-
-    /// The accumulator's type; booleans accumulate as 0 and 1.
-    fn ty(self) -> &'static str {
-        match (self.dtype, self.best()) {
-            (DType::F32 | DType::F64, false) => "f32",
-            (DType::I32, false) => "i32",
-            (_, false) => "u32",
-            (DType::F32 | DType::F64, true) => "Best_f32",
-            (DType::I32, true) => "Best_i32",
-            (_, true) => "Best_u32",
-        }
-    }
-
-    fn identity(self) -> &'static str {
-        match (self.op, self.ty()) {
-            (_, "Best_f32") => "Best_f32(0.0, 0xffffffffu)",
-            (_, "Best_i32") => "Best_i32(0, 0xffffffffu)",
-            (_, "Best_u32") => "Best_u32(0u, 0xffffffffu)",
-            (ReduceOp::Sum, "f32") => "0.0",
-            (ReduceOp::Sum, _) => "0",
-            (ReduceOp::Prod, "f32") => "1.0",
-            (ReduceOp::Prod, _) => "1",
-            (ReduceOp::Max, "f32") => "k_float(0xff800000u)",
-            (ReduceOp::Max, "i32") => "i32(-2147483648)",
-            (ReduceOp::Max, _) => "0u",
-            (_, "f32") => "k_float(0x7f800000u)",
-            (_, "i32") => "2147483647",
-            _ if self.dtype == DType::Bool => "1u",
-            _ => "0xffffffffu",
-        }
-    }
-
-    /// A value of the operand's type as an accumulator.
-    fn lift(self, value: &str, index: &str) -> String {
-        let value = if self.dtype == DType::Bool { format!("u32({value})") } else { value.to_string() };
-        if self.best() { format!("{}({value}, {index})", self.ty()) } else { value }
-    }
-
-    fn combine(self, a: &str, b: &str) -> String {
-        let float = self.dtype.is_float();
-        match self.op {
-            ReduceOp::Sum if self.dtype == DType::Bool => format!("max({a}, {b})"),
-            ReduceOp::Sum => format!("{a} + {b}"),
-            ReduceOp::Prod => format!("{a} * {b}"),
-            ReduceOp::Max if float => format!("k_max({a}, {b})"),
-            ReduceOp::Min if float => format!("k_min({a}, {b})"),
-            ReduceOp::Max => format!("max({a}, {b})"),
-            ReduceOp::Min => format!("min({a}, {b})"),
-            ReduceOp::ArgMax => format!("k_argmax_{}({a}, {b})", &self.ty()[5..]),
-            ReduceOp::ArgMin => format!("k_argmin_{}({a}, {b})", &self.ty()[5..]),
-        }
+        let by = Combining::new(op, program.lines[operand as usize].dtype)?;
+        Ok(Some(Reduction { reg: reg as Reg, operand, by }))
     }
 
     /// The line's value from an accumulator. The arg of an empty row is 0.
     fn finish(self, acc: &str, to: DType) -> String {
-        match (self.best(), to) {
+        match (self.by.best(), to) {
             (true, _) => format!("select(bitcast<i32>({acc}.index), 0, {acc}.index == 0xffffffffu)"),
             (false, DType::Bool) => format!("({acc} != 0u)"),
             (false, _) => acc.to_string(),
         }
-    }
-
-    /// An accumulator as words of scratch, and back.
-    fn pack(self, acc: &str) -> Vec<String> {
-        match self.best() {
-            true => vec![format!("bitcast<u32>({acc}.value)"), format!("{acc}.index")],
-            false => vec![format!("bitcast<u32>({acc})")],
-        }
-    }
-
-    fn unpack(self, words: &[String]) -> String {
-        match self.best() {
-            true => format!("{0}(bitcast<{1}>({2}), {3})", self.ty(), &self.ty()[5..], words[0], words[1]),
-            false => format!("bitcast<{}>({})", self.ty(), words[0]),
-        }
-    }
-
-    fn words(self) -> usize {
-        1 + usize::from(self.best())
     }
 
     fn acc(self, width: usize, shared: String) -> Acc {
@@ -296,23 +217,28 @@ impl Reduction {
             _ => (0..width).map(|lane| format!("acc{reg}_{lane}")).collect(),
         };
         let folded = match &names[..] {
-            [a, b, c, d] => self.combine(&format!("({})", self.combine(a, b)), &format!("({})", self.combine(c, d))),
+            [a, b, c, d] => {
+                self.by.combine(&format!("({})", self.by.combine(a, b)), &format!("({})", self.by.combine(c, d)))
+            }
             _ => names[0].clone(),
         };
         let result = format!("q{reg}");
-        let other = match self.best() {
+        let other = match self.by.best() {
             true => {
-                format!("{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))", self.ty())
+                format!(
+                    "{}(subgroupShuffleXor({result}.value, h), subgroupShuffleXor({result}.index, h))",
+                    self.by.ty()
+                )
             }
             false => format!("subgroupShuffleXor({result}, h)"),
         };
         Acc {
-            from: self,
+            by: self.by,
             folded,
-            ty: self.ty(),
-            identity: self.identity(),
-            shuffle: format!("{result} = {};", self.combine(&result, &other)),
-            gather: format!("{result} = {};", self.combine(&result, &format!("{shared}[u]"))),
+            ty: self.by.ty(),
+            identity: self.by.identity(),
+            shuffle: format!("{result} = {};", self.by.combine(&result, &other)),
+            gather: format!("{result} = {};", self.by.combine(&result, &format!("{shared}[u]"))),
             names,
             result,
             shared,
@@ -348,8 +274,8 @@ pub(super) fn variants(caps: &Caps, accs: usize) -> Vec<String> {
         out.extend(parts.iter().map(|part| format!("nest {}", first.form(subgroups, part))));
         out.extend(choice.split.map(|(_, second)| format!("nest {}", second.form(second.shuffles(caps), forms[0]))));
         for (op, dtype) in ReduceOp::ALL.iter().flat_map(|&op| STORED.map(|dtype| (op, dtype))) {
-            let reduction = Reduction { reg: 0, operand: 0, op, dtype };
-            out.push(format!("nest {}", reduction.form(first.combines(subgroups))));
+            let by = Combining::new(op, dtype).expect("a stored type");
+            out.push(format!("nest {}, {}", by.form(), first.combines(subgroups)));
         }
     }
     out
@@ -439,10 +365,10 @@ impl<'a> Writer<'a> {
     fn accs(&mut self, reductions: &[Reduction], width: usize) -> Vec<Acc> {
         let mut out: Vec<Acc> = Vec::new();
         for r in reductions {
-            let n = out.iter().filter(|a| a.ty == r.ty()).count();
-            let name = format!("s_{}_{n}", r.ty());
+            let n = out.iter().filter(|a| a.ty == r.by.ty()).count();
+            let name = format!("s_{}_{n}", r.by.ty());
             if !self.shared.iter().any(|(known, _)| *known == name) {
-                self.shared.push((name.clone(), r.ty()));
+                self.shared.push((name.clone(), r.by.ty()));
             }
             out.push(r.acc(width, name));
         }
@@ -476,8 +402,8 @@ impl<'a> Writer<'a> {
             let accs = r.acc(self.e.width, String::new()).names;
             for (lane, acc) in accs.iter().enumerate() {
                 let index = if self.e.width == 4 { format!("i * 4u + {lane}u") } else { "i".into() };
-                let value = r.lift(&self.e.name(r.operand, lane), &index);
-                body.push(format!("{acc} = {};", r.combine(acc, &value)));
+                let value = r.by.lift(&self.e.name(r.operand, lane), &index);
+                body.push(format!("{acc} = {};", r.by.combine(acc, &value)));
             }
         }
         if !stores.is_empty() {
@@ -534,11 +460,11 @@ impl<'a> Writer<'a> {
         let mut first = Vec::new();
         self.outer_lines(0, &need, &mut first)?;
         let body = self.sweep(0, &reductions, &[])?;
-        let words: usize = reductions.iter().map(|r| r.words()).sum();
+        let words: usize = reductions.iter().map(|r| r.by.words()).sum();
         let z = self.e.cx.scratch(words * parts * outer, "u32", true);
         let parts_word = self.e.cx.size(parts);
         let outer_word = self.e.cx.size(outer);
-        let packed = reductions.iter().flat_map(|r| r.pack(&format!("q{}", r.reg)));
+        let packed = reductions.iter().flat_map(|r| r.by.pack(&format!("q{}", r.reg)));
         let stores = packed
             .enumerate()
             .map(|(k, word)| format!("b{z}[({k}u * {parts_word} + part) * {outer_word} + o] = {word};"));
@@ -553,17 +479,17 @@ impl<'a> Writer<'a> {
     /// Combines the partial results and runs what follows them.
     fn combined(mut self, outer: usize, parts: usize) -> Result<Dispatch> {
         let reductions = self.reductions(0)?;
-        let words: usize = reductions.iter().map(|r| r.words()).sum();
+        let words: usize = reductions.iter().map(|r| r.by.words()).sum();
         let z = self.e.cx.scratch(words * parts * outer, "u32", false);
         let parts_word = self.e.cx.size(parts);
         let outer_word = self.e.cx.size(outer);
         let (mut body, mut k) = (Vec::new(), 0);
         for r in &reductions {
             let next = |k: usize| format!("b{z}[({k}u * {parts_word} + i) * {outer_word} + o]");
-            let read: Vec<String> = (k..k + r.words()).map(next).collect();
-            k += r.words();
+            let read: Vec<String> = (k..k + r.by.words()).map(next).collect();
+            k += r.by.words();
             let acc = format!("acc{}", r.reg);
-            body.push(format!("{acc} = {};", r.combine(&acc, &r.unpack(&read))));
+            body.push(format!("{acc} = {};", r.by.combine(&acc, &r.by.unpack(&read))));
         }
         let all = self.program().stores.clone();
         let need = closure(self.program(), all.iter().map(|s| s.reg), false);

@@ -2,13 +2,15 @@
 
 use askama::Template;
 
+use super::combining::Combining;
 use super::lanes::single;
 use super::nest::pointwise;
 use super::render::{Emitter, Space};
-use super::{Build, Head, storage_type, threads};
+use super::{Build, Head, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+use crate::ir::program::ReduceOp;
 use crate::ir::scan::{Scan, ScanOp};
 use crate::ir::step::{Plan, Step};
 
@@ -77,7 +79,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
         out.extend(["forwards", "backwards"].map(|way| format!("scan {way}, {form}")));
         for (&op, dtype) in ScanOp::ALL.iter().flat_map(|op| super::STORED.map(|dtype| (op, dtype))) {
             if dtype != DType::Bool && (op != ScanOp::Linear || dtype == DType::F32) {
-                let carried = Carried { op, ty: storage_type(dtype, false).expect("stored") };
+                let carried = Carried::new(op, dtype).expect("a stored type");
                 out.push(format!("scan {}, {form}", carried.form()));
                 out.extend((*form == PARTS).then(|| format!("scan_parts {}", carried.form())));
             }
@@ -99,6 +101,7 @@ struct Before {
     threads: u32,
     carried: Carried,
     scratch: usize,
+    state: &'static str,
     identity: &'static str,
     combine: String,
     lines: String,
@@ -115,76 +118,79 @@ impl Named for Before {
 
 /// What goes from element to element.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Carried {
-    op: ScanOp,
-    /// The elements' WGSL type.
-    ty: &'static str,
+enum Carried {
+    /// Combined as in a reduction; extremes carry their places.
+    Combined(Combining),
+    /// The line `x y[i - 1] + y` through which what comes before goes.
+    Line,
 }
 
 impl Carried {
-    fn form(self) -> String {
-        format!("{:?} of {}", self.op, self.ty)
+    fn new(op: ScanOp, dtype: DType) -> Result<Self> {
+        let op = match op {
+            ScanOp::Sum => ReduceOp::Sum,
+            ScanOp::Prod => ReduceOp::Prod,
+            ScanOp::Max => ReduceOp::ArgMax,
+            ScanOp::Min => ReduceOp::ArgMin,
+            ScanOp::Linear => return Ok(Carried::Line),
+        };
+        Combining::new(op, dtype).map(Carried::Combined)
     }
 
-    /// Its WGSL type: extremes carry their places, a recurrence the line through which what comes before goes.
+    /// What it is, for the list of kernels' variants.
+    fn form(self) -> String {
+        match self {
+            Carried::Combined(by) => by.form(),
+            Carried::Line => "a recurrence".into(),
+        }
+    }
+
+    /// Its WGSL type.
     fn state(self) -> &'static str {
-        match (self.op, self.ty) {
-            (ScanOp::Max | ScanOp::Min, "f32") => "Best_f32",
-            (ScanOp::Max | ScanOp::Min, "i32") => "Best_i32",
-            (ScanOp::Max | ScanOp::Min, _) => "Best_u32",
-            (ScanOp::Linear, _) => "vec2<f32>",
-            _ => self.ty,
+        match self {
+            Carried::Combined(by) => by.ty(),
+            Carried::Line => "vec2<f32>",
         }
     }
 
     fn identity(self) -> &'static str {
-        match (self.op, self.state()) {
-            (_, "Best_f32") => "Best_f32(0.0, 0xffffffffu)",
-            (_, "Best_i32") => "Best_i32(0, 0xffffffffu)",
-            (_, "Best_u32") => "Best_u32(0u, 0xffffffffu)",
-            (ScanOp::Linear, _) => "vec2<f32>(1.0, 0.0)",
-            (ScanOp::Sum, "f32") => "0.0",
-            (ScanOp::Sum, "i32") => "0i",
-            (ScanOp::Sum, _) => "0u",
-            (_, "f32") => "1.0",
-            (_, "i32") => "1i",
-            _ => "1u",
+        match self {
+            Carried::Combined(by) => by.identity(),
+            Carried::Line => "vec2<f32>(1.0, 0.0)",
         }
     }
 
     /// The words of one.
     fn words(self) -> usize {
-        if self.state() == self.ty { 1 } else { 2 }
+        match self {
+            Carried::Combined(by) => by.words(),
+            Carried::Line => 2,
+        }
     }
 
     /// `a` and, after it, `b`.
     fn combine(self, a: &str, b: &str) -> String {
-        match self.op {
-            ScanOp::Sum => format!("{a} + {b}"),
-            ScanOp::Prod => format!("{a} * {b}"),
-            ScanOp::Max => format!("k_argmax_{}({a}, {b})", self.ty),
-            ScanOp::Min => format!("k_argmin_{}({a}, {b})", self.ty),
-            ScanOp::Linear => format!("vec2<f32>({a}.x * {b}.x, {b}.x * {a}.y + {b}.y)"),
+        match self {
+            Carried::Combined(by) => by.combine(a, b),
+            Carried::Line => format!("vec2<f32>({a}.x * {b}.x, {b}.x * {a}.y + {b}.y)"),
         }
     }
 
     /// The names of the results, from the state `acc`.
     fn results(self) -> &'static [&'static str] {
-        match self.op {
-            ScanOp::Max | ScanOp::Min => &["acc.value", "place"],
-            ScanOp::Linear => &["acc.y"],
-            _ => &["acc"],
+        match self {
+            Carried::Combined(by) if by.best() => &["acc.value", "place"],
+            Carried::Combined(_) => &["acc"],
+            Carried::Line => &["acc.y"],
         }
     }
 
-    /// The element at `o`, at position `at` of the axis.
+    /// The element at `o`, which is the `j`th that is met: of equals along the way the first wins, also backwards.
     fn load(self, buffers: &[usize]) -> String {
-        let first = buffers[0];
-        match self.op {
-            // The first of equals along the way wins, also backwards: its number there is `j`.
-            ScanOp::Max | ScanOp::Min => format!("{}(b{first}[o], j)", self.state()),
-            ScanOp::Linear => format!("vec2<f32>(b{first}[o], b{}[o])", buffers[1]),
-            _ => format!("b{first}[o]"),
+        let first = format!("b{}[o]", buffers[0]);
+        match self {
+            Carried::Combined(by) => by.lift(&first, "j"),
+            Carried::Line => format!("vec2<f32>({first}, b{}[o])", buffers[1]),
         }
     }
 }
@@ -194,7 +200,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
     if step.operands.len() != wanted || scan.dtype == DType::Bool || (wanted == 2 && scan.dtype != DType::F32) {
         return Err(Error::internal(format!("{} of {} {}", scan.name(), step.operands.len(), scan.dtype)));
     }
-    let carried = Carried { op: scan.op, ty: storage_type(scan.dtype, false)? };
+    let carried = Carried::new(scan.op, scan.dtype)?;
     let lines = scan.outer * scan.inner;
     let width = threads(caps);
     let tile = 4 * width as usize;
@@ -219,7 +225,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
         let mut e = Emitter::new(cx, single(&step.program), 1, Space::new(&step.space, "o"), Space::new(&[], "i"));
         e.accs = carried.results();
         let mut body = if partial { Vec::new() } else { pointwise(&mut e)? };
-        if matches!(scan.op, ScanOp::Max | ScanOp::Min) && !partial {
+        if carried.results().contains(&"place") && !partial {
             let place = if scan.backwards { format!("{extent} - 1u - acc.index") } else { "acc.index".into() };
             body.insert(0, format!("let place = bitcast<i32>({place});"));
         }
@@ -254,6 +260,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
         threads: width,
         carried,
         scratch,
+        state: carried.state(),
         identity: carried.identity(),
         combine: carried.combine("acc", "x"),
         lines: lines_word,
