@@ -287,18 +287,23 @@ fn wgt_mul_hi(a: u32, b: u32) -> u32 {
 // Payne and Hanek: the significand times the 96 bits of 2/pi that matter modulo 4, in fixed point, two bits before the
 // point. For finite |x| >= 8192.
 fn wgt_reduce_far(x: f32) -> WgtAngle {
-    var two_over_pi = array<u32, 9>(
-        0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u, 0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu, 0xdebbc561u,
-    );
     let b = bitcast<u32>(x) & 0x7fffffffu;
     let m = (b & 0x7fffffu) | 0x800000u;
     let start = clamp((b >> 23u) + 32u, 152u, 286u) - 152u;
-    let i = start >> 5u;
     let s = start & 31u;
+    // The words of 2/pi from the `start >> 5`th on (0 to 4), by selections: an array with a computed index becomes a ladder of
+    // branches in some compilers.
+    let four = start >= 128u;
+    let two = (start & 64u) != 0u;
+    let one = (start & 32u) != 0u;
+    let a = select(vec4<u32>(0u, 0xa2f9836eu, 0x4e441529u, 0xfc2757d1u), vec4<u32>(0xf534ddc0u, 0xdb629599u, 0x3c439041u, 0xfe5163abu), four);
+    let c = select(vec3<u32>(0xf534ddc0u, 0xdb629599u, 0x3c439041u), vec3<u32>(0xdebbc561u, 0u, 0u), four);
+    let d = select(a, vec4<u32>(a.zw, c.xy), two);
+    let e = select(d, vec4<u32>(d.yzw, select(c.x, c.z, two)), one);
     // Shifting by 32 is not defined, by 1 and then up to 31 is.
-    let w0 = (two_over_pi[i] << s) | ((two_over_pi[i + 1u] >> 1u) >> (31u - s));
-    let w1 = (two_over_pi[i + 1u] << s) | ((two_over_pi[i + 2u] >> 1u) >> (31u - s));
-    let w2 = (two_over_pi[i + 2u] << s) | ((two_over_pi[i + 3u] >> 1u) >> (31u - s));
+    let w0 = (e.x << s) | ((e.y >> 1u) >> (31u - s));
+    let w1 = (e.y << s) | ((e.z >> 1u) >> (31u - s));
+    let w2 = (e.z << s) | ((e.w >> 1u) >> (31u - s));
     let carry = wgt_mul_hi(m, w2);
     let p1 = m * w1 + carry;
     let p0 = m * w0 + wgt_mul_hi(m, w1) + select(0u, 1u, p1 < carry);

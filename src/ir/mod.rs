@@ -9,6 +9,21 @@
 //! - `encoding`: narrow types, which exist in memory alone.
 //! - `print`: plans as text.
 
+/// A plain enum whose values tests can list: a new value is in the list without anybody's doing.
+macro_rules! listed {
+    ($(#[$about:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $value:ident,)* }) => {
+        $(#[$about])*
+        $vis enum $name { $($(#[$doc])* $value,)* }
+
+        #[cfg(test)]
+        impl $name {
+            /// Every value, in the order of their declaration.
+            $vis const ALL: &[$name] = &[$($name::$value),*];
+        }
+    };
+}
+pub(crate) use listed;
+
 pub(crate) mod access;
 pub(crate) mod custom;
 pub(crate) mod encoding;

@@ -153,6 +153,15 @@ impl Op {
         !self.is_view() && !self.is_pointwise() && !matches!(self, Op::Leaf)
     }
 
+    /// What a pointwise operation costs a GPU's compiler, in statements of WGSL.
+    pub(crate) fn cost(&self) -> usize {
+        match self {
+            Op::Unary(f) => f.cost(),
+            Op::Binary(f) => f.cost(),
+            _ => 1,
+        }
+    }
+
     /// Whether it needs no input: the value is computed again wherever it is wanted, and never kept.
     pub(crate) fn is_pure(&self) -> bool {
         matches!(self, Op::Scalar(_) | Op::Arange | Op::Random { .. })

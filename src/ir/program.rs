@@ -32,19 +32,21 @@ pub(crate) struct Gather {
     pub(crate) stride: i64,
 }
 
-/// How a reduction combines values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ReduceOp {
-    Sum,
-    Prod,
-    /// Propagates NaN; of an empty row: minus infinity, or the least integer.
-    Max,
-    /// Propagates NaN; of an empty row: infinity, or the greatest integer.
-    Min,
-    /// Flat inner index (`i32`) of the first greatest value; a NaN counts as greatest.
-    ArgMax,
-    /// Flat inner index (`i32`) of the first least value; a NaN counts as least.
-    ArgMin,
+listed! {
+    /// How a reduction combines values.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum ReduceOp {
+        Sum,
+        Prod,
+        /// Propagates NaN; of an empty row: minus infinity, or the least integer.
+        Max,
+        /// Propagates NaN; of an empty row: infinity, or the greatest integer.
+        Min,
+        /// Flat inner index (`i32`) of the first greatest value; a NaN counts as greatest.
+        ArgMax,
+        /// Flat inner index (`i32`) of the first least value; a NaN counts as least.
+        ArgMin,
+    }
 }
 
 /// One scalar instruction. Equal ones compute equal values.
@@ -111,6 +113,19 @@ pub(crate) struct Program {
     pub(crate) stores: Vec<Store>,
 }
 
+impl Line {
+    /// What it costs a GPU's compiler, in statements of WGSL.
+    pub(crate) fn cost(&self) -> usize {
+        match &self.instr {
+            Instr::Unary(f, _) => f.cost(),
+            Instr::Binary(f, ..) => f.cost(),
+            // Ten rounds, in a loop.
+            Instr::Random { .. } => 16,
+            _ => 1,
+        }
+    }
+}
+
 impl Instr {
     /// The registers it reads.
     pub(crate) fn operands(&self) -> SmallVec<[Reg; 3]> {
@@ -169,6 +184,11 @@ pub(crate) fn stages(lines: &[Line]) -> Vec<u16> {
 }
 
 impl Program {
+    /// What it costs a GPU's compiler, in statements of WGSL.
+    pub(crate) fn cost(&self) -> usize {
+        self.lines.iter().map(Line::cost).sum()
+    }
+
     /// The stage of each line.
     pub(crate) fn stages(&self) -> Vec<u16> {
         stages(&self.lines)

@@ -1,7 +1,11 @@
 //! What a scalar instruction means on each engine. The rows stand in `ops/unary.rs` and `ops/binary.rs`;
 //! programs point at them, so neither backend knows any operation by name.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::LazyLock;
+
+use rustc_hash::FxHashMap;
 use std::hash::{Hash, Hasher};
 
 use crate::dtype::DType;
@@ -68,7 +72,48 @@ pub(crate) struct Binary1 {
     pub(crate) cmp_u32: Option<Block2<u32>>,
 }
 
+/// How many statements of WGSL the compiler of a GPU's driver gets for an expression: one, and those of the library functions
+/// that it calls, for drivers put every call's copy in its place.
+fn statements(expression: &'static str) -> usize {
+    static FUNCTIONS: LazyLock<FxHashMap<&str, usize>> = LazyLock::new(|| {
+        let text = concat!(include_str!("../../shaders/math.wgsl"), include_str!("../../shaders/whole.wgsl"));
+        let bodies: FxHashMap<&str, &str> = text
+            .split("\nfn ")
+            .skip(1)
+            .filter_map(|function| {
+                let (head, rest) = function.split_once(") -> ")?;
+                let body = &rest[..rest.find("\n}").unwrap_or(rest.len())];
+                Some((head.split('(').next()?, body))
+            })
+            .collect();
+        bodies.keys().map(|&name| (name, length(name, &bodies))).collect()
+    });
+    thread_local! {
+        /// By the expression's place in memory: planning asks again and again.
+        static KNOWN: RefCell<FxHashMap<*const str, usize>> = RefCell::default();
+    }
+    KNOWN.with_borrow_mut(|known| {
+        let count = || 1 + words(expression).filter_map(|word| FUNCTIONS.get(word)).sum::<usize>();
+        *known.entry(std::ptr::from_ref(expression)).or_insert_with(count)
+    })
+}
+
+/// The statements of a function of the library and of those it calls.
+fn length(name: &str, bodies: &FxHashMap<&str, &str>) -> usize {
+    let Some(body) = bodies.get(name) else { return 0 };
+    body.matches(';').count() + words(body).map(|word| length(word, bodies)).sum::<usize>()
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
 impl UnaryFn {
+    /// What it costs a GPU's compiler, in statements.
+    pub(crate) fn cost(&self) -> usize {
+        statements(self.wgsl)
+    }
+
     /// The result's type for an argument of `dtype`; `None` where the function does not take it. Narrow types are taken
     /// as the types they are computed in.
     pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
@@ -92,6 +137,11 @@ impl UnaryFn {
 }
 
 impl BinaryFn {
+    /// What it costs a GPU's compiler, in statements.
+    pub(crate) fn cost(&self) -> usize {
+        statements(self.wgsl)
+    }
+
     /// The result's type for arguments of `dtype`; `None` where the function does not take them.
     pub(crate) fn output(&self, dtype: DType) -> Option<DType> {
         let c = &self.cpu;
@@ -152,5 +202,19 @@ impl fmt::Debug for UnaryFn {
 impl fmt::Debug for BinaryFn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_functions_cost_is_that_of_all_it_calls() {
+        assert_eq!(statements("a + b"), 1);
+        assert!(statements("wgt_relu(x)") < 6, "{}", statements("wgt_relu(x)"));
+        let (sine, exponential) = (statements("wgt_sin(x)"), statements("wgt_exp(x)"));
+        assert!(sine > exponential && exponential > 8, "{sine} {exponential}");
+        assert_eq!(statements("wgt_sin(x) * wgt_exp(x)"), sine + exponential - 1);
     }
 }

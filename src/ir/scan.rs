@@ -5,20 +5,22 @@ use smallvec::SmallVec;
 use super::program::Dims;
 use crate::dtype::DType;
 
-/// What a scan carries from one element of the axis to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum ScanOp {
-    /// Operands: x. `y[i] = y[i - 1] + x[i]`. Integers wrap.
-    Sum,
-    /// Operands: x. `y[i] = y[i - 1] * x[i]`. Integers wrap.
-    Prod,
-    /// Operands: x. Two results: the greatest so far and (i32) where it stands on the axis, the first of equals; a NaN
-    /// counts as greatest.
-    Max,
-    /// The same with the least; a NaN counts as least.
-    Min,
-    /// Operands: a, b, both of a floating-point type. `y[i] = a[i] * y[i - 1] + b[i]`, with `y[-1] = 0`.
-    Linear,
+listed! {
+    /// What a scan carries from one element of the axis to the next.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub(crate) enum ScanOp {
+        /// Operands: x. `y[i] = y[i - 1] + x[i]`. Integers wrap.
+        Sum,
+        /// Operands: x. `y[i] = y[i - 1] * x[i]`. Integers wrap.
+        Prod,
+        /// Operands: x. Two results: the greatest so far and (i32) where it stands on the axis, the first of equals; a NaN
+        /// counts as greatest.
+        Max,
+        /// The same with the least; a NaN counts as least.
+        Min,
+        /// Operands: a, b, both of a floating-point type. `y[i] = a[i] * y[i - 1] + b[i]`, with `y[-1] = 0`.
+        Linear,
+    }
 }
 
 /// A scan along the middle axis of `(outer, extent, inner)`; operands and results have that shape and are contiguous.

@@ -33,19 +33,21 @@ pub(crate) struct Conv {
     pub(crate) pad_w: usize,
 }
 
-/// What a window kernel computes. "First greatest" is in row-major order within the window; NaN counts as greatest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum WindowOp {
-    /// `y[n, oh, ow, c] = max of x's window` (inputs: x). Padding never wins.
-    Max,
-    /// `dx[n, h, w, c] = sum of dy over the windows whose first greatest element is (h, w)` (inputs: x, dy).
-    MaxGrad,
-    /// `y[n, oh, ow, c] = g at the window's first greatest element of x` (inputs: x, g; g has x's shape).
-    MaxPick,
-    /// `y[n, oh, ow, c] = sum of x's window` (inputs: x).
-    Sum,
-    /// `dx[n, h, w, c] = sum of dy over the windows that contain (h, w)` (inputs: dy).
-    SumGrad,
+listed! {
+    /// What a window kernel computes. "First greatest" is in row-major order within the window; NaN counts as greatest.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub(crate) enum WindowOp {
+        /// `y[n, oh, ow, c] = max of x's window` (inputs: x). Padding never wins.
+        Max,
+        /// `dx[n, h, w, c] = sum of dy over the windows whose first greatest element is (h, w)` (inputs: x, dy).
+        MaxGrad,
+        /// `y[n, oh, ow, c] = g at the window's first greatest element of x` (inputs: x, g; g has x's shape).
+        MaxPick,
+        /// `y[n, oh, ow, c] = sum of x's window` (inputs: x).
+        Sum,
+        /// `dx[n, h, w, c] = sum of dy over the windows that contain (h, w)` (inputs: dy).
+        SumGrad,
+    }
 }
 
 impl WindowOp {

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::lower::{ASSIGN, Lowered};
-use super::rewrite::MAX_LINES;
+use super::rewrite::MAX_COST;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, refine, squeeze};
 use crate::ir::program::{Access, Instr, Program, Reg, stages};
@@ -174,7 +174,7 @@ impl Kernels {
 
     /// The two as one kernel, if they can be.
     fn merged(&self, first: &Step, second: &Step, producer: usize, consumer: usize) -> Option<Step> {
-        if first.program.lines.len() + second.program.lines.len() > MAX_LINES || !first.family.fuses() {
+        if first.program.cost() + second.program.cost() > MAX_COST || !first.family.fuses() {
             return None;
         }
         let (mut first, mut second) = align(first.clone(), second.clone())?;

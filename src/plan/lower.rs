@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::Limits;
 use super::expression::Builder;
+use super::rewrite::MAX_COST;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, pull_back, squeeze};
@@ -13,10 +14,10 @@ use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
 
-/// An inlined expression longer than this is cut by writing out a value.
-const MAX_INLINE: usize = 160;
-/// Expressions without loads up to this length are computed again wherever they are used.
-const MAX_PURE: usize = 48;
+/// An inlined expression that costs a GPU's compiler more than this, in statements, is cut by writing out a value.
+const MAX_INLINE: usize = MAX_COST / 2;
+/// Expressions without loads that cost a GPU's compiler at most this, in statements, are computed again wherever they are used.
+const MAX_PURE: usize = 160;
 
 /// What plans call the copy of a value into its variable's memory.
 pub(super) const ASSIGN: &str = "assign";
@@ -160,7 +161,7 @@ impl Lower<'_> {
                 (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
-                size[n] = 1;
+                size[n] = node.op.cost();
                 pure[n] = !matches!(node.op, Op::Gather { .. });
                 for &input in &node.inputs {
                     let written = self.buffer[self.through(input as usize)].is_some();

@@ -8,8 +8,9 @@ use crate::dtype::DType;
 use crate::ir::program::{Access, Instr, Line, Reg};
 use crate::ir::step::Step;
 
-/// Kernels longer than this are not merged.
-pub(crate) const MAX_LINES: usize = 320;
+/// Kernels that would cost a GPU's compiler more than this, in statements of WGSL, are not merged: drivers' compilers take
+/// more than linear time, and a long chain's pieces are often alike, so that one compiled kernel serves for all.
+pub(crate) const MAX_COST: usize = 240;
 
 impl Step {
     /// Distinct buffers it binds.

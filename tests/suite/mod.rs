@@ -8,6 +8,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod kernels;
 mod mixed;
 mod models;
 mod naive;

@@ -16,6 +16,9 @@ pub(crate) trait Shader: Send + Sync {
     fn source(&self) -> Result<String>;
     /// The stem of its file in `shaders/`, for labels and errors.
     fn name(&self) -> &'static str;
+    /// Which variants of that template it is, each with the template's name before it: what the rules chose for this
+    /// kernel. For logs, and for the test that runs every variant there is.
+    fn variants(&self) -> Vec<String>;
     /// Its entry point.
     fn entry(&self) -> &str {
         "main"
@@ -36,6 +39,11 @@ pub(crate) trait Shader: Send + Sync {
 pub(crate) trait Named {
     /// The stem of its file in `shaders/`.
     const NAME: &'static str;
+
+    /// What was chosen for it, where there was a choice.
+    fn variants(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
@@ -44,6 +52,12 @@ impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
     }
     fn name(&self) -> &'static str {
         T::NAME
+    }
+    fn variants(&self) -> Vec<String> {
+        match Named::variants(self) {
+            none if none.is_empty() => vec![T::NAME.into()],
+            some => some.into_iter().map(|v| format!("{} {v}", T::NAME)).collect(),
+        }
     }
     fn same(&self, other: &dyn Shader) -> bool {
         other.as_any().downcast_ref::<T>().is_some_and(|o| o == self)

@@ -66,6 +66,12 @@ impl GpuBackend {
         self.core.caps.max_storage_bindings as usize
     }
 
+    /// What kernels must know of the device.
+    #[cfg(test)]
+    pub(crate) fn caps(&self) -> dispatch::Caps {
+        self.core.caps
+    }
+
     /// The memory of a buffer that must be this device's.
     fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a GpuBuffer> {
         buffer.get::<GpuBuffer>().filter(|b| b.is_of(&self.core)).ok_or_else(|| self.core.foreign())

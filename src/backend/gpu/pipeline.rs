@@ -137,7 +137,7 @@ impl Pipelines {
             return Err(Error::internal(format!("shader `{name}` does not compile: {e}")));
         }
         count(&self.core.counters.pipelines, 1);
-        log::debug!("compiled shader `{name}`");
+        log::debug!("compiled shader `{name}`: {}", shader.variants().join(", "));
         let pipeline = Arc::new(Pipeline { shader, raw, layout: bind_group, access });
         let mut compiled = lock(&self.compiled);
         let same = compiled.entry(digest).or_default();

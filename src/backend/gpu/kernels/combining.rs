@@ -19,6 +19,11 @@ impl Combining {
         Ok(Combining { op, dtype })
     }
 
+    /// What it is, for the list of kernels' variants.
+    pub(super) fn form(self) -> String {
+        format!("{:?} of {}", self.op, self.dtype)
+    }
+
     /// Whether accumulators are values with their places.
     pub(super) fn best(self) -> bool {
         matches!(self.op, ReduceOp::ArgMax | ReduceOp::ArgMin)

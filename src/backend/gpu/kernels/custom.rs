@@ -25,6 +25,11 @@ impl Shader for Own {
         self.name
     }
 
+    /// None: what it does is not the crate's to list.
+    fn variants(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn entry(&self) -> &str {
         &self.source.entry
     }

@@ -1,5 +1,7 @@
 //! Matrix products and convolutions as tiled products; those too thin for tiles as reductions.
 
+use std::fmt;
+
 use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
@@ -10,6 +12,7 @@ use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::gemm::{Gemm, Loader};
+use crate::ir::listed;
 use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
@@ -31,7 +34,7 @@ const TILES: [Tile; 5] = [
 const BK: u32 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Tile {
+pub(super) struct Tile {
     bm: u32,
     bn: u32,
     tm: u32,
@@ -51,19 +54,69 @@ impl Tile {
         g.m.div_ceil(self.bm as usize) * g.n.div_ceil(self.bn as usize) * numel(&g.batch)
     }
 
-    /// The largest tile that keeps the device busy and wastes little at the edges, and how many parts `k` is cut into.
-    fn choose(g: &Gemm, caps: &Caps) -> (Self, usize) {
+    /// Those that a device may get. One that computes on a processor reads operands straight from memory.
+    fn of(caps: &Caps) -> impl Iterator<Item = Self> {
+        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == TILES[4]))
+    }
+}
+
+/// What is chosen for a product: the tile, and how many parts `k` is cut into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Choice {
+    pub(super) tile: Tile,
+    pub(super) parts: usize,
+}
+
+impl Choice {
+    /// The largest tile that keeps the device busy and wastes little at the edges.
+    fn by_rule(g: &Gemm, caps: &Caps) -> Self {
+        if caps.software {
+            return Choice { tile: TILES[4], parts: 1 };
+        }
         let most = if g.k >= 4 * LEAST_PART { (g.k / LEAST_PART).min(64) } else { 1 };
         let useful = numel(&g.batch) * g.m * g.n;
         let good = |t: &Tile| {
             let area = t.count(g) * (t.bm * t.bn) as usize;
-            t.fits(caps) && t.count(g) * most >= ENOUGH_GROUPS && area <= useful + useful / 3
+            t.count(g) * most >= ENOUGH_GROUPS && area <= useful + useful / 3
         };
-        let tile = TILES.into_iter().find(good).unwrap_or(TILES[4]);
+        let tile = Tile::of(caps).find(good).unwrap_or(TILES[4]);
         let groups = tile.count(g);
         let parts = if groups >= ENOUGH_GROUPS / 2 { 1 } else { most.min((2 * ENOUGH_GROUPS).div_ceil(groups)) };
-        (tile, parts)
+        Choice { tile, parts }
     }
+
+    /// Every tile with each way to cut `k`.
+    #[cfg(test)]
+    pub(super) fn all(caps: &Caps) -> Vec<Self> {
+        let cuts = if caps.software { &[1][..] } else { &[1, 4] };
+        Tile::of(caps).flat_map(|tile| cuts.iter().map(move |&parts| Choice { tile, parts })).collect()
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.bm, self.bn)
+    }
+}
+
+/// Every variant of tiled products that a device may get: what its tile and epilogue are, and how an operand is read into each tile.
+#[cfg(test)]
+pub(super) fn variants(caps: &Caps) -> Vec<String> {
+    let both = [false, true];
+    let mut out = Vec::new();
+    for tile in Tile::of(caps) {
+        for (split, quads) in both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software) {
+            out.push(Product::form(tile, split, quads, caps.software));
+        }
+        for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
+            for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
+                if read.serves(side, along_k) {
+                    out.push(read.form(tile, side, along_k, wide));
+                }
+            }
+        }
+    }
+    out
 }
 
 #[derive(Template, PartialEq, Eq, Hash)]
@@ -126,6 +179,46 @@ enum Load {
     Kernel(ConvWords),
 }
 
+listed! {
+    /// What an operand is.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Read {
+        Strided,
+        Patches,
+        Spread,
+        Kernel,
+    }
+}
+
+impl Read {
+    /// Whether it can be that side of a product, with vectors in that direction.
+    #[cfg(test)]
+    fn serves(self, side: &str, along_k: bool) -> bool {
+        match self {
+            Read::Strided => true,
+            Read::Patches => side == "a",
+            Read::Spread => side == "a" && along_k,
+            Read::Kernel => side == "b" && along_k,
+        }
+    }
+
+    fn form(self, tile: Tile, side: &str, along_k: bool, wide: bool) -> String {
+        let (along, width) = (if along_k { "k" } else { "lines" }, if wide { "vectors" } else { "scalars" });
+        format!("{tile} {side} {self:?} along {along} in {width}")
+    }
+}
+
+impl Load {
+    fn read(&self) -> Read {
+        match self {
+            Load::Strided(_) => Read::Strided,
+            Load::Patches(_) => Read::Patches,
+            Load::Spread(_) => Read::Spread,
+            Load::Kernel(_) => Read::Kernel,
+        }
+    }
+}
+
 #[derive(PartialEq, Eq, Hash)]
 struct Strides {
     line: String,
@@ -134,9 +227,22 @@ struct Strides {
 
 impl Named for Product {
     const NAME: &'static str = "gemm";
+
+    fn variants(&self) -> Vec<String> {
+        let Product { bm, bn, tm, tn, .. } = *self;
+        let tile = Tile { bm, bn, tm, tn };
+        let reads = self.sides().map(|s| s.load.read().form(tile, s.name, s.along_k, s.wide));
+        [Self::form(tile, self.split.is_some(), self.quads, self.direct)].into_iter().chain(reads).collect()
+    }
 }
 
 impl Product {
+    fn form(tile: Tile, split: bool, quads: bool, direct: bool) -> String {
+        let way = if direct { "direct" } else { "tiled" };
+        let (k, width) = (if split { "split" } else { "whole" }, if quads { "quads" } else { "singles" });
+        format!("{tile} {way} {k} {width}")
+    }
+
     fn threads(&self) -> u32 {
         (self.bm / self.tm) * (self.bn / self.tn)
     }
@@ -210,7 +316,12 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
     if let Some(nest) = as_nest(g, step) {
         return nest::build(plan, &nest, caps);
     }
-    let (tile, parts) = if caps.software { (TILES[4], 1) } else { Tile::choose(g, caps) };
+    tiled(plan, step, caps, g, Choice::by_rule(g, caps))
+}
+
+/// The product with a tile and a cut that somebody has chosen.
+pub(super) fn tiled(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, choice: Choice) -> Result<Vec<Dispatch>> {
+    let Choice { tile, parts } = choice;
     let chunk = g.k.div_ceil(parts).next_multiple_of(BK as usize).max(BK as usize);
     let parts = g.k.div_ceil(chunk).max(1);
     let mut kernels = vec![product(plan, step, caps, g, tile, (parts > 1).then_some((parts, chunk)))?];

@@ -204,6 +204,19 @@ impl<'a> Build<'a> {
     }
 }
 
+/// The element types that a GPU stores.
+#[cfg(test)]
+const STORED: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
+
+/// Every variant of every kernel that the rules may choose for a device with such abilities, in the words of
+/// [`Shader::variants`]; of nests those with up to `accs` reductions.
+#[cfg(test)]
+fn variants(caps: &Caps, accs: usize) -> std::collections::BTreeSet<String> {
+    let products = gemm::variants(caps).into_iter().map(|v| format!("gemm {v}"));
+    let rest = nest::variants(caps, accs).into_iter().chain(window::variants()).chain(scatter::variants());
+    products.chain(rest).chain(scan::variants(caps)).chain(sort::variants()).collect()
+}
+
 /// How a buffer of `dtype` is declared.
 fn storage_type(dtype: DType, wide: bool) -> Result<&'static str> {
     Ok(match (value_type(dtype)?, wide) {

@@ -2,19 +2,20 @@
 
 use askama::Template;
 
+#[cfg(test)]
+use super::STORED;
 use super::combining::Combining;
 use super::lanes::{Lanes, quads, single};
 use super::render::{Emitter, Space};
-use super::tiling::{Layout, column_major};
+use super::tiling::{Choice, Extents, Layout, column_major, fan};
 use super::{Build, Head, numel, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
+#[cfg(test)]
+use crate::ir::program::ReduceOp;
 use crate::ir::program::{Instr, Program, Reg, Store};
 use crate::ir::step::{Plan, Step};
-
-/// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
-const ENOUGH_GROUPS: usize = 512;
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
     let reduces = step.program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)));
@@ -30,6 +31,8 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
 struct Elementwise {
     head: Head,
     threads: u32,
+    /// Whether a thread computes four points.
+    quads: bool,
     count: String,
     parts: Option<Parts>,
     body: Vec<String>,
@@ -37,6 +40,17 @@ struct Elementwise {
 
 impl Named for Elementwise {
     const NAME: &'static str = "elementwise";
+
+    fn variants(&self) -> Vec<String> {
+        vec![Self::form(self.quads, self.parts.is_some())]
+    }
+}
+
+impl Elementwise {
+    fn form(quads: bool, parts: bool) -> String {
+        let width = if quads { "quads" } else { "singles" };
+        format!("{width}{}", if parts { " of partial sums" } else { "" })
+    }
 }
 
 /// Partial sums that an elementwise kernel adds up for its program's `Acc`.
@@ -69,7 +83,7 @@ pub(super) fn elementwise(plan: &Plan, step: &Step, caps: &Caps, parts: Option<u
     e.accs = if parts.is_some() { &["acc"] } else { &[] };
     let body = pointwise(&mut e)?;
     let threads = threads(caps);
-    let shader = Elementwise { head: e.cx.head(), threads, count: count_word, parts, body };
+    let shader = Elementwise { head: e.cx.head(), threads, quads: width == 4, count: count_word, parts, body };
     Ok(e.cx.kernel(shader, count.div_ceil(threads as usize)))
 }
 
@@ -100,6 +114,8 @@ struct Rows {
     /// Whether neighbouring threads take neighbouring outer points.
     column: bool,
     subgroups: bool,
+    /// Whether a thread takes four points of the inner space at a time.
+    quads: bool,
     shared: Vec<(String, &'static str)>,
     groups: String,
     outer: String,
@@ -114,15 +130,23 @@ struct Rows {
 
 impl Named for Rows {
     const NAME: &'static str = "nest";
+
+    fn variants(&self) -> Vec<String> {
+        let layout = Layout { team: self.team, rows: self.rows, column: self.column };
+        let sweeps = if self.loops.len() > 1 { "several sweeps" } else { "one sweep" };
+        let part = if self.split.is_some() { "partial" } else { sweeps };
+        let width = if self.quads { "quads" } else { "singles" };
+        let how = layout.combines(self.subgroups);
+        let accs = self.loops.iter().flat_map(|l| &l.accs);
+        let reductions = accs.map(|a| format!("{}, {how}", a.by.form()));
+        [layout.form(self.subgroups, part), format!("{width} {part}")].into_iter().chain(reductions).collect()
+    }
 }
 
 impl Rows {
     /// How many values of a team are left for the last level of its combining; its size, where one level does.
     fn fan(&self) -> u32 {
-        match self.team {
-            team @ ..=16 => team,
-            team => 1 << (team.ilog2() / 2),
-        }
+        fan(self.team)
     }
 
     /// The distance of a team's neighbours in the work-group's arrays.
@@ -148,6 +172,7 @@ struct Sweep {
 /// A reduction within a sweep.
 #[derive(PartialEq, Eq, Hash)]
 struct Acc {
+    by: Combining,
     names: Vec<String>,
     ty: &'static str,
     identity: &'static str,
@@ -208,6 +233,7 @@ impl Reduction {
             false => format!("subgroupShuffleXor({result}, h)"),
         };
         Acc {
+            by: self.by,
             folded,
             ty: self.by.ty(),
             identity: self.by.identity(),
@@ -232,35 +258,58 @@ fn closure(program: &Program, roots: impl Iterator<Item = Reg>, through: bool) -
     need
 }
 
+/// Every variant of nests that a device may get, with up to `accs` reductions.
+#[cfg(test)]
+pub(super) fn variants(caps: &Caps, accs: usize) -> Vec<String> {
+    let elementwise = [(false, false), (false, true), (true, false), (true, true)];
+    let parts = |part: bool| !part || !caps.software;
+    let pointwise = elementwise.into_iter().filter(|&(_, part)| parts(part));
+    let mut out: Vec<String> = pointwise.map(|(q, p)| format!("elementwise {}", Elementwise::form(q, p))).collect();
+    let forms = ["one sweep", "several sweeps", "partial"];
+    out.extend(forms.iter().flat_map(|part| ["quads", "singles"].map(|width| format!("nest {width} {part}"))));
+    for choice in Choice::all(caps, accs) {
+        let first = choice.layout;
+        let subgroups = first.shuffles(caps);
+        let parts = if choice.split.is_some() { &forms[2..] } else { &forms[..2] };
+        out.extend(parts.iter().map(|part| format!("nest {}", first.form(subgroups, part))));
+        out.extend(choice.split.map(|(_, second)| format!("nest {}", second.form(second.shuffles(caps), forms[0]))));
+        for (op, dtype) in ReduceOp::ALL.iter().flat_map(|&op| STORED.map(|dtype| (op, dtype))) {
+            let by = Combining::new(op, dtype).expect("a stored type");
+            out.push(format!("nest {}, {}", by.form(), first.combines(subgroups)));
+        }
+    }
+    out
+}
+
 fn rows(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+    let (program, column) = (&step.program, column_major(step));
+    let width = if !column && quads(step, program, true, &step.inner()).is_some() { 4 } else { 1 };
+    let rounds = program.stages().into_iter().max().unwrap_or(0);
+    let extents = Extents {
+        outer: numel(&step.outer()),
+        steps: numel(&step.inner()) / width,
+        column,
+        accs: program.lines.iter().filter(|l| matches!(l.instr, Instr::Reduce(..))).count(),
+        simple: rounds == 1 && !program.stores.iter().any(|s| s.inner),
+    };
+    laid_out(plan, step, caps, Choice::by_rule(extents, caps))
+}
+
+/// A nest with reductions whose layout somebody has chosen.
+pub(super) fn laid_out(plan: &Plan, step: &Step, caps: &Caps, choice: Choice) -> Result<Vec<Dispatch>> {
+    let Choice { layout, split } = choice;
     let (program, inner) = (&step.program, step.inner());
     let stages = program.stages();
-    let rounds = stages.iter().copied().max().unwrap_or(0);
-    let (outer, column) = (numel(&step.outer()), column_major(step));
-    let lanes = if column { None } else { quads(step, program, true, &inner) };
+    let lanes = if column_major(step) { None } else { quads(step, program, true, &inner) };
     let width = if lanes.is_some() { 4 } else { 1 };
-    let steps = numel(&inner) / width;
-    let accs = program.lines.iter().filter(|l| matches!(l.instr, Instr::Reduce(..))).count();
-    let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
-    let tiles = outer.div_ceil(layout.rows as usize);
-
-    // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
-    let simple = rounds == 1 && !program.stores.iter().any(|s| s.inner);
-    let parts = (ENOUGH_GROUPS / tiles).min(steps / (layout.team as usize * 8));
-    let parts = if simple && parts >= 4 { parts } else { 1 };
-
-    let form = |lanes: Option<Lanes>| lanes.unwrap_or_else(|| single(program));
-    if parts == 1 {
-        let writer = Writer::new(plan, step, form(lanes), width, layout, stages, caps);
-        return Ok(vec![writer.whole(outer, steps)?]);
-    }
+    let (outer, steps) = (numel(&step.outer()), numel(&inner) / width);
+    let lanes = lanes.unwrap_or_else(|| single(program));
+    let first = Writer::new(plan, step, lanes, width, layout, stages.clone(), caps);
+    let Some((parts, second)) = split else { return Ok(vec![first.whole(outer, steps)?]) };
     let chunk = steps.div_ceil(parts).next_multiple_of(layout.team as usize);
     let parts = steps.div_ceil(chunk);
-    let first = Writer::new(plan, step, form(lanes), width, layout, stages.clone(), caps);
     let first = first.partial(outer, steps, chunk, parts)?;
-    let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
-    let layout = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
-    let second = Writer::new(plan, step, single(program), 1, layout, stages, caps);
+    let second = Writer::new(plan, step, single(program), 1, second, stages, caps);
     Ok(vec![first, second.combined(outer, parts)?])
 }
 
@@ -291,8 +340,7 @@ impl<'a> Writer<'a> {
         }
         let (outer, inner) = (Space::new(&step.outer(), "o"), Space::new(&inner, "i"));
         let e = Emitter::new(Build::new(plan, step), lanes, width, outer, inner);
-        // The widest subgroups have 128 threads; a smaller work-group would leave some of them empty.
-        let subgroups = caps.subgroups && layout.rows == 1 && layout.team >= 128;
+        let subgroups = layout.shuffles(caps);
         let live = closure(&step.program, step.program.stores.iter().map(|s| s.reg), true);
         Writer { e, layout, stages, live, subgroups, shared: Vec::new() }
     }
@@ -489,6 +537,7 @@ impl<'a> Writer<'a> {
             rows,
             column,
             subgroups: self.subgroups,
+            quads: self.e.width == 4,
             shared: self.shared,
             groups: groups_word,
             outer,

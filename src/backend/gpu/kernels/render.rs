@@ -11,6 +11,9 @@ use crate::ir::program::{Access, Gather, Instr, Reg, Store};
 /// Members of a vector, by lane.
 pub(super) const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
+/// Functions of so many statements are called in a loop over the lanes.
+const LONG: usize = 8;
+
 /// One level of a program's space: how its linear index and its coordinates are called in the shader.
 pub(super) struct Space {
     extents: Vec<usize>,
@@ -138,11 +141,40 @@ impl<'a> Emitter<'a> {
         if let Instr::Random { at, key, stream, .. } = &line.instr {
             self.random(reg, at, *key, *stream, line.inner, lanes, out);
         }
+        if lanes == 4 && line.cost() >= LONG && self.in_turn(reg, &line.instr, ty, out)? {
+            return Ok(());
+        }
         for lane in 0..lanes {
             let value = self.value(reg, &line.instr, line.inner, lane)?;
             out.push(format!("let {}: {ty} = {value};", self.name(reg, lane)));
         }
         Ok(())
+    }
+
+    /// A long function of four lanes, in a loop: a driver's compiler gets one copy of it and unrolls it if it likes. Each
+    /// turn takes the first lane's value and puts its result behind the last one's. Gives whether the instruction is such a function.
+    fn in_turn(&self, reg: Reg, instr: &Instr, ty: &str, out: &mut Vec<String>) -> Result<bool> {
+        let vector = |x: Reg| [0, 1, 2, 3].map(|lane| self.name(x, lane)).join(", ");
+        let (first, second, value) = match instr {
+            Instr::Unary(f, x) => (*x, None, substitute(f.expression(self.dtype(*x)), &[("x", &format!("v{reg}.x"))])),
+            Instr::Binary(f, a, b) => {
+                let names = [("a", &*format!("v{reg}.x")), ("b", &*format!("w{reg}.x"))];
+                (*a, Some(*b), substitute(f.expression(self.dtype(*a)), &names))
+            }
+            _ => return Ok(false),
+        };
+        if value_type(self.dtype(first))? != ty {
+            return Ok(false);
+        }
+        out.push(format!("var v{reg} = vec4<{ty}>({});", vector(first)));
+        let mut turn = format!("v{reg} = vec4<{ty}>(v{reg}.yzw, {value});");
+        if let Some(second) = second {
+            out.push(format!("var w{reg} = vec4<{ty}>({});", vector(second)));
+            turn += &format!(" w{reg} = w{reg}.yzwx;");
+        }
+        out.push(format!("for (var turn = 0u; turn < 4u; turn++) {{ {turn} }}"));
+        out.extend((0..4).map(|lane| format!("let {}: {ty} = v{reg}.{};", self.name(reg, lane), LANES[lane])));
+        Ok(true)
     }
 
     fn value(&mut self, reg: Reg, instr: &Instr, inner: bool, lane: usize) -> Result<String> {

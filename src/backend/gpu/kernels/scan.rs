@@ -52,6 +52,40 @@ struct Parts {
 
 impl Named for Line {
     const NAME: &'static str = "scan";
+
+    fn variants(&self) -> Vec<String> {
+        let form = match (self.serial, self.partial, &self.parts) {
+            (true, ..) => SERIAL,
+            (_, true, _) => TOTALS,
+            (.., Some(_)) => PARTS,
+            _ => LINES,
+        };
+        let way = if self.backwards { "backwards" } else { "forwards" };
+        vec![format!("{}, {form}", self.carried.form()), format!("{way}, {form}")]
+    }
+}
+
+const SERIAL: &str = "a thread a line";
+const LINES: &str = "a work-group a line";
+const TOTALS: &str = "totals of parts";
+const PARTS: &str = "a work-group a part";
+
+/// Every variant of scans that a device may get.
+#[cfg(test)]
+pub(super) fn variants(caps: &Caps) -> Vec<String> {
+    let forms = if caps.software { &[SERIAL][..] } else { &[SERIAL, LINES, TOTALS, PARTS] };
+    let mut out: Vec<String> = Vec::new();
+    for form in forms {
+        out.extend(["forwards", "backwards"].map(|way| format!("scan {way}, {form}")));
+        for (&op, dtype) in ScanOp::ALL.iter().flat_map(|op| super::STORED.map(|dtype| (op, dtype))) {
+            if dtype != DType::Bool && (op != ScanOp::Linear || dtype == DType::F32) {
+                let carried = Carried::new(op, dtype).expect("a stored type");
+                out.push(format!("scan {}, {form}", carried.form()));
+                out.extend((*form == PARTS).then(|| format!("scan_parts {}", carried.form())));
+            }
+        }
+    }
+    out
 }
 
 impl Line {
@@ -65,6 +99,7 @@ impl Line {
 struct Before {
     head: Head,
     threads: u32,
+    carried: Carried,
     scratch: usize,
     state: &'static str,
     identity: &'static str,
@@ -75,6 +110,10 @@ struct Before {
 
 impl Named for Before {
     const NAME: &'static str = "scan_parts";
+
+    fn variants(&self) -> Vec<String> {
+        vec![self.carried.form()]
+    }
 }
 
 /// What goes from element to element.
@@ -87,15 +126,23 @@ enum Carried {
 }
 
 impl Carried {
-    fn of(scan: &Scan) -> Result<Self> {
-        let op = match scan.op {
+    fn new(op: ScanOp, dtype: DType) -> Result<Self> {
+        let op = match op {
             ScanOp::Sum => ReduceOp::Sum,
             ScanOp::Prod => ReduceOp::Prod,
             ScanOp::Max => ReduceOp::ArgMax,
             ScanOp::Min => ReduceOp::ArgMin,
             ScanOp::Linear => return Ok(Carried::Line),
         };
-        Combining::new(op, scan.dtype).map(Carried::Combined)
+        Combining::new(op, dtype).map(Carried::Combined)
+    }
+
+    /// What it is, for the list of kernels' variants.
+    fn form(self) -> String {
+        match self {
+            Carried::Combined(by) => by.form(),
+            Carried::Line => "a recurrence".into(),
+        }
     }
 
     /// Its WGSL type.
@@ -153,7 +200,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
     if step.operands.len() != wanted || scan.dtype == DType::Bool || (wanted == 2 && scan.dtype != DType::F32) {
         return Err(Error::internal(format!("{} of {} {}", scan.name(), step.operands.len(), scan.dtype)));
     }
-    let carried = Carried::of(scan)?;
+    let carried = Carried::new(scan.op, scan.dtype)?;
     let lines = scan.outer * scan.inner;
     let width = threads(caps);
     let tile = 4 * width as usize;
@@ -211,6 +258,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
     let before = Before {
         head: cx.head(),
         threads: width,
+        carried,
         scratch,
         state: carried.state(),
         identity: carried.identity(),

@@ -34,6 +34,22 @@ struct ScatterAdd {
 
 impl Named for ScatterAdd {
     const NAME: &'static str = "scatter";
+
+    fn variants(&self) -> Vec<String> {
+        vec![form(self.links.is_some(), self.signed)]
+    }
+}
+
+fn form(listed: bool, signed: bool) -> String {
+    format!("by {} of {} indices", if listed { "lists" } else { "looks" }, if signed { "signed" } else { "unsigned" })
+}
+
+/// Every variant of scatter-adds.
+#[cfg(test)]
+pub(super) fn variants() -> Vec<String> {
+    let both = [false, true];
+    let sums = both.iter().flat_map(|&listed| both.map(|signed| format!("scatter {}", form(listed, signed))));
+    sums.chain(both.map(|signed| format!("scatter_links {}", form(true, signed)))).collect()
 }
 
 #[derive(Template, PartialEq, Eq, Hash)]
@@ -50,6 +66,10 @@ struct ScatterLinks {
 
 impl Named for ScatterLinks {
     const NAME: &'static str = "scatter_links";
+
+    fn variants(&self) -> Vec<String> {
+        vec![form(true, self.signed)]
+    }
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Result<Vec<Dispatch>> {

@@ -9,25 +9,28 @@ use super::{Build, Head, MAX_SPACE, storage_type, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
+use crate::ir::listed;
 use crate::ir::sort::Sort;
 use crate::ir::step::{Plan, Step};
 
 /// Pairs that a work-group sorts in its memory, of 8 bytes.
 const TILE: usize = 1024;
 
-/// What a kernel does of a sort.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Part {
-    /// All of it, for rows of up to a tile.
-    Whole,
-    /// Tiles of longer rows.
-    Tiles,
-    /// Comparisons further apart than a tile.
-    Across,
-    /// The rest of a round.
-    Within,
-    /// The results.
-    Last,
+listed! {
+    /// What a kernel does of a sort.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    enum Part {
+        /// All of it, for rows of up to a tile.
+        Whole,
+        /// Tiles of longer rows.
+        Tiles,
+        /// Comparisons further apart than a tile.
+        Across,
+        /// The rest of a round.
+        Within,
+        /// The results.
+        Last,
+    }
 }
 
 impl Part {
@@ -42,6 +45,8 @@ impl Part {
 struct Network {
     head: Head,
     part: Part,
+    dtype: DType,
+    descending: bool,
     threads: u32,
     /// Pairs of a work-group, and how many of them belong together.
     tile: u32,
@@ -65,6 +70,23 @@ struct Network {
 
 impl Named for Network {
     const NAME: &'static str = "sort";
+
+    fn variants(&self) -> Vec<String> {
+        vec![self.part.form(self.dtype, self.descending)]
+    }
+}
+
+impl Part {
+    fn form(self, dtype: DType, descending: bool) -> String {
+        format!("{self:?} of {dtype}, {}", if descending { "descending" } else { "ascending" })
+    }
+}
+
+/// Every variant of sorts.
+#[cfg(test)]
+pub(super) fn variants() -> Vec<String> {
+    let kinds = super::STORED.iter().flat_map(|&dtype| [(dtype, false), (dtype, true)]);
+    kinds.flat_map(|(t, down)| Part::ALL.iter().map(move |part| format!("sort {}", part.form(t, down)))).collect()
 }
 
 struct Sorter<'a> {
@@ -105,6 +127,8 @@ impl Sorter<'_> {
         let shader = Network {
             head: e.cx.head(),
             part,
+            dtype,
+            descending,
             threads: threads as u32,
             tile: tile as u32,
             row: self.width.min(tile) as u32,

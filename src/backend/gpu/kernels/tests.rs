@@ -1,21 +1,24 @@
 //! Every kind of kernel, checked by naga without a device and against plain loops on one.
 
 mod cases;
+mod forced;
 mod reference;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 use cases::Case;
 
-use super::build;
+use super::{build, variants};
 use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Grid};
 use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable, Kernels};
 use crate::dtype::DType;
+use crate::error::Result;
 use crate::ir::program::ReduceOp;
-use crate::ir::step::{BufferInfo, Role};
+use crate::ir::step::{BufferInfo, Plan, Role, Step};
 
 fn kernels(case: &Case, caps: &Caps) -> Vec<Dispatch> {
     // A case may keep more results than plain devices bind at once.
@@ -54,8 +57,12 @@ fn agree(case: &Case, dtype: DType, got: u32, want: u32) -> bool {
     (got.is_nan() && want.is_nan()) || (got - want).abs() <= bound
 }
 
-/// Runs a case on a device; gives the words of all its buffers.
-fn compute(backend: &GpuBackend, case: &Case) -> Vec<Vec<u32>> {
+/// Runs a case on a device with the kernels of `build`; gives the words of all its buffers.
+fn compute(
+    backend: &GpuBackend,
+    case: &Case,
+    build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
+) -> Vec<Vec<u32>> {
     let place = |data: &Vec<u32>| {
         let buffer = backend.alloc(data.len() * 4).unwrap();
         backend.write(&buffer, bytemuck::cast_slice(data)).unwrap();
@@ -85,25 +92,67 @@ fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String
     Some(format!("{}: buffer {b} at {i}: {}, expected {}", case.name, show(got[b][i]), show(want[b][i])))
 }
 
-#[test]
-fn kernels_agree_with_plain_loops() {
-    let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
+/// Every adapter under plain WebGPU and with all it has, each with the kernels of real GPUs; a software adapter also with
+/// those that suit it.
+fn for_each_backend(mut body: impl FnMut(&GpuBackend, &str)) {
     for (index, info) in adapter::list().iter().enumerate() {
-        // Plain WebGPU and all the adapter has with the kernels of real GPUs; those for software devices where they suit.
         let software = (info.kind == DeviceKind::Software).then_some((false, Kernels::Software));
         for (webgpu_defaults, kernels) in
             [(true, Kernels::Hardware), (false, Kernels::Hardware)].into_iter().chain(software)
         {
             let options = DeviceOptions { webgpu_defaults, kernels, ..Default::default() };
             let backend = pollster::block_on(adapter::open(index, &options)).unwrap();
-            let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
-            let fitting = cases.iter().filter(|(_, case)| fits(case));
-            let wrong: Vec<String> =
-                fitting.filter_map(|(want, case)| difference(case, &compute(&backend, case), want)).collect();
-            let place = format!("{}, {kernels} kernels, plain WebGPU {webgpu_defaults}", info.name);
-            assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+            body(&backend, &format!("{}, {kernels} kernels, plain WebGPU {webgpu_defaults}", info.name));
         }
     }
+}
+
+#[test]
+fn kernels_agree_with_plain_loops() {
+    let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
+    for_each_backend(|backend, place| {
+        let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
+        let fitting = cases.iter().filter(|(_, case)| fits(case));
+        let wrong: Vec<String> =
+            fitting.filter_map(|(want, case)| difference(case, &compute(backend, case, build), want)).collect();
+        assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    });
+}
+
+/// A kernel that no test executed does not exist: whatever the rules may choose for the adapters at hand runs here and
+/// agrees with plain loops.
+#[test]
+fn every_variant_that_the_rules_may_choose_runs_and_agrees() {
+    for_each_backend(|backend, place| {
+        let caps = backend.caps();
+        let (ran, wrong) = (Mutex::new(BTreeSet::new()), Mutex::new(Vec::new()));
+        let run = |forced: forced::Forced| {
+            for (case, choices) in forced {
+                let want = reference::run(&case);
+                for choice in choices {
+                    let build = |plan: &Plan, step: &Step, caps: &Caps| {
+                        let built = choice.build(plan, step, caps)?;
+                        ran.lock().unwrap().extend(built.iter().flat_map(|k| k.shader.variants()));
+                        Ok(built)
+                    };
+                    let off = difference(&case, &compute(backend, &case, build), &want);
+                    wrong.lock().unwrap().extend(off.map(|text| format!("{choice:?}: {text}")));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| run(forced::products(&caps)));
+            scope.spawn(|| run(forced::nests(&caps)));
+            scope.spawn(|| run(forced::others()));
+        });
+        let (ran, wrong) = (ran.into_inner().unwrap(), wrong.into_inner().unwrap());
+        assert!(wrong.is_empty(), "on {place}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
+        let there_are = variants(&caps, forced::MOST_ACCS);
+        let list = |of: &BTreeSet<String>, but: &BTreeSet<String>| of.difference(but).cloned().collect::<Vec<_>>();
+        assert_eq!(list(&there_are, &ran), [""; 0], "on {place}: the rules may choose what no test ran");
+        assert_eq!(list(&ran, &there_are), [""; 0], "on {place}: what ran is not among what the rules may choose");
+        println!("{} variants ran on {place}", ran.len());
+    });
 }
 
 /// Two cases of one structure need the same pipelines.

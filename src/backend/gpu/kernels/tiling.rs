@@ -5,6 +5,9 @@ use crate::backend::gpu::dispatch::Caps;
 use crate::ir::program::Instr;
 use crate::ir::step::Step;
 
+/// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
+const ENOUGH_GROUPS: usize = 512;
+
 /// How threads are laid over the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -46,6 +49,92 @@ impl Layout {
             }
         }
         self
+    }
+}
+
+/// How many values of a team are left for the last level of its combining; its size, where one level does.
+pub(super) fn fan(team: u32) -> u32 {
+    match team {
+        team @ ..=16 => team,
+        team => 1 << (team.ilog2() / 2),
+    }
+}
+
+impl Layout {
+    /// How a team brings together what its threads reduced.
+    pub(super) fn combines(self, subgroups: bool) -> &'static str {
+        match (self.team, subgroups) {
+            (1, _) => "alone",
+            (_, true) => "by subgroups",
+            (team, _) if fan(team) == team => "at once",
+            _ => "in two levels",
+        }
+    }
+
+    /// Whether a team combines through subgroups. The widest have 128 threads; a smaller work-group would leave some of
+    /// them empty.
+    pub(super) fn shuffles(self, caps: &Caps) -> bool {
+        caps.subgroups && self.rows == 1 && self.team >= 128
+    }
+
+    pub(super) fn form(self, subgroups: bool, part: &str) -> String {
+        let Layout { team, rows, column } = self;
+        let (column, subgroups) =
+            (if column { " by columns" } else { "" }, if subgroups { " with subgroups" } else { "" });
+        format!("{rows} teams of {team}{column}{subgroups}, {part}")
+    }
+}
+
+/// What is chosen for a nest with reductions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Choice {
+    pub(super) layout: Layout,
+    /// How many work-groups share an outer point, and the layout of the kernel that combines their results.
+    pub(super) split: Option<(usize, Layout)>,
+}
+
+/// What the choice depends on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extents {
+    pub(super) outer: usize,
+    /// Of the inner space, in what a thread takes at a time.
+    pub(super) steps: usize,
+    pub(super) column: bool,
+    /// Reductions.
+    pub(super) accs: usize,
+    /// Whether there is one sweep and nothing is stored in it.
+    pub(super) simple: bool,
+}
+
+impl Choice {
+    pub(super) fn by_rule(extents: Extents, caps: &Caps) -> Self {
+        let Extents { outer, steps, column, accs, simple } = extents;
+        let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
+        let tiles = outer.div_ceil(layout.rows as usize);
+        // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
+        let parts = (ENOUGH_GROUPS / tiles).min(steps / (layout.team as usize * 8));
+        let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
+        let second = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
+        Choice { layout, split: (simple && parts >= 4).then_some((parts, second)) }
+    }
+
+    /// Every choice that the rule makes for some extents and up to `accs` reductions; of the numbers of parts one.
+    #[cfg(test)]
+    pub(super) fn all(caps: &Caps, accs: usize) -> Vec<Self> {
+        let sizes: Vec<usize> = (0..=20).flat_map(|bit| [1 << bit, (1 << bit) + 1, 3 << bit]).collect();
+        let mut out: Vec<Choice> = Vec::new();
+        for (&outer, &steps) in sizes.iter().flat_map(|o| sizes.iter().map(move |s| (o, s))) {
+            for accs in 1..=accs {
+                for (column, simple) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let mut choice = Self::by_rule(Extents { outer, steps, column, accs, simple }, caps);
+                    choice.split = choice.split.map(|(_, second)| (4, second));
+                    if !out.contains(&choice) {
+                        out.push(choice);
+                    }
+                }
+            }
+        }
+        out
     }
 }
 

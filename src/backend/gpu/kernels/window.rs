@@ -30,9 +30,24 @@ struct Pool {
 
 impl Named for Pool {
     const NAME: &'static str = "window";
+
+    fn variants(&self) -> Vec<String> {
+        vec![Self::form(self.op, self.ty)]
+    }
+}
+
+/// Every variant of windows.
+#[cfg(test)]
+pub(super) fn variants() -> Vec<String> {
+    let types = super::STORED.iter().filter(|t| **t != DType::Bool).map(|&t| storage_type(t, false).expect("stored"));
+    types.flat_map(|ty| WindowOp::ALL.iter().map(move |&op| format!("window {}", Pool::form(op, ty)))).collect()
 }
 
 impl Pool {
+    fn form(op: WindowOp, ty: &str) -> String {
+        format!("{op:?} of {ty}")
+    }
+
     fn what(&self) -> &'static str {
         match self.op {
             WindowOp::Max => "the greatest element of its window",

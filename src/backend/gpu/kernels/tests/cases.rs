@@ -65,7 +65,7 @@ fn product(extents: &[usize]) -> usize {
 pub(super) struct Draft {
     name: String,
     buffers: Vec<BufferInfo>,
-    data: Vec<Vec<u32>>,
+    pub(super) data: Vec<Vec<u32>>,
     program: Program,
     params: Vec<f64>,
     seed: u32,
@@ -94,7 +94,7 @@ impl Draft {
         self.given(dtype, words)
     }
 
-    fn given(&mut self, dtype: DType, words: Vec<u32>) -> u16 {
+    pub(super) fn given(&mut self, dtype: DType, words: Vec<u32>) -> u16 {
         let leaves = self.buffers.iter().filter(|b| matches!(b.role, Role::Leaf(_))).count();
         self.buffers.push(BufferInfo { role: Role::Leaf(leaves as u32), dtype, len: words.len() });
         self.data.push(words);
@@ -112,12 +112,12 @@ impl Draft {
         self.buffers.len() as u16 - 1
     }
 
-    fn line(&mut self, instr: Instr, dtype: DType, inner: bool) -> Reg {
+    pub(super) fn line(&mut self, instr: Instr, dtype: DType, inner: bool) -> Reg {
         self.program.lines.push(Line { instr, dtype, inner });
         self.program.lines.len() as Reg - 1
     }
 
-    fn dtype(&self, reg: Reg) -> DType {
+    pub(super) fn dtype(&self, reg: Reg) -> DType {
         self.program.lines[reg as usize].dtype
     }
 
@@ -164,12 +164,12 @@ impl Draft {
     }
 
     /// Stores a register contiguously in a new output.
-    fn keep(&mut self, reg: Reg, extents: &[usize], inner: bool) {
+    pub(super) fn keep(&mut self, reg: Reg, extents: &[usize], inner: bool) {
         let out = self.output(self.dtype(reg), product(extents));
         self.store(reg, out, 0, &row_major(extents), inner);
     }
 
-    fn step(self, family: Family, operands: &[u16]) -> Case {
+    pub(super) fn step(self, family: Family, operands: &[u16]) -> Case {
         let step = Step::new(family, operands, self.program.clone());
         self.case(step)
     }
@@ -318,6 +318,13 @@ pub(super) fn reduce(ops: &[ReduceOp], dtype: DType, outer: &[usize], inner: &[u
                 let twice = d.binary(&ADD, ones, ones);
                 d.binary(&SUB, one, twice)
             }
+            (ReduceOp::Prod, U32) => {
+                let one = d.line(Instr::Index { at: access(1, &vec![0; strides.len()]) }, I32, true);
+                let one = d.cast(one, U32);
+                let none = d.binary(&LT, x, one);
+                let twice = d.cast(none, U32);
+                d.binary(&ADD, one, twice)
+            }
             _ => x,
         };
         let r = d.reduce(op, operand);
@@ -355,7 +362,7 @@ pub(super) fn softmax(outer: &[usize], inner: &[usize], leading: bool) -> Case {
 }
 
 /// A running mean updated in place while its row is centred in place.
-fn in_place(rows: usize, cols: usize) -> Case {
+pub(super) fn in_place(rows: usize, cols: usize) -> Case {
     let mut d = Draft::new(format!("in place {rows}x{cols}"));
     let (x, mean) = (d.input(F32, rows * cols), d.input(F32, rows));
     let (v, old) = (d.load(x, 0, &[cols as i64, 1], true), d.load(mean, 0, &[1], false));
@@ -389,11 +396,16 @@ fn finish(d: &mut Draft, outer: &[usize]) {
 }
 
 /// A batched product; `t` transposes the operands in memory, `shift` is their offset.
-pub(super) fn gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: i64) -> Case {
-    let mut d = Draft::new(format!("gemm {batch:?} {m}x{n}x{k} {t:?} +{shift}"));
+pub(super) fn gemm(batch: &[usize], mnk: [usize; 3], t: [bool; 2], shift: i64) -> Case {
+    shifted_gemm(batch, mnk, t, [shift, shift])
+}
+
+/// The same with an offset for each operand.
+pub(super) fn shifted_gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: [i64; 2]) -> Case {
+    let mut d = Draft::new(format!("gemm {batch:?} {m}x{n}x{k} {t:?} +{shift:?}"));
     let z = product(batch);
-    let a = d.input(F32, z * m * k + shift as usize);
-    let b = d.input(F32, k * n + shift as usize);
+    let a = d.input(F32, z * m * k + shift[0] as usize);
+    let b = d.input(F32, k * n + shift[1] as usize);
     let outer: Dims<usize> = batch.iter().copied().chain([m, n]).collect();
     finish(&mut d, &outer);
     let strides = |rows: usize, cols: usize, t: bool| if t { (1, rows as i64) } else { (cols as i64, 1) };
@@ -402,16 +414,28 @@ pub(super) fn gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: 
     let none = Dims::from_elem(0, batch.len());
     let batch = Dims::from_slice(batch);
     let bufs = [a, b];
-    let a = Loader::Strided { offset: shift, batch: steps, row: ar, col: ac };
-    let b = Loader::Strided { offset: shift, batch: none, row: br, col: bc };
+    let a = Loader::Strided { offset: shift[0], batch: steps, row: ar, col: ac };
+    let b = Loader::Strided { offset: shift[1], batch: none, row: br, col: bc };
     d.step(Family::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b }), &bufs)
 }
 
 fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Conv {
-    let (h, w, kh, kw) = (7, 6, 3, 2);
+    placed([2, 7, 6], c, f, stride, dilation, pad)
+}
+
+/// Windows of 3x2 over `[batch, h, w]`.
+pub(super) fn placed(
+    [batch, h, w]: [usize; 3],
+    c: usize,
+    f: usize,
+    stride: usize,
+    dilation: usize,
+    pad: usize,
+) -> Conv {
+    let (kh, kw) = (3, 2);
     let out = |n: usize, k: usize| (n + 2 * pad - (k - 1) * dilation - 1) / stride + 1;
     Conv {
-        batch: 2,
+        batch,
         h,
         w,
         c,
@@ -430,7 +454,7 @@ fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> C
 }
 
 /// A convolution and its two gradients as products.
-fn conv(v: Conv, which: usize) -> Case {
+pub(super) fn conv(v: Conv, which: usize) -> Case {
     let mut d = Draft::new(format!("conv {which} {v:?}"));
     let (x, y, taps) = (v.batch * v.h * v.w, v.batch * v.oh * v.ow, v.kh * v.kw);
     let strided = |row: i64, col: i64| Loader::Strided { offset: 0, batch: Dims::new(), row, col };
@@ -455,7 +479,7 @@ fn conv(v: Conv, which: usize) -> Case {
     d.step(Family::Gemm(gemm), &[a.0, b.0])
 }
 
-fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
+pub(super) fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
     let mut d = Draft::new(format!("window {op:?} {dtype} {v:?}"));
     let (x, y) = (v.batch * v.h * v.w * v.c, v.batch * v.oh * v.ow * v.c);
     let inputs = match op {
@@ -473,7 +497,7 @@ fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
     d.step(Family::Window(Window { op, conv: v, dtype }), &inputs)
 }
 
-fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4]) -> Case {
+pub(super) fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4]) -> Case {
     let mut d = Draft::new(format!("scatter {dtype} {index} {outer} {extent} {inner} {count}"));
     let len = outer * extent * inner;
     let base = d.input(dtype, len);

@@ -4,7 +4,9 @@ use super::cases::Case;
 use crate::dtype::DType;
 use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::{Access, Gather, Instr, Program, ReduceOp};
+use crate::ir::scan::{Scan, ScanOp};
 use crate::ir::scatter::Scatter;
+use crate::ir::sort::Sort;
 use crate::ir::step::{Family, Step};
 use crate::ir::window::{Conv, Window, WindowOp};
 
@@ -21,7 +23,9 @@ pub(super) fn run(case: &Case) -> Vec<Vec<u32>> {
         Family::Gemm(gemm) => m.gemm(gemm),
         Family::Window(window) => m.window(window),
         Family::Scatter(scatter) => m.scatter(scatter),
-        Family::Scan(_) | Family::Sort(_) | Family::Custom(_) => unreachable!("these are held through tensors"),
+        Family::Scan(scan) => m.scan(scan),
+        Family::Sort(sort) => m.sort(sort),
+        Family::Custom(_) => unreachable!("these are held through tensors"),
     }
     for (buf, at, word) in m.writes {
         memory[buf][at] = word;
@@ -221,11 +225,17 @@ impl<'a> Machine<'a> {
     }
 
     fn gemm(&mut self, g: &Gemm) {
-        for at in points(&g.space()) {
-            let (batch, m, n) = (&at[..at.len() - 2], at[at.len() - 2], at[at.len() - 1]);
-            let product = |k: i64| self.element(0, &g.a, batch, m, k) * self.element(1, &g.b, batch, k, n);
-            let acc = (0..g.k as i64).map(product).sum();
-            self.point(&at, &[], &[acc]);
+        let (m, n, k) = (g.m as i64, g.n as i64, g.k as i64);
+        for z in points(&g.batch) {
+            let all = |lines: i64| (0..lines).flat_map(move |line| (0..k).map(move |k| (line, k)));
+            let a: Vec<Value> = all(m).map(|(m, k)| self.element(0, &g.a, &z, m, k)).collect();
+            let b: Vec<Value> = all(n).map(|(n, k)| self.element(1, &g.b, &z, k, n)).collect();
+            for (m, n) in (0..m).flat_map(|m| (0..n).map(move |n| (m, n))) {
+                let line = |at: i64| (at * k) as usize..((at + 1) * k) as usize;
+                let acc = a[line(m)].iter().zip(&b[line(n)]).map(|(a, b)| a * b).sum();
+                let at: Vec<i64> = z.iter().copied().chain([m, n]).collect();
+                self.point(&at, &[], &[acc]);
+            }
         }
     }
 
@@ -325,6 +335,52 @@ impl<'a> Machine<'a> {
             }
         }
         self.flat(&acc);
+    }
+
+    fn scan(&mut self, s: &Scan) {
+        let whole = |value: i64| decode(s.dtype, value as u32);
+        let at = |o: usize, i: usize, j: usize| (o * s.extent + i) * s.inner + j;
+        let mut results = vec![[0.0, 0.0]; s.outer * s.extent * s.inner];
+        for (o, j) in (0..s.outer).flat_map(|o| (0..s.inner).map(move |j| (o, j))) {
+            let (mut acc, mut place): (f64, usize) = (if s.op == ScanOp::Prod { 1.0 } else { 0.0 }, 0);
+            for step in 0..s.extent {
+                let i = if s.backwards { s.extent - 1 - step } else { step };
+                let x = self.fetch(self.operand(0), at(o, i, j) as i64);
+                let beats = |acc: f64, sign: f64| step == 0 || (x.is_nan() && !acc.is_nan()) || (x - acc) * sign > 0.0;
+                match s.op {
+                    ScanOp::Sum if s.dtype.is_int() => acc = whole(acc as i64 + x as i64),
+                    ScanOp::Prod if s.dtype.is_int() => acc = whole(acc as i64 * x as i64),
+                    ScanOp::Sum => acc += x,
+                    ScanOp::Prod => acc *= x,
+                    ScanOp::Linear => acc = x * acc + self.fetch(self.operand(1), at(o, i, j) as i64),
+                    ScanOp::Max if beats(acc, 1.0) => (acc, place) = (x, i),
+                    ScanOp::Min if beats(acc, -1.0) => (acc, place) = (x, i),
+                    ScanOp::Max | ScanOp::Min => {}
+                }
+                results[at(o, i, j)] = [acc, place as f64];
+            }
+        }
+        for (o, result) in results.iter().enumerate() {
+            self.point(&[o as i64], &[], result);
+        }
+    }
+
+    fn sort(&mut self, s: &Sort) {
+        for row in 0..s.rows {
+            let values: Vec<f64> =
+                (0..s.extent).map(|i| self.fetch(self.operand(0), (row * s.extent + i) as i64)).collect();
+            let mut order: Vec<usize> = (0..s.extent).collect();
+            let sign = if s.descending { -1.0 } else { 1.0 };
+            order.sort_by(|&a, &b| {
+                let (a, b) = (values[a], values[b]);
+                a.is_nan()
+                    .cmp(&b.is_nan())
+                    .then((sign * a).partial_cmp(&(sign * b)).unwrap_or(std::cmp::Ordering::Equal))
+            });
+            for (i, &place) in order[..s.keep].iter().enumerate() {
+                self.point(&[(row * s.keep + i) as i64], &[], &[values[place], place as f64]);
+            }
+        }
     }
 
     fn flat(&mut self, acc: &[f64]) {

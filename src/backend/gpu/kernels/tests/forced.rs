@@ -1,0 +1,206 @@
+//! Every variant of every kernel, by force: at sizes that a test can afford the rules would never choose most of them. The
+//! sizes are three tiles (or teams, or work-groups) and a remainder in each direction.
+
+use super::cases::{Case, Draft, chain, conv, in_place, placed, reduce, scatter, shifted_gemm, softmax, window};
+use crate::backend::gpu::dispatch::{Caps, Dispatch};
+use crate::backend::gpu::kernels::{STORED, build, gemm, nest, tiling};
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ir::program::{Instr, ReduceOp};
+use crate::ir::scan::{Scan, ScanOp};
+use crate::ir::sort::Sort;
+use crate::ir::step::{Family, Plan, Step};
+use crate::ir::window::WindowOp;
+
+use DType::{Bool, F32, I32, U32};
+
+/// Reductions in a nest up to which layouts are looked for: more of them only shrink the teams further.
+pub(super) const MOST_ACCS: usize = 8;
+
+/// What takes the place of the rules.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Choice {
+    /// The rules themselves, where they have nothing to choose.
+    Rule,
+    Product(gemm::Choice),
+    Nest(tiling::Choice),
+}
+
+impl Choice {
+    /// The kernels of a step, as `kernels::build` gives them.
+    pub(super) fn build(self, plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+        match (self, &step.family) {
+            (Choice::Product(choice), Family::Gemm(g)) => gemm::tiled(plan, step, caps, g, choice),
+            (Choice::Nest(choice), _) => nest::laid_out(plan, step, caps, choice),
+            _ => build(plan, step, caps),
+        }
+    }
+}
+
+/// Cases, each with the choices that it is to run with.
+pub(super) type Forced = Vec<(Case, Vec<Choice>)>;
+
+/// Every tile, whole and cut, with every way to read an operand.
+pub(super) fn products(caps: &Caps) -> Forced {
+    let ways = [[false, false], [true, false], [false, true], [true, true]];
+    let mut cases = Vec::new();
+    // Three of the largest tiles and a remainder, so many more of the smaller ones.
+    let (odd, even, k_odd, k_even) = (3 * 128 + 5, 3 * 128 + 4, 3 * 16 + 5, 3 * 16 + 4);
+    for t in ways {
+        // Vectors in both operands; scalars in both; vectors in one of them.
+        cases.push(shifted_gemm(&[2], [even, even, k_even], t, [0, 4]));
+        cases.push(shifted_gemm(&[2], [even, even, k_even], t, [3, 0]));
+        cases.push(shifted_gemm(&[], [odd, odd, k_odd], t, [0, 1]));
+        cases.push(shifted_gemm(&[], [odd, even, k_odd], t, [2, 0]));
+    }
+    for (channels, filters, taps) in [(68, even, 12), (65, odd, 9)] {
+        // Positions: 3 * 13 * 10 of three tiles and more, 63 of three pieces of k and more.
+        cases.push(conv(placed([3, 13, 10], taps, filters, 1, 1, 1), 0));
+        cases.push(conv(placed([1, 7, 8], channels, filters, 1, 1, 1), 1));
+        cases.push(conv(placed([3, 13, 10], filters, taps, 1, 1, 1), 2));
+        cases.push(conv(placed([1, 20, 21], channels, filters, 3, 2, 2), 1));
+        cases.push(conv(placed([3, 13, 10], filters, taps, 2, 1, 0), 2));
+    }
+    let all = gemm::Choice::all(caps);
+    let some = |i: usize| {
+        let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
+        wanted.map(|(_, &choice)| Choice::Product(choice)).collect()
+    };
+    cases.into_iter().enumerate().map(|(i, case)| (case, some(i))).collect()
+}
+
+/// Every layout of teams, whole and split, and every reduction in every way in which teams combine.
+pub(super) fn nests(caps: &Caps) -> Forced {
+    let mut out = Forced::new();
+    let mut forced = |case: Case, choice: tiling::Choice| out.push((case, vec![Choice::Nest(choice)]));
+    // How many reductions a work-group has memory for, and a kernel bindings: two results each, and two more.
+    let most = |threads: u32| {
+        let memory = caps.max_workgroup_memory / (8 * threads);
+        memory.min((caps.max_storage_bindings - 2) / 2) as usize
+    };
+    let all = tiling::Choice::all(caps, MOST_ACCS);
+    for &choice in &all {
+        let tiling::Layout { team, rows, column } = choice.layout;
+        let (t, r) = (team as usize, rows as usize);
+        let ops = |most: usize| &[ReduceOp::Sum, ReduceOp::ArgMax, ReduceOp::Min][..most.min(3)];
+        let Some((_, second)) = choice.split else {
+            let (outer, ops) = ([3 * r + 1], ops(most(t as u32 * rows)));
+            let (quads, singles) = ([4 * (3 * t + 1)], [if t == 2 { 7 } else { 3 * t + 2 }]);
+            forced(reduce(ops, F32, &outer, &singles, column), choice);
+            forced(softmax(&outer, &singles, column), choice);
+            if !column {
+                forced(reduce(ops, F32, &outer, &quads, false), choice);
+                forced(softmax(&outer, &quads, false), choice);
+                forced(in_place(outer[0], singles[0]), choice);
+            }
+            continue;
+        };
+        let parts = 3 * second.team as usize + 1;
+        let steps = t * (parts - 1) + 1;
+        let rows = r.max(second.rows as usize);
+        // A point that many long parts share costs plain loops too much to have many of them.
+        let outer = if steps > 1 << 15 { rows + 1 } else { 3 * rows + 1 };
+        let ops = ops(most(choice.layout.threads().max(second.threads())));
+        let choice = tiling::Choice { split: Some((parts, second)), ..choice };
+        forced(reduce(ops, F32, &[outer], &[steps], column), choice);
+        if !column && outer * steps < 1 << 18 {
+            forced(reduce(ops, F32, &[outer], &[4 * steps], false), choice);
+        }
+    }
+    for (way, column) in
+        ["alone", "at once", "in two levels", "by subgroups"].into_iter().flat_map(|w| [(w, false), (w, true)])
+    {
+        let fits = |c: &&tiling::Choice| {
+            let how = c.layout.combines(c.layout.shuffles(caps));
+            c.split.is_none() && c.layout.column == column && how == way
+        };
+        let Some(&choice) = all.iter().filter(fits).min_by_key(|c| c.layout.threads()) else { continue };
+        let (outer, inner) = (3 * choice.layout.rows as usize + 1, 3 * choice.layout.team as usize + 2);
+        for dtype in STORED {
+            for ops in ReduceOp::ALL.chunks(most(choice.layout.threads())) {
+                forced(reduce(ops, dtype, &[outer], &[inner], column), choice);
+            }
+        }
+    }
+    out
+}
+
+/// What has no rules: windows, scatter-adds, pointwise work.
+pub(super) fn others() -> Forced {
+    let mut cases = vec![chain(&[13, 256]), chain(&[7, 131])];
+    for op in WindowOp::ALL {
+        for dtype in STORED.into_iter().filter(|&t| t != Bool) {
+            cases.push(window(
+                *op,
+                dtype,
+                placed([3, 17, 16], 3, 3, 1, 1, 1),
+                dtype == F32 && *op != WindowOp::Sum && *op != WindowOp::SumGrad,
+            ));
+            cases.push(window(*op, dtype, placed([3, 17, 16], 4, 4, 2, 2, 1), false));
+        }
+    }
+    for dtype in [F32, I32, U32] {
+        for index in [I32, U32] {
+            // Few indices, which every element of the result looks through; and many, in lists.
+            cases.extend([scatter(dtype, index, [2, 40, 11, 7]), scatter(dtype, index, [2, 700, 3, 90])]);
+        }
+    }
+    for op in ScanOp::ALL {
+        for dtype in STORED.into_iter().filter(|&t| t != Bool && (t == F32 || *op != ScanOp::Linear)) {
+            // Lines for a thread each, for a work-group each, and in parts.
+            for (i, [outer, extent, inner]) in
+                [[40, 60, 7], [2, 3 * 1024 + 5, 2], [1, 5 * 2048 + 5, 1]].into_iter().enumerate()
+            {
+                for backwards in [i % 2 == 0, i % 2 == 1].into_iter().take(if dtype == F32 { 2 } else { 1 }) {
+                    cases.push(scan(Scan { op: *op, dtype, outer, extent, inner, backwards }));
+                }
+            }
+        }
+    }
+    for (dtype, descending) in STORED.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+        // Rows that share a work-group, and one of several tiles.
+        cases.push(sort(Sort { dtype, rows: 50, extent: 61, keep: 61, descending }));
+        cases.push(sort(Sort { dtype, rows: 2, extent: 3 * 1024 + 5, keep: 1000, descending }));
+    }
+    cases.into_iter().map(|case| (case, vec![Choice::Rule])).collect()
+}
+
+/// A scan that keeps all its results. Factors are odd or of size 1, so that products stay exact.
+fn scan(scan: Scan) -> Case {
+    let mut d = Draft::new(format!("{scan:?}"));
+    let space = scan.space();
+    let x = match (scan.op, scan.dtype) {
+        (ScanOp::Prod | ScanOp::Linear, F32) => {
+            let ones = (0..space[0]).map(|i| if i * i % 7 > 2 { 1.0f32 } else { -1.0 });
+            d.given(F32, ones.map(f32::to_bits).collect())
+        }
+        (ScanOp::Prod, dtype) => d.given(dtype, (0..space[0] as u32).map(|i| (i * i % 50) | 1).collect()),
+        (_, dtype) => d.input(dtype, space[0]),
+    };
+    if matches!((scan.op, scan.dtype), (ScanOp::Max | ScanOp::Min, F32)) {
+        d.data[x as usize][space[0] * 2 / 3] = f32::NAN.to_bits();
+    }
+    let mut operands = vec![x];
+    if scan.op == ScanOp::Linear {
+        operands.push(d.input(F32, space[0]));
+    }
+    keep_results(&mut d, &scan.results(), space[0]);
+    d.step(Family::Scan(scan), &operands)
+}
+
+fn sort(sort: Sort) -> Case {
+    let mut d = Draft::new(format!("{sort:?}"));
+    let x = d.input(sort.dtype, sort.rows * sort.extent);
+    if sort.dtype == F32 {
+        d.data[x as usize][7] = f32::NAN.to_bits();
+    }
+    keep_results(&mut d, &sort.results(), sort.rows * sort.keep);
+    d.step(Family::Sort(sort), &[x])
+}
+
+fn keep_results(d: &mut Draft, results: &[DType], len: usize) {
+    for (i, &dtype) in results.iter().enumerate() {
+        let acc = d.line(Instr::Acc(i as u8), dtype, false);
+        d.keep(acc, &[len], false);
+    }
+}
