@@ -136,7 +136,7 @@ impl IntoActivation for &str {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests {
     use super::*;
 

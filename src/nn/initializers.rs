@@ -199,5 +199,5 @@ impl IntoInitializer for &str {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

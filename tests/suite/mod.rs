@@ -4,6 +4,7 @@ mod close;
 mod conformance;
 mod devices;
 mod errors;
+#[cfg(feature = "cpu")]
 mod gradients;
 mod house;
 mod indexing;
@@ -11,11 +12,14 @@ mod models;
 mod naive;
 mod narrow;
 mod pointwise;
+#[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
 mod runner;
 mod scans;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 mod shaders;
 mod training;
 mod variables;
 mod views;
+mod waiting;

@@ -543,5 +543,5 @@ macro_rules! optimizer {
 }
 use optimizer;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

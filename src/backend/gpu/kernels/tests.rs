@@ -71,7 +71,7 @@ fn compute(backend: &GpuBackend, case: &Case) -> Vec<Vec<u32>> {
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let read = |(buffer, data): (_, &Vec<u32>)| {
-        let bytes = pollster::block_on(backend.read(buffer, data.len() * 4)).unwrap();
+        let bytes = pollster::block_on(backend.read_all(buffer, data.len() * 4)).unwrap();
         bytemuck::pod_collect_to_vec(&bytes)
     };
     buffers.iter().zip(&case.data).map(read).collect()
@@ -88,7 +88,7 @@ fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String
 #[test]
 fn kernels_agree_with_plain_loops() {
     let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
-    for (index, info) in adapter::list().iter().enumerate() {
+    for (index, info) in pollster::block_on(adapter::list()).iter().enumerate() {
         // Plain WebGPU and all the adapter has with the kernels of real GPUs; those for software devices where they suit.
         let software = (info.kind == DeviceKind::Software).then_some((false, Kernels::Software));
         for (webgpu_defaults, kernels) in
