@@ -1,7 +1,6 @@
 //! Host data in, host data out.
 
 use std::borrow::Cow;
-use std::panic::Location;
 
 use futures::FutureExt;
 use futures::channel::oneshot;
