@@ -11,14 +11,15 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::graph::flush::realise;
 use crate::graph::{Device, Tensor};
 
-/// A device of the crate on a host program's `wgpu` device and queue. Optional features (subgroups, timestamps) are
-/// used if the host enabled them.
+/// A device of the crate on a host program's `wgpu` device and queue. Subgroups are used if the
+/// host enabled the feature. While a future of the crate is pending, a thread of the crate polls the device, and may be
+/// the one that runs callbacks of the host's.
 ///
 /// # Errors
 /// The memory to reserve is not there; `WGTENSOR_KERNELS` is asked and says nonsense.
 #[track_caller]
 pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Device> {
-    entry(|| Ok(Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options)))
+    entry(|| Device::of_gpu(GpuBackend::from_wgpu(device, queue, options)?, options))
 }
 
 /// The buffer that holds a tensor's elements (row-major, 4 bytes each, booleans as 0 or 1), computing them if need

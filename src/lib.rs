@@ -39,7 +39,20 @@
 //! - Temporaries are separate buffers in size classes that all plans of a device share, not one arena for each plan:
 //!   a plan's inputs stay read-only bindings, and plans that take turns share memory.
 //! - Concatenation and padding write their parts into slices of the result, each part fused with what computes it.
+//!
+//! # Features
+//!
+//! `cpu` is the native CPU engine, `gpu` the GPU engine and [`interop`]; both are on by default, and each works alone.
+//! Without `cpu` there is no [`Device::cpu`] and no [`Device::best`] (ask [`Device::open`] for `"auto"`). In a browser
+//! only `gpu` is of use, and only the methods that return futures wait.
 #![deny(unsafe_code)]
+#![cfg_attr(
+    not(all(feature = "cpu", feature = "gpu")),
+    allow(dead_code, reason = "what one engine needs of what both share is not marked piece by piece")
+)]
+
+#[cfg(not(any(feature = "cpu", feature = "gpu")))]
+compile_error!("wgtensor needs an engine: enable its feature `cpu` or `gpu`");
 
 pub mod nn;
 
@@ -57,8 +70,10 @@ mod ir;
 
 mod dtype;
 mod error;
+#[cfg(feature = "gpu")]
 pub mod interop;
 mod shape;
+mod sys;
 
 pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, Kernels, MemoryStats};
 pub use dtype::{DType, Element};
@@ -70,6 +85,6 @@ pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use tensor::{Grads, IntoTensor, grad, no_grad};
 
 /// The examples of the README, run with the documentation's tests.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "cpu", feature = "gpu"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,7 +1,10 @@
 //! The two engines behind one small trait: allocate, write, read, prepare a plan, run it.
 
+#[cfg(feature = "cpu")]
 pub(crate) mod cpu;
+#[cfg(feature = "gpu")]
 pub(crate) mod gpu;
+pub(crate) mod worker;
 
 use std::any::Any;
 use std::fmt;
@@ -38,6 +41,9 @@ impl Buffer {
     }
 }
 
+/// Takes what is read, on a thread of the engine's choice.
+pub(crate) type Take = Box<dyn FnOnce(&[u8]) + Send>;
+
 /// What an engine can do; all of it.
 pub(crate) trait Backend: Send + Sync {
     /// What the device is.
@@ -48,10 +54,19 @@ pub(crate) trait Backend: Send + Sync {
     fn check_dtype(&self, dtype: DType) -> Result<()>;
     /// Memory of at least `bytes` (0 is allowed), its content undefined.
     fn alloc(&self, bytes: usize) -> Result<Buffer>;
-    /// Puts `bytes` at the start of `buffer`, after everything submitted so far.
+    /// Puts `bytes` at the start of `buffer`, which nothing submitted so far uses.
     fn write(&self, buffer: &Buffer, bytes: &[u8]) -> Result<()>;
-    /// The first `bytes` bytes of `buffer`, after everything submitted so far. The copy is ordered by this call, not by the first poll.
-    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>>;
+    /// Gives `take` the first `bytes` bytes of `buffer` as they are after everything submitted so far: the copy is
+    /// ordered by this call, not by the first poll.
+    fn read(&self, buffer: &Buffer, bytes: usize, take: Take) -> BoxFuture<'static, Result<()>>;
+    /// [`read`](Backend::read) into a vector.
+    #[cfg(test)]
+    fn read_all(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+        use futures::FutureExt;
+        let (sender, all) = futures::channel::oneshot::channel();
+        let read = self.read(buffer, bytes, Box::new(move |bytes| drop(sender.send(bytes.to_vec()))));
+        async move { read.await.map(|()| all.now_or_never().expect("taken").expect("sent")) }.boxed()
+    }
     /// Everything a plan needs to run many times: pipelines, scratch, parameter layout.
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>>;
     /// Resolves when everything submitted so far has run.
@@ -66,7 +81,10 @@ pub(crate) trait Backend: Send + Sync {
 
 /// A plan made ready by an engine.
 pub(crate) trait Executable: Send + Sync {
-    /// Submits the plan once and does not wait. `params` are the run-time scalars.
+    /// Submits the plan once and does not wait: the GPU engine never, the CPU engine where [`sys::may_defer`] says so
+    /// (elsewhere it is done in the call). `params` are the run-time scalars.
+    ///
+    /// [`sys::may_defer`]: crate::sys::may_defer
     fn run(&self, leaves: &[Buffer], outputs: &[Buffer], params: &[f64]) -> Result<()>;
     /// Text of each step's kernel (WGSL on the GPU), for people.
     fn sources(&self) -> Vec<String>;
@@ -191,7 +209,7 @@ pub struct DeviceInfo {
     pub api: String,
     /// The driver's name and version.
     pub driver: String,
-    /// Optional abilities present, such as `subgroups` or `timestamps`.
+    /// Optional abilities present that the crate uses, such as `subgroups` or `avx2`.
     pub features: Vec<&'static str>,
     /// Which kernels the device uses, [`Kernels::Auto`] where that is not decided: it was only listed, or it is the CPU engine.
     pub kernels: Kernels,
@@ -212,7 +230,7 @@ pub struct DeviceOptions {
     pub kernels: Kernels,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
-    /// shader that fails is an error of the flush. Plans with f64 in them, which no GPU runs, are passed over.
+    /// shader that fails is an error of the flush. Needs the crate's feature `gpu`. Plans with f64 in them, which no GPU runs, are passed over.
     pub check_shaders: bool,
 }
 

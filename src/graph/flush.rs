@@ -10,6 +10,7 @@ use crate::backend::{Buffer, Executable, PlanCheck, count};
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
+use crate::sys::{block_on, deferring};
 
 /// Realises one tensor and gives its buffer to `f`, before another thread's flush can overwrite it.
 #[track_caller]
@@ -54,16 +55,22 @@ impl Device {
     /// Out of memory, a lost device.
     #[track_caller]
     pub fn sync(&self) -> Result<()> {
-        pollster::block_on(self.sync_async())
+        entry(|| block_on(async { self.sync_async().await }))
     }
 
-    /// Submits everything pending; the returned future resolves when the device is done with it.
+    /// Submits everything pending; the returned future resolves when the device is done with it. Planning, and on a
+    /// GPU compiling new kernels, happen in this call; the future never blocks who polls it.
     ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
-    pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + 'static {
-        entry_async(self.flush().map(|()| self.backend().sync()))
+    pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        entry_async(entry(|| {
+            deferring(|| {
+                self.flush()?;
+                Ok(self.backend().sync())
+            })
+        }))
     }
 
     /// Forgets nodes that nobody needs any more, and flushes if there are very many others.

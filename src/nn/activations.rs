@@ -140,7 +140,7 @@ impl IntoSetting<Activation> for &str {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests {
     use super::*;
 

@@ -289,5 +289,5 @@ impl IntoSetting<Initializer> for &str {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

@@ -1,7 +1,8 @@
 //! Keras's progress bar, byte for byte.
 
 use std::io::{self, IsTerminal, Write};
-use std::time::Instant;
+
+use crate::sys::Instant;
 
 /// How much `fit`, `evaluate` and `predict` print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -110,7 +110,7 @@ activations! {
     sparse_sigmoid |x| { x.add(1.0)?.mul(0.5)?.clip(0.0, 1.0) }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests {
     use crate::{DType, Device, Result, Tensor, grad};
 

@@ -11,14 +11,14 @@ pub(crate) mod matmul;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod reduce;
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu", feature = "gpu"))]
 mod row_tests;
 pub(crate) mod scan;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod unary;
 pub(crate) mod view;
-#[cfg(test)]
+#[cfg(all(test, feature = "gpu"))]
 mod wgsl_tests;
 
 pub use conv::{Conv2d, Padding};

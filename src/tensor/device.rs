@@ -1,12 +1,19 @@
 //! Finding, choosing and opening devices.
 
+#[cfg(feature = "gpu")]
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+#[cfg(feature = "cpu")]
+use std::sync::OnceLock;
+#[cfg(feature = "gpu")]
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, PlanCheck, cpu, gpu};
+#[cfg(feature = "gpu")]
+use crate::backend::gpu;
+use crate::backend::{Backend, DeviceInfo, DeviceKind, DeviceOptions, PlanCheck};
 use crate::error::{Error, Kind, Result, entry_async};
 use crate::graph::Device;
 use crate::plan::Limits;
+use crate::sys::block_on;
 
 /// The environment variable that chooses a device: `auto`, `cpu`, `gpu`, `gpu:1`, or part of an adapter's name.
 const CHOICE: &str = "WGTENSOR_DEVICE";
@@ -15,9 +22,11 @@ const FUSION: &str = "WGTENSOR_FUSION";
 
 impl Device {
     /// The native CPU engine: the same device at every call. ([`Device::open_with`] gives one of its own.)
+    #[cfg(feature = "cpu")]
     pub fn cpu() -> Device {
         static SHARED: OnceLock<Device> = OnceLock::new();
-        SHARED.get_or_init(|| Self::cpu_with(&DeviceOptions::default())).clone()
+        let open = || Self::engine(Some(&DeviceOptions::default())).expect("without options nothing can be refused");
+        SHARED.get_or_init(open).clone()
     }
 
     /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones. The same device at every
@@ -32,8 +41,9 @@ impl Device {
 
     /// The best hardware there is: a real GPU if it can be opened, else the CPU engine (which is preferred to a
     /// software adapter). The log says what was taken and why. The same device at every call.
+    #[cfg(feature = "cpu")]
     pub fn best() -> Device {
-        pollster::block_on(Self::best_async(None))
+        block_on(Self::best_async(None)).unwrap_or_else(|_| Self::cpu())
     }
 
     /// The device that `WGTENSOR_DEVICE` names: `auto` (the default, [`Device::best`]), `cpu`, `gpu`, `gpu:1`, or part
@@ -56,7 +66,7 @@ impl Device {
     /// No such device, or it cannot be opened.
     #[track_caller]
     pub fn open(selector: &str) -> Result<Device> {
-        pollster::block_on(Self::open_async(selector, None))
+        block_on(Self::open_async(selector, None))
     }
 
     /// [`Device::open`] with options, and always a device of its own: tensors of two devices do not mix.
@@ -65,7 +75,7 @@ impl Device {
     /// No such device, or it cannot be opened with these options.
     #[track_caller]
     pub fn open_with(selector: &str, options: &DeviceOptions) -> Result<Device> {
-        pollster::block_on(Self::open_async(selector, Some(options)))
+        block_on(Self::open_async(selector, Some(options)))
     }
 
     /// [`Device::open`] (no options) or [`Device::open_with`] without blocking.
@@ -80,11 +90,11 @@ impl Device {
     async fn find(selector: &str, options: Option<&DeviceOptions>) -> Result<Device> {
         let wanted = selector.trim().to_lowercase();
         match wanted.as_str() {
-            "auto" | "best" => return Ok(Self::best_async(options).await),
-            "cpu" => return Ok(options.map_or_else(Self::cpu, Self::cpu_with)),
+            "auto" | "best" => return Self::best_async(options).await,
+            "cpu" => return Self::engine(options),
             _ => {}
         }
-        let adapters = gpu::adapter::list();
+        let adapters = adapters().await;
         let index = match wanted.as_str() {
             "gpu" => (!adapters.is_empty()).then_some(0),
             id => adapters
@@ -94,7 +104,13 @@ impl Device {
         };
         let Some(index) = index else {
             let known: Vec<String> = adapters.iter().map(|a| format!("{} ({})", a.id, a.name)).collect();
-            let known = if known.is_empty() { "no GPU adapters at all".into() } else { known.join(", ") };
+            let known = match known.is_empty() {
+                true if cfg!(not(feature = "gpu")) => {
+                    "no GPU engine (the crate was built without its feature `gpu`)".into()
+                }
+                true => "no GPU adapters at all".into(),
+                false => known.join(", "),
+            };
             return Err(Error::new(
                 Kind::NoAdapter,
                 format!(
@@ -109,60 +125,123 @@ impl Device {
 
     /// Everything [`Device::open`] can open: the CPU engine, then the adapters, real GPUs first.
     pub fn list() -> Vec<DeviceInfo> {
-        let mut out = vec![Device::cpu().info().clone()];
-        out.extend(gpu::adapter::list());
+        block_on(async { Ok(Self::list_async().await) }).unwrap_or_default()
+    }
+
+    /// [`Device::list`] without blocking.
+    pub async fn list_async() -> Vec<DeviceInfo> {
+        let mut out = Vec::new();
+        #[cfg(feature = "cpu")]
+        out.push(Device::cpu().info().clone());
+        out.extend(adapters().await);
         out
     }
 
-    fn cpu_with(options: &DeviceOptions) -> Device {
-        Self::of(Box::new(cpu::CpuBackend::open(options)), usize::MAX, options)
+    /// Where something is made for which nobody named a device: the CPU engine, or without it what `auto` gives.
+    pub(crate) fn preset() -> Result<Device> {
+        #[cfg(feature = "cpu")]
+        return Ok(Self::cpu());
+        #[cfg(not(feature = "cpu"))]
+        return Self::open("auto");
     }
 
+    /// The CPU engine, shared (no options) or one of its own.
+    #[cfg(feature = "cpu")]
+    fn engine(options: Option<&DeviceOptions>) -> Result<Device> {
+        match options {
+            None => Ok(Self::cpu()),
+            Some(options) => Self::of(Box::new(crate::backend::cpu::CpuBackend::open(options)), usize::MAX, options),
+        }
+    }
+
+    #[cfg(not(feature = "cpu"))]
+    fn engine(_: Option<&DeviceOptions>) -> Result<Device> {
+        Err(Error::parts(
+            Kind::NoAdapter,
+            "There is no CPU engine",
+            "a build without the crate's feature `cpu`",
+            "the name of a GPU",
+            "Enable the feature, or open \"gpu\"",
+        ))
+    }
+
+    #[cfg(feature = "gpu")]
     async fn gpu_at(index: usize, options: Option<&DeviceOptions>) -> Result<Device> {
         static SHARED: SharedGpus = SharedGpus(Mutex::new(BTreeMap::new()));
         match options {
-            Some(options) => gpu::adapter::open(index, options).await.map(|backend| Self::of_gpu(backend, options)),
+            Some(options) => Self::of_gpu(gpu::adapter::open(index, options).await?, options),
             None => SHARED.get(index).await,
         }
     }
 
-    pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Device {
+    #[cfg(not(feature = "gpu"))]
+    async fn gpu_at(_: usize, _: Option<&DeviceOptions>) -> Result<Device> {
+        Err(Error::internal("an adapter was found without the GPU engine"))
+    }
+
+    #[cfg(feature = "gpu")]
+    pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Result<Device> {
         let bindings = backend.max_storage_bindings();
         Self::of(Box::new(backend), bindings, options)
     }
 
-    fn of(backend: Box<dyn Backend>, max_buffers: usize, options: &DeviceOptions) -> Device {
+    #[track_caller]
+    fn of(backend: Box<dyn Backend>, max_buffers: usize, options: &DeviceOptions) -> Result<Device> {
         let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
+        #[cfg(feature = "gpu")]
         let check = options.check_shaders.then(|| Box::<gpu::check::ShaderCheck>::default() as Box<dyn PlanCheck>);
-        Self::with_backend(backend, Limits { max_buffers, fusion }, check)
+        #[cfg(not(feature = "gpu"))]
+        let check = match options.check_shaders {
+            false => None::<Box<dyn PlanCheck>>,
+            true => {
+                return Err(Error::parts(
+                    Kind::Unsupported,
+                    "Shaders cannot be checked",
+                    "check_shaders in a build without the crate's feature `gpu`",
+                    "the GPU engine, which writes the shaders",
+                    "Enable the feature",
+                ));
+            }
+        };
+        Ok(Self::with_backend(backend, Limits { max_buffers, fusion }, check))
     }
 
-    async fn best_async(options: Option<&DeviceOptions>) -> Device {
-        let adapters = gpu::adapter::list();
+    async fn best_async(options: Option<&DeviceOptions>) -> Result<Device> {
+        let adapters = adapters().await;
         for (index, info) in adapters.iter().enumerate() {
-            if info.kind == DeviceKind::Software {
+            if info.kind == DeviceKind::Software && cfg!(feature = "cpu") {
                 log::info!("{} ({}) computes on the processor: the CPU engine is preferred", info.id, info.name);
                 continue;
             }
             match Self::gpu_at(index, options).await {
                 Ok(device) => {
-                    log::info!("using {} ({}, {}): the first real GPU", info.id, info.name, info.kind);
-                    return device;
+                    log::info!("using {} ({}, {}): the first that opens", info.id, info.name, info.kind);
+                    return Ok(device);
                 }
                 Err(error) => log::warn!("{} ({}) cannot be opened: {error}", info.id, info.name),
             }
         }
-        let device = options.map_or_else(Self::cpu, Self::cpu_with);
+        let device = Self::engine(options)?;
         let why = if adapters.is_empty() { "no GPU adapter found" } else { "no real GPU found" };
         log::info!("using the CPU engine ({}): {why}", device.info().name);
-        device
+        Ok(device)
     }
 }
 
+/// The machine's adapters, real GPUs first.
+async fn adapters() -> Vec<DeviceInfo> {
+    #[cfg(feature = "gpu")]
+    return gpu::adapter::list().await;
+    #[cfg(not(feature = "gpu"))]
+    return Vec::new();
+}
+
 /// The devices that all calls without options share, by the adapters' numbers.
+#[cfg(feature = "gpu")]
 #[derive(Default)]
 pub(crate) struct SharedGpus(Mutex<BTreeMap<usize, Device>>);
 
+#[cfg(feature = "gpu")]
 impl SharedGpus {
     /// The device of an adapter, opened if it is not, or if it was lost.
     pub(crate) async fn get(&self, index: usize) -> Result<Device> {
@@ -171,7 +250,7 @@ impl SharedGpus {
             return Ok(device);
         }
         let options = DeviceOptions::default();
-        let fresh = gpu::adapter::open(index, &options).await.map(|backend| Device::of_gpu(backend, &options))?;
+        let fresh = Device::of_gpu(gpu::adapter::open(index, &options).await?, &options)?;
         // Nothing was locked while it opened: another thread may have been faster.
         let mut open = self.lock();
         Ok(well(&open).unwrap_or_else(|| {

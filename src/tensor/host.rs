@@ -1,14 +1,20 @@
 //! Host data in, host data out.
 
-use half::{bf16, f16};
 use std::borrow::Cow;
 
+use futures::FutureExt;
+use futures::channel::oneshot;
+use futures::future::BoxFuture;
+use half::{bf16, f16};
+
+use crate::backend::Take;
 use crate::dtype::{DType, Element};
 use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::graph::flush::realise;
 use crate::graph::node::Make;
 use crate::graph::{Device, Tensor};
 use crate::shape::{IntoShape, Shape};
+use crate::sys::{block_on, deferring};
 
 /// Host data with a shape: a number, nested arrays of numbers, a slice or vector of numbers.
 pub trait IntoTensor {
@@ -178,17 +184,18 @@ impl Tensor {
     /// `T` is not the tensor's type; out of memory; a lost device.
     #[track_caller]
     pub fn to_vec<T: Element>(&self) -> Result<Vec<T>> {
-        pollster::block_on(self.to_vec_async())
+        entry(|| block_on(async { self.to_vec_async().await }))
     }
 
-    /// The elements, row-major. The work is submitted by this call, and the returned future waits for it.
+    /// The elements, row-major. The work is submitted by this call (planning it, and on a GPU compiling new kernels, are
+    /// part of that), and the returned future waits for it without blocking who polls it.
     ///
     /// # Errors
     /// Those of [`to_vec`](Tensor::to_vec).
     #[track_caller]
-    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + 'static {
-        let bytes = if T::DTYPE == self.dtype() {
-            self.read()
+    pub fn to_vec_async<T: Element>(&self) -> impl Future<Output = Result<Vec<T>>> + Send + use<T> {
+        let values = if T::DTYPE == self.dtype() {
+            self.read(|bytes| T::from_bytes(bytes))
         } else {
             Err(Error::parts(
                 Kind::DType,
@@ -198,7 +205,7 @@ impl Tensor {
                 "Cast it first, or read the type it has",
             ))
         };
-        entry_async(bytes.map(|bytes| async move { Ok(T::from_bytes(&bytes.await?)) }))
+        entry_async(values)
     }
 
     /// The one element of a tensor of one element. Blocks until it is computed.
@@ -228,18 +235,18 @@ impl Tensor {
         fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
             T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
         }
-        let bytes = pollster::block_on(entry_async(self.read()))?;
-        Ok(match self.dtype() {
-            DType::F32 => wide::<f32>(&bytes),
-            DType::F64 => wide::<f64>(&bytes),
-            DType::I32 => wide::<i32>(&bytes),
-            DType::U32 => wide::<u32>(&bytes),
-            DType::Bool => wide::<bool>(&bytes),
-            DType::I8 => wide::<i8>(&bytes),
-            DType::U8 => wide::<u8>(&bytes),
-            DType::F16 => wide::<f16>(&bytes),
-            DType::BF16 => wide::<bf16>(&bytes),
-        })
+        let wide = match self.dtype() {
+            DType::F32 => wide::<f32>,
+            DType::F64 => wide::<f64>,
+            DType::I32 => wide::<i32>,
+            DType::U32 => wide::<u32>,
+            DType::Bool => wide::<bool>,
+            DType::I8 => wide::<i8>,
+            DType::U8 => wide::<u8>,
+            DType::F16 => wide::<f16>,
+            DType::BF16 => wide::<bf16>,
+        };
+        entry(|| block_on(async { self.read(wide)?.await }))
     }
 
     /// Submits what this tensor needs, without waiting for it.
@@ -260,16 +267,32 @@ impl Tensor {
         if self.device() == device {
             return Ok(self.clone());
         }
-        let bytes = pollster::block_on(entry_async(self.read()))?;
+        let bytes = entry(|| block_on(async { self.read(<[u8]>::to_vec)?.await }))?;
         Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds.get().copied(), device)
     }
 
+    /// What `convert` makes of the elements' bytes. It runs on a thread of the engine's, not on the one that polls.
     #[track_caller]
-    fn read(&self) -> Result<futures::future::BoxFuture<'static, Result<Vec<u8>>>> {
+    fn read<R: Send + 'static>(
+        &self,
+        convert: impl FnOnce(&[u8]) -> R + Send + 'static,
+    ) -> Result<BoxFuture<'static, Result<R>>> {
+        let (sender, converted) = oneshot::channel();
+        let take: Take = Box::new(move |bytes| {
+            let _ = sender.send(convert(bytes));
+        });
         let bytes = self.numel() * self.dtype().size();
-        if bytes == 0 {
-            return Ok(Box::pin(async { Ok(Vec::new()) }));
-        }
-        realise(self, |buffer| self.device().backend().read(buffer, bytes))
+        let read = match bytes {
+            0 => {
+                take(&[]);
+                futures::future::ready(Ok(())).boxed()
+            }
+            _ => deferring(|| realise(self, |buffer| self.device().backend().read(buffer, bytes, take)))?,
+        };
+        let finish = async move {
+            read.await?;
+            converted.await.map_err(|_| Error::internal("a read-back gave nothing"))
+        };
+        Ok(finish.boxed())
     }
 }

@@ -50,6 +50,22 @@ fn wgpu_is_named_only_by_the_gpu_backend_and_the_interop_module() {
     );
 }
 
+/// Clocks, threads and waiting are not the same in a browser: what is common to both has types for them.
+#[test]
+fn what_a_browser_lacks_is_named_in_few_places() {
+    let native = |path: &Path| {
+        path.starts_with("src/backend") || path == Path::new("src/sys.rs") || path.iter().any(|part| part == "tests")
+    };
+    let words = ["std::time::Instant", "std::thread", "block_on(", "SystemTime"];
+    none(
+        "a clock, a thread or a wait of the standard library where a browser has none",
+        lines(&sources(&["src"]), |path, line| {
+            let shell = line.contains("sys::block_on") || line.contains(" block_on(") && !line.contains("pollster");
+            !native(path) && words.iter().any(|w| line.contains(w)) && !shell
+        }),
+    );
+}
+
 #[test]
 fn shaders_live_in_the_shaders_folder() {
     // A test may bring a shader of its own, to be refused or to be compared with.
@@ -89,7 +105,7 @@ fn every_shader_says_what_it_computes() {
 
 /// The folders in the order in which data goes through them; what all of them may use comes last.
 const LAYERS: [&[&str]; 8] =
-    [&["nn"], &["tensor"], &["ops"], &["graph"], &["plan"], &["backend"], &["ir"], &["shape", "error", "dtype"]];
+    [&["nn"], &["tensor"], &["ops"], &["graph"], &["plan"], &["backend"], &["ir"], &["shape", "error", "dtype", "sys"]];
 
 #[test]
 fn nothing_calls_upward() {

@@ -5,6 +5,7 @@ mod conformance;
 mod custom;
 mod devices;
 mod errors;
+#[cfg(feature = "cpu")]
 mod gradients;
 mod house;
 mod indexing;
@@ -14,11 +15,14 @@ mod models;
 mod naive;
 mod narrow;
 mod pointwise;
+#[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
 mod runner;
 mod scans;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 mod shaders;
 mod training;
 mod variables;
 mod views;
+mod waiting;

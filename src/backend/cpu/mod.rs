@@ -11,6 +11,7 @@
 
 mod bindings;
 mod kernels;
+mod later;
 mod memory;
 mod program;
 mod run;
@@ -20,14 +21,14 @@ mod threads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 
+use self::later::Later;
 use self::memory::{Memory, words_of, words_of_mut};
 use self::run::CpuPlan;
 use self::threads::Pool;
 use super::{
-    Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, Kernels, MemoryStats, count,
+    Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, Kernels, MemoryStats, Take, count,
 };
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -48,6 +49,8 @@ type Table = Vec<Option<Arc<CpuBuffer>>>;
 struct Shared {
     memory: Arc<Memory>,
     pool: Arc<Pool>,
+    /// What asynchronous methods have asked for.
+    later: Later,
     /// Tables of temporaries not in use: one, unless several threads run plans at once.
     tables: Mutex<Vec<Table>>,
 }
@@ -70,9 +73,15 @@ impl CpuBackend {
 
     fn with_pool(options: &DeviceOptions, pool: Arc<Pool>) -> CpuBackend {
         let memory = Memory::new(options.reserve, options.cap);
-        CpuBackend { info: info(), shared: Arc::new(Shared { memory, pool, tables: Mutex::default() }) }
+        CpuBackend {
+            info: info(),
+            shared: Arc::new(Shared { memory, later: Later::new(&pool), pool, tables: Mutex::default() }),
+        }
     }
 }
+
+/// A copy of more bytes than this is not made on a thread that has other things to do.
+const LARGE: usize = 1 << 20;
 
 /// What is known of the processor.
 pub(crate) fn info() -> DeviceInfo {
@@ -153,17 +162,19 @@ impl Backend for CpuBackend {
         Ok(())
     }
 
-    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
-        let copy = || {
-            let data = host(buffer)?.data.read().unwrap_or_else(PoisonError::into_inner);
+    fn read(&self, buffer: &Buffer, bytes: usize, take: Take) -> BoxFuture<'static, Result<()>> {
+        count(&self.counters().readbacks, 1);
+        let buffer = buffer.clone();
+        let copy = move || {
+            let data = host(&buffer)?.data.read().unwrap_or_else(PoisonError::into_inner);
             let from = bytemuck::cast_slice::<u64, u8>(words_of(&data));
             let from = from
                 .get(..bytes)
                 .ok_or_else(|| Error::internal(format!("{bytes} bytes were read from a buffer of {}", from.len())))?;
-            count(&self.counters().readbacks, 1);
-            Ok(from.to_vec())
+            take(from);
+            Ok(())
         };
-        ready(copy()).boxed()
+        self.shared.later.after(bytes > LARGE, copy)
     }
 
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
@@ -171,7 +182,7 @@ impl Backend for CpuBackend {
     }
 
     fn sync(&self) -> BoxFuture<'static, Result<()>> {
-        ready(Ok(())).boxed()
+        self.shared.later.after(false, || Ok(()))
     }
 
     fn memory(&self) -> MemoryStats {

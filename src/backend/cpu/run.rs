@@ -13,6 +13,7 @@ use super::{Shared, Table, foreign};
 use crate::backend::{Buffer, Executable, count};
 use crate::error::{Error, Result};
 use crate::ir::step::{Plan, Role, Step};
+use crate::sys;
 
 /// A plan of the CPU engine.
 pub(super) struct CpuPlan(Arc<Prepared>);
@@ -27,7 +28,13 @@ struct Prepared {
     slots: Vec<(usize, usize)>,
     /// Whether a step is worth dividing among threads.
     forks: bool,
+    /// Whether a thread that has other things to do should not run the plan itself.
+    long: bool,
 }
+
+/// A plan that touches up to so many bytes, with no step worth dividing, is done in less time than waking a thread and
+/// being woken by it is felt.
+const SHORT: usize = 1 << 16;
 
 struct Storage {
     role: Role,
@@ -180,7 +187,8 @@ impl CpuPlan {
             slots[s] = (rank, sizes[s]);
         }
         let forks = steps.iter().any(|s| shared.pool.wants(s.kernel.work()));
-        Ok(CpuPlan(Arc::new(Prepared { shared, plan, steps, storages, slots, forks })))
+        let long = forks || storages.iter().map(|s| s.bytes).sum::<usize>() > SHORT;
+        Ok(CpuPlan(Arc::new(Prepared { shared, plan, steps, storages, slots, forks, long })))
     }
 }
 
@@ -242,6 +250,14 @@ impl Prepared {
         Ok(())
     }
 
+    /// Takes the memory of a run that is to come, so that it is not then that it is missing.
+    fn reserve(&self) -> Result<()> {
+        let mut table = self.shared.borrow_table();
+        let result = self.fit(&mut table);
+        self.shared.return_table(table);
+        result
+    }
+
     fn run(&self, leaves: &[Buffer], outputs: &[Buffer], params: &[f64]) -> Result<()> {
         // A table is lent to one run at a time; runs on other threads get (and leave) tables of their own.
         let mut table = self.shared.borrow_table();
@@ -261,13 +277,25 @@ impl Executable for CpuPlan {
                 params.len()
             )));
         }
-        match prepared.forks {
-            false => prepared.run(leaves, outputs, params)?,
-            true => {
-                let task = prepared.clone();
-                let (leaves, outputs, params) = (leaves.to_vec(), outputs.to_vec(), params.to_vec());
-                prepared.shared.pool.run(move || task.run(&leaves, &outputs, &params))??;
+        let later = &prepared.shared.later;
+        let defers = sys::may_defer() && (prepared.long || !later.is_idle());
+        if prepared.forks || defers {
+            let task = prepared.clone();
+            let (leaves, outputs, params) = (leaves.to_vec(), outputs.to_vec(), params.to_vec());
+            let run = move || task.run(&leaves, &outputs, &params);
+            match defers {
+                true => {
+                    prepared.reserve()?;
+                    later.push(prepared.forks, run);
+                }
+                false => {
+                    later.drain();
+                    prepared.shared.pool.run(run)??;
+                }
             }
+        } else {
+            later.drain();
+            prepared.run(leaves, outputs, params)?;
         }
         let counters = &prepared.shared.memory.counters;
         count(&counters.submits, 1);

@@ -8,13 +8,7 @@ use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions, Kernels};
 use crate::error::{Error, Kind, Result};
 
 /// The abilities used where present, with the names they are shown under.
-const FEATURES: [(wgpu::Features, &str); 5] = [
-    (wgpu::Features::SUBGROUP, "subgroups"),
-    (wgpu::Features::SHADER_F16, "f16"),
-    (wgpu::Features::IMMEDIATES, "immediates"),
-    (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
-    (wgpu::Features::PIPELINE_CACHE, "pipeline-cache"),
-];
+const FEATURES: [(wgpu::Features, &str); 1] = [(wgpu::Features::SUBGROUP, "subgroups")];
 
 struct Found {
     adapter: wgpu::Adapter,
@@ -22,32 +16,41 @@ struct Found {
 }
 
 /// The machine's adapters, real GPUs first. Found once per process: it takes long, and the order must not change.
-fn adapters() -> &'static [Found] {
+async fn adapters() -> &'static [Found] {
     static FOUND: OnceLock<Vec<Found>> = OnceLock::new();
-    FOUND.get_or_init(|| {
-        let backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
-        let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-        descriptor.backends = backends;
-        // The driver's validation layers only on request (`WGPU_VALIDATION=1`), also in debug builds.
-        descriptor.flags = wgpu::InstanceFlags::empty();
-        let descriptor = descriptor.with_env();
-        let wanted = backends & descriptor.backends;
-        let instance = wgpu::Instance::new(descriptor);
-        let mut adapters = pollster::block_on(instance.enumerate_adapters(wanted));
-        adapters.sort_by_key(|a| rank(kind(a.get_info().device_type)));
-        let found = adapters.into_iter().enumerate().map(|(i, adapter)| {
-            let features = adapter.features() & known_features();
-            let info = describe(format!("gpu:{i}"), &adapter.get_info(), features, &adapter.limits());
-            log::debug!("found {} ({}, {}, {})", info.id, info.name, info.kind, info.api);
-            Found { adapter, info }
-        });
-        found.collect()
-    })
+    match FOUND.get() {
+        Some(found) => found,
+        None => {
+            let found = find().await;
+            FOUND.get_or_init(|| found)
+        }
+    }
+}
+
+async fn find() -> Vec<Found> {
+    let native = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
+    let backends = if cfg!(target_arch = "wasm32") { wgpu::Backends::BROWSER_WEBGPU } else { native };
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = backends;
+    // The driver's validation layers only on request (`WGPU_VALIDATION=1`), also in debug builds.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    let descriptor = descriptor.with_env();
+    let wanted = backends & descriptor.backends;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = instance.enumerate_adapters(wanted).await;
+    adapters.sort_by_key(|a| rank(kind(a.get_info().device_type)));
+    let found = adapters.into_iter().enumerate().map(|(i, adapter)| {
+        let features = adapter.features() & known_features();
+        let info = describe(format!("gpu:{i}"), &adapter.get_info(), features, &adapter.limits());
+        log::debug!("found {} ({}, {}, {})", info.id, info.name, info.kind, info.api);
+        Found { adapter, info }
+    });
+    found.collect()
 }
 
 /// What the machine has, in the order of their ids.
-pub(crate) fn list() -> Vec<DeviceInfo> {
-    adapters().iter().map(|f| f.info.clone()).collect()
+pub(crate) async fn list() -> Vec<DeviceInfo> {
+    adapters().await.iter().map(|f| f.info.clone()).collect()
 }
 
 /// Opens the adapter `gpu:index`.
@@ -55,7 +58,7 @@ pub(crate) fn list() -> Vec<DeviceInfo> {
 /// # Errors
 /// There is no such adapter, it refuses, or the memory to reserve is not there.
 pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBackend> {
-    let all = adapters();
+    let all = adapters().await;
     let Some(found) = all.get(index) else {
         let have: Vec<_> = all.iter().map(|f| format!("{} ({})", f.info.id, f.info.name)).collect();
         let have =

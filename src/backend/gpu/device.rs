@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
+use futures::future::BoxFuture;
 
 use super::adapter::describe;
 use super::dispatch::Caps;
+use crate::backend::worker::Worker;
 use crate::backend::{Counters, DeviceInfo, Kernels, count};
 use crate::error::{Error, Kind, Result};
 
@@ -23,8 +25,26 @@ pub(super) struct Core {
     pub(super) health: Arc<Health>,
     /// Whether the device is a host program's.
     guest: bool,
+    /// What is waited for without blocking.
+    pub(super) poller: Arc<Worker>,
+    /// Error scopes whose answers are still to come: natively none, in a browser those of the calls so far.
+    answers: Mutex<Vec<ScopeAnswer>>,
     /// What has been submitted of late, so that the host does not run ahead without bound.
     ahead: Mutex<VecDeque<wgpu::SubmissionIndex>>,
+}
+
+/// What an error scope will say.
+type ScopeAnswer = BoxFuture<'static, Option<wgpu::Error>>;
+
+/// What came of looking for finished work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Polled {
+    /// What was waited for has happened.
+    Done,
+    /// It has not, and the time given is over.
+    NotYet,
+    /// It never will.
+    Failed,
 }
 
 /// How many submissions the host may be ahead of the device.
@@ -63,6 +83,8 @@ impl Core {
             counters: Counters::default(),
             health: Arc::default(),
             guest,
+            poller: Arc::default(),
+            answers: Mutex::default(),
             ahead: Mutex::default(),
         };
         if !guest {
@@ -118,7 +140,7 @@ impl Core {
     /// Blocks until `submission` has run. In a browser, where nothing may block, the event loop does the waiting.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
         if !cfg!(target_arch = "wasm32")
-            && !self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None })
+            && self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None }) != Polled::Done
         {
             // A submission that a dying device refused cannot be waited for; one more look delivers the loss.
             self.poll(wgpu::PollType::Poll);
@@ -126,29 +148,48 @@ impl Core {
         self.check()
     }
 
-    /// Lets wgpu look after finished work; whether what was asked for happened. wgpu panics here when the driver
+    /// Lets wgpu look after finished work. wgpu panics here when the driver
     /// reports the device lost, after it has told the callback: that panic is the loss, not a bug.
-    fn poll(&self, how: wgpu::PollType) -> bool {
+    pub(super) fn poll(&self, how: wgpu::PollType) -> Polled {
         if self.health.is_lost() {
-            return false;
+            return Polled::Failed;
         }
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
-            Ok(polled) => polled.is_ok(),
+            Ok(Ok(_)) => Polled::Done,
+            Ok(Err(wgpu::PollError::Timeout)) => Polled::NotYet,
+            Ok(Err(_)) => Polled::Failed,
             Err(_) => {
                 self.health.lose("the driver failed while it was waited for".into());
-                false
+                Polled::Failed
             }
         }
     }
 
-    /// Runs `work` (on this thread) and returns the first error that wgpu reports of it.
+    /// Runs `work` (on this thread) and returns the first error that wgpu reports of it. In a browser the answer comes
+    /// later, and goes to whoever waits for the device next.
     pub(super) fn scoped<T>(&self, work: impl FnOnce() -> T) -> (T, Option<wgpu::Error>) {
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
         let scopes = [OutOfMemory, Validation, Internal].map(|filter| self.device.push_error_scope(filter));
         let out = work();
-        // Innermost first, as scopes nest. On native each answer is there at once.
-        let errors = scopes.into_iter().rev().map(|scope| scope.pop().now_or_never().flatten());
-        (out, errors.fold(None, |first, e| first.or(e)))
+        // Innermost first, as scopes nest.
+        let mut first = None;
+        for scope in scopes.into_iter().rev() {
+            let mut answer = scope.pop().boxed();
+            match (&mut answer).now_or_never() {
+                Some(error) => first = first.or(error),
+                None => lock(&self.answers).push(answer),
+            }
+        }
+        (out, first)
+    }
+
+    /// Waits for the answers of all error scopes so far.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let answers = std::mem::take(&mut *lock(&self.answers));
+        for error in futures::future::join_all(answers).await.into_iter().flatten() {
+            self.health.fault(translate(&error));
+        }
+        self.check()
     }
 
     /// As `scoped`, the error as the crate's: the loss of the device where that is behind it.

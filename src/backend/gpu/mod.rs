@@ -2,6 +2,7 @@
 //!
 //! `adapter` finds and opens devices, `device` holds what all parts share and notices loss and faults, `memory` pools
 //! buffers, `kernels` writes shaders, `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to the host,
+//! `poller` waits for them on a thread while futures are pending,
 //! `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
@@ -11,6 +12,7 @@ pub(crate) mod dispatch;
 pub(crate) mod kernels;
 mod memory;
 mod pipeline;
+mod poller;
 mod readback;
 pub(crate) mod reflect;
 mod run;
@@ -25,7 +27,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats};
+use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats, Take};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
@@ -109,10 +111,10 @@ impl Backend for GpuBackend {
         self.pool.upload(self.own(buffer)?, bytes)
     }
 
-    fn read(&self, buffer: &Buffer, bytes: usize) -> BoxFuture<'static, Result<Vec<u8>>> {
+    fn read(&self, buffer: &Buffer, bytes: usize, take: Take) -> BoxFuture<'static, Result<()>> {
         let copy = self.own(buffer).and_then(|b| self.staging.copy(b, bytes as u64));
         match copy {
-            Ok(pending) => pending.finish().boxed(),
+            Ok(pending) => pending.finish(take).boxed(),
             Err(e) => futures::future::ready(Err(e)).boxed(),
         }
     }

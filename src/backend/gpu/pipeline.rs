@@ -96,7 +96,7 @@ impl Pipelines {
     fn compile_all(&self, missing: Vec<Missing>) -> Result<Vec<Arc<Pipeline>>> {
         let threads = match missing.len() {
             0..4 => 1,
-            many if cfg!(target_arch = "wasm32") => many.min(1),
+            _ if cfg!(target_arch = "wasm32") => 1,
             many => std::thread::available_parallelism().map_or(1, usize::from).min(many / 2),
         };
         if threads == 1 {

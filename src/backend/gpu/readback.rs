@@ -7,7 +7,7 @@ use futures::channel::oneshot;
 use super::GpuBuffer;
 use super::device::{Core, lock};
 use super::memory::{Pool, round_up};
-use crate::backend::count;
+use crate::backend::{Take, count};
 use crate::error::{Error, Result};
 
 /// The most bytes of unused staging memory kept.
@@ -86,27 +86,36 @@ impl Staging {
 }
 
 impl Pending {
-    /// Waits for the copy. Dropping this future instead drops the staging buffer, which wgpu then unmaps.
-    pub(super) async fn finish(self) -> Result<Vec<u8>> {
-        let Pending { staging, buffer, bytes, submission, mapped } = self;
-        let Some(buffer) = buffer else {
-            return Ok(Vec::new());
-        };
+    /// Gives the bytes to `take` once the copy is done. Dropping this future instead drops the staging buffer, which
+    /// wgpu then unmaps.
+    pub(super) async fn finish(self, take: Take) -> Result<()> {
+        let core = Arc::clone(&self.staging.core);
+        match self.submission.clone() {
+            Some(submission) => core.after(submission, self.collect(take)).await,
+            None => {
+                take(&[]);
+                Ok(())
+            }
+        }
+    }
+
+    async fn collect(self, take: Take) -> Result<()> {
+        let Pending { staging, buffer, bytes, mapped, .. } = self;
+        let Some(buffer) = buffer else { return Ok(()) };
         let core = &staging.core;
-        core.wait(submission)?;
         if !matches!(mapped.await, Ok(Ok(()))) {
             // Nothing but the loss of the device makes the mapping of a live buffer fail.
             core.check()?;
             core.health.lose("a read-back failed".into());
             core.check()?;
         }
-        let out = match buffer.get_mapped_range(..(bytes as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)) {
-            Ok(view) => view[..bytes].to_vec(),
+        match buffer.get_mapped_range(..(bytes as u64).next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT)) {
+            Ok(view) => take(&view[..bytes]),
             Err(e) => return Err(Error::internal(format!("read-back: {e}"))),
-        };
+        }
         buffer.unmap();
         staging.give_back(buffer);
-        Ok(out)
+        Ok(())
     }
 }
 
@@ -121,12 +130,13 @@ pub(super) fn sync(core: Arc<Core>) -> impl Future<Output = Result<()>> + Send +
         });
         submission
     });
-    async move {
-        core.wait(Some(submission?))?;
+    let own = Arc::clone(&core);
+    let answered = async move {
         // Without an answer the callback was dropped with the device.
         if done.await.is_err() {
-            core.health.lose("the queue stopped answering".into());
+            own.health.lose("the queue stopped answering".into());
         }
-        core.check()
-    }
+        own.check()
+    };
+    async move { core.after(submission?, answered).await }
 }

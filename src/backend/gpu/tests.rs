@@ -106,7 +106,7 @@ fn upload(gpu: &GpuBackend, values: &[f32]) -> Buffer {
 }
 
 fn download(gpu: &GpuBackend, buffer: &Buffer, len: usize) -> Vec<f32> {
-    bytemuck::pod_collect_to_vec(&block_on(gpu.read(buffer, len * 4)).unwrap())
+    bytemuck::pod_collect_to_vec(&block_on(gpu.read_all(buffer, len * 4)).unwrap())
 }
 
 fn id(buffer: &Buffer) -> u64 {
@@ -119,7 +119,7 @@ fn since(gpu: &GpuBackend, before: CounterSnapshot) -> CounterSnapshot {
 
 #[test]
 fn adapters_are_listed_and_described() {
-    let all = adapter::list();
+    let all = block_on(adapter::list());
     assert!(!all.is_empty());
     for (i, info) in all.iter().enumerate() {
         assert_eq!(info.id, format!("gpu:{i}"));
@@ -208,17 +208,17 @@ fn bytes_come_back_as_they_went() {
         let bytes: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
         let buffer = gpu.alloc(len).unwrap();
         gpu.write(&buffer, &bytes).unwrap();
-        assert_eq!(block_on(gpu.read(&buffer, len)).unwrap(), bytes, "{len} bytes");
+        assert_eq!(block_on(gpu.read_all(&buffer, len)).unwrap(), bytes, "{len} bytes");
     }
     // The copy is ordered by the call, not by the wait.
     let buffer = upload(&gpu, &[1.0]);
-    let first = gpu.read(&buffer, 4);
+    let first = gpu.read_all(&buffer, 4);
     gpu.write(&buffer, &2f32.to_le_bytes()).unwrap();
-    let second = gpu.read(&buffer, 4);
+    let second = gpu.read_all(&buffer, 4);
     assert_eq!(block_on(second).unwrap(), 2f32.to_le_bytes());
     assert_eq!(block_on(first).unwrap(), 1f32.to_le_bytes());
     // A read that nobody waits for does no harm, and staging buffers are used again.
-    drop(gpu.read(&buffer, 4));
+    drop(gpu.read_all(&buffer, 4));
     block_on(gpu.sync()).unwrap();
     let before = gpu.counters().snapshot();
     assert_eq!(download(&gpu, &buffer, 1), [2.0]);
@@ -231,7 +231,7 @@ fn foreign_and_short_buffers_are_refused() {
     let (here, there) = (open(DeviceOptions::default()), open(DeviceOptions::default()));
     let buffer = there.alloc(4).unwrap();
     assert!(here.write(&buffer, &[0; 4]).unwrap_err().is_device_mismatch());
-    assert!(block_on(here.read(&buffer, 4)).unwrap_err().is_device_mismatch());
+    assert!(block_on(here.read_all(&buffer, 4)).unwrap_err().is_device_mismatch());
     let plan = ready(&here, 1000);
     let (x, y) = (here.alloc(4000).unwrap(), here.alloc(4000).unwrap());
     assert!(plan.run(&[buffer], std::slice::from_ref(&y), &[1.0]).unwrap_err().is_device_mismatch());
@@ -291,7 +291,7 @@ fn a_large_upload_goes_through_in_pieces() {
     let bytes: Vec<u8> = (0..(40 << 20) + 13).map(|i: u32| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let buffer = gpu.alloc(bytes.len()).unwrap();
     gpu.write(&buffer, &bytes).unwrap();
-    assert!(block_on(gpu.read(&buffer, bytes.len())).unwrap() == bytes);
+    assert!(block_on(gpu.read_all(&buffer, bytes.len())).unwrap() == bytes);
 }
 
 #[test]
@@ -434,7 +434,7 @@ fn a_lost_device_is_an_error_everywhere() {
     assert!(error.is_device_lost() && error.to_string().contains("Open a new device"), "{error}");
     assert!(gpu.alloc(4).err().unwrap().is_device_lost());
     assert!(gpu.write(&x, &[0; 4]).unwrap_err().is_device_lost());
-    assert!(block_on(gpu.read(&x, 4)).unwrap_err().is_device_lost());
+    assert!(block_on(gpu.read_all(&x, 4)).unwrap_err().is_device_lost());
     assert!(plan.run(std::slice::from_ref(&x), std::slice::from_ref(&y), &[1.0]).unwrap_err().is_device_lost());
     assert!(gpu.prepare_with(&chain(4), |_, _, _| Ok(vec![])).err().unwrap().is_device_lost());
     drop((x, y, plan));
@@ -450,7 +450,7 @@ fn a_lost_device_is_an_error_everywhere() {
     let y = gpu.alloc(4).unwrap();
     gpu.core.device.destroy();
     let _ = plan.run(&[x], std::slice::from_ref(&y), &[1.0]);
-    assert!(block_on(gpu.read(&y, 4)).unwrap_err().is_device_lost());
+    assert!(block_on(gpu.read_all(&y, 4)).unwrap_err().is_device_lost());
 }
 
 #[test]
@@ -465,7 +465,7 @@ fn a_borrowed_device_keeps_its_handlers() {
     assert_eq!(download(&guest, &y, 1), [7.0]);
     assert!(own.write(&y, &[0; 4]).unwrap_err().is_device_mismatch(), "each engine counts its own memory");
     own.core.device.destroy();
-    assert!(block_on(guest.read(&y, 4)).unwrap_err().is_device_lost());
+    assert!(block_on(guest.read_all(&y, 4)).unwrap_err().is_device_lost());
     assert!(guest.alloc(4).err().unwrap().is_device_lost());
     assert!(block_on(own.sync()).unwrap_err().is_device_lost(), "the host's callback was left in place");
 }
@@ -476,7 +476,7 @@ fn a_shared_device_that_was_lost_is_opened_anew() {
     let shared = SharedGpus::default();
     let own = open(DeviceOptions::default());
     let raw = own.core.device.clone();
-    let first = crate::Device::of_gpu(own, &DeviceOptions::default());
+    let first = crate::Device::of_gpu(own, &DeviceOptions::default()).unwrap();
     shared.lock().insert(0, first.clone());
     assert_eq!(block_on(shared.get(0)).unwrap(), first);
 

@@ -17,6 +17,7 @@ use std::ops::{Add, Div, Mul, Neg, Rem, Sub};
 /// Runs `f` compiled for the best vector instructions of this machine. Everything in `f` must be inlined into it: write
 /// `vectorize(#[inline(always)] || ...)`.
 #[inline(always)]
+#[cfg(feature = "cpu")]
 pub(crate) fn vectorize<R>(mut f: impl FnMut() -> R) -> R {
     // Called by reference: what calls a closure by value is a function of its own, which is not inlined where the
     // closure is large, and then is compiled for any machine.
@@ -29,6 +30,13 @@ pub(crate) fn vectorize<R>(mut f: impl FnMut() -> R) -> R {
         }
     }
     pulp::Arch::new().dispatch(ByReference(&mut f))
+}
+
+/// Without the CPU engine single values are all that is computed here.
+#[inline(always)]
+#[cfg(not(feature = "cpu"))]
+pub(crate) fn vectorize<R>(mut f: impl FnMut() -> R) -> R {
+    f()
 }
 
 /// `y[i] = f(x[i])`.

@@ -409,5 +409,5 @@ pub(crate) fn check_last(layer: &str, expected: usize, shape: &Shape) -> Result<
     ))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

@@ -307,5 +307,5 @@ macro_rules! loss {
 }
 pub(crate) use loss;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

@@ -406,5 +406,5 @@ tuples! {
     A B C D E F G H;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

@@ -1,7 +1,6 @@
 //! Training.
 
 use std::ops::Range;
-use std::time::Instant;
 
 use super::Model;
 use super::arrays::Arrays;
@@ -14,6 +13,7 @@ use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
+use crate::sys::Instant;
 
 /// Seconds between two read-backs of the running figures for the progress bar.
 const READ_INTERVAL: f64 = 0.25;

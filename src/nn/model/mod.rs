@@ -35,5 +35,5 @@ pub use model::Model;
 pub use node::{Input, IntoLayer, Node, Nodes};
 pub use sequential::{IntoStep, Sequential, Step};
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

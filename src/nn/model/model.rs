@@ -206,7 +206,7 @@ impl Model {
                     "Build it with that shape, or make a new model",
                 )),
                 _ => {
-                    self.build_for(&[sample], &self.device().unwrap_or_else(Device::cpu))?;
+                    self.build_for(&[sample], &self.device().map_or_else(Device::preset, Ok)?)?;
                     self.graph.inputs[0].exact = true;
                     Ok(())
                 }
@@ -234,7 +234,7 @@ impl Model {
             false if self.graph.inputs.iter().any(|input| input.shape.is_none()) && self.misfit.is_none() => {
                 Err(self.not_built(method))
             }
-            false => self.build_on(&self.device().unwrap_or_else(Device::cpu)),
+            false => self.build_on(&self.device().map_or_else(Device::preset, Ok)?),
         }
     }
 

@@ -563,5 +563,5 @@ macro_rules! optimizer {
 }
 use optimizer;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

@@ -265,7 +265,7 @@ pub(super) fn engine(plan: Plan, leaves: &[Values], params: &[f64], threads: usi
     let ready = cpu.prepare(Arc::new(plan)).unwrap();
     ready.run(&l, &o, params).unwrap();
     let back = |b: &Buffer, v: &Values| {
-        let bytes = pollster::block_on(cpu.read(b, v.data.len() * v.dtype.size())).unwrap();
+        let bytes = pollster::block_on(cpu.read_all(b, v.data.len() * v.dtype.size())).unwrap();
         Values::of_bytes(v.dtype, &bytes)
     };
     (l.iter().zip(leaves).map(|(b, v)| back(b, v)).collect(), o.iter().zip(&outputs).map(|(b, v)| back(b, v)).collect())

@@ -211,7 +211,7 @@ fn one_buffer_bound_twice_is_seen_at_run_time() {
     cpu.write(&buffer, &x.bytes()).unwrap();
     let ready = cpu.prepare(Arc::new(plan)).unwrap();
     ready.run(&[buffer.clone(), buffer.clone()], &[], &[]).unwrap();
-    let got = Values::of_bytes(F, &pollster::block_on(cpu.read(&buffer, 4 * n)).unwrap());
+    let got = Values::of_bytes(F, &pollster::block_on(cpu.read_all(&buffer, 4 * n)).unwrap());
     assert!(got.data.iter().eq(x.data.iter().rev()));
 }
 

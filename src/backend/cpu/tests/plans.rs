@@ -45,7 +45,7 @@ fn plans_of_several_steps_share_temporaries() {
     ready.run(&[x], std::slice::from_ref(&out), &[]).unwrap();
     let spent = cpu.counters().snapshot() - before;
     assert_eq!((spent.allocations, spent.submits, spent.dispatches), (0, 1, 2));
-    assert_eq!(f32::from_bytes(&pollster::block_on(cpu.read(&out, 4)).unwrap()), [-2500.0]);
+    assert_eq!(f32::from_bytes(&pollster::block_on(cpu.read_all(&out, 4)).unwrap()), [-2500.0]);
     assert_eq!(ready.sources().len(), 2);
 }
 
@@ -76,7 +76,7 @@ fn a_plan_without_memory_leaves_everything_as_it_was() {
     cpu.write(&v, &f32::to_bytes(&vec![0.5; n * n])).unwrap();
     let ready = cpu.prepare(Arc::new(plan)).unwrap();
     let run = || ready.run(std::slice::from_ref(&v), std::slice::from_ref(&out), &[]);
-    let first = || f32::from_bytes(&pollster::block_on(cpu.read(&v, 4)).unwrap())[0];
+    let first = || f32::from_bytes(&pollster::block_on(cpu.read_all(&v, 4)).unwrap())[0];
     assert!(run().expect_err("no room for scratch memory").is_out_of_memory());
     assert_eq!(first(), 0.5);
     drop(other);

@@ -78,7 +78,7 @@ fn compute(
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let read = |(buffer, data): (_, &Vec<u32>)| {
-        let bytes = pollster::block_on(backend.read(buffer, data.len() * 4)).unwrap();
+        let bytes = pollster::block_on(backend.read_all(buffer, data.len() * 4)).unwrap();
         bytemuck::pod_collect_to_vec(&bytes)
     };
     buffers.iter().zip(&case.data).map(read).collect()
@@ -95,7 +95,7 @@ fn difference(case: &Case, got: &[Vec<u32>], want: &[Vec<u32>]) -> Option<String
 /// Every adapter under plain WebGPU and with all it has, each with the kernels of real GPUs; a software adapter also with
 /// those that suit it.
 fn for_each_backend(mut body: impl FnMut(&GpuBackend, &str)) {
-    for (index, info) in adapter::list().iter().enumerate() {
+    for (index, info) in pollster::block_on(adapter::list()).iter().enumerate() {
         let software = (info.kind == DeviceKind::Software).then_some((false, Kernels::Software));
         for (webgpu_defaults, kernels) in
             [(true, Kernels::Hardware), (false, Kernels::Hardware)].into_iter().chain(software)

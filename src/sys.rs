@@ -1,0 +1,72 @@
+//! What a program and a web page do differently: waiting and telling the time.
+
+use std::cell::Cell;
+use std::thread::LocalKey;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use std::time::Instant;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use web_time::Instant;
+
+use crate::error::Result;
+
+thread_local! {
+    static BLOCKING: Cell<bool> = const { Cell::new(false) };
+    static DEFERRING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Sets a switch of this thread while it lives.
+struct Switched(&'static LocalKey<Cell<bool>>, bool);
+
+impl Switched {
+    fn new(switch: &'static LocalKey<Cell<bool>>, on: bool) -> Self {
+        Switched(switch, switch.replace(on))
+    }
+}
+
+impl Drop for Switched {
+    fn drop(&mut self) {
+        self.0.set(self.1);
+    }
+}
+
+/// Runs `submit`, the first half of an asynchronous method: what an engine of this machine's own processor is to compute
+/// goes to another thread.
+pub(crate) fn deferring<R>(submit: impl FnOnce() -> R) -> R {
+    let _switched = Switched::new(&DEFERRING, !may_block());
+    submit()
+}
+
+/// Whether what is submitted now will be awaited and need not be done in the call.
+pub(crate) fn may_defer() -> bool {
+    DEFERRING.get()
+}
+
+/// Whether the future that this thread is polling may wait in place: inside [`block_on`], where nothing else is waiting
+/// for the thread. Everywhere else a future must give the thread back.
+pub(crate) fn may_block() -> bool {
+    BLOCKING.get()
+}
+
+/// The blocking shell of the crate's asynchronous methods.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    let _switched = Switched::new(&BLOCKING, true);
+    pollster::block_on(future)
+}
+
+/// A page cannot wait: what is not ready at once is an error.
+#[cfg(target_arch = "wasm32")]
+#[track_caller]
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    use crate::error::{Error, Kind};
+    futures::FutureExt::now_or_never(future).unwrap_or_else(|| {
+        Err(Error::parts(
+            Kind::Unsupported,
+            "A web page cannot wait for the GPU",
+            "a call of a blocking method",
+            "a method that returns a future",
+            "Use the method's `_async` twin and await it",
+        ))
+    })
+}
