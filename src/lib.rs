@@ -30,6 +30,9 @@
 //!   `backend/gpu` and in [`interop`] only.
 //! - `ir`: the language that planner and engines share: programs, steps, addresses, the meaning of scalar functions.
 //!
+//! How to add an operation, a layer or a kernel family, how to read a plan and how to find a number that one GPU gets
+//! wrong is told in [`guide`].
+//!
 //! # Where this differs from the usual
 //!
 //! - A loop nest with reductions is one step kind, whether it is a plain pointwise chain, a reduction or a row
@@ -54,6 +57,8 @@
 #[cfg(not(any(feature = "cpu", feature = "gpu")))]
 compile_error!("wgtensor needs an engine: enable its feature `cpu` or `gpu`");
 
+#[cfg(doc)]
+pub mod guide;
 pub mod nn;
 
 mod tensor;

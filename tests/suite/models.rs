@@ -9,6 +9,22 @@ fn silent() -> Predict {
     Predict::new().verbose(0)
 }
 
+/// The model of this one's configuration, with its weights through the bytes of a file, predicts the same to the bit.
+fn there_and_back<const N: usize>(model: &mut Model, x: [&Tensor; N]) -> Result<()> {
+    let config = model.config()?;
+    let mut again = Model::from_config(&config.to_string().parse()?)?;
+    assert_eq!(again.config()?, config);
+    again.weights_from_bytes(&model.weights_to_bytes()?)?;
+    let (first, second) = (model.predict_all(x, silent())?, again.predict_all(x, silent())?);
+    assert_eq!(first.len(), second.len());
+    for (a, b) in first.iter().zip(&second) {
+        assert_eq!((a.dims(), a.dtype()), (b.dims(), b.dtype()));
+        let bits = |t: &Tensor| Ok(t.to_vec::<f32>()?.into_iter().map(f32::to_bits).collect::<Vec<_>>());
+        assert_eq!(bits(a)?, bits(b)?);
+    }
+    Ok(())
+}
+
 /// Stripes across or along small images, in noise.
 fn stripes(n: usize, device: &Device) -> Result<(Tensor, Tensor)> {
     let labels: Vec<i32> = (0..n as i32).map(|i| i * 5 % 7 % 2).collect();
@@ -47,7 +63,7 @@ fn a_residual_network_learns() {
         assert!(history.last("loss").unwrap() < 0.5 * history["loss"][0], "{history:?}");
         assert!(history.last("accuracy").unwrap() > 0.9, "{history:?}");
         assert_eq!(model.predict(&x, silent())?.dims(), [96, 2]);
-        Ok(())
+        there_and_back(&mut model, [&x])
     });
 }
 
@@ -93,7 +109,7 @@ fn two_towers_share_an_embedding_and_have_two_outputs() {
         );
         let outputs = model.predict_all([&left, &right], silent())?;
         assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[n, 1][..], &[n, 1][..]));
-        Ok(())
+        there_and_back(&mut model, [&left, &right])
     });
 }
 
@@ -117,6 +133,7 @@ fn the_encoder_of_an_autoencoder_stands_alone() {
         let whole = autoencoder.predict(&x, silent())?.to_vec::<f32>()?;
         let parts = decoder.predict(&codes, silent())?.to_vec::<f32>()?;
         assert!(whole.iter().zip(&parts).all(|(a, b)| (a - b).abs() < 1e-5));
-        Ok(())
+        there_and_back(&mut encoder, [&x])?;
+        there_and_back(&mut autoencoder, [&x])
     });
 }
