@@ -9,6 +9,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 mod kernels;
 mod mixed;
 mod models;
@@ -18,6 +19,7 @@ mod pointwise;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
+#[cfg(feature = "cpu")]
 mod runner;
 mod scans;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
