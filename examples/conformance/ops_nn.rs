@@ -33,6 +33,22 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
         "sparse_sigmoid" => x()?.sparse_sigmoid()?,
         "softmax" => x()?.softmax(c.int("axis", -1)?)?,
         "log_softmax" => x()?.log_softmax(c.int("axis", -1)?)?,
+        // Keras 3.15 adds up the running sums instead of the elements (its results are no distributions).
+        "sparsemax" => return skip("op `sparsemax` as the reference has it"),
+        "normalize" => x()?.normalize(c.int("axis", -1)?, c.size("order", 2)? as u32)?,
+        "layer_normalization" => {
+            let (axes, epsilon) = (c.ints("axis")?.unwrap_or(vec![-1]), c.float("epsilon", 1e-7)?);
+            x()?.layer_normalization(c.named("gamma"), c.named("beta"), axes, epsilon)?
+        }
+        "rms_normalization" => {
+            let (axes, epsilon) = (c.ints("axis")?.unwrap_or(vec![-1]), c.float("epsilon", 1e-7)?);
+            x()?.rms_normalization(c.named("scale"), axes, epsilon)?
+        }
+        "batch_normalization" => {
+            let (mean, variance, axis) = (c.arg(1)?, c.arg(2)?, c.int("axis", -1)?);
+            let epsilon = c.float("epsilon", 1e-3)?;
+            x()?.batch_normalization(mean, variance, axis, c.named("offset"), c.named("scale"), epsilon)?
+        }
         "glu" => {
             let axis = c.int("axis", -1)?;
             let half = x()?.dims()[axis.rem_euclid(x()?.rank() as isize) as usize] / 2;

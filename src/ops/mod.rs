@@ -7,13 +7,16 @@ pub(crate) mod conv;
 pub(crate) mod create;
 pub(crate) mod custom;
 pub(crate) mod index;
+pub(crate) mod linalg;
 pub(crate) mod matmul;
+pub(crate) mod normalization;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 #[cfg(all(test, feature = "cpu", feature = "gpu"))]
 mod row_tests;
 pub(crate) mod scan;
+pub(crate) mod scatter;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod unary;
@@ -21,6 +24,7 @@ pub(crate) mod view;
 #[cfg(all(test, feature = "gpu"))]
 mod wgsl_tests;
 
+pub use assemble::PadMode;
 pub use conv::{Conv2d, Padding};
 pub use custom::{CpuCall, CustomOp};
 pub use pointwise::Operand;
