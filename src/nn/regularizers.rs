@@ -110,8 +110,8 @@ impl Regularizer for L1L2 {
     declared!("keras.regularizers");
 
     fn penalty(&self, weight: &Tensor) -> Result<Tensor> {
-        let sizes = weight.abs()?.mul(self.l1)?.add(weight.square()?.mul(self.l2)?)?;
-        sizes.sum(())
+        let squares = weight.square()?.sum(())?.mul(self.l2)?;
+        weight.abs()?.sum(())?.mul(self.l1)?.add(squares)
     }
 }
 
