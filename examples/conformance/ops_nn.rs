@@ -1,6 +1,6 @@
 //! `keras.ops` of neural networks and linear algebra.
 
-use wgtensor::{Conv2d, Padding, Pool2d, Tensor};
+use wgtensor::{ConvOptions, Padding, PoolOptions, Tensor};
 
 use super::call::{Call, Replay, skip};
 
@@ -70,7 +70,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             x()?.conv2d(kernel, &conv(c, channels / per_group.max(1))?)?
         }
         "depthwise_conv" => depthwise(c)?,
-        "separable_conv" => depthwise(c)?.conv2d(c.arg(2)?, &Conv2d::default())?,
+        "separable_conv" => depthwise(c)?.conv2d(c.arg(2)?, &ConvOptions::default())?,
         "max_pool" => x()?.max_pool2d(&pool(c)?)?,
         "average_pool" => x()?.avg_pool2d(&pool(c)?)?,
         _ => return Ok(None),
@@ -86,15 +86,15 @@ fn depthwise(c: &Call) -> Replay<Tensor> {
     Ok(c.arg(0)?.conv2d(&kernel.reshape([h, w, 1, channels * multiplier])?, &conv(c, channels)?)?)
 }
 
-fn conv(c: &Call, groups: usize) -> Replay<Conv2d> {
+fn conv(c: &Call, groups: usize) -> Replay<ConvOptions> {
     let [strides, dilation] = [pair(c, "strides", 1)?, pair(c, "dilation_rate", 1)?];
-    Ok(Conv2d { strides, padding: padding(c)?, dilation, groups })
+    Ok(ConvOptions { strides, padding: padding(c)?, dilation, groups })
 }
 
-fn pool(c: &Call) -> Replay<Pool2d> {
+fn pool(c: &Call) -> Replay<PoolOptions> {
     let size = pair(c, "pool_size", 2)?;
     let strides = if c.ints("strides")?.is_none() { size } else { pair(c, "strides", 1)? };
-    Ok(Pool2d { size, strides, padding: padding(c)? })
+    Ok(PoolOptions { size, strides, padding: padding(c)? })
 }
 
 /// One number for each of the two image axes.

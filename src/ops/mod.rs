@@ -25,9 +25,9 @@ pub(crate) mod view;
 mod wgsl_tests;
 
 pub use assemble::PadMode;
-pub use conv::{Conv2d, Padding};
+pub use conv::{ConvOptions, Padding};
 pub use custom::{CpuCall, CustomOp};
 pub use pointwise::Operand;
-pub use pool::Pool2d;
+pub use pool::PoolOptions;
 pub use reduce::Axes;
 pub use view::SliceRange;

@@ -1,6 +1,6 @@
 //! Gradients against central differences, in `f64` on the CPU engine.
 
-use wgtensor::{Conv2d, DType, Device, DeviceOptions, PadMode, Padding, Pool2d, Result, Tensor, grad};
+use wgtensor::{ConvOptions, DType, Device, DeviceOptions, PadMode, Padding, PoolOptions, Result, Tensor, grad};
 
 use super::close::assert_all;
 use super::naive::Nd;
@@ -218,22 +218,22 @@ fn products_convolutions_and_pools() {
         of("matmul of a vector", &[&[4], &[4, 3]], |x| x[0].matmul(&x[1])),
         of("batched matmul", &[&[2, 3, 4], &[2, 4, 2]], |x| x[0].matmul(&x[1])),
         of("matmul with a broadcast batch", &[&[2, 1, 2, 3], &[3, 3, 2]], |x| x[0].matmul(&x[1])),
-        of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
-        of("conv2d of one tap", &[&[2, 3, 2, 3], &[1, 1, 3, 2]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
+        of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &ConvOptions::default())),
+        of("conv2d of one tap", &[&[2, 3, 2, 3], &[1, 1, 3, 2]], |x| x[0].conv2d(&x[1], &ConvOptions::default())),
         of("strided conv2d with padding", &[&[2, 5, 4, 1], &[3, 3, 1, 2]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { strides: (2, 1), padding: Padding::Same, ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { strides: (2, 1), padding: Padding::Same, ..ConvOptions::default() })
         }),
         of("dilated conv2d", &[&[1, 5, 5, 1], &[2, 2, 1, 2]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { dilation: (2, 3), ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { dilation: (2, 3), ..ConvOptions::default() })
         }),
         of("grouped conv2d", &[&[1, 3, 3, 4], &[2, 2, 2, 4]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { groups: 2, ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { groups: 2, ..ConvOptions::default() })
         }),
         of("max_pool2d", &[&[1, 5, 5, 2]], |x| {
-            x[0].max_pool2d(&Pool2d { size: (3, 2), strides: (2, 2), padding: Padding::Same })
+            x[0].max_pool2d(&PoolOptions { size: (3, 2), strides: (2, 2), padding: Padding::Same })
         }),
         of("avg_pool2d", &[&[1, 5, 5, 2]], |x| {
-            x[0].avg_pool2d(&Pool2d { size: (2, 3), strides: (1, 2), padding: Padding::Same })
+            x[0].avg_pool2d(&PoolOptions { size: (2, 3), strides: (1, 2), padding: Padding::Same })
         }),
     ]);
 }

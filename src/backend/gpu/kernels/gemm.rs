@@ -16,7 +16,7 @@ use crate::ir::listed;
 use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
-use crate::ir::window::Conv;
+use crate::ir::window::Geometry;
 
 /// Work-groups below which a smaller tile or a split of `k` is worth its cost.
 const ENOUGH_GROUPS: usize = 64;
@@ -174,9 +174,9 @@ struct Side {
 #[derive(PartialEq, Eq, Hash)]
 enum Load {
     Strided(Strides),
-    Patches(ConvWords),
-    Spread(ConvWords),
-    Kernel(ConvWords),
+    Patches(GeometryWords),
+    Spread(GeometryWords),
+    Kernel(GeometryWords),
 }
 
 listed! {
@@ -295,11 +295,11 @@ macro_rules! conv_words {
     ($($name:ident),*) => {
         /// The words of a convolution's geometry.
         #[derive(PartialEq, Eq, Hash)]
-        pub(super) struct ConvWords { $(pub(super) $name: String),* }
+        pub(super) struct GeometryWords { $(pub(super) $name: String),* }
 
-        impl ConvWords {
-            pub(super) fn new(cx: &mut Build, conv: &Conv) -> Self {
-                ConvWords { $($name: cx.size(conv.$name)),* }
+        impl GeometryWords {
+            pub(super) fn new(cx: &mut Build, conv: &Geometry) -> Self {
+                GeometryWords { $($name: cx.size(conv.$name)),* }
             }
         }
     };
@@ -488,9 +488,9 @@ fn side(
             }
             Load::Strided(Strides { line: cx.stride(line / unit), k: cx.stride(k / unit) })
         }
-        Loader::Patches { conv, .. } if name == "a" => Load::Patches(ConvWords::new(cx, conv)),
-        Loader::Spread { conv } if name == "a" => Load::Spread(ConvWords::new(cx, conv)),
-        Loader::Kernel { conv } if name == "b" => Load::Kernel(ConvWords::new(cx, conv)),
+        Loader::Patches { conv, .. } if name == "a" => Load::Patches(GeometryWords::new(cx, conv)),
+        Loader::Spread { conv } if name == "a" => Load::Spread(GeometryWords::new(cx, conv)),
+        Loader::Kernel { conv } if name == "b" => Load::Kernel(GeometryWords::new(cx, conv)),
         other => return Err(Error::internal(format!("operand {name} of a product cannot be read as {other:?}"))),
     };
     setup.push(format!("let base_{name} = {base};"));

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::gemm::ConvWords;
+use super::gemm::GeometryWords;
 use super::lanes::single;
 use super::nest::pointwise;
 use super::render::{Emitter, Space};
@@ -24,7 +24,7 @@ struct Pool {
     lowest: &'static str,
     count: String,
     inputs: Vec<usize>,
-    v: ConvWords,
+    v: GeometryWords,
     body: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ impl Pool {
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Dispatch>> {
-    let count = window.op.numel(&window.conv);
+    let count = window.op.numel(&window.geometry);
     let wanted = if matches!(window.op, WindowOp::MaxGrad | WindowOp::MaxPick) { 2 } else { 1 };
     if step.operands.len() != wanted || window.dtype == DType::Bool {
         let got = step.operands.len();
@@ -86,7 +86,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> R
     };
     let mut cx = Build::new(plan, step);
     let inputs: Result<Vec<usize>> = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
-    let (inputs, count_word, v) = (inputs?, cx.size(count), ConvWords::new(&mut cx, &window.conv));
+    let (inputs, count_word, v) = (inputs?, cx.size(count), GeometryWords::new(&mut cx, &window.geometry));
     let space = Space::new(&[count], "o");
     let mut e = Emitter::new(cx, single(&step.program), 1, space, Space::new(&[], "i"));
     e.accs = &["acc"];
