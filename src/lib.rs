@@ -85,7 +85,7 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Tensor, Var};
 pub use nn::set_random_seed;
-pub use ops::{Axes, Conv2d, CpuCall, CustomOp, Operand, Padding, Pool2d, SliceRange};
+pub use ops::{Axes, ConvOptions, CpuCall, CustomOp, Operand, PadMode, Padding, PoolOptions, SliceRange};
 pub use shape::{IntoShape, MAX_RANK, Shape};
 pub use tensor::{Grads, IntoTensor, grad, no_grad};
 

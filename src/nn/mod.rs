@@ -35,6 +35,7 @@ mod names;
 mod optimizers;
 mod policy;
 mod progress;
+mod regularizers;
 mod saving;
 mod schedules;
 mod seeds;
@@ -55,9 +56,9 @@ pub use losses::*;
 pub use metrics::{
     AUC, Accuracy, Averaging, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ClassAggregation, ConcordanceCorrelation,
     Curve, F1Score, FBetaScore, FalseNegatives, FalsePositives, Figure, IntoMetric, IntoMetrics, IoU, Mean, MeanIoU,
-    Metric, MetricSpec, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall, R2Score, Recall,
-    RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, Summation, TopKCategoricalAccuracy, TrueNegatives,
+    MeanMetricWrapper, Metric, MetricSpec, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall,
+    R2Score, Recall, RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
+    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, Sum, Summation, TopKCategoricalAccuracy, TrueNegatives,
     TruePositives,
 };
 pub use model::{
@@ -69,6 +70,7 @@ pub use names::clear_session;
 pub use optimizers::*;
 pub use policy::{IntoPolicy, Policy, dtype_policy, set_dtype_policy};
 pub use progress::Verbose;
+pub use regularizers::{L1, L1L2, L2, OrthogonalRegularizer, Regularizer, RowsOrColumns};
 pub use schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate, PiecewiseConstantDecay,
     PolynomialDecay, Schedule,

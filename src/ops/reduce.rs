@@ -52,13 +52,14 @@ impl Axes for Vec<isize> {
     }
 }
 
+/// The axes meant, checked and in order.
 #[track_caller]
-fn chosen(op: &str, axes: &impl Axes, rank: usize) -> Result<Vec<usize>> {
+pub(super) fn chosen(op: &str, axes: &impl Axes, rank: usize) -> Result<Vec<usize>> {
     if !axes.all() && axes.axes().is_empty() { Ok(Vec::new()) } else { axes_set(op, axes.axes(), rank) }
 }
 
 /// The shape with the axes' extents set to 1 (kept) or left out.
-fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
+pub(super) fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
     let dims: Vec<usize> = (0..shape.rank())
         .filter(|d| keep || !axes.contains(d))
         .map(|d| if axes.contains(&d) { 1 } else { shape[d] })
@@ -95,7 +96,7 @@ fn accumulate(x: &Tensor, op: ReduceOp, axes: &[usize]) -> Result<Tensor> {
 
 /// An error where a result would be chosen among no elements.
 #[track_caller]
-fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
+pub(super) fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
     let empty = axes.iter().any(|&a| x.dims()[a] == 0) && (0..x.rank()).all(|d| axes.contains(&d) || x.dims()[d] > 0);
     if !empty {
         return Ok(());

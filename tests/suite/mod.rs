@@ -1,6 +1,7 @@
 //! The tests by subject, and what they share.
 
 mod close;
+mod composites;
 mod conformance;
 mod custom;
 mod devices;
