@@ -25,5 +25,4 @@ pub use conv::{Conv2d, Padding};
 pub use custom::{CpuCall, CustomOp};
 pub use pointwise::Operand;
 pub use pool::Pool2d;
-pub use reduce::Axes;
 pub use view::SliceRange;

@@ -11,7 +11,7 @@ use crate::graph::node::{InputGrads, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::sort::Sort;
 use crate::ir::step::Family;
-use crate::shape::{Shape, axis_index};
+use crate::shape::{Index, Shape, axis_index};
 
 impl Tensor {
     /// The elements in ascending order along an axis, as NumPy's `sort`: stable, NaN last.
@@ -27,7 +27,7 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort(&self, axis: isize) -> Result<Tensor> {
+    pub fn sort(&self, axis: impl Index) -> Result<Tensor> {
         Ok(sorted("sort", self, axis, None)?.0)
     }
 
@@ -36,7 +36,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn argsort(&self, axis: isize) -> Result<Tensor> {
+    pub fn argsort(&self, axis: impl Index) -> Result<Tensor> {
         Ok(sorted("argsort", self, axis, None)?.1)
     }
 
@@ -55,14 +55,14 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn top_k(&self, k: usize, axis: isize) -> Result<(Tensor, Tensor)> {
+    pub fn top_k(&self, k: usize, axis: impl Index) -> Result<(Tensor, Tensor)> {
         sorted("top_k", self, axis, Some(k))
     }
 }
 
 /// All in ascending order, or the `greatest` so many in descending order.
 #[track_caller]
-fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Result<(Tensor, Tensor)> {
+fn sorted(name: &str, x: &Tensor, axis: impl Index, greatest: Option<usize>) -> Result<(Tensor, Tensor)> {
     let axis = axis_index(name, axis, x.rank())?;
     let extent = x.dims()[axis];
     let keep = greatest.unwrap_or(extent);
@@ -76,13 +76,13 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
         ));
     }
     if x.dtype().is_narrow() {
-        let (values, places) = sorted(name, &x.cast(x.dtype().register())?, axis as isize, greatest)?;
+        let (values, places) = sorted(name, &x.cast(x.dtype().register())?, axis, greatest)?;
         return Ok((values.cast(x.dtype())?, places));
     }
     // The axis comes last, and back afterwards.
     let last = x.rank() - 1;
-    let mut order: Vec<isize> = (0..x.rank() as isize).filter(|&d| d != axis as isize).collect();
-    order.push(axis as isize);
+    let mut order: Vec<usize> = (0..x.rank()).filter(|&d| d != axis).collect();
+    order.push(axis);
     let rows = x.transpose(&order)?;
     let mut dims = rows.dims().to_vec();
     let rows = rows.reshape([dims[..last].iter().product(), extent])?;
@@ -94,8 +94,8 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
     let op = Op::Family(Family::Sort(sort));
     let mut results = Tensor::record_results(op, &results, &[&rows], make);
     let (places, values) = (results.swap_remove(1), results.swap_remove(0));
-    let mut back = vec![0isize; order.len()];
-    order.iter().enumerate().for_each(|(to, &from)| back[from as usize] = to as isize);
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
     let back = |t: Tensor| t.reshape(&dims[..])?.transpose(&back);
     Ok((back(values)?, back(places)?))
 }

@@ -7,4 +7,4 @@ mod display;
 mod host;
 
 pub use autograd::{Grads, grad, no_grad};
-pub use host::IntoTensor;
+pub use host::{HostData, IntoTensor, Number};

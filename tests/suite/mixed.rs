@@ -84,7 +84,7 @@ fn a_step_with_a_scaled_loss_reads_nothing_back() {
 #[test]
 fn a_gradient_that_is_not_finite_costs_a_step_and_half_of_the_scale() {
     for_each_device(|device| {
-        let w = Var::new(&Tensor::new([1.0f32, -2.0], device)?)?;
+        let w = Var::new(&Tensor::new([1.0f32, -2.0], device)?);
         let sgd = SGD::new(0.5).momentum(0.5);
         let mut optimizer = LossScaleOptimizer::new(sgd)?.initial_scale(8.0).dynamic_growth_steps(2);
         let mut step = |x: f32| -> Result<(Vec<f32>, f64)> {

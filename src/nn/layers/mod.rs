@@ -246,7 +246,7 @@ impl<'a> BuildCtx<'a> {
     /// Those of the device.
     pub fn weight(&mut self, name: &str, shape: &[usize], initializer: &Initializer) -> Result<Var> {
         let values = initializer.sample(&Shape::new(shape)?, self.seeds.draw(), self.device)?;
-        Var::named(format!("{}/{name}", self.name), &values)
+        Ok(Var::named(format!("{}/{name}", self.name), &values))
     }
 
     /// A weight that the optimizer leaves alone, such as a running mean.

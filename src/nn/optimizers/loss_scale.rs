@@ -99,7 +99,7 @@ impl LossScaleOptimizer {
     fn state(&mut self, device: &Device) -> Result<&State> {
         if self.state.is_none() {
             let var = |name: &str, value: f64, dtype: DType| {
-                let var = Var::named(name, &Tensor::full((), value, dtype, device)?)?;
+                let var = Var::named(name, &Tensor::full((), value, dtype, device)?);
                 var.set_trainable(false);
                 Ok::<Var, Error>(var)
             };

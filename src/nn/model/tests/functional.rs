@@ -37,7 +37,7 @@ fn a_shared_layer_has_one_set_of_weights() {
     // By hand: the same kernel on both sides.
     let weights = model.get_weights().unwrap();
     let side = |x: &Tensor| x.matmul(&weights[0]).unwrap().add(&weights[1]).unwrap().relu().unwrap();
-    let joined = Tensor::concat(&[&side(&a), &side(&b)], 1).unwrap();
+    let joined = Tensor::concat([&side(&a), &side(&b)], 1).unwrap();
     let size = joined.matmul(&weights[4]).unwrap().add(&weights[5]).unwrap();
     assert_eq!(outputs[0].dims(), [5, 3]);
     for (got, expected) in numbers(&outputs[1]).iter().zip(numbers(&size)) {
