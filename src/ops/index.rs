@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::data::IntoTensor;
 use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
@@ -11,7 +12,6 @@ use crate::ir::op::{Axes, Op};
 use crate::ir::scatter::Scatter;
 use crate::ir::step::Family;
 use crate::shape::{Index, Shape, axis_index};
-use crate::tensor::IntoTensor;
 
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
 #[track_caller]

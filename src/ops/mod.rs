@@ -6,6 +6,7 @@ pub(crate) mod binary;
 pub(crate) mod conv;
 pub(crate) mod create;
 pub(crate) mod custom;
+pub(crate) mod data;
 pub(crate) mod index;
 pub(crate) mod matmul;
 pub(crate) mod pointwise;
@@ -23,6 +24,7 @@ mod wgsl_tests;
 
 pub use conv::{Conv2d, Padding};
 pub use custom::{CpuCall, CustomOp};
+pub use data::{HostData, IntoTensor, Number};
 pub use pointwise::Operand;
 pub use pool::Pool2d;
 pub use view::SliceRange;
