@@ -6,7 +6,7 @@ mod common;
 use std::cell::RefCell;
 
 use common::time;
-use wgtensor::nn::Adam;
+use wgtensor::nn::optimizers::Adam;
 use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.

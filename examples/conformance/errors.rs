@@ -1,6 +1,7 @@
 //! The `error` kind: calls that must give a recoverable error.
 
-use wgtensor::nn::{Dense, Fit, IntoOptimizer, SGD, Sequential};
+use wgtensor::nn::optimizers::IntoOptimizer;
+use wgtensor::nn::prelude::*;
 use wgtensor::{Conv2d, DType, Device, Result, Tensor};
 
 use super::call::{Output, Replay, Stop, skip};

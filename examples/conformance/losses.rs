@@ -1,7 +1,8 @@
 //! The `loss` and `metric` kinds, and both from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{Figure, IntoLoss, IntoMetric, Loss, Metric, MetricSpec};
+use wgtensor::nn::losses::{IntoLoss, Loss};
+use wgtensor::nn::metrics::{Figure, IntoMetric, Metric, MetricSpec};
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};

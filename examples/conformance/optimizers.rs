@@ -1,7 +1,9 @@
 //! The `optimizer`, `schedule` and `initializer` kinds, and optimizers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{AnyOptimizer, Initializer, IntoOptimizer, Schedule};
+use wgtensor::nn::optimizers::{AnyOptimizer, IntoOptimizer};
+use wgtensor::nn::prelude::*;
+use wgtensor::nn::schedules::Schedule;
 use wgtensor::{Device, Shape, Tensor, Var};
 
 use super::call::{Output, Replay, Stop, skip, upload};

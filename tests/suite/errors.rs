@@ -222,7 +222,8 @@ fn nonsense_arguments() {
 
 #[test]
 fn training() {
-    use wgtensor::nn::*;
+    use wgtensor::nn::losses::Loss;
+    use wgtensor::nn::prelude::*;
     for_each_device_alone(|device| {
         let x = Tensor::zeros([4, 2], DType::F32, device)?;
         let y = Tensor::zeros([4, 1], DType::F32, device)?;
@@ -285,7 +286,8 @@ fn training() {
 /// A mistake in a layer of the user's own is found where it was made, not where `fit` was called.
 #[test]
 fn a_layer_of_the_users_own_is_named_by_its_line() {
-    use wgtensor::nn::*;
+    use wgtensor::nn::layers::{CallCtx, Layer};
+    use wgtensor::nn::prelude::*;
     struct Wrong(u32);
     impl Layer for Wrong {
         fn class_name(&self) -> &'static str {

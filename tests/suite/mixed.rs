@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgtensor::nn::{
-    Adam, AnyOptimizer, BatchNormalization, Conv2D, Dense, Evaluate, Fit, Flatten, LossScaleOptimizer, MaxPooling2D,
-    Policy, Relu, SGD, Sequential, Softmax,
-};
+use wgtensor::nn::Policy;
+use wgtensor::nn::optimizers::AnyOptimizer;
+use wgtensor::nn::prelude::*;
 use wgtensor::{DType, Result, Tensor, Var};
 
 use super::devices::{for_each_device, for_each_device_alone};
@@ -70,7 +69,7 @@ fn a_step_with_a_scaled_loss_reads_nothing_back() {
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let probe = Probe(device.clone(), seen.clone());
-        model.fit(&x, &y, Fit::new().batch_size(16).verbose(0).callback(probe))?;
+        model.fit(&x, &y, Fit::new().batch_size(16).verbose(0).callbacks(probe))?;
         let seen = seen.lock().unwrap();
         for (step, pair) in seen.windows(2).enumerate().skip(1) {
             let cost = pair[1] - pair[0];

@@ -40,7 +40,7 @@ use crate::{DType, Device, Tensor, Var};
 /// comes first in the tensors of `call` and is left out in them.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::prelude::*;
 /// use wgtensor::{Result, Shape, Tensor, Var};
 ///
 /// /// Multiplies each feature by a weight.

@@ -83,7 +83,7 @@ impl Update {
 /// In a model, give it to `compile`. In a loop of your own:
 ///
 /// ```
-/// use wgtensor::nn::Adam;
+/// use wgtensor::nn::optimizers::Adam;
 /// use wgtensor::{Device, Tensor, Var};
 ///
 /// let w = Var::new(&Tensor::new([3.0f32, -4.0], &Device::cpu())?);
@@ -106,7 +106,7 @@ pub struct Optimizer<R> {
 declare! {
     /// The settings that all optimizers have.
     pub(crate) part Shared as "Optimizer" of [impl<R: Rule> Optimizer<R>] at shared {
-        /// A number, or a schedule such as [`CosineDecay`](crate::nn::CosineDecay).
+        /// A number, or a schedule such as [`CosineDecay`](crate::nn::schedules::CosineDecay).
         learning_rate: LearningRate = LearningRate::Constant(0.001),
         /// Before each update, takes this share times the learning rate off every parameter.
         weight_decay: Option<f64> = None,

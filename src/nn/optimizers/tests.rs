@@ -1,5 +1,5 @@
 use super::*;
-use crate::nn::{
+use crate::nn::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
 };
 use crate::{DType, Device};

@@ -1,6 +1,7 @@
 use super::*;
 use crate::Var;
-use crate::nn::*;
+use crate::nn::SharedLayer;
+use crate::nn::prelude::*;
 
 fn model() -> Sequential {
     Sequential::named("m")
