@@ -167,7 +167,7 @@ impl Tensor {
                     x.conv2d(&k, &ConvOptions { groups: 1, ..*options })
                 })
                 .collect::<Result<Vec<_>>>()?;
-            return Tensor::concat(&parts.iter().collect::<Vec<_>>(), 3);
+            return Tensor::concat(parts, 3);
         }
         let size = (kernel.dims()[0], kernel.dims()[1]);
         let g = geometry("conv2d", self, size, kernel.dims()[3], options.strides, options.dilation, options.padding)?;

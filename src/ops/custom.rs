@@ -44,7 +44,7 @@ type Groups = dyn Fn(&Shape) -> [u32; 3] + Send + Sync;
 ///     })
 ///     .gradient(|_, _, grad| Ok(vec![Some(grad.mul(2.0)?)]));
 /// let x = Tensor::new([1.0f32, 2.0, 3.0], &Device::best())?.requires_grad();
-/// let y = double.call(&[&x], x.shape(), x.dtype(), &[])?;
+/// let y = double.call([&x], x.shape(), x.dtype(), &[])?;
 /// assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
 /// assert_eq!(y.sum(())?.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [2.0, 2.0, 2.0]);
 /// # Ok::<(), wgtensor::Error>(())
@@ -155,7 +155,15 @@ impl CustomOp {
     /// Inputs on different devices; no shader for a GPU or no function for the CPU engine; inputs, types or numbers
     /// other than the shader declares; more work-groups than a dispatch can have.
     #[track_caller]
-    pub fn call(&self, inputs: &[&Tensor], shape: impl IntoShape, dtype: DType, params: &[u32]) -> Result<Tensor> {
+    pub fn call(
+        &self,
+        inputs: impl IntoIterator<Item: AsRef<Tensor>>,
+        shape: impl IntoShape,
+        dtype: DType,
+        params: &[u32],
+    ) -> Result<Tensor> {
+        let held: Vec<_> = inputs.into_iter().collect();
+        let inputs: &[&Tensor] = &held.iter().map(AsRef::as_ref).collect::<Vec<_>>();
         let (op, shape) = entry(|| {
             let shape = shape.into_shape()?;
             Ok((self.checked(inputs, shape, dtype, params)?, shape))

@@ -18,6 +18,7 @@ static EXP: UnaryFn = UnaryFn {
     cpu: Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None },
     wgsl: "exp(x)",
     wgsl_int: "",
+    wgsl_bool: "",
 };
 static ADD: BinaryFn = BinaryFn {
     name: "add",

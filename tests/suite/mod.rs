@@ -1,5 +1,6 @@
 //! The tests by subject, and what they share.
 
+mod arguments;
 mod close;
 mod composites;
 mod conformance;

@@ -31,7 +31,7 @@ fn every_axis_set() {
     for_each_device(|device| {
         let x = Nd::random(&[3, 4, 5], 5, 0.5, 1.5);
         let t = x.f32(device)?;
-        let turned = x.f32(device)?.transpose(&[2, 0, 1])?.transpose(&[1, 2, 0])?;
+        let turned = x.f32(device)?.transpose([2, 0, 1])?.transpose([1, 2, 0])?;
         let mut failures = Vec::new();
         for set in 1u32..8 {
             let axes: Vec<usize> = (0..3).filter(|d| set >> d & 1 == 1).collect();

@@ -250,7 +250,7 @@ fn sorts_of_other_types_and_axes() {
         let rising = flags.narrow(1, 1, 49)?.sub(&flags.narrow(1, 0, 49)?)?.ge(0)?;
         assert!(rising.cast(DType::I32)?.min(())?.item::<i32>()? == 1);
         // What stands before and behind becomes part of it or not; the values are the same.
-        let fused = x.f32(device)?.neg()?.sort(1)?.neg()?.flip(&[1])?;
+        let fused = x.f32(device)?.neg()?.sort(1)?.neg()?.flip([1])?;
         assert_close("fused", &fused, &[3, 50, 4], &want.data);
         Ok(())
     });

@@ -16,7 +16,7 @@ use crate::{Device, Tensor, Var};
 /// it has one set of weights.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::prelude::*;
 /// use wgtensor::DType;
 ///
 /// let (a, b) = (Input::new([10]).dtype(DType::I32).node(), Input::new([10]).dtype(DType::I32).node());

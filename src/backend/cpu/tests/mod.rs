@@ -32,6 +32,7 @@ macro_rules! unary {
             },
             wgsl: "",
             wgsl_int: "",
+            wgsl_bool: "",
         };
     };
 }
@@ -51,6 +52,7 @@ pub(super) static IS_NAN: UnaryFn = UnaryFn {
     },
     wgsl: "",
     wgsl_int: "",
+    wgsl_bool: "",
 };
 
 macro_rules! binary {

@@ -34,7 +34,7 @@ const NO_CPU2: Binary1 = Binary1 {
     cmp_u32: None,
 };
 const fn unary(name: &'static str, wgsl: &'static str) -> UnaryFn {
-    UnaryFn { name, cpu: NO_CPU1, wgsl, wgsl_int: "" }
+    UnaryFn { name, cpu: NO_CPU1, wgsl, wgsl_int: "", wgsl_bool: "" }
 }
 const fn binary(name: &'static str, wgsl: &'static str, compares: bool) -> BinaryFn {
     BinaryFn { name, cpu: NO_CPU2, wgsl, wgsl_i32: "", wgsl_u32: "", wgsl_bool: "", compares }
