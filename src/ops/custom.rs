@@ -172,7 +172,7 @@ impl CustomOp {
         if shape.numel() == 0 {
             return Tensor::zeros(shape, dtype, device);
         }
-        let op = Op::Family(Family::Custom(op));
+        let op = Op::family(Family::Custom(op));
         Ok(Tensor::record(op, shape, dtype, inputs, Make::new(device, Vjp::Node(custom_grad))))
     }
 
@@ -269,7 +269,7 @@ fn user(of: &Definition) -> &User {
 }
 
 fn custom_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Family(Family::Custom(custom)) = &y.0.op else { unreachable!("a custom operation's gradient") };
+    let Some(Family::Custom(custom)) = y.0.op.as_family() else { unreachable!("a custom operation's gradient") };
     let refused = |received: &str, expected: &str, fix: &str| {
         let name = custom.of.name;
         Err(Error::parts(Kind::State, &format!("`{name}` was differentiated"), received, expected, fix))

@@ -135,7 +135,7 @@ impl Tensor {
         let (base, src) = (self.reshape([outer, n, inner])?, src.reshape([outer, m, inner])?);
         let make = Make::new(self.device(), Vjp::Node(scatter_grad));
         let op =
-            Op::Family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
+            Op::family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
         Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), &[&base, index, &src], make)
             .reshape(self.shape())
     }

@@ -114,7 +114,7 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: impl Index, backward
     let inputs: Inputs = operands.iter().map(|&t| t.reshape([of.outer, of.extent, of.inner])).collect::<Result<_>>()?;
     let shape = *inputs[0].shape();
     let inputs: SmallVec<[&Tensor; 2]> = inputs.iter().collect();
-    let op = Op::Family(Family::Scan(of));
+    let op = Op::family(Family::Scan(of));
     let one = |vjp| Tensor::record(op.clone(), shape, x.dtype(), &inputs, Make::new(x.device(), vjp));
     let y = match of.op {
         ScanOp::Sum => one(Vjp::Node(sum_grad)),
@@ -135,8 +135,8 @@ fn of(y: &Tensor) -> Result<Scan> {
         Op::Part(_) => y.inputs()[0].clone(),
         _ => y.clone(),
     };
-    match whole.0.op {
-        Op::Family(Family::Scan(scan)) => Ok(scan),
+    match whole.0.op.as_family() {
+        Some(&Family::Scan(scan)) => Ok(scan),
         _ => Err(Error::internal("a scan's gradient of something else")),
     }
 }

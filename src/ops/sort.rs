@@ -171,7 +171,7 @@ fn sorted(name: &str, x: &Tensor, axis: impl Index, greatest: Option<usize>) -> 
     let shape = Shape::of(&[sort.rows, keep]);
     let results: SmallVec<[_; 2]> = sort.results().into_iter().map(|dtype| (shape, dtype)).collect();
     let make = Make::new(x.device(), Vjp::Function(Arc::new(sort_grad)));
-    let op = Op::Family(Family::Sort(sort));
+    let op = Op::family(Family::Sort(sort));
     let mut results = Tensor::record_results(op, &results, &[&rows], make);
     let (places, values) = (results.swap_remove(1), results.swap_remove(0));
     let mut back = vec![0; order.len()];

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
-use crate::ir::op::{self, Op};
+use crate::ir::op::Op;
 use crate::shape::{Axes, Index, IntoShape, Shape, axes_list, axes_set, axis_index, signed};
 
 /// A range along an axis; negative ends count from the end, ends outside are cut as in NumPy.
@@ -323,13 +323,9 @@ impl Tensor {
         if start == 0 && step == 1 && count == self.dims()[axis] {
             return self.clone();
         }
-        let mut starts: op::Axes<i64> = SmallVec::from_elem(0, self.rank());
-        let mut steps: op::Axes<i64> = SmallVec::from_elem(1, self.rank());
-        if count > 0 {
-            starts[axis] = start;
-        }
-        steps[axis] = step;
-        view(self, Op::Slice { start: starts, step: steps }, self.shape().with(axis, count), slice_grad)
+        let mut bounds = vec![(0, 1); self.rank()];
+        bounds[axis] = (if count > 0 { start } else { 0 }, step);
+        view(self, Op::Slice(bounds.into()), self.shape().with(axis, count), slice_grad)
     }
 
     /// Reverses the order along the axes; `()` for all.
@@ -394,21 +390,21 @@ impl Tensor {
 
 /// The gradient goes back to where the elements came from; steps of more than one leave gaps.
 fn slice_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Slice { start, step } = &y.0.op else { unreachable!("a slice's gradient") };
+    let Op::Slice(bounds) = &y.0.op else { unreachable!("a slice's gradient") };
     let x = &inputs[0];
     let mut g = grad.clone();
-    for d in 0..y.rank() {
+    for (d, &(start, step)) in bounds.iter().enumerate() {
         let (n, m) = (x.dims()[d], y.dims()[d]);
         if m == 0 {
             return one(Tensor::zeros(*x.shape(), x.dtype(), x.device())?);
         }
-        if step[d] == 1 && m == n {
+        if step == 1 && m == n {
             continue;
         }
-        let (mut first, stride) = (start[d], step[d].unsigned_abs() as usize);
-        if step[d] < 0 {
+        let (mut first, stride) = (start, step.unsigned_abs() as usize);
+        if step < 0 {
             g = g.flip(d)?;
-            first += (m as i64 - 1) * step[d];
+            first += (m as i64 - 1) * step;
         }
         if stride > 1 {
             // Zeros between the elements: each becomes a block of `stride`, then the last block is cut.
