@@ -46,14 +46,12 @@ pub(crate) fn f32_to_bf16(x: f32) -> u16 {
     (if bits & 0x7fff_ffff > 0x7f80_0000 { (bits >> 16) | 0x40 } else { rounded }) as u16
 }
 
-const NONE: Unary1 = Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
-
 macro_rules! rounding {
     ($($(#[$doc:meta])* $row:ident $name:literal $t:ident: |$x:ident| $value:expr, $wgsl:literal;)*) => {$(
         $(#[$doc])*
         static $row: UnaryFn = UnaryFn {
             name: $name,
-            cpu: Unary1 { $t: Some(|x, y| map(x, y, #[inline(always)] |$x: $t| $value)), ..NONE },
+            cpu: Unary1 { $t: Some(|x, y| map(x, y, #[inline(always)] |$x: $t| $value)), ..Unary1::NONE },
             wgsl: $wgsl,
             wgsl_int: "", wgsl_bool: "",
         };

@@ -30,7 +30,7 @@ pub(crate) struct UnaryFn {
 }
 
 /// CPU meanings of a unary function by element type. Booleans are `u32` 0 or 1.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Unary1 {
     pub(crate) f32: Option<Block1<f32>>,
     pub(crate) f64: Option<Block1<f64>>,
@@ -40,6 +40,12 @@ pub(crate) struct Unary1 {
     /// Tests of floats, which give booleans (`f32` and `f64` are then `None`).
     pub(crate) test_f32: Option<Block1<f32, u32>>,
     pub(crate) test_f64: Option<Block1<f64, u32>>,
+}
+
+impl Unary1 {
+    /// No meaning for any type.
+    pub(crate) const NONE: Unary1 =
+        Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
 }
 
 /// A pointwise function of two arguments of one type.
@@ -61,7 +67,7 @@ pub(crate) struct BinaryFn {
 }
 
 /// CPU meanings of a binary function by element type; `cmp_*` where the result is a boolean (`u32` 0 or 1).
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub(crate) struct Binary1 {
     pub(crate) f32: Option<Block2<f32>>,
     pub(crate) f64: Option<Block2<f64>>,
@@ -72,6 +78,21 @@ pub(crate) struct Binary1 {
     pub(crate) cmp_f64: Option<Block2<f64, u32>>,
     pub(crate) cmp_i32: Option<Block2<i32, u32>>,
     pub(crate) cmp_u32: Option<Block2<u32>>,
+}
+
+impl Binary1 {
+    /// No meaning for any type.
+    pub(crate) const NONE: Binary1 = Binary1 {
+        f32: None,
+        f64: None,
+        i32: None,
+        u32: None,
+        bool: None,
+        cmp_f32: None,
+        cmp_f64: None,
+        cmp_i32: None,
+        cmp_u32: None,
+    };
 }
 
 /// How many statements of WGSL the compiler of a GPU's driver gets for an expression: one, and those of the library functions

@@ -3,6 +3,8 @@
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Mutex;
 
+use crate::ops::create::{shuffle, splitmix};
+
 static GLOBAL: Mutex<Option<SeedStream>> = Mutex::new(None);
 
 /// Seeds everything random in the training API: initial weights, shuffling, dropout.
@@ -34,11 +36,7 @@ impl SeedStream {
 
     /// The next seed.
     pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        splitmix(&mut self.0)
     }
 
     /// A stream of its own for item `index`, independent of how many seeds were drawn here.
@@ -49,11 +47,7 @@ impl SeedStream {
 
     /// A random order of `items` (Fisher and Yates).
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
-        for last in (1..items.len()).rev() {
-            // The bias of a 64-bit product over a range this small is below 2^-32.
-            let pick = ((u128::from(self.draw()) * (last as u128 + 1)) >> 64) as usize;
-            items.swap(last, pick);
-        }
+        shuffle(items, || self.draw());
     }
 }
 

@@ -18,18 +18,6 @@ pub(crate) struct BinaryRow {
     pub(crate) grad: Option<NodeVjp>,
 }
 
-const NONE: Binary1 = Binary1 {
-    f32: None,
-    f64: None,
-    i32: None,
-    u32: None,
-    bool: None,
-    cmp_f32: None,
-    cmp_f64: None,
-    cmp_i32: None,
-    cmp_u32: None,
-};
-
 macro_rules! binary {
     ($(
         $(#[$doc:meta])*
@@ -73,7 +61,7 @@ macro_rules! binary {
                             $(i32: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ia: i32, $ib: i32| $i32)),)?
                             $(u32: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ua: u32, $ub: u32| $u32)),)?
                             $(bool: Some(|a, b, y| math::map2(a, b, y, #[inline(always)] |$ba: u32, $bb: u32| $bool)),)?
-                            ..NONE
+                            ..Binary1::NONE
                         },
                         wgsl: $wgsl,
                         wgsl_i32: concat!($($wgsl_i32)?),

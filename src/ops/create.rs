@@ -183,22 +183,30 @@ impl Tensor {
     }
 }
 
-/// A shuffled `0..n` (splitmix64 and Lemire's bounded numbers).
+/// A shuffled `0..n`.
 pub(crate) fn permutation(n: usize, seed: u64) -> Vec<i32> {
     let mut state = seed ^ 0x5851_f42d_4c95_7f2d;
-    let mut next = || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
     let mut order: Vec<i32> = (0..n as i32).collect();
-    for i in (1..n).rev() {
-        let j = ((u128::from(next()) * (i as u128 + 1)) >> 64) as usize;
-        order.swap(i, j);
-    }
+    shuffle(&mut order, || splitmix(&mut state));
     order
+}
+
+/// A random order of `items` by Fisher and Yates, from random numbers of 64 bits.
+pub(crate) fn shuffle<T>(items: &mut [T], mut draw: impl FnMut() -> u64) {
+    for last in (1..items.len()).rev() {
+        // The bias of a 64-bit product over a range this small is below 2^-32 (Lemire's bounded numbers).
+        let pick = ((u128::from(draw()) * (last as u128 + 1)) >> 64) as usize;
+        items.swap(last, pick);
+    }
+}
+
+/// The next number of SplitMix64.
+pub(crate) fn splitmix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 #[track_caller]

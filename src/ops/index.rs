@@ -210,7 +210,8 @@ fn places_in(op: &str, sorted: &Tensor, values: &Tensor, right: bool) -> Result<
     })
 }
 
-fn one(grad: Tensor) -> Result<InputGrads> {
+/// The gradient of what is read; indices have none.
+fn of_source(grad: Tensor) -> Result<InputGrads> {
     Ok([Some(grad), None].into_iter().collect())
 }
 
@@ -219,7 +220,7 @@ fn take_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
     let (x, index, axis) = (&inputs[0], &inputs[2], usize::from(axis));
     let src = grad.reshape(x.shape().with(axis, index.numel()))?;
     let zeros = Tensor::zeros(*x.shape(), x.dtype(), x.device())?;
-    one(zeros.index_add(axis, &index.reshape(index.numel())?, &src)?)
+    of_source(zeros.index_add(axis, &index.reshape(index.numel())?, &src)?)
 }
 
 /// Each element gets the sum over the indices that name it.
@@ -234,7 +235,7 @@ fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
     let mut shape = vec![1; x.rank() + 1];
     shape[axis] = n;
     let hit = at.expand_dims(axis)?.eq(&ids.reshape(shape)?)?;
-    one(hit.where_(&grad.expand_dims(axis)?, 0.0)?.sum(axis + 1)?)
+    of_source(hit.where_(&grad.expand_dims(axis)?, 0.0)?.sum(axis + 1)?)
 }
 
 fn scatter_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {

@@ -206,6 +206,11 @@ pub(crate) fn broadcast(op: &str, operands: &[&Tensor]) -> Result<Shape> {
     Shape::new(&shape)
 }
 
+/// The gradient of a node's only input.
+pub(super) fn one(grad: Tensor) -> Result<InputGrads> {
+    Ok([Some(grad)].into_iter().collect())
+}
+
 /// The gradients for the inputs from those for all the positions of the result.
 pub(crate) fn shrink_all<const N: usize>(grads: [Tensor; N], inputs: &[Tensor]) -> Result<InputGrads> {
     let tracked = grads.into_iter().zip(inputs).map(|(grad, x)| x.0.tracked.then_some((grad, x)));

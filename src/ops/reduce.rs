@@ -1,6 +1,6 @@
 //! Reductions over any set of axes.
 
-use super::pointwise::{expect_dtype, scalar};
+use super::pointwise::{expect_dtype, one, scalar};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
@@ -65,10 +65,6 @@ pub(super) fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
 #[track_caller]
 pub(crate) fn greatest(x: &Tensor, axes: &[usize]) -> Tensor {
     record(x, ReduceOp::Max, axes, x.dtype())
-}
-
-fn one(grad: Tensor) -> Result<InputGrads> {
-    Ok([Some(grad)].into_iter().collect())
 }
 
 fn sum_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::pointwise::{expect_dtype, same_device, same_dtype};
+use super::pointwise::{expect_dtype, one, same_device, same_dtype};
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
@@ -115,11 +115,11 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: impl Index, backward
     let shape = *inputs[0].shape();
     let inputs: SmallVec<[&Tensor; 2]> = inputs.iter().collect();
     let op = Op::family(Family::Scan(of));
-    let one = |vjp| Tensor::record(op.clone(), shape, x.dtype(), &inputs, Make::new(x.device(), vjp));
+    let record = |vjp| Tensor::record(op.clone(), shape, x.dtype(), &inputs, Make::new(x.device(), vjp));
     let y = match of.op {
-        ScanOp::Sum => one(Vjp::Node(sum_grad)),
-        ScanOp::Prod => one(Vjp::Node(prod_grad)),
-        ScanOp::Linear => one(Vjp::Node(linear_grad)),
+        ScanOp::Sum => record(Vjp::Node(sum_grad)),
+        ScanOp::Prod => record(Vjp::Node(prod_grad)),
+        ScanOp::Linear => record(Vjp::Node(linear_grad)),
         ScanOp::Max | ScanOp::Min => {
             let results: SmallVec<[_; 2]> = of.results().into_iter().map(|dtype| (shape, dtype)).collect();
             let make = Make::new(x.device(), Vjp::Function(Arc::new(extreme_grad)));
@@ -158,14 +158,14 @@ fn returned(a: &Tensor, g: &Tensor, s: Scan) -> Result<Tensor> {
 
 fn sum_grad(y: &Tensor, _: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let s = of(y)?;
-    Ok([Some(scan("cumsum", ScanOp::Sum, &[grad], 1, !s.backwards)?)].into_iter().collect())
+    one(scan("cumsum", ScanOp::Sum, &[grad], 1, !s.backwards)?)
 }
 
 /// `y[k] = before[i] x[i] (x[i + 1] .. x[k])`: so `dx[i] = before[i] r[i]`, which divides by nothing.
 fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let s = of(y)?;
     let before = next(y, Scan { backwards: !s.backwards, ..s }, 1.0)?;
-    Ok([Some(before.mul(&returned(&inputs[0], grad, s)?)?)].into_iter().collect())
+    one(before.mul(&returned(&inputs[0], grad, s)?)?)
 }
 
 fn linear_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
@@ -188,6 +188,5 @@ fn extreme_grad(r: &Results<'_>) -> Result<InputGrads> {
         scan("linear_recurrence", ScanOp::Linear, &[&on, grad], 1, !s.backwards)?
     };
     let here = Tensor::arange(0.0, s.extent as f64, 1.0, DType::I32, y.device())?.reshape([1, s.extent, 1])?;
-    let x = here.eq(places)?.where_(&sums, 0.0)?;
-    Ok([Some(x)].into_iter().collect())
+    one(here.eq(places)?.where_(&sums, 0.0)?)
 }

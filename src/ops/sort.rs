@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::pointwise::expect_dtype;
+use super::pointwise::{expect_dtype, one};
 use super::reduce::{in_register, reduced, some};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
@@ -188,6 +188,5 @@ fn sort_grad(r: &Results<'_>) -> Result<InputGrads> {
     let starts = Tensor::arange(0.0, rows as f64, 1.0, DType::I32, x.device())?.mul(extent)?.reshape([rows, 1])?;
     let flat = places.add(&starts)?.reshape([grad.numel()])?;
     let zeros = Tensor::zeros([rows * extent], grad.dtype(), x.device())?;
-    let x = zeros.index_add(0, &flat, &grad.reshape([grad.numel()])?)?.reshape([rows, extent])?;
-    Ok([Some(x)].into_iter().collect())
+    one(zeros.index_add(0, &flat, &grad.reshape([grad.numel()])?)?.reshape([rows, extent])?)
 }

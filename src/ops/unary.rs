@@ -20,8 +20,6 @@ pub(crate) struct UnaryRow {
     pub(crate) grad: Option<NodeVjp>,
 }
 
-const NONE: Unary1 = Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
-
 macro_rules! unary {
     ($(
         $(#[$doc:meta])*
@@ -58,7 +56,7 @@ macro_rules! unary {
                             $(i32: Some(|x, y| math::map(x, y, #[inline(always)] |$ix: i32| $i32)),)?
                             $(u32: Some(|x, y| math::map(x, y, #[inline(always)] |$ux: u32| $u32)),)?
                             $(bool: Some(|x, y| math::map(x, y, #[inline(always)] |$bx: u32| $bool)),)?
-                            ..NONE
+                            ..Unary1::NONE
                         },
                         wgsl: $wgsl,
                         wgsl_int: concat!($($wgsl_int)?),

@@ -4,6 +4,7 @@ use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToIncl
 
 use smallvec::SmallVec;
 
+use super::pointwise::one;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
@@ -60,10 +61,6 @@ fn after(last: impl Index) -> Result<Option<isize>> {
 #[track_caller]
 fn view(x: &Tensor, op: Op, shape: Shape, vjp: NodeVjp) -> Tensor {
     Tensor::record(op, shape, x.dtype(), &[x], Make::new(x.device(), Vjp::Node(vjp)))
-}
-
-fn one(grad: Tensor) -> Result<InputGrads> {
-    Ok([Some(grad)].into_iter().collect())
 }
 
 impl Tensor {

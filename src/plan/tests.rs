@@ -13,26 +13,10 @@ use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
 use crate::ir::step::{Plan, Role};
 use crate::shape::Shape;
 
-static EXP: UnaryFn = UnaryFn {
-    name: "exp",
-    cpu: Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None },
-    wgsl: "exp(x)",
-    wgsl_int: "",
-    wgsl_bool: "",
-};
+static EXP: UnaryFn = UnaryFn { name: "exp", cpu: Unary1::NONE, wgsl: "exp(x)", wgsl_int: "", wgsl_bool: "" };
 static ADD: BinaryFn = BinaryFn {
     name: "add",
-    cpu: Binary1 {
-        f32: None,
-        f64: None,
-        i32: None,
-        u32: None,
-        bool: None,
-        cmp_f32: None,
-        cmp_f64: None,
-        cmp_i32: None,
-        cmp_u32: None,
-    },
+    cpu: Binary1::NONE,
     wgsl: "a + b",
     wgsl_i32: "",
     wgsl_u32: "",

@@ -181,11 +181,11 @@ impl<'p> Compiler<'p> {
                     code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
                 }
                 Item::Expand(l) => {
-                    let (op, dst) = (Op::Expand(self.outer[l as usize]), self.into_register(l));
+                    let (op, dst) = (Op::Expand(self.outer[l as usize]), self.give_register(l));
                     code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
                 }
                 Item::Given(l) => {
-                    self.into_register(l);
+                    self.give_register(l);
                 }
                 Item::Reduce(l) => {
                     let operand = self.operands(item)[0];
@@ -318,7 +318,7 @@ impl<'p> Compiler<'p> {
 
     /// Where the value of line `l` goes: into the output of `store`, which is then done, or into a register.
     fn target(&mut self, l: Reg, store: Option<u16>, done: &mut [bool]) -> Dst {
-        let Some(s) = store else { return self.into_register(l) };
+        let Some(s) = store else { return self.give_register(l) };
         let out = self.wiring.out_of_store[s as usize];
         done[s as usize] = true;
         match self.store_at[s as usize].clone() {
@@ -328,7 +328,7 @@ impl<'p> Compiler<'p> {
                 self.loc[l as usize] = Some(Src::Out(p));
                 Dst::Out(p)
             }
-            _ => self.into_register(l),
+            _ => self.give_register(l),
         }
     }
 
@@ -342,7 +342,7 @@ impl<'p> Compiler<'p> {
     }
 
     /// Gives line `l` a register.
-    fn into_register(&mut self, l: Reg) -> Dst {
+    fn give_register(&mut self, l: Reg) -> Dst {
         let r = self.free.pop().unwrap_or_else(|| {
             self.regs += 1;
             (self.regs - 1) as u16

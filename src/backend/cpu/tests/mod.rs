@@ -26,9 +26,7 @@ macro_rules! unary {
                 f64: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(*x))),
                 i32: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(f64::from(*x)) as i32)),
                 u32: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(f64::from(*x)) as u32)),
-                bool: None,
-                test_f32: None,
-                test_f64: None,
+                ..Unary1::NONE
             },
             wgsl: "",
             wgsl_int: "",
@@ -42,13 +40,9 @@ unary!(EXP, f64::exp);
 pub(super) static IS_NAN: UnaryFn = UnaryFn {
     name: "is_nan",
     cpu: Unary1 {
-        f32: None,
-        f64: None,
-        i32: None,
-        u32: None,
-        bool: None,
         test_f32: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = u32::from(x.is_nan()))),
         test_f64: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = u32::from(x.is_nan()))),
+        ..Unary1::NONE
     },
     wgsl: "",
     wgsl_int: "",
@@ -64,11 +58,7 @@ macro_rules! binary {
                 f64: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
                 i32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
                 u32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
-                bool: None,
-                cmp_f32: None,
-                cmp_f64: None,
-                cmp_i32: None,
-                cmp_u32: None,
+                ..Binary1::NONE
             },
             wgsl: "",
             wgsl_i32: "",
@@ -86,15 +76,11 @@ binary!(DIV, /);
 pub(super) static LESS: BinaryFn = BinaryFn {
     name: "less",
     cpu: Binary1 {
-        f32: None,
-        f64: None,
-        i32: None,
-        u32: None,
-        bool: None,
         cmp_f32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = u32::from(a < b))),
         cmp_f64: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = u32::from(a < b))),
         cmp_i32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = u32::from(a < b))),
         cmp_u32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = u32::from(a < b))),
+        ..Binary1::NONE
     },
     wgsl: "",
     wgsl_i32: "",

@@ -484,17 +484,7 @@ fn side(
 
 static MUL: BinaryFn = BinaryFn {
     name: "product",
-    cpu: Binary1 {
-        f32: None,
-        f64: None,
-        i32: None,
-        u32: None,
-        bool: None,
-        cmp_f32: None,
-        cmp_f64: None,
-        cmp_i32: None,
-        cmp_u32: None,
-    },
+    cpu: Binary1::NONE,
     wgsl: "a * b",
     wgsl_i32: "",
     wgsl_u32: "",

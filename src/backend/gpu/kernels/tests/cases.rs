@@ -20,24 +20,11 @@ pub(super) struct Case {
     pub(super) params: Vec<f64>,
 }
 
-const NO_CPU1: Unary1 =
-    Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
-const NO_CPU2: Binary1 = Binary1 {
-    f32: None,
-    f64: None,
-    i32: None,
-    u32: None,
-    bool: None,
-    cmp_f32: None,
-    cmp_f64: None,
-    cmp_i32: None,
-    cmp_u32: None,
-};
 const fn unary(name: &'static str, wgsl: &'static str) -> UnaryFn {
-    UnaryFn { name, cpu: NO_CPU1, wgsl, wgsl_int: "", wgsl_bool: "" }
+    UnaryFn { name, cpu: Unary1::NONE, wgsl, wgsl_int: "", wgsl_bool: "" }
 }
 const fn binary(name: &'static str, wgsl: &'static str, compares: bool) -> BinaryFn {
-    BinaryFn { name, cpu: NO_CPU2, wgsl, wgsl_i32: "", wgsl_u32: "", wgsl_bool: "", compares }
+    BinaryFn { name, cpu: Binary1::NONE, wgsl, wgsl_i32: "", wgsl_u32: "", wgsl_bool: "", compares }
 }
 static NEG: UnaryFn = unary("neg", "-x");
 static EXP: UnaryFn = unary("exp", "exp(x)");
