@@ -37,7 +37,7 @@ fn verify(entry: &Entry, device: &Device) -> Result<Option<String>> {
         tracked.collect::<Result<Vec<_>>>()
     };
     let tracked = upload(&entry.inputs)?;
-    let grads = grad(&loss(entry, &tracked, device)?, &tracked.iter().collect::<Vec<_>>())?;
+    let grads = grad(&loss(entry, &tracked, device)?, &tracked)?;
     let step = 1e-5;
     for (k, got) in grads.iter().enumerate() {
         if got.dims() != entry.inputs[k].shape {
@@ -141,7 +141,7 @@ fn views_and_movement() {
         of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack([&x[0], &x[1]], 1)),
         of("split", &[&[5, 2]], |x| x[0].split(0, &[2, 3])?[1].square()),
         of("tile", &[&[2, 3]], |x| x[0].tile([2, 2])),
-        of("select_index", &[&[3, 4]], |x| x[0].take(-2, 1)),
+        of("take of one", &[&[3, 4]], |x| x[0].take(-2, 1)),
         of("take", &[&[4, 3]], |x| x[0].take(&Tensor::from_slice(&[1i32, 3, 1, -1], [4], x[0].device())?, 0)),
         of("take_along_axis", &[&[3, 4]], |x| {
             x[0].take_along_axis(&Tensor::new([[0i32, 0], [3, 1], [2, 2]], x[0].device())?, 1)
