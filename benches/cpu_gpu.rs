@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use common::time;
 use wgtensor::nn::optimizers::Adam;
-use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, Var};
+use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
 fn bench(device: &Device, label: &str, f: impl Fn() -> Result<Tensor>) {
@@ -53,8 +53,8 @@ fn mlp(device: &Device, batch: usize, width: usize) -> Result<()> {
 fn cnn(device: &Device, batch: usize) -> Result<()> {
     let (x, y) = (random(&[batch, 28, 28, 1], 1, device)?, random(&[batch, 10], 2, device)?);
     let vars = variables(&[&[3, 3, 1, 32], &[3, 3, 32, 64], &[7 * 7 * 64, 10]], device)?;
-    let same = Conv2d { padding: Padding::Same, ..Conv2d::default() };
-    let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+    let same = ConvOptions { padding: Padding::Same, ..ConvOptions::default() };
+    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
     bench(device, &format!("CNN step on 28x28 images, batch {batch}"), || {
         let one = x.conv2d(&vars[0].value(), &same)?.relu()?.max_pool2d(&half)?;
         let two = one.conv2d(&vars[1].value(), &same)?.relu()?.max_pool2d(&half)?;
@@ -92,11 +92,11 @@ fn cnn_adam(device: &Device, batch: usize) -> Result<()> {
         [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[5 * 5 * 64, 128], &[128], &[128, 10], &[10]];
     let vars = variables(&kernels, device)?;
     let value = |i: usize| vars[i].value();
-    let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
     let adam = RefCell::new(Adam::default());
     bench(device, &format!("CNN Adam step (32, 64 filters, dense 128), batch {batch}"), || {
-        let one = x.conv2d(&value(0), &Conv2d::default())?.add(value(1))?.relu()?.max_pool2d(&half)?;
-        let two = one.conv2d(&value(2), &Conv2d::default())?.add(value(3))?.relu()?.max_pool2d(&half)?;
+        let one = x.conv2d(&value(0), &ConvOptions::default())?.add(value(1))?.relu()?.max_pool2d(&half)?;
+        let two = one.conv2d(&value(2), &ConvOptions::default())?.add(value(3))?.relu()?.max_pool2d(&half)?;
         let hidden = two.reshape([batch, 5 * 5 * 64])?.matmul(&value(4))?.add(value(5))?.relu()?;
         let logits = hidden.matmul(&value(6))?.add(value(7))?;
         let loss = logits.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
@@ -178,7 +178,7 @@ fn indices(device: &Device) -> Result<()> {
 
 /// The parts of convolutional networks, each on its own.
 fn convolutions(device: &Device) -> Result<()> {
-    let valid = Conv2d::default();
+    let valid = ConvOptions::default();
     for (batch, side, c, f) in [(64, 28, 1, 32), (64, 13, 32, 64), (64, 13, 64, 32), (8, 56, 64, 64)] {
         let x = Var::new(&random(&[batch, side, side, c], 1, device)?);
         let kernel = Var::new(&random(&[3, 3, c, f], 2, device)?);
@@ -195,7 +195,7 @@ fn convolutions(device: &Device) -> Result<()> {
             Ok(loss.backward()?.get(&kernel).expect("a gradient").clone())
         });
     }
-    let half = Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
     let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?);
     let (xv, dy) = (x.value().detach(), random(&[64, 13, 13, 32], 2, device)?);
     bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&half));

@@ -266,6 +266,15 @@ fn wgt_pow(x: f32, y: f32) -> f32 {
     return select(poly, 1.0, bitcast<u32>(x) == 0x3f800000u || yb == 0u);
 }
 
+// The cube root: 2^(log2(a) / 3) and one step of Newton's method; 0, infinity and NaN are their own.
+fn wgt_cbrt(x: f32) -> f32 {
+    let a = abs(x);
+    let ab = bitcast<u32>(a);
+    let near = wgt_exp2(wgt_log2(a) * 0.33333334);
+    let y = near - (near - a / (near * near)) * 0.33333334;
+    return wgt_copysign(select(y, a, ab == 0u || ab >= 0x7f800000u), x);
+}
+
 // --- circular functions ---
 
 struct WgtAngle {

@@ -85,7 +85,9 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Tensor, Var};
 pub use nn::set_random_seed;
-pub use ops::{Conv2d, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, Padding, Pool2d, SliceRange};
+pub use ops::{
+    ConvOptions, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, PadMode, Padding, PoolOptions, SliceRange,
+};
 pub use shape::{Axes, Index, IntoShape, MAX_RANK, Shape};
 pub use tensor::{Grads, grad, no_grad};
 

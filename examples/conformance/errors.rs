@@ -2,7 +2,7 @@
 
 use wgtensor::nn::optimizers::IntoOptimizer;
 use wgtensor::nn::prelude::*;
-use wgtensor::{Conv2d, DType, Device, Result, Tensor};
+use wgtensor::{ConvOptions, DType, Device, Result, Tensor};
 
 use super::call::{Output, Replay, Stop, skip};
 use super::case::Case;
@@ -16,7 +16,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
             Tensor::concat([&zeros(&[2, 3])?, &zeros(&[3, 4])?], 1).map(described)
         }
         "keras.ops.conv(zeros(1,5,5,3), zeros(3,3,4,2))" => {
-            zeros(&[1, 5, 5, 3])?.conv2d(&zeros(&[3, 3, 4, 2])?, &Conv2d::default()).map(described)
+            zeros(&[1, 5, 5, 3])?.conv2d(&zeros(&[3, 3, 4, 2])?, &ConvOptions::default()).map(described)
         }
         "keras.ops.expand_dims(zeros(2,3), 5)" => zeros(&[2, 3])?.expand_dims(5).map(described),
         "keras.ops.pad(zeros(2,3), [[1,1],[1,1],[1,1]])" => zeros(&[2, 3])?.pad(&[(1, 1); 3], 0.0).map(described),

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use wgtensor::nn::losses::{IntoLoss, Loss};
 use wgtensor::nn::metrics::{Figure, IntoMetric, Metric, MetricSpec};
+use wgtensor::nn::regularizers::Regularizer;
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};
@@ -54,7 +55,13 @@ pub(crate) fn replay_metric(case: &Case, device: &Device) -> Replay<Vec<Output>>
     let mut totals: Vec<Vec<f64>> = Vec::new();
     let (mut samples, mut done, mut last) = (0.0, Vec::new(), None);
     for b in 0.. {
-        let (Some(y_true), Some(y_pred)) = (get(format!("y_true.{b}"))?, get(format!("y_pred.{b}"))?) else { break };
+        // The metrics of plain values have no targets.
+        let values = get(format!("values.{b}"))?;
+        let (y_true, y_pred) = match values {
+            Some(values) => (Some(values.clone()), Some(values)),
+            None => (get(format!("y_true.{b}"))?, get(format!("y_pred.{b}"))?),
+        };
+        let (Some(y_true), Some(y_pred)) = (y_true, y_pred) else { break };
         let sums = metric.sums(&y_true, &y_pred, get(format!("sample_weight.{b}"))?.as_ref())?;
         let sums = sums.iter().map(Tensor::to_f64_vec).collect::<wgtensor::Result<Vec<_>>>()?;
         let rows = y_pred.dims().first().copied().unwrap_or(1) as f64;
@@ -68,6 +75,19 @@ pub(crate) fn replay_metric(case: &Case, device: &Device) -> Replay<Vec<Output>>
         last = Some(metric.result(&sums, rows));
     }
     done.extend(last.map(|value| number("result_last_batch_only".into(), value)));
+    Ok(done)
+}
+
+/// Replays a `regularizer` case: the penalty of a weight and its gradient.
+pub(crate) fn replay_regularizer(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+    let config = keras(&string(&case.json["regularizer"]), &case.json["config"])?;
+    let regularizer = made(<dyn Regularizer>::from_config(&config))?;
+    let w = upload(case.tensor("w").ok_or("no `w`".to_string())?, device)?.requires_grad();
+    let out = regularizer.penalty(&w)?;
+    let mut done = vec![Output::read("out", &out)?];
+    if let Some(grad) = out.backward()?.wrt(&w) {
+        done.push(Output::read("grad.w", grad)?);
+    }
     Ok(done)
 }
 

@@ -138,6 +138,7 @@ fn unary(c: &Call) -> Replay<Option<Tensor>> {
         "sign" => x.sign()?,
         "square" => x.square()?,
         "sqrt" => x.sqrt()?,
+        "cbrt" => x.cbrt()?,
         "rsqrt" => x.rsqrt()?,
         "reciprocal" => x.reciprocal()?,
         "exp" => x.exp()?,
@@ -169,6 +170,10 @@ fn unary(c: &Call) -> Replay<Option<Tensor>> {
             0 => x.round()?,
             d => x.mul(10f64.powi(d as i32))?.round()?.div(10f64.powi(d as i32))?,
         },
+        "deg2rad" => x.mul(std::f64::consts::PI / 180.0)?,
+        "rad2deg" => x.mul(180.0 / std::f64::consts::PI)?,
+        "isposinf" => x.eq(f64::INFINITY)?,
+        "isneginf" => x.eq(f64::NEG_INFINITY)?,
         "isnan" => x.isnan()?,
         "isinf" => x.isinf()?,
         "isfinite" => x.isfinite()?,
@@ -206,6 +211,11 @@ fn binary(c: &Call) -> Replay<Option<Tensor>> {
         "arctan2" => a.atan2(b)?,
         "hypot" => a.hypot(b)?,
         "logaddexp" => a.logaddexp(b)?,
+        "isclose" => a.isclose(b, c.float("rtol", 1e-5)?, c.float("atol", 1e-8)?, c.flag("equal_nan")?)?,
+        "cross" => cross(c)?,
+        "digitize" => a.digitize(b)?,
+        "searchsorted" => a.searchsorted(b, c.text("side", "left")? == "right")?,
+        "inner" if a.rank() == 1 && b.rank() == 1 => a.matmul(b)?,
         "squared_difference" => a.sub(b)?.square()?,
         "bitwise_and" => a.bitwise_and(b)?,
         "bitwise_or" => a.bitwise_or(b)?,
@@ -254,6 +264,7 @@ fn reduction(c: &Call) -> Replay<Option<Tensor>> {
         "std" => reduce!(c, x, std, std_keepdims),
         "any" => reduce!(c, x, any, any_keepdims),
         "all" => reduce!(c, x, all, all_keepdims),
+        "median" => reduce!(c, x, median, median_keepdims),
         "logsumexp" => reduce!(c, x, logsumexp, logsumexp_keepdims),
         "count_nonzero" => {
             reduce!(c, x.ne(&Tensor::zeros((), x.dtype(), c.device)?)?.cast(DType::I32)?, sum, sum_keepdims)
@@ -282,6 +293,16 @@ fn reduction(c: &Call) -> Replay<Option<Tensor>> {
         _ => return Ok(None),
     };
     Ok(Some(out))
+}
+
+/// A cross product along one axis, the same for the operands and the result.
+fn cross(c: &Call) -> Replay<Tensor> {
+    let axis = |key: &str| c.int(key, -1);
+    match (c.optional_int("axis")?, axis("axisa")?, axis("axisb")?, axis("axisc")?) {
+        (Some(axis), ..) => Ok(c.arg(0)?.cross(c.arg(1)?, axis)?),
+        (None, a, b, out) if a == b && b == out => Ok(c.arg(0)?.cross(c.arg(1)?, a)?),
+        _ => skip("cross with several axes"),
+    }
 }
 
 /// A dtype by Keras's name.

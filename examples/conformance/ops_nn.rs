@@ -1,6 +1,6 @@
 //! `keras.ops` of neural networks and linear algebra.
 
-use wgtensor::{Conv2d, Padding, Pool2d, Tensor};
+use wgtensor::{ConvOptions, Padding, PoolOptions, Tensor};
 
 use super::call::{Call, Replay, skip};
 
@@ -33,6 +33,22 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
         "sparse_sigmoid" => x()?.sparse_sigmoid()?,
         "softmax" => x()?.softmax(c.int("axis", -1)?)?,
         "log_softmax" => x()?.log_softmax(c.int("axis", -1)?)?,
+        // Keras 3.15 adds up the running sums instead of the elements (its results are no distributions).
+        "sparsemax" => return skip("op `sparsemax` as the reference has it"),
+        "normalize" => x()?.normalize(c.int("axis", -1)?, c.size("order", 2)? as u32)?,
+        "layer_normalization" => {
+            let (axes, epsilon) = (c.ints("axis")?.unwrap_or(vec![-1]), c.float("epsilon", 1e-7)?);
+            x()?.layer_normalization(c.named("gamma"), c.named("beta"), axes, epsilon)?
+        }
+        "rms_normalization" => {
+            let (axes, epsilon) = (c.ints("axis")?.unwrap_or(vec![-1]), c.float("epsilon", 1e-7)?);
+            x()?.rms_normalization(c.named("scale"), axes, epsilon)?
+        }
+        "batch_normalization" => {
+            let (mean, variance, axis) = (c.arg(1)?, c.arg(2)?, c.int("axis", -1)?);
+            let epsilon = c.float("epsilon", 1e-3)?;
+            x()?.batch_normalization(mean, variance, axis, c.named("offset"), c.named("scale"), epsilon)?
+        }
         "glu" => {
             let axis = c.int("axis", -1)?;
             let half = x()?.dims()[axis.rem_euclid(x()?.rank() as isize) as usize] / 2;
@@ -54,7 +70,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             x()?.conv2d(kernel, &conv(c, channels / per_group.max(1))?)?
         }
         "depthwise_conv" => depthwise(c)?,
-        "separable_conv" => depthwise(c)?.conv2d(c.arg(2)?, &Conv2d::default())?,
+        "separable_conv" => depthwise(c)?.conv2d(c.arg(2)?, &ConvOptions::default())?,
         "max_pool" => x()?.max_pool2d(&pool(c)?)?,
         "average_pool" => x()?.avg_pool2d(&pool(c)?)?,
         _ => return Ok(None),
@@ -70,15 +86,15 @@ fn depthwise(c: &Call) -> Replay<Tensor> {
     Ok(c.arg(0)?.conv2d(&kernel.reshape([h, w, 1, channels * multiplier])?, &conv(c, channels)?)?)
 }
 
-fn conv(c: &Call, groups: usize) -> Replay<Conv2d> {
+fn conv(c: &Call, groups: usize) -> Replay<ConvOptions> {
     let [strides, dilation] = [pair(c, "strides", 1)?, pair(c, "dilation_rate", 1)?];
-    Ok(Conv2d { strides, padding: padding(c)?, dilation, groups })
+    Ok(ConvOptions { strides, padding: padding(c)?, dilation, groups })
 }
 
-fn pool(c: &Call) -> Replay<Pool2d> {
+fn pool(c: &Call) -> Replay<PoolOptions> {
     let size = pair(c, "pool_size", 2)?;
     let strides = if c.ints("strides")?.is_none() { size } else { pair(c, "strides", 1)? };
-    Ok(Pool2d { size, strides, padding: padding(c)? })
+    Ok(PoolOptions { size, strides, padding: padding(c)? })
 }
 
 /// One number for each of the two image axes.

@@ -1,7 +1,7 @@
 //! `keras.ops` that move, select or build elements.
 
 use serde_json::Value;
-use wgtensor::Tensor;
+use wgtensor::{PadMode, Tensor};
 
 use super::call::{Call, Replay, skip};
 use super::ops::dtype;
@@ -28,8 +28,19 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             order.insert(to.rem_euclid(n) as usize, axis);
             x()?.transpose(&order)?
         }
+        "roll" => {
+            let shift = c.int("shift", 0)?;
+            along(c, None, |x, axis| x.roll(shift, axis))?.reshape(x()?.shape())?
+        }
+        "sort" => along(c, Some(-1), Tensor::sort)?,
+        "argsort" => along(c, Some(-1), Tensor::argsort)?,
+        "cumsum" => along(c, None, Tensor::cumsum)?,
+        "cumprod" => along(c, None, Tensor::cumprod)?,
+        "tril" => x()?.tril(c.int("k", 0)?)?,
+        "triu" => x()?.triu(c.int("k", 0)?)?,
         "flip" => x()?.flip(c.ints("axis")?)?,
         "concatenate" => Tensor::concat(&c.args(), c.int("axis", 0)?)?,
+        "vstack" if x()?.rank() > 1 => Tensor::concat(&c.args(), 0)?,
         "hstack" => Tensor::concat(&c.args(), if x()?.rank() == 1 { 0 } else { 1 })?,
         "stack" => Tensor::stack(&c.args(), c.int("axis", 0)?)?,
         "tile" => {
@@ -70,15 +81,26 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             out
         }
         "pad" => pad(c)?,
-        "scatter" => {
-            // Only rows: indices of one column index the first axis.
-            let [n, 1] = x()?.dims()[..] else { return skip("scatter by several indices") };
-            let zeros = Tensor::zeros(c.sizes("shape")?, c.arg(1)?.dtype(), c.device)?;
-            zeros.index_add(0, &x()?.reshape([n])?, c.arg(1)?)?
-        }
+        "scatter" => Tensor::scatter(x()?, c.arg(1)?, c.sizes("shape")?)?,
+        "scatter_update" => match c.attr("reduction") {
+            None | Some(Value::Null) => x()?.scatter_update(c.arg(1)?, c.arg(2)?)?,
+            Some(add) if add == "add" => x()?.scatter_add(c.arg(1)?, c.arg(2)?)?,
+            Some(other) => return c.odd("reduction", other),
+        },
+        "slice_update" => x()?.slice_update(&c.sizes("start_indices")?, c.arg(1)?)?,
         _ => return Ok(None),
     };
     Ok(Some(out))
+}
+
+/// What is done along the call's axis: along all elements in a row where it is null, or where it is left out and there
+/// is no other `default`.
+fn along(c: &Call, default: Option<isize>, f: impl Fn(&Tensor, isize) -> wgtensor::Result<Tensor>) -> Replay<Tensor> {
+    let (x, named) = (c.arg(0)?, c.attr("axis").is_some());
+    Ok(match c.optional_int("axis")?.or(default.filter(|_| !named)) {
+        Some(axis) => f(x, axis)?,
+        None => f(&x.reshape([x.numel()])?, 0)?,
+    })
 }
 
 /// Operations with several results; `None` where the name is not among them.
@@ -100,6 +122,22 @@ pub(crate) fn several(c: &Call) -> Replay<Option<Vec<Tensor>>> {
             };
             x.split(axis, &sizes)?
         }
+        "top_k" => {
+            let x = c.arg(0)?;
+            // In order is one of the orders that "not sorted" allows, but not the reference's.
+            if !c.truth("sorted", true)? {
+                return skip("top_k that is not sorted");
+            }
+            let (values, places) = x.top_k(c.size("k", 1)?, -1)?;
+            vec![values, places]
+        }
+        "moments" => {
+            let (x, axes) = (c.arg(0)?, c.ints("axes")?.unwrap_or_default());
+            match c.flag("keepdims")? {
+                false => vec![x.mean(&axes)?, x.var(&axes)?],
+                true => vec![x.mean_keepdims(&axes)?, x.var_keepdims(&axes)?],
+            }
+        }
         "unstack" => {
             let (x, axis) = (c.arg(0)?, c.int("axis", 0)?);
             let n = x.dims()[axis.rem_euclid(x.rank() as isize) as usize];
@@ -115,9 +153,6 @@ pub(crate) fn several(c: &Call) -> Replay<Option<Vec<Tensor>>> {
 fn pad(c: &Call) -> Replay<Tensor> {
     let x = c.arg(0)?;
     let mode = c.text("mode", "constant")?;
-    if mode != "constant" {
-        return skip(format!("pad with mode `{mode}`"));
-    }
     let Some(width) = c.attr("pad_width") else { return skip("pad without `pad_width`") };
     let pair = |w: &Value| match &w.as_array()?[..] {
         [before, after] => Some((before.as_u64()? as usize, after.as_u64()? as usize)),
@@ -126,9 +161,16 @@ fn pad(c: &Call) -> Replay<Tensor> {
     let pairs = || width.as_array()?.iter().map(pair).collect::<Option<Vec<_>>>();
     let one = width.as_u64().map(|n| (n as usize, n as usize)).or_else(|| pair(width));
     let Some(widths) = one.map(|w| vec![w; x.rank()]).or_else(pairs) else { return c.odd("pad_width", width) };
-    let value = match c.attr("constant_values") {
-        None | Some(Value::Null) => 0.0,
-        Some(_) => c.float("constant_values", 0.0)?,
+    let mode = match mode {
+        "constant" => match c.attr("constant_values") {
+            None | Some(Value::Null) => PadMode::Constant(0.0),
+            Some(_) => PadMode::Constant(c.float("constant_values", 0.0)?),
+        },
+        "reflect" => PadMode::Reflect,
+        "symmetric" => PadMode::Symmetric,
+        "edge" => PadMode::Edge,
+        "wrap" => PadMode::Wrap,
+        other => return skip(format!("pad with mode `{other}`")),
     };
-    Ok(x.pad(&widths, value)?)
+    Ok(x.pad(&widths, mode)?)
 }

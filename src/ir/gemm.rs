@@ -1,7 +1,7 @@
 //! Matrix products, and convolutions as products.
 
 use super::program::Dims;
-use super::window::Conv;
+use super::window::Geometry;
 use crate::dtype::DType;
 
 /// A matrix product: for every batch index, `m` and `n`: `acc = sum over k of a[batch, m, k] * b[batch, k, n]`, over the
@@ -25,12 +25,12 @@ pub(crate) enum Loader {
     Strided { offset: i64, batch: Dims<i64>, row: i64, col: i64 },
     /// Convolution forward, operand a: row = output position `(n, oh, ow)`, col = tap `(kh, kw, c)`:
     /// `x[n, oh*sh - ph + kh*dh, ow*sw - pw + kw*dw, c]`, 0 outside. With `transposed`, row and col are exchanged (kernel gradient).
-    Patches { conv: Conv, transposed: bool },
+    Patches { conv: Geometry, transposed: bool },
     /// Convolution input-gradient, operand a: row = input position `(n, h, w)`, col = `(kh, kw, f)`:
     /// `dy[n, (h + ph - kh*dh)/sh, (w + pw - kw*dw)/sw, f]` where both divide and are in range, else 0.
-    Spread { conv: Conv },
+    Spread { conv: Geometry },
     /// Convolution input-gradient, operand b: row = `(kh, kw, f)`, col = `c`: `kernel[kh, kw, c, f]`.
-    Kernel { conv: Conv },
+    Kernel { conv: Geometry },
 }
 
 impl Gemm {

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::program::ReduceOp;
 use super::scalar::{BinaryFn, UnaryFn};
 use super::step::Family;
-use super::window::Conv;
+use super::window::Geometry;
 use crate::shape::{MAX_RANK, Shape};
 
 /// Per-axis numbers of a view.
@@ -74,11 +74,11 @@ pub(crate) enum Op {
     /// `(batch.., m, k) x (batch.., k, n)`, equal batch extents.
     MatMul,
     /// Inputs: x, kernel.
-    Conv(Conv),
+    Conv(Geometry),
     /// Inputs: dy, kernel.
-    ConvInputGrad(Conv),
+    ConvInputGrad(Geometry),
     /// Inputs: x, dy.
-    ConvKernelGrad(Conv),
+    ConvKernelGrad(Geometry),
     /// What a family computes of its operands, all of them contiguous, in row-major order of the family's space.
     Family(Family),
     /// One of several results of its input.

@@ -105,7 +105,7 @@ impl Family {
         match self {
             Family::Nest => Dims::new(),
             Family::Gemm(g) => g.space(),
-            Family::Window(w) => Dims::from_slice(&[w.op.numel(&w.conv)]),
+            Family::Window(w) => Dims::from_slice(&[w.op.numel(&w.geometry)]),
             Family::Scatter(s) => Dims::from_slice(&[s.numel()]),
             Family::Scan(s) => s.space(),
             Family::Sort(s) => s.space(),

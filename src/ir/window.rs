@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Window {
     pub(crate) op: WindowOp,
-    pub(crate) conv: Conv,
+    pub(crate) geometry: Geometry,
     pub(crate) dtype: DType,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct Window {
 /// `x (batch, h, w, c)`, `kernel (kh, kw, c, f)`, `y (batch, oh, ow, f)`. `pad_*` is the padding before; what lies
 /// outside on either side reads as nothing. For pooling `f == c`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct Conv {
+pub(crate) struct Geometry {
     pub(crate) batch: usize,
     pub(crate) h: usize,
     pub(crate) w: usize,
@@ -63,7 +63,7 @@ impl WindowOp {
     }
 
     /// Elements of the result.
-    pub(crate) fn numel(self, g: &Conv) -> usize {
+    pub(crate) fn numel(self, g: &Geometry) -> usize {
         match self {
             WindowOp::Max | WindowOp::MaxPick | WindowOp::Sum => g.batch * g.oh * g.ow * g.c,
             WindowOp::MaxGrad | WindowOp::SumGrad => g.batch * g.h * g.w * g.c,
@@ -71,7 +71,7 @@ impl WindowOp {
     }
 }
 
-impl Conv {
+impl Geometry {
     /// Output extent along one axis; `None` when the window does not fit.
     pub(crate) fn out_extent(n: usize, k: usize, stride: usize, dilation: usize, pad: usize) -> Result<usize> {
         let span = (k - 1) * dilation + 1;

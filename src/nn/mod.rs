@@ -40,6 +40,7 @@ pub mod optimizers;
 mod policy;
 pub mod prelude;
 mod progress;
+pub mod regularizers;
 mod saving;
 pub mod schedules;
 mod seeds;

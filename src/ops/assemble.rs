@@ -9,13 +9,44 @@ use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
 use crate::shape::{Index, IntoShape, Shape, axis_index};
 
+/// What [`Tensor::pad`] puts around a tensor, shown for `a b c`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum PadMode {
+    /// This number everywhere; a number alone means the same.
+    Constant(f64),
+    /// The elements mirrored at the edge, which is not repeated: `c b [a b c] b a`.
+    Reflect,
+    /// The elements mirrored with the edge: `b a [a b c] c b`.
+    Symmetric,
+    /// The edge repeated: `a a [a b c] c c`.
+    Edge,
+    /// The elements from the other end: `b c [a b c] a b`.
+    Wrap,
+}
+
+impl From<f64> for PadMode {
+    fn from(value: f64) -> Self {
+        PadMode::Constant(value)
+    }
+}
+
 impl Tensor {
-    /// Surrounds the tensor: `pads[d]` gives how many elements of `value` go before and after along dimension `d`.
+    /// Surrounds the tensor: `pads[d]` gives how many elements go before and after along dimension `d`. They are all
+    /// the same number where one is given, else what the [`PadMode`] says.
     ///
     /// # Errors
-    /// `pads` does not name every dimension; a value that the type does not hold; a result too large.
+    /// `pads` does not name every dimension; a value that the type does not hold; more elements than the mode finds in
+    /// the tensor; a result too large.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, PadMode, Tensor};
+    /// let x = Tensor::new([1, 2, 3], &Device::cpu())?;
+    /// assert_eq!(x.pad(&[(1, 2)], 0.0)?.to_vec::<i32>()?, [0, 1, 2, 3, 0, 0]);
+    /// assert_eq!(x.pad(&[(1, 2)], PadMode::Reflect)?.to_vec::<i32>()?, [2, 1, 2, 3, 2, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
-    pub fn pad(&self, pads: &[(usize, usize)], value: f64) -> Result<Tensor> {
+    pub fn pad(&self, pads: &[(usize, usize)], mode: impl Into<PadMode>) -> Result<Tensor> {
         if pads.len() != self.rank() {
             return Err(Error::parts(
                 Kind::Argument,
@@ -28,6 +59,14 @@ impl Tensor {
         if pads.iter().all(|&p| p == (0, 0)) {
             return Ok(self.clone());
         }
+        match mode.into() {
+            PadMode::Constant(value) => self.surround(pads, value),
+            own => entry(|| (0..self.rank()).try_fold(self.clone(), |x, d| x.extend(d, pads[d], own))),
+        }
+    }
+
+    #[track_caller]
+    fn surround(&self, pads: &[(usize, usize)], value: f64) -> Result<Tensor> {
         let dims: SmallVec<[usize; 8]> =
             self.dims().iter().zip(pads).map(|(&n, p)| n.saturating_add(p.0).saturating_add(p.1)).collect();
         let shape = Shape::new(&dims)?;
@@ -36,6 +75,53 @@ impl Tensor {
         let make = Make::new(self.device(), Vjp::Node(assemble_grad));
         let op = Op::Assemble { starts: vec![starts], fill: true };
         Ok(Tensor::record(op, shape, self.dtype(), &[self, &fill], make))
+    }
+
+    /// Longer along dimension `d` by elements of its own.
+    fn extend(&self, d: usize, (before, after): (usize, usize), mode: PadMode) -> Result<Tensor> {
+        let (n, axis) = (self.dims()[d], d as isize);
+        let most = match mode {
+            PadMode::Reflect => n.saturating_sub(1),
+            PadMode::Edge if n > 0 => usize::MAX,
+            _ => n,
+        };
+        if before.max(after) > most {
+            return Err(Error::parts(
+                Kind::Argument,
+                &format!("`pad` was asked for more elements than mode {mode:?} finds"),
+                &format!("{before} before and {after} behind, along axis {d} of shape {}", self.shape()),
+                &format!("at most {most} at either end"),
+                "Pad by less, or in several steps",
+            ));
+        }
+        let (front, back) = match mode {
+            _ if (before, after) == (0, 0) => return Ok(self.clone()),
+            PadMode::Edge => {
+                (self.narrow(axis, 0, 1)?.repeat(before, axis)?, self.narrow(axis, n - 1, 1)?.repeat(after, axis)?)
+            }
+            PadMode::Wrap => (self.narrow(axis, n - before, before)?, self.narrow(axis, 0, after)?),
+            // Mirrored: the edge itself, or what stands next to it.
+            _ => {
+                let edge = usize::from(mode == PadMode::Reflect);
+                let (front, back) = (self.narrow(axis, edge, before)?, self.narrow(axis, n - edge - after, after)?);
+                (front.flip(axis)?, back.flip(axis)?)
+            }
+        };
+        Tensor::concat([&front, self, &back], axis)
+    }
+
+    /// Moved on by so many positions along an axis; what leaves at the end enters at the start (NumPy's `roll`).
+    ///
+    /// # Errors
+    /// The axis does not exist.
+    #[track_caller]
+    pub fn roll(&self, shift: isize, axis: isize) -> Result<Tensor> {
+        let n = self.dims()[axis_index("roll", axis, self.rank())?];
+        let shift = shift.checked_rem_euclid(n as isize).unwrap_or(0) as usize;
+        if shift == 0 {
+            return Ok(self.clone());
+        }
+        Tensor::concat([self.narrow(axis, n - shift, shift)?, self.narrow(axis, 0, n - shift)?], axis)
     }
 
     /// Joins tensors along an axis: those of an array, a slice, a vector or an iterator, borrowed or not.

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
 use crate::ir::op::Op;
-use crate::ir::window::Conv;
+use crate::ir::window::Geometry;
 use crate::shape::Shape;
 
 /// What surrounds an image.
@@ -50,13 +50,13 @@ impl Padding {
             return Ok(0);
         }
         let (before, after) = self.amounts(axis, n, k, stride, dilation);
-        Conv::out_extent(n, k, stride, dilation, before + after)
+        Geometry::out_extent(n, k, stride, dilation, before + after)
     }
 }
 
 /// How a convolution moves; the defaults are Keras's (stride 1, no padding, no dilation, one group).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conv2d {
+pub struct ConvOptions {
     /// Steps between windows, rows then columns.
     pub strides: (usize, usize),
     /// What surrounds the image.
@@ -67,9 +67,9 @@ pub struct Conv2d {
     pub groups: usize,
 }
 
-impl Default for Conv2d {
+impl Default for ConvOptions {
     fn default() -> Self {
-        Conv2d { strides: (1, 1), padding: Padding::Valid, dilation: (1, 1), groups: 1 }
+        ConvOptions { strides: (1, 1), padding: Padding::Valid, dilation: (1, 1), groups: 1 }
     }
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn geometry(
     strides: (usize, usize),
     dilation: (usize, usize),
     padding: Padding,
-) -> Result<Conv> {
+) -> Result<Geometry> {
     if x.rank() != 4 {
         return Err(Error::parts(
             Kind::Shape,
@@ -111,7 +111,7 @@ pub(crate) fn geometry(
         let extent = padding.extent(axis, n, k, s, d);
         extent.map_err(|e| e.context(format!("`{op}` of shape {}", x.shape())))
     };
-    Ok(Conv {
+    Ok(Geometry {
         batch: x.dims()[0],
         h,
         w,
@@ -130,7 +130,7 @@ pub(crate) fn geometry(
     })
 }
 
-fn shapes(g: &Conv) -> (Shape, Shape, Shape) {
+fn shapes(g: &Geometry) -> (Shape, Shape, Shape) {
     (Shape::of(&[g.batch, g.h, g.w, g.c]), Shape::of(&[g.kh, g.kw, g.c, g.f]), Shape::of(&[g.batch, g.oh, g.ow, g.f]))
 }
 
@@ -140,7 +140,7 @@ impl Tensor {
     /// # Errors
     /// Ranks, channels or groups that do not fit; a window larger than the padded image; mixed types or devices.
     #[track_caller]
-    pub fn conv2d(&self, kernel: &Tensor, options: &Conv2d) -> Result<Tensor> {
+    pub fn conv2d(&self, kernel: &Tensor, options: &ConvOptions) -> Result<Tensor> {
         same_device("conv2d", self, kernel)?;
         same_dtype("conv2d", self, kernel)?;
         expect_dtype("conv2d", self, self.dtype().is_float(), "a floating-point type")?;
@@ -164,7 +164,7 @@ impl Tensor {
             let parts = (0..groups)
                 .map(|g| {
                     let (x, k) = (self.narrow(3, g * c, c)?, kernel.narrow(3, g * f, f)?);
-                    x.conv2d(&k, &Conv2d { groups: 1, ..*options })
+                    x.conv2d(&k, &ConvOptions { groups: 1, ..*options })
                 })
                 .collect::<Result<Vec<_>>>()?;
             return Tensor::concat(parts, 3);
@@ -181,15 +181,15 @@ fn record(op: Op, shape: Shape, a: &Tensor, b: &Tensor, vjp: NodeVjp) -> Tensor 
     Tensor::record(op, shape, a.dtype(), &[a, b], make)
 }
 
-fn input_grad(g: Conv, dy: &Tensor, kernel: &Tensor) -> Tensor {
+fn input_grad(g: Geometry, dy: &Tensor, kernel: &Tensor) -> Tensor {
     record(Op::ConvInputGrad(g), shapes(&g).0, dy, kernel, input_grad_grad)
 }
 
-fn kernel_grad(g: Conv, x: &Tensor, dy: &Tensor) -> Tensor {
+fn kernel_grad(g: Geometry, x: &Tensor, dy: &Tensor) -> Tensor {
     record(Op::ConvKernelGrad(g), shapes(&g).1, x, dy, kernel_grad_grad)
 }
 
-fn forward(g: Conv, x: &Tensor, kernel: &Tensor) -> Tensor {
+fn forward(g: Geometry, x: &Tensor, kernel: &Tensor) -> Tensor {
     record(Op::Conv(g), shapes(&g).2, x, kernel, conv_grad)
 }
 

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustc_hash::FxHashSet;
 
 use super::pointwise::same_device;
-use crate::backend::gpu::reflect::reflect;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::ir::custom::{Custom, Definition};
+use crate::ir::custom::{Custom, Definition, Source};
 use crate::ir::op::Op;
 use crate::ir::step::Family;
 use crate::shape::{IntoShape, Shape};
@@ -114,8 +113,8 @@ impl CustomOp {
     /// It does not parse or validate, has other than one entry point, or declares other bindings than the ones above.
     #[track_caller]
     pub fn wgsl(self, text: &str) -> Result<Self> {
-        let source = entry(|| reflect(self.of.name, text))?;
-        Ok(self.with(|of, _| of.wgsl = Some(source)))
+        let source = entry(|| reflected(self.of.name, text))?;
+        Ok(self.with(|of, _| of.wgsl = source))
     }
 
     /// What it does on the CPU engine; it runs on one thread.
@@ -290,4 +289,15 @@ fn custom_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrad
         );
     }
     Ok(grads.into_iter().collect())
+}
+
+#[cfg(feature = "gpu")]
+fn reflected(name: &'static str, text: &str) -> Result<Option<Source>> {
+    crate::backend::gpu::reflect::reflect(name, text).map(Some)
+}
+
+/// Without the GPU engine nothing would run it, and nothing reads it.
+#[cfg(not(feature = "gpu"))]
+fn reflected(_: &'static str, _: &str) -> Result<Option<Source>> {
+    Ok(None)
 }

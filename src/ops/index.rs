@@ -15,7 +15,7 @@ use crate::shape::{Index, Shape, axis_index};
 
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
 #[track_caller]
-fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<()> {
+pub(super) fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize) -> Result<()> {
     expect_dtype(op, index, index.dtype().is_int(), "integers for indices")?;
     let Some((low, high)) = index.bounds() else { return Ok(()) };
     let n = extent as i64;
@@ -140,6 +140,35 @@ impl Tensor {
             .reshape(self.shape())
     }
 
+    /// How many of the `bins` (one-dimensional, ascending) are not above each element, as NumPy's `digitize`: `i32`, from 0
+    /// to the number of bins.
+    ///
+    /// # Errors
+    /// Bins of another rank; mixed types or devices.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let bins = Tensor::new([0.0f32, 1.0], &device)?;
+    /// let x = Tensor::new([-0.5f32, 0.0, 0.5, 3.0], &device)?;
+    /// assert_eq!(x.digitize(&bins)?.to_vec::<i32>()?, [0, 1, 1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn digitize(&self, bins: &Tensor) -> Result<Tensor> {
+        places_in("digitize", bins, self, true)
+    }
+
+    /// Where each of the `values` would be inserted into this tensor (one-dimensional, ascending) to keep the order, as
+    /// NumPy's `searchsorted`: before elements equal to it, or, at the `right` side, behind them. NaN goes to the end.
+    ///
+    /// # Errors
+    /// This tensor is not one-dimensional; mixed types or devices.
+    #[track_caller]
+    pub fn searchsorted(&self, values: &Tensor, right: bool) -> Result<Tensor> {
+        places_in("searchsorted", self, values, right)
+    }
+
     /// A new dimension of `classes` elements at `axis` of the result (-1: the last): 1 at the position the index names, 0
     /// elsewhere (and everywhere for an index outside).
     ///
@@ -157,6 +186,28 @@ impl Tensor {
             index.expand_dims(axis)?.eq(&ids.reshape(shape)?)?.cast(dtype)
         })
     }
+}
+
+/// How many elements of `sorted` come before each value.
+#[track_caller]
+fn places_in(op: &str, sorted: &Tensor, values: &Tensor, right: bool) -> Result<Tensor> {
+    same_device(op, sorted, values)?;
+    same_dtype(op, sorted, values)?;
+    if sorted.rank() != 1 {
+        return Err(Error::parts(
+            Kind::Shape,
+            &format!("`{op}` was given bounds of another rank"),
+            &format!("shape {}", sorted.shape()),
+            "one dimension, in ascending order",
+            "Reshape the bounds",
+        ));
+    }
+    entry(|| {
+        let value = values.reshape([values.numel(), 1])?;
+        // Of what is not behind the value, so that NaN has all before it.
+        let behind = if right { value.lt(sorted)? } else { value.le(sorted)? };
+        behind.logical_not()?.cast(DType::I32)?.sum(1)?.reshape(values.shape())
+    })
 }
 
 fn one(grad: Tensor) -> Result<InputGrads> {

@@ -8,13 +8,16 @@ pub(crate) mod create;
 pub(crate) mod custom;
 pub(crate) mod data;
 pub(crate) mod index;
+pub(crate) mod linalg;
 pub(crate) mod matmul;
+pub(crate) mod normalization;
 pub(crate) mod pointwise;
 pub(crate) mod pool;
 pub(crate) mod reduce;
 #[cfg(all(test, feature = "cpu", feature = "gpu"))]
 mod row_tests;
 pub(crate) mod scan;
+pub(crate) mod scatter;
 pub(crate) mod softmax;
 pub(crate) mod sort;
 pub(crate) mod unary;
@@ -22,9 +25,10 @@ pub(crate) mod view;
 #[cfg(all(test, feature = "gpu"))]
 mod wgsl_tests;
 
-pub use conv::{Conv2d, Padding};
+pub use assemble::PadMode;
+pub use conv::{ConvOptions, Padding};
 pub use custom::{CpuCall, CustomOp};
 pub use data::{HostData, IntoTensor, Number};
 pub use pointwise::Operand;
-pub use pool::Pool2d;
+pub use pool::PoolOptions;
 pub use view::SliceRange;

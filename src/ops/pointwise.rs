@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::binary::BinaryRow;
 use super::unary::UnaryRow;
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result, or_panic};
+use crate::error::{Error, Kind, Result, entry, or_panic};
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::graph::{Device, Tensor};
 use crate::ir::op::{Op, Runtime};
@@ -243,6 +243,46 @@ impl Tensor {
         let (choice, a, b) = (fit(self, &shape)?, fit(&a, &shape)?, fit(&b, &shape)?);
         let make = Make::new(self.device(), Vjp::Node(select_grad));
         Ok(Tensor::record(Op::Select, shape, a.dtype(), &[&choice, &a, &b], make))
+    }
+
+    /// Whether elements are equal within a tolerance, `|a - b| <= atol + rtol |b|`, as NumPy's `isclose` (whose defaults are
+    /// `rtol` 1e-5 and `atol` 1e-8). An infinity is close to itself, NaN to NaN if `equal_nan` says so.
+    ///
+    /// # Errors
+    /// The tensor is not floating-point; the operands differ in type or device; their shapes do not broadcast.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([1.0f32, 2.0], &Device::cpu())?;
+    /// let near = x.add(1e-6)?;
+    /// assert!(x.allclose(&near, 1e-5, 1e-8)?.item::<bool>()?);
+    /// assert!(!x.allclose(&near, 0.0, 1e-8)?.item::<bool>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn isclose(&self, other: impl Operand, rtol: f64, atol: f64, equal_nan: bool) -> Result<Tensor> {
+        expect_dtype("isclose", self, self.dtype().is_float(), "a floating-point type")?;
+        let other = other.operand(self)?;
+        same_device("isclose", self, &other)?;
+        same_dtype("isclose", self, &other)?;
+        broadcast("isclose", &[self, &other])?;
+        entry(|| {
+            let wide = self.dtype().register();
+            let (a, b) = (self.cast(wide)?, other.cast(wide)?);
+            let within = a.sub(&b)?.abs()?.le(b.abs()?.mul(rtol)?.add(atol)?)?;
+            let close = a.eq(&b)?.logical_or(within.logical_and(b.isfinite()?)?)?;
+            if equal_nan { close.logical_or(a.isnan()?.logical_and(b.isnan()?)?) } else { Ok(close) }
+        })
+    }
+
+    /// Whether all elements are equal within a tolerance, as a scalar boolean; see [`isclose`](Tensor::isclose). NaN is close to
+    /// nothing.
+    ///
+    /// # Errors
+    /// Those of [`isclose`](Tensor::isclose).
+    #[track_caller]
+    pub fn allclose(&self, other: impl Operand, rtol: f64, atol: f64) -> Result<Tensor> {
+        self.isclose(other, rtol, atol, false)?.all(())
     }
 
     /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), integers to narrower

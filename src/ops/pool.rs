@@ -8,12 +8,12 @@ use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::Op;
 use crate::ir::step::Family;
-use crate::ir::window::{Conv, Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
 use crate::shape::Shape;
 
 /// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool2d {
+pub struct PoolOptions {
     /// Rows and columns of the window.
     pub size: (usize, usize),
     /// Steps between windows.
@@ -22,21 +22,21 @@ pub struct Pool2d {
     pub padding: Padding,
 }
 
-impl Default for Pool2d {
+impl Default for PoolOptions {
     fn default() -> Self {
-        Pool2d { size: (2, 2), strides: (2, 2), padding: Padding::Valid }
+        PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid }
     }
 }
 
 #[track_caller]
-fn record(op: WindowOp, g: Conv, inputs: &[&Tensor]) -> Tensor {
+fn record(op: WindowOp, g: Geometry, inputs: &[&Tensor]) -> Tensor {
     let shape = match op {
         WindowOp::Max | WindowOp::MaxPick | WindowOp::Sum => Shape::of(&[g.batch, g.oh, g.ow, g.c]),
         WindowOp::MaxGrad | WindowOp::SumGrad => Shape::of(&[g.batch, g.h, g.w, g.c]),
     };
     let make = Make::new(inputs[0].device(), Vjp::Node(window_grad));
     let dtype = inputs[0].dtype();
-    let op = Op::Family(Family::Window(Window { op, conv: g, dtype: dtype.register() }));
+    let op = Op::Family(Family::Window(Window { op, geometry: g, dtype: dtype.register() }));
     Tensor::record(op, shape, dtype, inputs, make)
 }
 
@@ -46,7 +46,7 @@ impl Tensor {
     /// # Errors
     /// Not four dimensions; a window larger than the padded image; integers.
     #[track_caller]
-    pub fn max_pool2d(&self, options: &Pool2d) -> Result<Tensor> {
+    pub fn max_pool2d(&self, options: &PoolOptions) -> Result<Tensor> {
         Ok(record(WindowOp::Max, self.windows("max_pool2d", options)?, &[self]))
     }
 
@@ -55,21 +55,21 @@ impl Tensor {
     /// # Errors
     /// Those of [`max_pool2d`](Tensor::max_pool2d).
     #[track_caller]
-    pub fn avg_pool2d(&self, options: &Pool2d) -> Result<Tensor> {
+    pub fn avg_pool2d(&self, options: &PoolOptions) -> Result<Tensor> {
         let g = self.windows("avg_pool2d", options)?;
         in_register(self, |x| {
             let sum = record(WindowOp::Sum, g, &[x]);
             if options.padding == Padding::Valid {
                 return sum.mul(1.0 / (g.kh * g.kw) as f64);
             }
-            let one = Conv { batch: 1, c: 1, f: 1, ..g };
+            let one = Geometry { batch: 1, c: 1, f: 1, ..g };
             let image = Tensor::ones([1, g.h, g.w, 1], x.dtype(), x.device())?;
             sum.div(record(WindowOp::Sum, one, &[&image]))
         })
     }
 
     #[track_caller]
-    fn windows(&self, op: &str, options: &Pool2d) -> Result<Conv> {
+    fn windows(&self, op: &str, options: &PoolOptions) -> Result<Geometry> {
         expect_dtype(op, self, self.dtype().is_float(), "a floating-point type")?;
         let channels = self.dims().last().copied().unwrap_or(0);
         geometry(op, self, options.size, channels, options.strides, (1, 1), options.padding)
@@ -77,7 +77,9 @@ impl Tensor {
 }
 
 fn window_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Family(Family::Window(Window { op, conv: g, .. })) = y.0.op else { unreachable!("a window's gradient") };
+    let Op::Family(Family::Window(Window { op, geometry: g, .. })) = y.0.op else {
+        unreachable!("a window's gradient")
+    };
     Ok(match op {
         WindowOp::Max => [Some(record(WindowOp::MaxGrad, g, &[&inputs[0], grad]))].into_iter().collect(),
         WindowOp::MaxGrad => [None, Some(record(WindowOp::MaxPick, g, &[&inputs[0], grad]))].into_iter().collect(),

@@ -10,7 +10,7 @@ use crate::ir::program::ReduceOp;
 use crate::shape::{Axes, Index, Shape, axes_set, axis_index};
 
 /// The shape with the axes' extents set to 1 (kept) or left out.
-fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
+pub(super) fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
     let dims: Vec<usize> = (0..shape.rank())
         .filter(|d| keep || !axes.contains(d))
         .map(|d| if axes.contains(&d) { 1 } else { shape[d] })
@@ -47,7 +47,7 @@ fn accumulate(x: &Tensor, op: ReduceOp, axes: &[usize]) -> Result<Tensor> {
 
 /// An error where a result would be chosen among no elements.
 #[track_caller]
-fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
+pub(super) fn some(op: &str, x: &Tensor, axes: &[usize]) -> Result<()> {
     let empty = axes.iter().any(|&a| x.dims()[a] == 0) && (0..x.rank()).all(|d| axes.contains(&d) || x.dims()[d] > 0);
     if !empty {
         return Ok(());

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::pointwise::expect_dtype;
+use super::reduce::{in_register, reduced, some};
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::sort::Sort;
 use crate::ir::step::Family;
-use crate::shape::{Index, Shape, axis_index};
+use crate::shape::{Axes, Index, Shape, axes_set, axis_index};
 
 impl Tensor {
     /// The elements in ascending order along an axis, as NumPy's `sort`: stable, NaN last.
@@ -58,6 +60,84 @@ impl Tensor {
     pub fn top_k(&self, k: usize, axis: impl Index) -> Result<(Tensor, Tensor)> {
         sorted("top_k", self, axis, Some(k))
     }
+}
+
+impl Tensor {
+    /// The middle of the elements over the axes in their order, or the mean of the two in the middle; NaN if there is one.
+    ///
+    /// # Errors
+    /// Those of [`quantile`](Tensor::quantile).
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[3.0f32, 1.0, 7.0], [4.0, 0.0, 5.0]], &Device::cpu())?;
+    /// assert_eq!(x.median(1)?.to_vec::<f32>()?, [3.0, 4.0]);
+    /// assert_eq!(x.median(())?.item::<f32>()?, 3.5);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn median(&self, axes: impl Axes) -> Result<Tensor> {
+        quantile("median", self, 0.5, axes, false)
+    }
+
+    /// [`median`](Tensor::median) with the axes kept as extents of 1.
+    ///
+    /// # Errors
+    /// Those of [`quantile`](Tensor::quantile).
+    #[track_caller]
+    pub fn median_keepdims(&self, axes: impl Axes) -> Result<Tensor> {
+        quantile("median", self, 0.5, axes, true)
+    }
+
+    /// The element below which the share `q` of the elements over the axes lies, between two of them in proportion (NumPy's
+    /// `quantile` with the method `linear`); NaN if there is one.
+    ///
+    /// # Errors
+    /// An axis does not exist or is named twice; `q` outside 0..=1; no elements; the tensor is not floating-point.
+    #[track_caller]
+    pub fn quantile(&self, q: f64, axes: impl Axes) -> Result<Tensor> {
+        quantile("quantile", self, q, axes, false)
+    }
+
+    /// [`quantile`](Tensor::quantile) with the axes kept as extents of 1.
+    ///
+    /// # Errors
+    /// Those of [`quantile`](Tensor::quantile).
+    #[track_caller]
+    pub fn quantile_keepdims(&self, q: f64, axes: impl Axes) -> Result<Tensor> {
+        quantile("quantile", self, q, axes, true)
+    }
+}
+
+#[track_caller]
+fn quantile(op: &str, x: &Tensor, q: f64, axes: impl Axes, keep: bool) -> Result<Tensor> {
+    expect_dtype(op, x, x.dtype().is_float(), "a floating-point type")?;
+    let axes = axes_set(op, axes, x.rank())?;
+    some(op, x, &axes)?;
+    if !(0.0..=1.0).contains(&q) {
+        return Err(Error::setting(&format!("`{op}`"), "q", q, "0 <= q <= 1"));
+    }
+    let shape = reduced(x.shape(), &axes, keep);
+    if shape.numel() == 0 {
+        return Tensor::zeros(shape, x.dtype(), x.device());
+    }
+    entry(|| {
+        in_register(x, |x| {
+            // The axes come last, as one.
+            let (rest, last): (Vec<usize>, Vec<usize>) = (0..x.rank()).partition(|d| !axes.contains(d));
+            let order: Vec<isize> = rest.iter().chain(&last).map(|&d| d as isize).collect();
+            let n = x.numel() / shape.numel();
+            let rows = x.transpose(&order)?.reshape([shape.numel(), n])?.sort(1)?;
+            let pick = |i: f64| rows.take(i as isize, 1);
+            let at = q * (n - 1) as f64;
+            let value = match at.fract() {
+                0.0 => pick(at)?,
+                share => pick(at.floor())?.mul(1.0 - share)?.add(pick(at.ceil())?.mul(share)?)?,
+            };
+            let nan = pick((n - 1) as f64)?.isnan()?;
+            nan.where_(f64::NAN, value)?.reshape(shape)
+        })
+    })
 }
 
 /// All in ascending order, or the `greatest` so many in descending order.

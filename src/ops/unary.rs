@@ -152,6 +152,12 @@ unary! {
         wgsl: "wgt_sqrt(x)",
         grad: |_x, y, g| g.mul(0.5)?.div(y),
     }
+    /// The cube root, of negative numbers too.
+    cbrt {
+        float: |x| x.cbrt(),
+        wgsl: "wgt_cbrt(x)",
+        grad: |_x, y, g| g.div(y.square()?.mul(3.0)?),
+    }
     /// The reciprocal of the square root, `1 / sqrt(x)`; infinite at 0, NaN below.
     rsqrt {
         float: |x| R::from(1.0) / x.sqrt(),

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::lower::{Lower, Stop};
+use super::lower::{Lower, Stop, Stuck};
 use crate::ir::access::{Blocked, Space, project, pull_back};
 use crate::ir::encoding::{rounding, wrapping};
 use crate::ir::op::{Op, PlanNode};
@@ -98,7 +98,7 @@ impl<'a> Builder<'a> {
             Op::Gather { axis, map } => {
                 let index = operand(self, 1)?;
                 let x = node.inputs[0] as usize;
-                let buf = lower.dense(x).map_err(Stop::Force)?;
+                let buf = lower.dense(x).map_err(|Stuck(n)| Stop::Force(n))?;
                 let shape = &lower.nodes[x].shape;
                 let strides = shape.strides();
                 let axis = *axis as usize;

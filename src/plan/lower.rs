@@ -9,7 +9,6 @@ use super::rewrite::MAX_COST;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, pull_back, squeeze};
-use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
@@ -36,6 +35,20 @@ pub(super) enum Stop {
     Split { dim: usize, inner: usize },
     /// The result of this view (or gather) has to be written out.
     Force(usize),
+}
+
+/// The node whose result has to be written out before the kernel can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Stuck(pub(super) usize);
+
+/// A kernel or a part of one, or what stands in its way.
+pub(super) type Built<T> = std::result::Result<T, Stuck>;
+
+/// A value on its way into a variable's memory.
+struct Assign {
+    n: usize,
+    source: BufId,
+    target: BufId,
 }
 
 pub(super) struct Lower<'a> {
@@ -83,7 +96,7 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
             }
             Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
             Err(stuck) => {
-                for n in stuck {
+                for Stuck(n) in stuck {
                     if std::mem::replace(&mut lower.forced[n], true) {
                         return Err(Error::internal("a value that was written out stands in the way"));
                     }
@@ -218,46 +231,22 @@ impl Lower<'_> {
     }
 
     /// One kernel for each value that is written out; or the values that must be, where some stand in the way.
-    fn kernels(&mut self) -> std::result::Result<(Vec<Step>, Vec<(usize, usize)>), Vec<usize>> {
+    fn kernels(&mut self) -> std::result::Result<(Vec<Step>, Vec<(usize, usize)>), Vec<Stuck>> {
         let nodes = self.nodes;
         let mut kernels: Vec<Step> = Vec::new();
         let mut order = Vec::new();
         let mut assigns = Vec::new();
         let mut stuck = Vec::new();
-        // For each node with several results: which of them are wanted, and where.
-        let mut parts: Vec<SmallVec<[(u8, BufId); 2]>> = vec![SmallVec::new(); nodes.len()];
+        let parts = self.wanted_parts();
         for (n, node) in nodes.iter().enumerate() {
-            if let (Op::Part(i), None, Some(buf)) = (&node.op, node.leaf, self.buffer[n]) {
-                parts[node.inputs[0] as usize].push((*i, buf));
-            }
-        }
-        for (n, node) in nodes.iter().enumerate() {
-            if node.leaf.is_some() {
+            // Parts are written by the kernel that computes all of them.
+            if node.leaf.is_some() || matches!(node.op, Op::Part(_)) {
                 continue;
             }
             if let Keep::InPlace(leaf) = node.keep {
                 if node.shape.numel() > 0 {
-                    let input = node.inputs[0] as usize;
-                    let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
-                    let written =
-                        self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
-                    let source = match written {
-                        Some(buf) => buf,
-                        None => {
-                            let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
-                            match self.pointwise(n, input, temp) {
-                                Ok(kernel) => kernels.push(kernel),
-                                Err(view) => stuck.push(view),
-                            }
-                            temp
-                        }
-                    };
-                    assigns.push((n, source, target));
+                    assigns.push(self.assigned(n, leaf, &mut kernels, &mut stuck));
                 }
-                continue;
-            }
-            if matches!(node.op, Op::Part(_)) {
-                // Written by the kernel that computes all parts.
                 continue;
             }
             if node.op.results() > 1 {
@@ -268,10 +257,7 @@ impl Lower<'_> {
                 }
                 continue;
             }
-            let Some(buf) = self.buffer[n] else { continue };
-            if node.shape.numel() == 0 {
-                continue;
-            }
+            let Some(buf) = self.buffer[n].filter(|_| node.shape.numel() > 0) else { continue };
             let made = match &node.op {
                 Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
                 Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
@@ -285,9 +271,42 @@ impl Lower<'_> {
             stuck.dedup();
             return Err(stuck);
         }
-        // Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion
-        // makes the copy a part of the kernel that computes the value wherever that order allows it.
-        let mut readers: FxHashMap<BufId, Vec<usize>> = assigns.iter().map(|a| (a.2, Vec::new())).collect();
+        self.assign(assigns, &mut kernels, &mut order);
+        Ok((kernels, order))
+    }
+
+    /// For each node with several results: which of them are wanted, and where.
+    fn wanted_parts(&self) -> Vec<SmallVec<[(u8, BufId); 2]>> {
+        let mut parts: Vec<SmallVec<[(u8, BufId); 2]>> = vec![SmallVec::new(); self.nodes.len()];
+        for (node, buf) in self.nodes.iter().zip(&self.buffer) {
+            if let (Op::Part(i), None, Some(buf)) = (&node.op, node.leaf, *buf) {
+                parts[node.inputs[0] as usize].push((*i, buf));
+            }
+        }
+        parts
+    }
+
+    /// A value for a variable's memory, which is written out elsewhere first: the node, that buffer, and the variable's.
+    fn assigned(&mut self, n: usize, leaf: u32, kernels: &mut Vec<Step>, stuck: &mut Vec<Stuck>) -> Assign {
+        let node = &self.nodes[n];
+        let input = node.inputs[0] as usize;
+        let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
+        let written = self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
+        let source = written.unwrap_or_else(|| {
+            let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
+            match self.pointwise(n, input, temp) {
+                Ok(kernel) => kernels.push(kernel),
+                Err(view) => stuck.push(view),
+            }
+            temp
+        });
+        Assign { n, source, target }
+    }
+
+    /// Assignments: each a copy into the variable's storage, after every kernel that reads the old value. Fusion makes
+    /// the copy a part of the kernel that computes the value wherever that order allows it.
+    fn assign(&self, assigns: Vec<Assign>, kernels: &mut Vec<Step>, order: &mut Vec<(usize, usize)>) {
+        let mut readers: FxHashMap<BufId, Vec<usize>> = assigns.iter().map(|a| (a.target, Vec::new())).collect();
         for (k, kernel) in kernels.iter().enumerate() {
             for buf in kernel.reads() {
                 if let Some(list) = readers.get_mut(&buf) {
@@ -295,11 +314,11 @@ impl Lower<'_> {
                 }
             }
         }
-        for (n, source, target) in assigns {
+        for Assign { n, source, target } in assigns {
             let mut before = readers.remove(&target).unwrap_or_default();
             before.dedup();
             order.extend(before.into_iter().map(|k| (k, kernels.len())));
-            let node = &nodes[n];
+            let node = &self.nodes[n];
             let space = squeeze(&node.shape);
             let at = Access::contiguous(&space);
             let instr = Instr::Load { buf: source, at: at.clone(), gather: SmallVec::new() };
@@ -309,7 +328,6 @@ impl Lower<'_> {
             };
             kernels.push(Step { ops: vec![ASSIGN], at: node.at, ..Step::nest(&space, &[], program) });
         }
-        Ok((kernels, order))
     }
 
     /// Builds until no dimension needs splitting: `build` gets the space and mask of each attempt.
@@ -318,13 +336,13 @@ impl Lower<'_> {
         space: Space,
         mask: u32,
         mut build: impl FnMut(&mut Builder<'_>) -> std::result::Result<T, Stop>,
-    ) -> std::result::Result<(T, Builder<'_>), usize> {
+    ) -> Built<(T, Builder<'_>)> {
         let (mut space, mut mask) = (space, mask);
         loop {
             let mut builder = Builder::new(self, space.clone(), mask);
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
-                Err(Stop::Force(view)) => return Err(view),
+                Err(Stop::Force(view)) => return Err(Stuck(view)),
                 Err(Stop::Split { dim, inner }) => {
                     let outer = space[dim] / inner;
                     space[dim] = inner;
@@ -338,7 +356,7 @@ impl Lower<'_> {
     }
 
     /// A kernel that computes `n` pointwise (or reads it, if it is written already) and writes it to `buf`, in the space of node `of`.
-    fn pointwise(&self, of: usize, n: usize, buf: BufId) -> std::result::Result<Step, usize> {
+    fn pointwise(&self, of: usize, n: usize, buf: BufId) -> Built<Step> {
         let node = &self.nodes[of];
         let root = of == n;
         let (reg, builder) = self.attempt(squeeze(&node.shape), 0, |b| {
@@ -351,7 +369,7 @@ impl Lower<'_> {
         Ok(kernel)
     }
 
-    fn reduce(&self, n: usize, buf: BufId) -> std::result::Result<Step, usize> {
+    fn reduce(&self, n: usize, buf: BufId) -> Built<Step> {
         let node = &self.nodes[n];
         let Op::Reduce { op, axes } = node.op else { unreachable!("called for reductions") };
         let input = node.inputs[0] as usize;
@@ -412,7 +430,7 @@ impl Lower<'_> {
         fill: bool,
         kernels: &mut Vec<Step>,
         order: &mut Vec<(usize, usize)>,
-    ) -> std::result::Result<(), usize> {
+    ) -> Built<()> {
         let node = &self.nodes[n];
         let strides = node.shape.strides();
         let background = if fill {
@@ -447,74 +465,13 @@ impl Lower<'_> {
     }
 
     /// A step of a family; `results`: which of its results go where.
-    fn opaque(&self, n: usize, results: &[(u8, BufId)]) -> std::result::Result<Step, usize> {
+    fn opaque(&self, n: usize, results: &[(u8, BufId)]) -> Built<Step> {
         let node = &self.nodes[n];
-        let input = |i: usize| node.inputs[i] as usize;
-        let dense = |i: usize| self.dense(input(i));
         let (family, operands): (Family, SmallVec<[BufId; 4]>) = match &node.op {
-            Op::MatMul => {
-                let rank = node.shape.rank();
-                let (m, n) = (node.shape[rank - 2], node.shape[rank - 1]);
-                let k = self.nodes[input(0)].shape[rank - 1];
-                let a = self.strided(input(0))?;
-                let b = self.strided(input(1))?;
-                let batch_shape = &node.shape[..rank - 2];
-                // Batch dimensions without ones, merged where both operands allow.
-                let keep: SmallVec<[usize; 4]> = (0..rank - 2).filter(|&d| batch_shape[d] != 1).collect();
-                let fine: Space = keep.iter().map(|&d| batch_shape[d]).collect();
-                let pick =
-                    |at: &Access| Access { offset: at.offset, strides: keep.iter().map(|&d| at.strides[d]).collect() };
-                let (mut ba, mut bb, mut batch) = (pick(&a.1), pick(&b.1), fine.clone());
-                let flat: Space = SmallVec::from_slice(&[fine.iter().product()]);
-                if fine.len() > 1
-                    && let (Some(x), Some(y)) = (ba.merge(&fine, &flat), bb.merge(&fine, &flat))
-                {
-                    (ba, bb, batch) = (x, y, flat);
-                }
-                let loader = |at: &Access, batch: &Access| Loader::Strided {
-                    offset: at.offset,
-                    batch: batch.strides.clone(),
-                    row: at.strides[rank - 2],
-                    col: at.strides[rank - 1],
-                };
-                let operands = SmallVec::from_slice(&[a.0, b.0]);
-                let (a, b) = (loader(&a.1, &ba), loader(&b.1, &bb));
-                (Family::Gemm(Gemm { dtype: node.dtype.register(), batch, m, n, k, a, b }), operands)
-            }
-            Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => {
-                let g = *g;
-                let (out, taps) = (g.batch * g.oh * g.ow, g.kh * g.kw);
-                let matrix = |row: usize, col: usize| Loader::Strided {
-                    offset: 0,
-                    batch: SmallVec::new(),
-                    row: row as i64,
-                    col: col as i64,
-                };
-                let (first, second) = (dense(0)?, dense(1)?);
-                // A kernel of one tap at every position is a plain product.
-                let every =
-                    |n: usize, out: usize, stride: usize, pad: usize| out == n && pad == 0 && (stride == 1 || n == 1);
-                let plain = taps == 1 && every(g.h, g.oh, g.stride_h, g.pad_h) && every(g.w, g.ow, g.stride_w, g.pad_w);
-                let (m, n, k, a, b) = match node.op {
-                    Op::Conv(_) => {
-                        let x = if plain { matrix(g.c, 1) } else { Loader::Patches { conv: g, transposed: false } };
-                        (out, g.f, taps * g.c, x, matrix(g.f, 1))
-                    }
-                    Op::ConvInputGrad(_) => {
-                        let dy = if plain { matrix(g.f, 1) } else { Loader::Spread { conv: g } };
-                        let kernel = if plain { matrix(1, g.f) } else { Loader::Kernel { conv: g } };
-                        (g.batch * g.h * g.w, g.c, taps * g.f, dy, kernel)
-                    }
-                    _ => {
-                        let x = if plain { matrix(1, g.c) } else { Loader::Patches { conv: g, transposed: true } };
-                        (taps * g.c, g.f, out, x, matrix(g.f, 1))
-                    }
-                };
-                let gemm = Gemm { dtype: node.dtype.register(), batch: SmallVec::new(), m, n, k, a, b };
-                (Family::Gemm(gemm), SmallVec::from_slice(&[first, second]))
-            }
+            Op::MatMul => self.matmul(node)?,
+            Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => self.convolution(node, *g)?,
             Op::Family(family) => {
-                let operands = (0..node.inputs.len()).map(dense).collect::<std::result::Result<_, _>>()?;
+                let operands = node.inputs.iter().map(|&i| self.dense(i as usize)).collect::<Built<_>>()?;
                 (family.clone(), operands)
             }
             op => unreachable!("{} is not opaque", op.name()),
@@ -530,7 +487,7 @@ impl Lower<'_> {
     }
 
     /// The buffer behind an operand and its address over the operand's own dimensions.
-    fn strided(&self, n: usize) -> std::result::Result<(BufId, Access), usize> {
+    pub(super) fn strided(&self, n: usize) -> Built<(BufId, Access)> {
         let shape = self.nodes[n].shape;
         let mut at = Access::contiguous(&shape);
         let mut n = n;
@@ -541,18 +498,18 @@ impl Lower<'_> {
             }
             let below = node.inputs[0] as usize;
             if node.op.is_view() {
-                at = pull_back(&node.op, &node.shape, &self.nodes[below].shape, &at, &shape).map_err(|_| n)?;
+                at = pull_back(&node.op, &node.shape, &self.nodes[below].shape, &at, &shape).map_err(|_| Stuck(n))?;
             }
             n = below;
         }
     }
 
     /// The buffer of an operand that has to be contiguous, or the node to write out.
-    pub(super) fn dense(&self, n: usize) -> std::result::Result<BufId, usize> {
+    pub(super) fn dense(&self, n: usize) -> Built<BufId> {
         let (buf, at) = self.strided(n)?;
         let shape = &self.nodes[n].shape;
         let whole = self.buffers[buf as usize].len == shape.numel();
-        if whole && at.same(&Access::contiguous(shape), shape) { Ok(buf) } else { Err(n) }
+        if whole && at.same(&Access::contiguous(shape), shape) { Ok(buf) } else { Err(Stuck(n)) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! From graph to steps.
 //!
-//! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values are written out and makes one kernel for each, its lines written by
-//! `expression`; `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their buffers and gives temporaries slots.
+//! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values
+//! are written out and makes one kernel for each, its lines written by `expression`, or a step of a family (`product`
+//! for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their
+//! buffers and gives temporaries slots.
 
 mod expression;
 mod fuse;
 mod lower;
 mod place;
+mod product;
 mod rewrite;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! Wrong calls: an `Err` of the right kind, whose text has four parts (what happened, what was received, what was
 //! expected, what to do) and the caller's line.
 
-use wgtensor::{Conv2d, DType, Device, DeviceOptions, Error, Result, Tensor, Var};
+use wgtensor::{ConvOptions, DType, Device, DeviceOptions, Error, Result, Tensor, Var};
 
 use super::close::assert_all;
 use super::devices::{for_each_device, for_each_device_alone, for_each_gpu};
@@ -72,7 +72,7 @@ fn wrong_shapes() {
             ),
             wrong!(Tensor::stack([&a, &b], 0), is_shape_mismatch, ["(2, 3)", "(4,)"]),
             wrong!(Tensor::from_slice(&[1.0f32, 2.0, 3.0], [2, 2], device), is_shape_mismatch, ["3", "(2, 2)"]),
-            wrong!(image.conv2d(&kernel, &Conv2d::default()), is_shape_mismatch, ["(1, 5, 5, 3)", "(3, 3, 4, 2)"]),
+            wrong!(image.conv2d(&kernel, &ConvOptions::default()), is_shape_mismatch, ["(1, 5, 5, 3)", "(3, 3, 4, 2)"]),
         ]);
         Ok(())
     });
@@ -148,7 +148,7 @@ fn nonsense_arguments() {
             Tensor::zeros([1usize << 39, 1], DType::F32, device)?,
             Tensor::zeros([1, 1usize << 39], DType::F32, device)?,
         );
-        let no_groups = Conv2d { groups: 0, ..Conv2d::default() };
+        let no_groups = ConvOptions { groups: 0, ..ConvOptions::default() };
         judge(vec![
             wrong!(a.transpose([0, 0]), is_invalid_argument, ["[0, 0]"]),
             wrong!(a.transpose([0]), is_invalid_argument, ["[0]"]),

@@ -1,6 +1,6 @@
 //! Gradients against central differences, in `f64` on the CPU engine.
 
-use wgtensor::{Conv2d, DType, Device, DeviceOptions, Padding, Pool2d, Result, Tensor, grad};
+use wgtensor::{ConvOptions, DType, Device, DeviceOptions, PadMode, Padding, PoolOptions, Result, Tensor, grad};
 
 use super::close::assert_all;
 use super::naive::Nd;
@@ -79,6 +79,7 @@ fn unary_functions() {
         one("abs", 0.2, 1.0, |x| x[0].neg()?.abs()),
         one("square", -1.0, 1.0, |x| x[0].square()),
         one("sqrt", 0.3, 2.0, |x| x[0].sqrt()),
+        one("cbrt", 0.3, 2.0, |x| x[0].neg()?.cbrt()),
         one("rsqrt", 0.3, 2.0, |x| x[0].rsqrt()),
         one("reciprocal", 0.3, 2.0, |x| x[0].reciprocal()),
         one("exp", -1.0, 1.0, |x| x[0].exp()),
@@ -141,13 +142,48 @@ fn views_and_movement() {
         of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack([&x[0], &x[1]], 1)),
         of("split", &[&[5, 2]], |x| x[0].split(0, &[2, 3])?[1].square()),
         of("tile", &[&[2, 3]], |x| x[0].tile([2, 2])),
-        of("take of one", &[&[3, 4]], |x| x[0].take(-2, 1)),
+        of("take one", &[&[3, 4]], |x| x[0].take(-2, 1)),
         of("take", &[&[4, 3]], |x| x[0].take(&Tensor::from_slice(&[1i32, 3, 1, -1], [4], x[0].device())?, 0)),
         of("take_along_axis", &[&[3, 4]], |x| {
             x[0].take_along_axis(&Tensor::new([[0i32, 0], [3, 1], [2, 2]], x[0].device())?, 1)
         }),
         of("index_add", &[&[4, 2], &[3, 2]], |x| {
             x[0].index_add(0, &Tensor::from_slice(&[2i32, 2, 0], [3], x[0].device())?, &x[1])
+        }),
+    ]);
+}
+
+#[test]
+fn compositions() {
+    verify_all(vec![
+        of("tril", &[&[3, 4]], |x| x[0].tril(-1)),
+        of("triu", &[&[2, 3, 4]], |x| x[0].triu(1)?.square()),
+        of("cross", &[&[4, 3], &[3]], |x| x[0].cross(&x[1], -1)),
+        of("roll", &[&[3, 4]], |x| x[0].roll(2, 1)),
+        of("reflect", &[&[4, 5]], |x| x[0].pad(&[(1, 2), (3, 1)], PadMode::Reflect)),
+        of("symmetric", &[&[4, 5]], |x| x[0].pad(&[(1, 2), (3, 1)], PadMode::Symmetric)),
+        of("edge", &[&[2, 3]], |x| x[0].pad(&[(2, 0), (1, 3)], PadMode::Edge)),
+        of("wrap", &[&[2, 3]], |x| x[0].pad(&[(2, 1), (0, 3)], PadMode::Wrap)),
+        of("scatter_add", &[&[3, 2], &[4]], |x| {
+            let at = Tensor::new([[0, 1], [2, 0], [0, 1], [-1, -1]], x[0].device())?;
+            x[0].scatter_add(&at, &x[1])
+        }),
+        of("scatter_update", &[&[3, 2], &[4]], |x| {
+            let at = Tensor::new([[0, 1], [2, 0], [0, 1], [-1, -1]], x[0].device())?;
+            x[0].scatter_update(&at, &x[1])
+        }),
+        of("slice_update", &[&[3, 4], &[2, 2]], |x| x[0].slice_update(&[1, 1], &x[1])),
+        of("median", &[&[3, 4]], |x| x[0].median(1)),
+        of("quantile", &[&[3, 4]], |x| x[0].quantile(0.4, ())),
+        of("sparsemax", &[&[3, 4]], |x| x[0].sparsemax(-1)),
+        of("normalize", &[&[3, 4]], |x| x[0].normalize(-1, 2)),
+        of("normalize by the third norm", &[&[3, 4]], |x| x[0].normalize(0, 3)),
+        of("layer_normalization", &[&[2, 3, 4], &[3], &[3]], |x| {
+            x[0].layer_normalization(Some(&x[1]), Some(&x[2]), 1, 1e-3)
+        }),
+        of("rms_normalization", &[&[3, 4], &[4]], |x| x[0].rms_normalization(Some(&x[1]), -1, 1e-3)),
+        of("batch_normalization", &[&[3, 4], &[3], &[3], &[3]], |x| {
+            x[0].batch_normalization(&x[1], &x[2], 0, Some(&x[3]), None, 1e-3)
         }),
     ]);
 }
@@ -182,22 +218,22 @@ fn products_convolutions_and_pools() {
         of("matmul of a vector", &[&[4], &[4, 3]], |x| x[0].matmul(&x[1])),
         of("batched matmul", &[&[2, 3, 4], &[2, 4, 2]], |x| x[0].matmul(&x[1])),
         of("matmul with a broadcast batch", &[&[2, 1, 2, 3], &[3, 3, 2]], |x| x[0].matmul(&x[1])),
-        of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
-        of("conv2d of one tap", &[&[2, 3, 2, 3], &[1, 1, 3, 2]], |x| x[0].conv2d(&x[1], &Conv2d::default())),
+        of("conv2d", &[&[1, 4, 5, 2], &[3, 2, 2, 3]], |x| x[0].conv2d(&x[1], &ConvOptions::default())),
+        of("conv2d of one tap", &[&[2, 3, 2, 3], &[1, 1, 3, 2]], |x| x[0].conv2d(&x[1], &ConvOptions::default())),
         of("strided conv2d with padding", &[&[2, 5, 4, 1], &[3, 3, 1, 2]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { strides: (2, 1), padding: Padding::Same, ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { strides: (2, 1), padding: Padding::Same, ..ConvOptions::default() })
         }),
         of("dilated conv2d", &[&[1, 5, 5, 1], &[2, 2, 1, 2]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { dilation: (2, 3), ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { dilation: (2, 3), ..ConvOptions::default() })
         }),
         of("grouped conv2d", &[&[1, 3, 3, 4], &[2, 2, 2, 4]], |x| {
-            x[0].conv2d(&x[1], &Conv2d { groups: 2, ..Conv2d::default() })
+            x[0].conv2d(&x[1], &ConvOptions { groups: 2, ..ConvOptions::default() })
         }),
         of("max_pool2d", &[&[1, 5, 5, 2]], |x| {
-            x[0].max_pool2d(&Pool2d { size: (3, 2), strides: (2, 2), padding: Padding::Same })
+            x[0].max_pool2d(&PoolOptions { size: (3, 2), strides: (2, 2), padding: Padding::Same })
         }),
         of("avg_pool2d", &[&[1, 5, 5, 2]], |x| {
-            x[0].avg_pool2d(&Pool2d { size: (2, 3), strides: (1, 2), padding: Padding::Same })
+            x[0].avg_pool2d(&PoolOptions { size: (2, 3), strides: (1, 2), padding: Padding::Same })
         }),
     ]);
 }

@@ -1,6 +1,6 @@
 //! Gathers, scatters, convolutions and pooling against the naive reference.
 
-use wgtensor::{Conv2d, DType, Padding, Pool2d, Tensor};
+use wgtensor::{ConvOptions, DType, Padding, PoolOptions, Tensor};
 
 use super::close::{assert_all, assert_close, bound, check};
 use super::devices::for_each_device;
@@ -110,7 +110,7 @@ fn convolutions() {
             let (x, w) = (Nd::random(image, 1, -1.0, 1.0), Nd::random(kernel, 2, -1.0, 1.0));
             for (same, padding) in [(false, Padding::Valid), (true, Padding::Same)] {
                 let want = naive_conv(&x, &w, *strides, *dilation, same, *groups);
-                let options = Conv2d { strides: *strides, padding, dilation: *dilation, groups: *groups };
+                let options = ConvOptions { strides: *strides, padding, dilation: *dilation, groups: *groups };
                 let got = x.f32(device)?.conv2d(&w.f32(device)?, &options)?;
                 let verdict = check(&got, &want.shape, &want.data, bound(device, DType::F32));
                 failures.extend(verdict.err().map(|e| format!("{image:?} * {kernel:?} {options:?}: {e}")));
@@ -147,7 +147,7 @@ fn pooling() {
                     rows.flat_map(|y| columns(y).map(move |z| (y, z))).map(|(y, z)| x.at(&[o[0], y, z, o[3]])).collect()
                 };
                 let out = [image[0], oh, ow, image[3]];
-                let options = Pool2d { size: *size, strides: *strides, padding };
+                let options = PoolOptions { size: *size, strides: *strides, padding };
                 let t = x.f32(device)?;
                 let max = Nd::build(&out, |o| values(o).into_iter().fold(f64::NEG_INFINITY, f64::max));
                 let avg = Nd::build(&out, |o| values(o).iter().sum::<f64>() / values(o).len() as f64);

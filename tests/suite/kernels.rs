@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wgtensor::{Conv2d, Device, Kernels, Padding, Result, Tensor, grad};
+use wgtensor::{ConvOptions, Device, Kernels, Padding, Result, Tensor, grad};
 
 use super::close::{Tolerance, assert_close, check};
 use super::devices::{for_each_device_alone, for_each_gpu};
@@ -85,7 +85,7 @@ fn convolutions_with_both_gradients_at_sizes_for_large_tiles() {
             ([3, 40, 41, 5], [3, 2, 5, 33], (2, 1)),
             ([2, 46, 46, 32], [1, 1, 32, 64], (1, 1)),
         ] {
-            let options = Conv2d { strides, padding: Padding::Same, ..Conv2d::default() };
+            let options = ConvOptions { strides, padding: Padding::Same, ..ConvOptions::default() };
             let (x, w) = (pair(&image, 3, device)?, pair(&kernel, 4, device)?);
             let mut results = Vec::new();
             for (x, w) in x.iter().zip(&w) {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod close;
+mod composites;
 mod conformance;
 mod custom;
 mod devices;
@@ -10,6 +11,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 mod kernels;
 mod mixed;
 mod models;
@@ -19,6 +21,7 @@ mod pointwise;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
+#[cfg(feature = "cpu")]
 mod runner;
 mod scans;
 #[cfg(all(feature = "cpu", feature = "gpu"))]

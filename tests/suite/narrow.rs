@@ -2,7 +2,7 @@
 //! offsets inside of words, through views.
 
 use half::{bf16, f16};
-use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, Var};
+use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
 
 use super::devices::for_each_device;
 use super::naive::Nd;
@@ -270,9 +270,9 @@ fn products_and_windows_take_narrow_operands() {
                 }
             }
             let ((a, x), (b, y)) = (both(&[2, 7, 5, 3], 5, dtype, device)?, both(&[3, 3, 3, 5], 6, dtype, device)?);
-            let options = Conv2d { padding: Padding::Same, ..Conv2d::default() };
+            let options = ConvOptions { padding: Padding::Same, ..ConvOptions::default() };
             agree("conv2d", device, &a.conv2d(&b, &options)?, &x.conv2d(&y, &options)?)?;
-            let pool = Pool2d { padding: Padding::Same, ..Pool2d::default() };
+            let pool = PoolOptions { padding: Padding::Same, ..PoolOptions::default() };
             agree("max_pool2d", device, &a.max_pool2d(&pool)?, &x.max_pool2d(&pool)?)?;
             agree("avg_pool2d", device, &a.avg_pool2d(&pool)?, &x.avg_pool2d(&pool)?)?;
         }

@@ -124,6 +124,7 @@ fn unary_functions_over_block_edges() {
         ("abs", |x| x.abs(), f64::abs, -2.0, 2.0),
         ("square", |x| x.square(), |v| v * v, -2.0, 2.0),
         ("sqrt", |x| x.sqrt(), f64::sqrt, 0.1, 4.0),
+        ("cbrt", |x| x.cbrt(), f64::cbrt, -4.0, 4.0),
         ("rsqrt", |x| x.rsqrt(), |v| 1.0 / v.sqrt(), 0.1, 4.0),
         ("reciprocal", |x| x.reciprocal(), f64::recip, 0.2, 3.0),
         ("exp", |x| x.exp(), f64::exp, -3.0, 3.0),
@@ -275,6 +276,7 @@ fn a_repeated_sum_is_kept_beside_what_is_computed_from_it() {
 
 /// What is right alone can be wrong in a chain: a compiler sees through functions that follow one another.
 #[test]
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 fn functions_in_chains_are_what_they_are_alone() {
     type Function = fn(&Tensor) -> wgtensor::Result<Tensor>;
     // Bounded ones first, so that no argument of the others grows out of its range.

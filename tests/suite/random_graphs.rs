@@ -1,7 +1,7 @@
 //! Random graphs computed several ways: fused with everything dropped that can be, with every handle held, with every
 //! node realised on its own, and in `f64` on the CPU.
 
-use wgtensor::{Conv2d, DType, Device, Padding, Pool2d, Result, Tensor, Var};
+use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
 
 use super::close::{Tolerance, check};
 use super::devices::for_each_device;
@@ -260,7 +260,7 @@ impl Graph<'_> {
         let image = image.mul(&Tensor::arange(1.0, 3.0, 1.0, DType::F32, self.device)?.cast(self.dtype)?)?;
         let size = (1 + self.dice.below(3), 1 + self.dice.below(3));
         let kernel = Nd::random(&[size.0, size.1, 2, 3], 5, -0.5, 0.5).float(self.dtype, self.device)?;
-        let options = Conv2d {
+        let options = ConvOptions {
             strides: (1 + self.dice.below(2), 1 + self.dice.below(2)),
             padding: Padding::Same,
             dilation: (1, 1),
@@ -274,7 +274,7 @@ impl Graph<'_> {
     fn pool(&mut self, x: &Tensor) -> Result<()> {
         let m = self.matrix(x)?;
         let image = m.reshape([1, m.dims()[0], m.dims()[1], 1])?;
-        let options = Pool2d {
+        let options = PoolOptions {
             size: (1 + self.dice.below(3), 1 + self.dice.below(3)),
             strides: (1 + self.dice.below(2), 1 + self.dice.below(2)),
             padding: Padding::Same,

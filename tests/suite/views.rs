@@ -190,6 +190,7 @@ fn joining_hundreds_of_tensors_kept_and_not() {
 }
 
 #[test]
+#[cfg(feature = "cpu")]
 fn numbers_print_as_numpys() {
     let cpu = wgtensor::Device::cpu();
     let text = |x: &[f32]| Tensor::new(x, &cpu).unwrap().to_string();

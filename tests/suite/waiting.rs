@@ -59,8 +59,8 @@ fn chain(x: &Tensor, links: usize) -> Result<Tensor> {
 }
 
 /// Submits with `submit` and awaits what it gives, on chains of growing length, and asserts that the thread never
-/// stood still while it awaited. (How long the submission took is printed.) Scheduling by the system is noise, so the best of a few attempts counts; waiting in place would be in
-/// every one of them.
+/// stood still while it awaited; how long the submission took is printed. Scheduling by the system is noise, so the best
+/// of a few attempts counts; waiting in place would be in every one of them.
 fn never_stalls<T, F: Future<Output = Result<T>>>(
     what: &str,
     device: &Device,

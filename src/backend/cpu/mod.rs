@@ -3,11 +3,13 @@
 //! call that asks for it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 //!
 //! `memory` hands out buffers, `run` makes plans ready and runs them step by step, `bindings` says which buffers a step
-//! reads and writes and what has to be copied before it is overwritten, `threads` is the pool. `kernels` has a file for
-//! each family of steps, named as on the GPU, and what they share: how the points of a nest are tiled (`tiling`), what
-//! runs behind a product (`epilogue`). `program` runs programs: `compile` turns lines into instructions on blocks of
-//! values, `interp` runs these, `reduce` accumulates, `copies` moves elements between buffers and blocks, `space` walks
-//! the points, `philox` draws bits.
+//! reads and writes and what has to be copied before it is overwritten, `threads` is the pool, `later` does on a thread of
+//! its own what asynchronous methods ask for. `kernels` has a file for each family of steps, named as on the GPU
+//! (products stand in `gemm`, convolutions among them in `conv`; a nest is made ready in `draft`, one without reductions is
+//! `pointwise`), and what they share: how the points of a nest are tiled (`tiling`), what runs behind a product
+//! (`epilogue`). `program` runs programs: `compile` turns lines into instructions on blocks of values, `interp` runs
+//! these, `reduce` accumulates, `copies` moves elements between buffers and blocks, `space` walks the points, `philox`
+//! draws bits.
 
 mod bindings;
 mod kernels;

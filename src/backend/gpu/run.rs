@@ -56,6 +56,14 @@ enum Source {
     Owned(usize),
 }
 
+/// The slab of a plan: its words, where each kernel's begin, and what runs change of them.
+struct Parameters {
+    words: Vec<u32>,
+    places: Vec<usize>,
+    dynamic: Vec<Dynamic>,
+    dynamic_words: usize,
+}
+
 /// A word of the slab that follows a run-time scalar.
 struct Dynamic {
     word: usize,
@@ -110,22 +118,16 @@ impl GpuBackend {
         self.assemble(plan, kernels, arena.owned)
     }
 
-    /// Lays out the parameters and fetches the pipelines.
-    fn assemble(
-        &self,
-        plan: &Plan,
-        kernels: Vec<(Dispatch, SmallVec<[Source; 8]>)>,
-        owned: Vec<Arc<GpuBuffer>>,
-    ) -> Result<GpuExecutable> {
+    /// Lays out the kernels' parameters, those of kernels that follow run-time scalars first.
+    fn parameters(&self, plan: &Plan, kernels: &[(Dispatch, SmallVec<[Source; 8]>)]) -> Result<Parameters> {
         let align = self.core.limits.min_uniform_buffer_offset_alignment as usize / size_of::<u32>();
         let mut words: Vec<u32> = Vec::new();
         let mut places = vec![0; kernels.len()];
         let mut dynamic = Vec::new();
         let mut dynamic_words = 0;
         for changes in [true, false] {
-            for (place, (kernel, _)) in
-                places.iter_mut().zip(&kernels).filter(|(_, (k, _))| k.dynamic.is_empty() != changes)
-            {
+            let chosen = places.iter_mut().zip(kernels).filter(|(_, (k, _))| k.dynamic.is_empty() != changes);
+            for (place, (kernel, _)) in chosen {
                 *place = words.len();
                 words.extend(&kernel.params);
                 words.resize(*place + padded(kernel), 0);
@@ -145,6 +147,17 @@ impl GpuBackend {
                 }
             }
         }
+        Ok(Parameters { words, places, dynamic, dynamic_words })
+    }
+
+    /// Uploads nothing yet: makes room for the parameters and fetches the pipelines.
+    fn assemble(
+        &self,
+        plan: &Plan,
+        kernels: Vec<(Dispatch, SmallVec<[Source; 8]>)>,
+        owned: Vec<Arc<GpuBuffer>>,
+    ) -> Result<GpuExecutable> {
+        let Parameters { words, places, dynamic, dynamic_words } = self.parameters(plan, &kernels)?;
         let slab = match words.len() {
             0 => None,
             len => {
@@ -176,21 +189,10 @@ impl GpuBackend {
             groups,
         });
         let kernels: Vec<_> = ready.collect();
-        let least = |role: fn(Role) -> Option<u32>| {
-            let mut least = Vec::new();
-            for info in &plan.buffers {
-                if let Some(i) = role(info.role) {
-                    let (i, bytes) = (i as usize, info.dtype.bytes(info.len) as u64);
-                    least.resize(least.len().max(i + 1), 0);
-                    least[i] = bytes.max(least[i]);
-                }
-            }
-            least
-        };
         Ok(GpuExecutable {
             core: Arc::clone(&self.core),
-            leaves: least(|r| if let Role::Leaf(i) = r { Some(i) } else { None }),
-            outputs: least(|r| if let Role::Output(i) = r { Some(i) } else { None }),
+            leaves: least_bytes(plan, |r| if let Role::Leaf(i) = r { Some(i) } else { None }),
+            outputs: least_bytes(plan, |r| if let Role::Output(i) = r { Some(i) } else { None }),
             params: plan.params,
             owned,
             slab,
@@ -200,6 +202,19 @@ impl GpuBackend {
             kernels,
         })
     }
+}
+
+/// For each leaf, or each output, the least bytes that the plan needs of it.
+fn least_bytes(plan: &Plan, role: fn(Role) -> Option<u32>) -> Vec<u64> {
+    let mut least = Vec::new();
+    for info in &plan.buffers {
+        if let Some(i) = role(info.role) {
+            let (i, bytes) = (i as usize, info.dtype.bytes(info.len) as u64);
+            least.resize(least.len().max(i + 1), 0);
+            least[i] = bytes.max(least[i]);
+        }
+    }
+    least
 }
 
 impl Executable for GpuExecutable {

@@ -246,3 +246,13 @@ pub(crate) fn softplus(x: f32) -> f32 {
     let tail = log1p(exp(-x.abs()));
     if x > 0.0 { x + tail } else { tail }
 }
+
+/// The cube root: `2^(log2(a) / 3)` and one step of Newton's method.
+#[inline(always)]
+pub(crate) fn cbrt(x: f32) -> f32 {
+    let a = x.abs();
+    let near = exp2(log2(a) * (1.0 / 3.0));
+    let y = near - (near - a / (near * near)) * (1.0 / 3.0);
+    // 0, infinity and NaN are their own.
+    (if (a > 0.0) & (a < f32::INFINITY) { y } else { a }).copysign(x)
+}

@@ -109,6 +109,7 @@ real! {
     unary {
         abs: f32::abs, f64::abs;
         sqrt: f32::sqrt, f64::sqrt;
+        cbrt: exp::cbrt, f64::cbrt;
         floor: f32::floor, f64::floor;
         ceil: f32::ceil, f64::ceil;
         trunc: f32::trunc, f64::trunc;

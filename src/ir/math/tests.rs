@@ -66,6 +66,7 @@ fn unary_functions_are_accurate() {
     check("cosh", 2.0, each(f32_::cosh), f64::cosh);
     check("tanh", 2.5, each(f32_::tanh), f64::tanh);
     check("asinh", 2.5, each(f32_::asinh), f64::asinh);
+    check("cbrt", 2.0, each(f32_::cbrt), f64::cbrt);
     // The standard library's `acosh` cancels near 1.
     let acosh64 = |x: f64| if x < 1.0 { f64::NAN } else { (x - 1.0 + ((x - 1.0) * (x + 1.0)).sqrt()).ln_1p() };
     check("acosh", 2.5, each(f32_::acosh), acosh64);
@@ -215,5 +216,5 @@ mod f32_ {
     macro_rules! names {
         ($($name:ident)*) => { $(#[inline(always)] pub(super) fn $name(x: f32) -> f32 { Real::$name(x) })* };
     }
-    names!(exp exp2 expm1 ln log2 log10 log1p sigmoid softplus asin acos atan sinh cosh tanh asinh acosh atanh erf erfinv);
+    names!(exp exp2 expm1 ln log2 log10 log1p sigmoid softplus asin acos atan sinh cosh tanh asinh acosh atanh erf erfinv cbrt);
 }

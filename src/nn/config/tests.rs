@@ -4,7 +4,7 @@ use super::*;
 use crate::nn::initializers::Initializer;
 use crate::nn::layers::{BatchNormalization, Conv2D, Dense, Dot, Layer, MaxPooling2D, Reshape};
 use crate::nn::losses::{Huber, Loss, MeanSquaredError};
-use crate::nn::metrics::{Mean, Metric, Precision};
+use crate::nn::metrics::{MeanMetricWrapper, Metric, Precision};
 use crate::nn::optimizers::{Adam, AnyOptimizer};
 use crate::nn::schedules::{CosineDecay, Schedule};
 
@@ -40,7 +40,7 @@ fn objects_come_back_from_their_configurations() {
         json!({"thresholds": [0.1, 0.7], "top_k": null}),
     );
     comes_back::<dyn Metric>(
-        &Mean::of(MeanSquaredError::default()),
+        &MeanMetricWrapper::of(MeanSquaredError::default()),
         |m| m.config(),
         <dyn Metric>::from_config,
         json!({}),

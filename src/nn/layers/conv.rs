@@ -8,7 +8,7 @@ use crate::nn::config::{Pair, declared, positive};
 use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
-use crate::{Conv2d, Padding, Tensor, Var};
+use crate::{ConvOptions, Padding, Tensor, Var};
 
 /// Height and width of the output of windows over images of this height and width; `None` where none fits.
 pub(crate) fn window_extents(
@@ -103,7 +103,7 @@ impl Layer for Conv2D {
         let affine = Affine::of(&self.affine)?;
         check_rank(&affine.layer, 4, x.dims().get(1..).unwrap_or_default())?;
         check_last(&affine.layer, affine.inputs, x.shape())?;
-        let how = Conv2d {
+        let how = ConvOptions {
             strides: self.strides.tuple(),
             padding: self.padding,
             dilation: self.dilation_rate.tuple(),

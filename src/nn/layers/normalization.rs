@@ -43,23 +43,10 @@ struct Moments {
     variance: Var,
 }
 
-/// `(x - mean) / sqrt(variance + epsilon) * gamma + beta`
-fn normalize(
-    x: &Tensor,
-    mean: &Tensor,
-    variance: &Tensor,
-    epsilon: f64,
-    gamma: Option<&Var>,
-    beta: Option<&Var>,
-) -> Result<Tensor> {
-    let mut y = x.sub(mean)?.mul(variance.add(epsilon)?.rsqrt()?)?;
-    if let Some(gamma) = gamma {
-        y = y.mul(gamma.value())?;
-    }
-    match beta {
-        Some(beta) => y.add(beta.value()),
-        None => Ok(y),
-    }
+/// The batch's channels normalised with these statistics.
+fn normalize(x: &Tensor, mean: &Tensor, variance: &Tensor, epsilon: f64, part: &Moments) -> Result<Tensor> {
+    let (gamma, beta) = (part.gamma.as_ref().map(Var::value), part.beta.as_ref().map(Var::value));
+    x.batch_normalization(mean, variance, -1, beta.as_ref(), gamma.as_ref(), epsilon)
 }
 
 /// Mean and biased variance of each channel, over the positions that a mask leaves.
@@ -98,9 +85,8 @@ impl Layer for BatchNormalization {
     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
         let part = built(&self.built)?;
         check_last(&part.layer, part.mean.shape().numel(), x.shape())?;
-        let (gamma, beta) = (part.gamma.as_ref(), part.beta.as_ref());
         if !ctx.is_training() || ctx.is_frozen() {
-            return normalize(x, &part.mean.value(), &part.variance.value(), self.epsilon, gamma, beta);
+            return normalize(x, &part.mean.value(), &part.variance.value(), self.epsilon, part);
         }
         let (mean, variance) = moments(x, ctx.mask())?;
         no_grad(|| {
@@ -111,7 +97,7 @@ impl Layer for BatchNormalization {
             moved(&part.mean, &mean)?;
             moved(&part.variance, &variance)
         })?;
-        normalize(x, &mean, &variance, self.epsilon, gamma, beta)
+        normalize(x, &mean, &variance, self.epsilon, part)
     }
 
     fn weights(&self) -> Vec<Var> {
@@ -169,9 +155,8 @@ impl Layer for LayerNormalization {
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
         let part = built(&self.built)?;
         check_last(&part.layer, part.features, x.shape())?;
-        let mean = x.mean_keepdims(-1)?;
-        let variance = x.var_keepdims(-1)?;
-        normalize(x, &mean, &variance, self.epsilon, part.gamma.as_ref(), part.beta.as_ref())
+        let (gamma, beta) = (part.gamma.as_ref().map(Var::value), part.beta.as_ref().map(Var::value));
+        x.layer_normalization(gamma.as_ref(), beta.as_ref(), -1, self.epsilon)
     }
 
     fn weights(&self) -> Vec<Var> {

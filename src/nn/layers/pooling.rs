@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::nn::config::{Pair, declare, declared, positive};
 use crate::nn::names::with_batch;
 use crate::shape::Shape;
-use crate::{Padding, Pool2d, Tensor};
+use crate::{Padding, PoolOptions, Tensor};
 
 /// The shape of a pooled sample.
 fn pooled(layer: &str, input: &Shape, size: Pair, strides: Pair, padding: Padding) -> Result<Shape> {
@@ -66,7 +66,7 @@ macro_rules! windowed {
             fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
                 let strides = self.strides.unwrap_or(self.pool_size);
                 let (size, strides) = (self.pool_size.tuple(), strides.tuple());
-                x.$op(&Pool2d { size, strides, padding: self.padding })
+                x.$op(&PoolOptions { size, strides, padding: self.padding })
             }
 
             fn output_shape(&self, input: &Shape) -> Result<Shape> {

@@ -1,25 +1,25 @@
-//! Means of losses.
+//! Means and sums: of losses, and of plain values.
 
 use super::{Figure, Metric, mean_of, mean_sums, metric};
 use crate::Tensor;
 use crate::error::Result;
 use crate::nn::config::Config;
-use crate::nn::losses::{self, Loss, fit_targets, masked_weight};
+use crate::nn::losses::{self, Loss, align_weight, fit_targets, masked_weight};
 
-/// The mean of a [`Loss`] over the samples, as a metric: `Mean::of(MeanAbsoluteError::default())`.
+/// The mean of a [`Loss`] over the samples, as a metric: `MeanMetricWrapper::of(MeanAbsoluteError::default())`.
 ///
 /// Its class, name and configuration are those of Keras's metric for that loss.
-pub struct Mean {
+pub struct MeanMetricWrapper {
     loss: Box<dyn Loss>,
 }
 
 /// The class that the metric of a loss has in Keras where it is not the loss's.
 const LOG_COSH: (&str, &str) = ("LogCosh", "LogCoshError");
 
-impl Mean {
+impl MeanMetricWrapper {
     /// The mean of this loss.
     pub fn of(loss: impl Loss + 'static) -> Self {
-        Mean { loss: Box::new(loss) }
+        MeanMetricWrapper { loss: Box::new(loss) }
     }
 
     /// The metric of a configuration, if its class is that of a loss and no metric's own.
@@ -31,7 +31,7 @@ impl Mean {
         }
         let of_loss =
             config.settings().iter().fold(Config::new(class), |made, (key, value)| made.with(key, value.clone()));
-        Ok(Some(Mean { loss: <dyn Loss>::from_config(&of_loss)? }))
+        Ok(Some(MeanMetricWrapper { loss: <dyn Loss>::from_config(&of_loss)? }))
     }
 }
 
@@ -50,7 +50,7 @@ fn sums_of(loss: &dyn Loss, y_true: &Tensor, y_pred: &Tensor, sample_weight: Opt
     mean_sums(&values, weight.as_ref())
 }
 
-impl Metric for Mean {
+impl Metric for MeanMetricWrapper {
     fn class_name(&self) -> &'static str {
         let (loss, metric) = LOG_COSH;
         if self.loss.class_name() == loss { metric } else { self.loss.class_name() }
@@ -78,6 +78,28 @@ impl Metric for Mean {
 
     fn larger_is_better(&self) -> Option<bool> {
         Some(false)
+    }
+}
+
+metric! {
+    /// The mean of values (of what would be the predictions; targets do not count), each sample's averaged first.
+    Mean {}
+    |self, _y_true, values, sample_weight| { mean_sums(values, sample_weight) }
+}
+
+metric! {
+    /// The sum of values (of what would be the predictions; targets do not count), each times its sample's weight.
+    Sum {}
+    |self, _y_true, values, sample_weight| {
+        let values = match sample_weight {
+            Some(weight) => values.mul(align_weight(weight, values)?)?,
+            None => values.clone(),
+        };
+        Ok(vec![values.sum(())?])
+    }
+
+    fn result(&self, totals: &[Vec<f64>], _samples: f64) -> Figure {
+        totals[0][0].into()
     }
 }
 

@@ -17,7 +17,7 @@ pub use confusion::{
 pub use curves::{
     AUC, Curve, PrecisionAtRecall, RecallAtPrecision, SensitivityAtSpecificity, SpecificityAtSensitivity, Summation,
 };
-pub use mean::{CosineSimilarity, Mean, RootMeanSquaredError};
+pub use mean::{CosineSimilarity, Mean, MeanMetricWrapper, RootMeanSquaredError, Sum};
 pub use overlap::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
 pub use regression::{ClassAggregation, ConcordanceCorrelation, PearsonCorrelation, R2Score};
 
@@ -101,13 +101,13 @@ impl Figure {
 }
 
 impl dyn Metric {
-    /// The metric of a configuration; that of a loss is its [`Mean`].
+    /// The metric of a configuration; that of a loss is its [`MeanMetricWrapper`].
     ///
     /// # Errors
     /// A class that is no standard metric, or a setting that it does not have or that makes no sense.
     #[track_caller]
     pub fn from_config(config: &Config) -> Result<Box<dyn Metric>> {
-        match Mean::from_config(config)? {
+        match MeanMetricWrapper::from_config(config)? {
             Some(mean) => Ok(Box::new(mean)),
             None => from_config(CLASSES, "metric", config),
         }
@@ -227,7 +227,7 @@ impl MetricSpec {
         match self {
             MetricSpec::Metric(name, metric) => (name.unwrap_or_else(|| metric.name()), metric),
             MetricSpec::Accuracy(name) => (name, accuracy_for(target, output)),
-            MetricSpec::Crossentropy(name) => (name, Box::new(Mean::of(crossentropy_for(target, output)))),
+            MetricSpec::Crossentropy(name) => (name, Box::new(MeanMetricWrapper::of(crossentropy_for(target, output)))),
         }
     }
 }
@@ -289,7 +289,9 @@ impl IntoMetric for &str {
             _ => {}
         }
         let metric = match OF_LOSSES.iter().find(|(names, _)| names.contains(&snake_case(self).as_str())) {
-            Some((_, loss)) => Box::new(Mean::of(<dyn Loss>::from_config(&Config::new(*loss))?)) as Box<dyn Metric>,
+            Some((_, loss)) => {
+                Box::new(MeanMetricWrapper::of(<dyn Loss>::from_config(&Config::new(*loss))?)) as Box<dyn Metric>
+            }
             None => by_name(CLASSES, "metric", self).map_err(|_| {
                 let own = CLASSES.iter().map(|class| snake_case(class.name));
                 let of_losses = OF_LOSSES.iter().map(|(names, _)| names[0].to_string());
@@ -318,6 +320,7 @@ const CLASSES: &[Class<dyn Metric>] = classes! { dyn Metric:
     FalseNegatives,
     FalsePositives,
     IoU,
+    Mean,
     MeanIoU,
     OneHotIoU,
     OneHotMeanIoU,
@@ -332,6 +335,7 @@ const CLASSES: &[Class<dyn Metric>] = classes! { dyn Metric:
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
     SpecificityAtSensitivity,
+    Sum,
     TopKCategoricalAccuracy,
     TrueNegatives,
     TruePositives,

@@ -69,7 +69,7 @@ fn one_many_or_no_metrics() {
 fn a_loss_of_the_whole_batch_counts_once() {
     let tensor = |values: &[f32]| Tensor::from_slice(values, values.len(), &crate::Device::cpu()).unwrap();
     let (y_true, y_pred) = (tensor(&[1.0, 0.0, 1.0, 1.0]), tensor(&[0.5, 0.5, 1.0, 0.0]));
-    let metric = Mean::of(losses::Dice::default());
+    let metric = MeanMetricWrapper::of(losses::Dice::default());
     for weight in [None, Some(tensor(&[1.0, 2.0, 1.0, 2.0]))] {
         let sums = metric.sums(&y_true, &y_pred, weight.as_ref()).unwrap();
         let totals: Vec<Vec<f64>> = sums.iter().map(|sum| sum.to_f64_vec().unwrap()).collect();

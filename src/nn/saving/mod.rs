@@ -189,5 +189,5 @@ types! {
     U32 "U32" u32;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

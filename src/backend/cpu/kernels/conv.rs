@@ -12,7 +12,7 @@ use crate::backend::cpu::program::interp::Regs;
 use crate::backend::cpu::threads::forks;
 use crate::error::Result;
 use crate::ir::math::vectorize;
-use crate::ir::window::Conv;
+use crate::ir::window::Geometry;
 
 /// Bytes of patches laid out at a time: about half of a second-level cache.
 const PATCH_BYTES: usize = 1 << 18;
@@ -21,7 +21,7 @@ const PATCH_BYTES: usize = 1 << 18;
 const LAY_OUT: usize = 300;
 
 /// A convolution's work in picoseconds, in every direction.
-pub(in crate::backend::cpu) fn work(g: &Conv) -> usize {
+pub(in crate::backend::cpu) fn work(g: &Geometry) -> usize {
     (g.batch * g.oh * g.ow * g.kh * g.kw * g.c).saturating_mul(g.f * MULTIPLY + LAY_OUT)
 }
 
@@ -58,13 +58,13 @@ fn taps(at: usize, stride: usize, dilation: usize, pad: usize, extent: usize, ke
 }
 
 /// Whether patches are laid out tap by tap, because the channels are too few for runs of their own.
-fn by_tap(g: &Conv) -> bool {
+fn by_tap(g: &Geometry) -> bool {
     g.c <= 4
 }
 
 /// Lays out the patches of output positions `rows`, zeros outside, and says how their matrix, one patch to a row and
 /// each as `(kh, kw, c)`, lies in `out`.
-fn patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) -> View {
+fn patches<T: Float>(g: &Geometry, x: &[T], rows: Range<usize>, out: &mut [T]) -> View {
     let count = rows.len();
     if by_tap(g) {
         for (tap, out) in out.chunks_exact_mut(count).enumerate() {
@@ -77,7 +77,7 @@ fn patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) -> Vi
 }
 
 /// One tap of all patches: runs along the lines of the image.
-fn one_tap<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, tap: usize, mut out: &mut [T]) {
+fn one_tap<T: Float>(g: &Geometry, x: &[T], rows: Range<usize>, tap: usize, mut out: &mut [T]) {
     let (kh, kw, c) = (tap / (g.kw * g.c), tap / g.c % g.kw, tap % g.c);
     let shift = kw * g.dilation_w;
     // The positions along a line whose source lies inside.
@@ -104,7 +104,7 @@ fn one_tap<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, tap: usize, mut out:
 }
 
 /// Patches one after the other: runs of neighbouring taps.
-fn whole_patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T]) {
+fn whole_patches<T: Float>(g: &Geometry, x: &[T], rows: Range<usize>, out: &mut [T]) {
     let (width, line) = (g.kh * g.kw * g.c, g.kw * g.c);
     let (mut ow, mut oh, mut n) = (rows.start % g.ow, rows.start / g.ow % g.oh, rows.start / (g.ow * g.oh));
     for row in out.chunks_exact_mut(width).take(rows.len()) {
@@ -142,7 +142,7 @@ fn whole_patches<T: Float>(g: &Conv, x: &[T], rows: Range<usize>, out: &mut [T])
 }
 
 /// Lays out for input positions `rows` what reached them, as `(kh, kw, f)`: the gradient's patches.
-fn spread<T: Float>(g: &Conv, dy: &[T], rows: Range<usize>, out: &mut [T]) {
+fn spread<T: Float>(g: &Geometry, dy: &[T], rows: Range<usize>, out: &mut [T]) {
     let width = g.kh * g.kw * g.f;
     let target = |at: usize, tap: usize, dilation: usize, stride: usize, pad: usize, extent: usize| {
         let moved = (at + pad).checked_sub(tap * dilation)?;
@@ -167,7 +167,7 @@ fn spread<T: Float>(g: &Conv, dy: &[T], rows: Range<usize>, out: &mut [T]) {
 
 /// `y = patches(x) * kernel`: threads take runs of output positions.
 pub(in crate::backend::cpu) fn forward<T: Float>(
-    g: &Conv,
+    g: &Geometry,
     sink: Sink<'_, '_>,
     x: &[T],
     kernel: &[T],
@@ -188,7 +188,7 @@ pub(in crate::backend::cpu) fn forward<T: Float>(
 const PARTIAL_BYTES: usize = 1 << 24;
 
 /// How many sums a kernel gradient is made of, each of how many chunks at most, of how many output positions.
-fn groups(g: &Conv, size: usize) -> (usize, usize, usize) {
+fn groups(g: &Geometry, size: usize) -> (usize, usize, usize) {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
     let chunk = if size == 8 { chunk::<f64>(rows, width) } else { chunk::<f32>(rows, width) };
     let chunks = rows.div_ceil(chunk);
@@ -196,13 +196,13 @@ fn groups(g: &Conv, size: usize) -> (usize, usize, usize) {
 }
 
 /// Elements of scratch memory for the sums of a kernel gradient, but for the first, which is its result.
-pub(in crate::backend::cpu) fn partial_sums(g: &Conv, size: usize) -> usize {
+pub(in crate::backend::cpu) fn partial_sums(g: &Geometry, size: usize) -> usize {
     groups(g, size).0.saturating_sub(1) * g.kh * g.kw * g.c * g.f
 }
 
 /// `dk = patches(x)^T * dy`: the output positions are divided into groups, each summed on its own, then added in order.
 pub(in crate::backend::cpu) fn kernel_gradient<T: Float>(
-    g: &Conv,
+    g: &Geometry,
     scratch: &mut [T],
     out: &mut [T],
     x: &[T],
@@ -260,7 +260,7 @@ fn add<T: Float>(to: &mut [T], from: &[T]) {
 /// `dx`: either every input position gathers what reached it, or every image's gradient is multiplied back to patches
 /// which are then added up. `scratch` holds a kernel.
 pub(in crate::backend::cpu) fn input_gradient<T: Float>(
-    g: &Conv,
+    g: &Geometry,
     scratch: &mut [T],
     sink: Sink<'_, '_>,
     dy: &[T],
@@ -280,7 +280,7 @@ pub(in crate::backend::cpu) fn input_gradient<T: Float>(
     }
 }
 
-fn gather<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
+fn gather<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (rows, width) = (g.batch * g.h * g.w, g.kh * g.kw * g.f);
     let chunk = chunk::<T>(rows, width);
     sink.parts(chunk * g.c, work(g), |at, out| {
@@ -293,7 +293,7 @@ fn gather<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Res
     })
 }
 
-fn fold<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
+fn fold<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (width, rows) = (g.kh * g.kw * g.c, g.oh * g.ow);
     let lines = (fitting::<T>(width) / g.ow.max(1)).clamp(1, g.oh.max(1));
     let threads = if g.batch < 2 && forks(work(g)) { Parallelism::Rayon(0) } else { Parallelism::None };
@@ -321,7 +321,7 @@ fn fold<T: Float>(g: &Conv, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Resul
 
 /// Adds a patch to the image it was taken from.
 #[inline(always)]
-fn add_patch<T: Float>(g: &Conv, row: &[T], oh: usize, ow: usize, image: &mut [T]) {
+fn add_patch<T: Float>(g: &Geometry, row: &[T], oh: usize, ow: usize, image: &mut [T]) {
     let c = g.c;
     let across = taps(ow, g.stride_w, g.dilation_w, g.pad_w, g.w, g.kw);
     if across.is_empty() {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::Dims;
 use crate::ir::step::Step;
-use crate::ir::window::Conv;
+use crate::ir::window::Geometry;
 
 /// Elements that matrices can be made of.
 pub(in crate::backend::cpu) trait Float:
@@ -162,17 +162,17 @@ enum Method {
     },
     /// Convolution: rows of patches times a matrix.
     Forward {
-        conv: Conv,
+        conv: Geometry,
         b: View,
     },
     /// Its kernel gradient: transposed rows of patches times a matrix.
     KernelGradient {
-        conv: Conv,
+        conv: Geometry,
         b: View,
     },
     /// Its input gradient.
     InputGradient {
-        conv: Conv,
+        conv: Geometry,
     },
 }
 

@@ -2,6 +2,7 @@
 
 mod conv;
 mod custom;
+mod draft;
 mod epilogue;
 mod gemm;
 mod nest;
@@ -13,8 +14,8 @@ mod tiling;
 mod window;
 
 use self::custom::Call;
+use self::draft::Draft;
 use self::gemm::Product;
-use self::nest::Draft;
 use self::pointwise::Pointwise;
 use self::scan::Running;
 use self::scatter::ScatterAdd;

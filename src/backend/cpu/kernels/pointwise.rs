@@ -65,80 +65,16 @@ impl Pointwise {
             turn(&mut dims, at.iter_mut().flatten().collect(), &mut store_at);
         }
         let space = Space::merge(&dims, at.iter_mut().flatten().chain(&mut store_at));
-        let mut shared = vec![0; outputs];
-        for &k in &wiring.out_of_store {
-            shared[k as usize] += 1;
-        }
-        let mut cuts = vec![None; outputs];
-        for (store, &k) in store_at.iter().zip(&wiring.out_of_store) {
-            if shared[k as usize] == 1 && space.is_increasing(store) {
-                cuts[k as usize] = Some(store.clone());
-            }
-        }
-        let last = space.dims.last().copied().unwrap_or(1);
+        let (cuts, splits) = cuts(&space, &store_at, wiring, outputs);
         let turn = turned(&space, program, &at);
-        let layout = match turn {
-            Some(_) => Layout::Pitched,
-            None if space.dims.len() < 2 || last >= LONG_ROW => Layout::InRow,
-            None => Layout::Flat,
-        };
-        // Blocks of short rows hold whole groups of them; what depends on the place in its group only is the same in each.
-        let mut period = 1;
-        let mut grouped = space.dims.len();
-        while layout == Layout::Flat && grouped > 0 && period * space.dims[grouped - 1] <= BLOCK {
-            grouped -= 1;
-            period *= space.dims[grouped];
-        }
-        // All of it is one block: nothing is there to be repeated.
-        if grouped == 0 {
-            grouped = space.dims.len();
-        }
-        let block = match layout {
-            Layout::Pitched => TILE * TILE,
-            Layout::InRow if space.dims.len() > 1 => last.div_ceil(last.div_ceil(BLOCK).max(1)).max(1),
-            Layout::InRow => BLOCK.min(space.numel).max(1),
-            Layout::Flat => (BLOCK / period.max(1) * period).clamp(1, space.numel.max(1)),
-        };
-
-        let in_place = |l: usize| wiring.in_place.get(l).is_some_and(Option::is_some);
-        let mut varies = vec![false; program.lines.len()];
-        let mut uniform = vec![true; program.lines.len()];
-        for (l, line) in program.lines.iter().enumerate() {
-            let operands = line.instr.operands();
-            let strides = at[l].as_ref().map_or(&[][..], |a| &a.strides);
-            varies[l] = strides.last().is_some_and(|&s| s != 0) || operands.iter().any(|&r| varies[r as usize]);
-            let constant =
-                strides.iter().take(grouped).all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
-            uniform[l] = constant && !in_place(l);
-        }
-        let mut items: Vec<Item> = Vec::new();
-        let lines = || 0..program.lines.len();
-        items.extend(lines().filter(|&l| uniform[l]).map(|l| Item::Line(l as u16)));
-        let once = items.len();
-        let stores = |l: usize, items: &mut Vec<Item>| {
-            let of = program.stores.iter().enumerate().filter(|(_, s)| s.reg as usize == l);
-            items.extend(of.map(|(s, _)| Item::Store(s as u16)));
-        };
-        // What is overwritten is read before anything is written.
-        items.extend(lines().filter(|&l| in_place(l)).map(|l| Item::Line(l as u16)));
-        lines().filter(|&l| in_place(l) || uniform[l]).for_each(|l| stores(l, &mut items));
-        for l in lines().filter(|&l| !uniform[l] && !in_place(l)) {
-            items.push(Item::Line(l as u16));
-            stores(l, &mut items);
-        }
+        let Blocks { layout, block, period, grouped } = Blocks::of(&space, turn.is_some());
+        let (varies, uniform) = changes(program, wiring, &at, grouped);
+        let (items, once) = order(program, wiring, &uniform);
         let mut compiler = Compiler {
-            program,
-            wiring,
-            space: &space,
-            layout,
             at,
             store_at: store_at.into_iter().map(Some).collect(),
             varies,
-            outer: Vec::new(),
-            accs: Vec::new(),
-            places: Vec::new(),
-            regs: 0,
-            loc: Vec::new(),
+            ..Compiler::new(program, wiring, &space, layout)
         };
         let mut code = compiler.compile(&items, once, &[once, items.len()])?;
         let (places, regs) = (compiler.places, compiler.regs);
@@ -147,7 +83,7 @@ impl Pointwise {
         Ok(Pointwise {
             words: if wide { block } else { block.div_ceil(2) },
             cost: cost(body.iter()),
-            splits: cuts.iter().zip(&shared).all(|(c, &n)| c.is_some() || n == 0),
+            splits,
             space,
             places,
             once,
@@ -254,6 +190,101 @@ impl Pointwise {
         let (last, tall) = (self.space.dims[self.space.dims.len() - 1], rows.div_ceil(TILE));
         Some(Bands { turn, rows, pitch, last, tall, count: self.space.numel / (rows * pitch) * tall })
     }
+}
+
+/// How a space is cut into blocks.
+struct Blocks {
+    layout: Layout,
+    /// Positions in a block, and in a group of short rows.
+    block: usize,
+    period: usize,
+    /// The dimensions before this one number the groups.
+    grouped: usize,
+}
+
+impl Blocks {
+    /// Square ones where the space is `turned`, parts of long rows, or groups of short ones.
+    fn of(space: &Space, turned: bool) -> Blocks {
+        let last = space.dims.last().copied().unwrap_or(1);
+        let layout = match turned {
+            true => Layout::Pitched,
+            false if space.dims.len() < 2 || last >= LONG_ROW => Layout::InRow,
+            false => Layout::Flat,
+        };
+        // Blocks of short rows hold whole groups of them; what depends on the place in its group only is the same in each.
+        let mut period = 1;
+        let mut grouped = space.dims.len();
+        while layout == Layout::Flat && grouped > 0 && period * space.dims[grouped - 1] <= BLOCK {
+            grouped -= 1;
+            period *= space.dims[grouped];
+        }
+        // All of it is one block: nothing is there to be repeated.
+        if grouped == 0 {
+            grouped = space.dims.len();
+        }
+        let block = match layout {
+            Layout::Pitched => TILE * TILE,
+            Layout::InRow if space.dims.len() > 1 => last.div_ceil(last.div_ceil(BLOCK).max(1)).max(1),
+            Layout::InRow => BLOCK.min(space.numel).max(1),
+            Layout::Flat => (BLOCK / period.max(1) * period).clamp(1, space.numel.max(1)),
+        };
+        Blocks { layout, block, period, grouped }
+    }
+}
+
+/// For each output where it is written, if it can be cut; and whether all can.
+fn cuts(space: &Space, store_at: &[Access], wiring: &Wiring, outputs: usize) -> (Vec<Option<Access>>, bool) {
+    let mut shared = vec![0; outputs];
+    for &k in &wiring.out_of_store {
+        shared[k as usize] += 1;
+    }
+    let mut cuts = vec![None; outputs];
+    for (store, &k) in store_at.iter().zip(&wiring.out_of_store) {
+        if shared[k as usize] == 1 && space.is_increasing(store) {
+            cuts[k as usize] = Some(store.clone());
+        }
+    }
+    let splits = cuts.iter().zip(&shared).all(|(c, &n)| c.is_some() || n == 0);
+    (cuts, splits)
+}
+
+/// Which lines change along the innermost dimension, and which have the same values in every block: they depend on no
+/// dimension before `grouped`, nor on what is overwritten.
+fn changes(program: &Program, wiring: &Wiring, at: &[Option<Access>], grouped: usize) -> (Vec<bool>, Vec<bool>) {
+    let mut varies = vec![false; program.lines.len()];
+    let mut uniform = vec![true; program.lines.len()];
+    for (l, line) in program.lines.iter().enumerate() {
+        let operands = line.instr.operands();
+        let strides = at[l].as_ref().map_or(&[][..], |a| &a.strides);
+        varies[l] = strides.last().is_some_and(|&s| s != 0) || operands.iter().any(|&r| varies[r as usize]);
+        let constant = strides.iter().take(grouped).all(|&s| s == 0) && operands.iter().all(|&r| uniform[r as usize]);
+        uniform[l] = constant && !is_in_place(wiring, l);
+    }
+    (varies, uniform)
+}
+
+fn is_in_place(wiring: &Wiring, line: usize) -> bool {
+    wiring.in_place.get(line).is_some_and(Option::is_some)
+}
+
+/// Lines and stores in the order of their computation, and how many of them are done once for all blocks.
+fn order(program: &Program, wiring: &Wiring, uniform: &[bool]) -> (Vec<Item>, usize) {
+    let in_place = |l: usize| is_in_place(wiring, l);
+    let lines = || 0..program.lines.len();
+    let mut items: Vec<Item> = lines().filter(|&l| uniform[l]).map(|l| Item::Line(l as u16)).collect();
+    let once = items.len();
+    let stores = |l: usize, items: &mut Vec<Item>| {
+        let of = program.stores.iter().enumerate().filter(|(_, s)| s.reg as usize == l);
+        items.extend(of.map(|(s, _)| Item::Store(s as u16)));
+    };
+    // What is overwritten is read before anything is written.
+    items.extend(lines().filter(|&l| in_place(l)).map(|l| Item::Line(l as u16)));
+    lines().filter(|&l| in_place(l) || uniform[l]).for_each(|l| stores(l, &mut items));
+    for l in lines().filter(|&l| !uniform[l] && !in_place(l)) {
+        items.push(Item::Line(l as u16));
+        stores(l, &mut items);
+    }
+    (items, once)
 }
 
 /// A space cut into bands of `TILE` positions along one dimension, and these into square blocks.

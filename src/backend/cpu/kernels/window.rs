@@ -14,11 +14,11 @@ use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::math::vectorize;
 use crate::ir::step::Step;
-use crate::ir::window::{Conv, Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
 
 pub(in crate::backend::cpu) struct Pool {
     op: WindowOp,
-    conv: Conv,
+    geometry: Geometry,
     dtype: DType,
     inputs: SmallVec<[u16; 4]>,
     epilogue: Epilogue,
@@ -64,7 +64,7 @@ pub(in crate::backend::cpu) fn beats<T: Value>(new: T, best: T) -> bool {
 
 impl Pool {
     pub(in crate::backend::cpu) fn new(w: &Window, step: &Step, bufs: &mut Bindings) -> Result<Self> {
-        let g = &w.conv;
+        let g = &w.geometry;
         let (x, y) = (g.batch * g.h * g.w * g.c, g.batch * g.oh * g.ow * g.c);
         let lengths: &[usize] = match w.op {
             WindowOp::Max | WindowOp::Sum => &[x],
@@ -79,12 +79,12 @@ impl Pool {
             bufs.operand(input, w.dtype, len)?;
         }
         let epilogue = Epilogue::new(step, &[w.dtype], bufs)?;
-        Ok(Pool { op: w.op, conv: w.conv, dtype: w.dtype, inputs: step.operands.clone(), epilogue })
+        Ok(Pool { op: w.op, geometry: w.geometry, dtype: w.dtype, inputs: step.operands.clone(), epilogue })
     }
 
     /// Lines of the result, and the picoseconds that each takes.
     fn lines(&self) -> (usize, usize) {
-        let g = &self.conv;
+        let g = &self.geometry;
         let (height, width) = match self.op {
             WindowOp::MaxGrad | WindowOp::SumGrad => (g.h, g.w),
             _ => (g.oh, g.ow),
@@ -116,7 +116,7 @@ impl Kernel for Pool {
 
 impl Pool {
     fn compute<T: Value>(&self, ctx: Ctx<'_>, sink: Sink<'_, '_>) -> Result<()> {
-        let g = &self.conv;
+        let g = &self.geometry;
         let input = |i: usize| -> &[T] { bytemuck::cast_slice(ctx.ins[self.inputs[i] as usize]) };
         let (height, width) = match self.op {
             WindowOp::MaxGrad | WindowOp::SumGrad => (g.h, g.w),
@@ -142,7 +142,7 @@ impl Pool {
 
     /// Lines `lines` of image `n` of the result.
     fn image<T: Value>(&self, n: usize, lines: Range<usize>, x: &[T], y: &[T], out: &mut [T]) {
-        let g = &self.conv;
+        let g = &self.geometry;
         let (before, after) = (g.h * g.w * g.c, g.oh * g.ow * g.c);
         let (xi, yi) = (n * before, n * after);
         vectorize(
@@ -160,7 +160,7 @@ impl Pool {
 
 /// Calls `f(tap, offset)` for the taps of the window at `(oh, ow)` that lie inside, in row-major order.
 #[inline(always)]
-fn inside(g: &Conv, oh: usize, ow: usize, mut f: impl FnMut(u32, usize, usize)) {
+fn inside(g: &Geometry, oh: usize, ow: usize, mut f: impl FnMut(u32, usize, usize)) {
     for kh in 0..g.kh {
         let Some(ih) = (oh * g.stride_h + kh * g.dilation_h).checked_sub(g.pad_h).filter(|&i| i < g.h) else {
             continue;
@@ -175,7 +175,7 @@ fn inside(g: &Conv, oh: usize, ow: usize, mut f: impl FnMut(u32, usize, usize)) 
 }
 
 #[inline(always)]
-fn max<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
+fn max<T: Value>(g: &Geometry, lines: Range<usize>, x: &[T], out: &mut [T]) {
     for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
         let mut first = true;
         inside(g, lines.start + point / g.ow, point % g.ow, |_, _, at| {
@@ -194,7 +194,7 @@ fn max<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
 }
 
 #[inline(always)]
-fn sum<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
+fn sum<T: Value>(g: &Geometry, lines: Range<usize>, x: &[T], out: &mut [T]) {
     for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
         out.fill(T::ZERO);
         inside(g, lines.start + point / g.ow, point % g.ow, |_, _, at| {
@@ -205,7 +205,7 @@ fn sum<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], out: &mut [T]) {
 
 /// The tap of the first greatest value of each channel's window; `best` is scratch.
 #[inline(always)]
-fn first_greatest<T: Value>(g: &Conv, oh: usize, ow: usize, x: &[T], best: &mut [T], taps: &mut [u32]) {
+fn first_greatest<T: Value>(g: &Geometry, oh: usize, ow: usize, x: &[T], best: &mut [T], taps: &mut [u32]) {
     let mut first = true;
     inside(g, oh, ow, |tap, _, at| {
         let x = &x[at..][..g.c];
@@ -223,7 +223,7 @@ fn first_greatest<T: Value>(g: &Conv, oh: usize, ow: usize, x: &[T], best: &mut 
 }
 
 #[inline(always)]
-fn max_pick<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], y: &[T], out: &mut [T]) {
+fn max_pick<T: Value>(g: &Geometry, lines: Range<usize>, x: &[T], y: &[T], out: &mut [T]) {
     let (mut best, mut taps) = (vec![T::ZERO; g.c], vec![0; g.c]);
     for (point, out) in out.chunks_exact_mut(g.c).enumerate() {
         let (oh, ow) = (lines.start + point / g.ow, point % g.ow);
@@ -239,7 +239,7 @@ fn max_pick<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], y: &[T], out: &mut
 }
 
 #[inline(always)]
-fn max_grad<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], dy: &[T], out: &mut [T]) {
+fn max_grad<T: Value>(g: &Geometry, lines: Range<usize>, x: &[T], dy: &[T], out: &mut [T]) {
     out.fill(T::ZERO);
     let (mut best, mut taps) = (vec![T::ZERO; g.c], vec![0; g.c]);
     let from = lines.start * g.w * g.c;
@@ -265,7 +265,7 @@ fn max_grad<T: Value>(g: &Conv, lines: Range<usize>, x: &[T], dy: &[T], out: &mu
 }
 
 #[inline(always)]
-fn sum_grad<T: Value>(g: &Conv, lines: Range<usize>, dy: &[T], out: &mut [T]) {
+fn sum_grad<T: Value>(g: &Geometry, lines: Range<usize>, dy: &[T], out: &mut [T]) {
     out.fill(T::ZERO);
     let from = lines.start * g.w * g.c;
     for oh in 0..g.oh {

@@ -97,9 +97,35 @@ pub(in crate::backend::cpu) struct Compiler<'p> {
     pub(in crate::backend::cpu) regs: usize,
     /// Where the value of each line was last put.
     pub(in crate::backend::cpu) loc: Vec<Option<Src>>,
+    /// Registers whose values are not needed any more.
+    pub(in crate::backend::cpu) free: Vec<u16>,
 }
 
-impl Compiler<'_> {
+impl<'p> Compiler<'p> {
+    /// With nothing known yet of addresses, registers and what varies.
+    pub(in crate::backend::cpu) fn new(
+        program: &'p Program,
+        wiring: &'p Wiring,
+        space: &'p Space,
+        layout: Layout,
+    ) -> Self {
+        Compiler {
+            program,
+            wiring,
+            space,
+            layout,
+            at: Vec::new(),
+            store_at: Vec::new(),
+            varies: Vec::new(),
+            outer: Vec::new(),
+            accs: Vec::new(),
+            places: Vec::new(),
+            regs: 0,
+            loc: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
     fn place(&mut self, index: u16, at: &Access, dtype: DType) -> u16 {
         let flat = self.space.is_flat(at);
         self.places.push(Place { index, at: at.clone(), flat, dtype });
@@ -132,8 +158,54 @@ impl Compiler<'_> {
         pinned: usize,
         cuts: &[usize],
     ) -> Result<Vec<Vec<Inst>>> {
-        let n = self.program.lines.len();
-        let mut last = vec![0usize; n];
+        let mut last = self.last_uses(items, pinned);
+        self.loc = vec![None; self.program.lines.len()];
+        self.free.clear();
+        let mut done = vec![false; self.program.stores.len()];
+        let mut code = Vec::new();
+        let mut out = vec![Vec::new(); cuts.len()];
+        for (i, &item) in items.iter().enumerate() {
+            match item {
+                // Values that already lie in a row in an input are used where they are.
+                Item::Line(l) if i >= pinned && self.lies_in_a_row(l)? => {}
+                Item::Line(l) => {
+                    // A result that is stored at once is computed in its output, and later lines read it there.
+                    let store = match items.get(i + 1) {
+                        Some(&Item::Store(s)) if i >= pinned && !cuts.contains(&(i + 1)) => {
+                            Some(s).filter(|&s| self.is_stored_at_once(l, s, last[l as usize] == i + 1))
+                        }
+                        _ => None,
+                    };
+                    let op = self.line(l)?;
+                    let dst = self.target(l, store, &mut done);
+                    code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
+                }
+                Item::Expand(l) => {
+                    let (op, dst) = (Op::Expand(self.outer[l as usize]), self.into_register(l));
+                    code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
+                }
+                Item::Given(l) => {
+                    self.into_register(l);
+                }
+                Item::Reduce(l) => {
+                    let operand = self.operands(item)[0];
+                    let op = Op::Reduce(self.accs[l as usize], self.value(operand)?);
+                    code.push(Inst { op, dst: Dst::None, dtype: self.program.lines[operand as usize].dtype });
+                }
+                Item::Store(s) if done[s as usize] => {}
+                Item::Store(s) => code.push(self.store(s)?),
+            }
+            self.release(self.operands(item), i, &mut last);
+            if let Some(c) = cuts.iter().position(|&c| c == i + 1) {
+                out[c] = std::mem::take(&mut code);
+            }
+        }
+        Ok(out)
+    }
+
+    /// For each line the item that needs it last: none ever, where it keeps its register.
+    fn last_uses(&self, items: &[Item], pinned: usize) -> Vec<usize> {
+        let mut last = vec![0usize; self.program.lines.len()];
         for (i, &item) in items.iter().enumerate() {
             for r in self.operands(item) {
                 last[r as usize] = i;
@@ -144,157 +216,139 @@ impl Compiler<'_> {
                 last[*l as usize] = usize::MAX;
             }
         }
-        self.loc = vec![None; n];
-        let mut free: Vec<u16> = Vec::new();
-        let mut done = vec![false; self.program.stores.len()];
-        let mut code = Vec::new();
-        let mut out = vec![Vec::new(); cuts.len()];
-        for (i, &item) in items.iter().enumerate() {
-            let mut emit = |op, dst, dtype| code.push(Inst { op, dst, dtype });
-            match item {
-                Item::Line(l) => {
-                    let line = &self.program.lines[l as usize];
-                    let at =
-                        |c: &Self| c.at[l as usize].clone().ok_or_else(|| Error::internal("a line without an address"));
-                    let in_place = self.wiring.in_place.get(l as usize).copied().flatten();
-                    // What follows the step's buffers is scratch memory, in register types.
-                    let of_buffer =
-                        |c: &Self, buf: u16| c.wiring.dtypes.get(usize::from(buf)).copied().unwrap_or(line.dtype);
-                    let of_out = |c: &Self, out: u16| c.wiring.out_dtypes[usize::from(out)];
-                    // Values that already lie in a row in an input are used where they are.
-                    if let Instr::Load { buf, gather, .. } = &line.instr
-                        && gather.is_empty()
-                        && in_place.is_none()
-                        && i >= pinned
-                        && !of_buffer(self, *buf).is_narrow()
-                        && self.contiguous(&at(self)?)
-                    {
-                        self.loc[l as usize] = Some(Src::Buf(self.place(*buf, &at(self)?, line.dtype)));
-                        continue_cut(&mut out, &mut code, cuts, i);
-                        continue;
-                    }
-                    let loc = &self.loc;
-                    let get = |r: Reg| {
-                        loc[r as usize].ok_or_else(|| Error::internal(format!("r{r} is used before it is computed")))
-                    };
-                    let type_of = |r: Reg| self.program.lines[r as usize].dtype;
-                    let op = match &line.instr {
-                        Instr::Load { gather, buf, .. } => {
-                            let at = at(self)?;
-                            let picks = gather
-                                .iter()
-                                .map(|g| {
-                                    let signed = type_of(g.index) == DType::I32;
-                                    Ok(Pick { index: get(g.index)?, signed, extent: g.extent as i64, stride: g.stride })
-                                })
-                                .collect::<Result<SmallVec<[Pick; 1]>>>()?;
-                            let uniform = gather.iter().all(|g| !self.varies[g.index as usize]);
-                            match in_place {
-                                Some(index) => Op::LoadOut(self.place(index, &at, of_out(self, index))),
-                                None if picks.is_empty() => Op::Load(self.place(*buf, &at, of_buffer(self, *buf))),
-                                None => {
-                                    let place = self.place(*buf, &at, of_buffer(self, *buf));
-                                    Op::Gather { place, picks, uniform }
-                                }
-                            }
-                        }
-                        Instr::Index { .. } => Op::Index(at(self)?),
-                        Instr::Random { key, stream, .. } => Op::Random { at: at(self)?, key: *key, stream: *stream },
-                        Instr::Param { slot } => Op::Param(*slot),
-                        Instr::Acc(_) => return Err(Error::internal("`Acc` outside an epilogue")),
-                        Instr::Unary(f, a) => Op::Unary(unary(f, type_of(*a))?, get(*a)?),
-                        Instr::Binary(f, a, b) => Op::Binary(binary(f, type_of(*a))?, get(*a)?, get(*b)?),
-                        Instr::Select(c, a, b) => Op::Select(get(*c)?, get(*a)?, get(*b)?),
-                        Instr::Cast(a) => Op::Cast(type_of(*a), get(*a)?),
-                        Instr::Repeat(_) => return Err(Error::internal("a repetition that was not taken out")),
-                        Instr::Reduce(..) => return Err(Error::internal("a reduction inside the full space")),
-                    };
-                    // A result that is stored at once is computed in its output, and later lines read it there. Not so
-                    // where that output takes several results (it is assembled): a line cannot read it and write it.
-                    let store = match items.get(i + 1) {
-                        Some(&Item::Store(s))
-                            if i >= pinned
-                                && self.program.stores[s as usize].reg == l
-                                && !cuts.contains(&(i + 1))
-                                && (last[l as usize] == i + 1 || self.wiring.is_alone(s)) =>
-                        {
-                            let out = self.wiring.out_of_store[s as usize];
-                            let fits = |at: &Access| self.contiguous(at) && !of_out(self, out).is_narrow();
-                            self.store_at[s as usize].clone().filter(fits).map(|at| (s, at))
-                        }
-                        _ => None,
-                    };
-                    let dst = match store {
-                        // What is put back where it was read is there already.
-                        Some((s, _)) if in_place == Some(self.wiring.out_of_store[s as usize]) => {
-                            done[s as usize] = true;
-                            let r = self.register(&mut free);
-                            self.loc[l as usize] = Some(Src::Reg(r));
-                            Dst::Reg(r)
-                        }
-                        Some((s, at)) => {
-                            done[s as usize] = true;
-                            let p = self.place(self.wiring.out_of_store[s as usize], &at, line.dtype);
-                            self.loc[l as usize] = Some(Src::Out(p));
-                            Dst::Out(p)
-                        }
-                        None => {
-                            let r = self.register(&mut free);
-                            self.loc[l as usize] = Some(Src::Reg(r));
-                            Dst::Reg(r)
-                        }
-                    };
-                    emit(op, dst, line.dtype);
-                }
-                Item::Expand(l) => {
-                    let r = self.register(&mut free);
-                    self.loc[l as usize] = Some(Src::Reg(r));
-                    emit(Op::Expand(self.outer[l as usize]), Dst::Reg(r), self.program.lines[l as usize].dtype);
-                }
-                Item::Given(l) => self.loc[l as usize] = Some(Src::Reg(self.register(&mut free))),
-                Item::Reduce(l) => {
-                    let operand = self.operands(item)[0] as usize;
-                    let src = self.loc[operand].ok_or_else(|| Error::internal("a reduction of nothing"))?;
-                    emit(Op::Reduce(self.accs[l as usize], src), Dst::None, self.program.lines[operand].dtype);
-                }
-                Item::Store(s) if done[s as usize] => {}
-                Item::Store(s) => {
-                    let reg = self.program.stores[s as usize].reg as usize;
-                    let src = self.loc[reg].ok_or_else(|| Error::internal("a store of nothing"))?;
-                    let at = self.store_at[s as usize]
-                        .clone()
-                        .ok_or_else(|| Error::internal("a store without an address"))?;
-                    let out = self.wiring.out_of_store[s as usize];
-                    let p = self.place(out, &at, self.wiring.out_dtypes[usize::from(out)]);
-                    emit(Op::Store(p, src), Dst::None, self.program.lines[reg].dtype);
-                }
-            }
-            // Registers whose values are not needed any more.
-            for r in self.operands(item) {
-                if last[r as usize] == i
-                    && let Some(Src::Reg(reg)) = self.loc[r as usize]
-                {
-                    free.push(reg);
-                    last[r as usize] = usize::MAX; // an operand may be named twice
-                }
-            }
-            continue_cut(&mut out, &mut code, cuts, i);
-        }
-        Ok(out)
+        last
     }
 
-    fn register(&mut self, free: &mut Vec<u16>) -> u16 {
-        free.pop().unwrap_or_else(|| {
-            self.regs += 1;
-            (self.regs - 1) as u16
+    /// Frees the registers of values that no item after `i` needs.
+    fn release(&mut self, operands: SmallVec<[Reg; 3]>, i: usize, last: &mut [usize]) {
+        for r in operands {
+            if last[r as usize] == i
+                && let Some(Src::Reg(reg)) = self.loc[r as usize]
+            {
+                self.free.push(reg);
+                last[r as usize] = usize::MAX; // an operand may be named twice
+            }
+        }
+    }
+
+    fn address(&self, line: Reg) -> Result<Access> {
+        self.at[line as usize].clone().ok_or_else(|| Error::internal("a line without an address"))
+    }
+
+    /// The output that a line loads from.
+    fn in_place(&self, line: Reg) -> Option<u16> {
+        self.wiring.in_place.get(line as usize).copied().flatten()
+    }
+
+    /// The type of a buffer; what follows the step's buffers is scratch memory, in register types.
+    fn of_buffer(&self, buf: u16, line: Reg) -> DType {
+        self.wiring.dtypes.get(usize::from(buf)).copied().unwrap_or(self.program.lines[line as usize].dtype)
+    }
+
+    fn of_out(&self, out: u16) -> DType {
+        self.wiring.out_dtypes[usize::from(out)]
+    }
+
+    /// Where the value of a line is.
+    fn value(&self, line: Reg) -> Result<Src> {
+        self.loc[line as usize].ok_or_else(|| Error::internal(format!("r{line} is used before it is computed")))
+    }
+
+    /// Whether a line is a load whose values lie in an input as a block needs them; then it is where they are.
+    fn lies_in_a_row(&mut self, l: Reg) -> Result<bool> {
+        let line = &self.program.lines[l as usize];
+        let Instr::Load { buf, gather, .. } = &line.instr else { return Ok(false) };
+        if !gather.is_empty() || self.in_place(l).is_some() || self.of_buffer(*buf, l).is_narrow() {
+            return Ok(false);
+        }
+        let at = self.address(l)?;
+        let lies = self.contiguous(&at);
+        if lies {
+            self.loc[l as usize] = Some(Src::Buf(self.place(*buf, &at, line.dtype)));
+        }
+        Ok(lies)
+    }
+
+    /// The operation of a line.
+    fn line(&mut self, l: Reg) -> Result<Op> {
+        let program = self.program;
+        let type_of = |r: Reg| program.lines[r as usize].dtype;
+        Ok(match &program.lines[l as usize].instr {
+            Instr::Load { gather, buf, .. } => {
+                let at = self.address(l)?;
+                let picks = gather
+                    .iter()
+                    .map(|g| {
+                        let signed = type_of(g.index) == DType::I32;
+                        Ok(Pick { index: self.value(g.index)?, signed, extent: g.extent as i64, stride: g.stride })
+                    })
+                    .collect::<Result<SmallVec<[Pick; 1]>>>()?;
+                let uniform = gather.iter().all(|g| !self.varies[g.index as usize]);
+                match self.in_place(l) {
+                    Some(index) => Op::LoadOut(self.place(index, &at, self.of_out(index))),
+                    None if picks.is_empty() => Op::Load(self.place(*buf, &at, self.of_buffer(*buf, l))),
+                    None => {
+                        let place = self.place(*buf, &at, self.of_buffer(*buf, l));
+                        Op::Gather { place, picks, uniform }
+                    }
+                }
+            }
+            Instr::Index { .. } => Op::Index(self.address(l)?),
+            Instr::Random { key, stream, .. } => Op::Random { at: self.address(l)?, key: *key, stream: *stream },
+            Instr::Param { slot } => Op::Param(*slot),
+            Instr::Acc(_) => return Err(Error::internal("`Acc` outside an epilogue")),
+            Instr::Unary(f, a) => Op::Unary(unary(f, type_of(*a))?, self.value(*a)?),
+            Instr::Binary(f, a, b) => Op::Binary(binary(f, type_of(*a))?, self.value(*a)?, self.value(*b)?),
+            Instr::Select(c, a, b) => Op::Select(self.value(*c)?, self.value(*a)?, self.value(*b)?),
+            Instr::Cast(a) => Op::Cast(type_of(*a), self.value(*a)?),
+            Instr::Repeat(_) => return Err(Error::internal("a repetition that was not taken out")),
+            Instr::Reduce(..) => return Err(Error::internal("a reduction inside the full space")),
         })
     }
-}
 
-/// After item `i`: hands the code so far to the last cut that is now complete.
-fn continue_cut(out: &mut [Vec<Inst>], code: &mut Vec<Inst>, cuts: &[usize], i: usize) {
-    if let Some(c) = cuts.iter().position(|&c| c == i + 1) {
-        out[c] = std::mem::take(code);
+    /// Whether line `l`, whose store `s` follows, may be computed in the output. Not so where the output takes several
+    /// results (it is assembled) and another line reads the value: that line cannot read the output and write it.
+    fn is_stored_at_once(&self, l: Reg, s: u16, nobody_else: bool) -> bool {
+        let out = self.wiring.out_of_store[s as usize];
+        self.program.stores[s as usize].reg == l
+            && (nobody_else || self.wiring.is_alone(s))
+            && self.store_at[s as usize].as_ref().is_some_and(|at| self.contiguous(at))
+            && !self.of_out(out).is_narrow()
+    }
+
+    /// Where the value of line `l` goes: into the output of `store`, which is then done, or into a register.
+    fn target(&mut self, l: Reg, store: Option<u16>, done: &mut [bool]) -> Dst {
+        let Some(s) = store else { return self.into_register(l) };
+        let out = self.wiring.out_of_store[s as usize];
+        done[s as usize] = true;
+        match self.store_at[s as usize].clone() {
+            // What is put back where it was read is there already.
+            Some(at) if self.in_place(l) != Some(out) => {
+                let p = self.place(out, &at, self.program.lines[l as usize].dtype);
+                self.loc[l as usize] = Some(Src::Out(p));
+                Dst::Out(p)
+            }
+            _ => self.into_register(l),
+        }
+    }
+
+    fn store(&mut self, s: u16) -> Result<Inst> {
+        let reg = self.program.stores[s as usize].reg;
+        let src = self.value(reg)?;
+        let at = self.store_at[s as usize].clone().ok_or_else(|| Error::internal("a store without an address"))?;
+        let out = self.wiring.out_of_store[s as usize];
+        let p = self.place(out, &at, self.of_out(out));
+        Ok(Inst { op: Op::Store(p, src), dst: Dst::None, dtype: self.program.lines[reg as usize].dtype })
+    }
+
+    /// Gives line `l` a register.
+    fn into_register(&mut self, l: Reg) -> Dst {
+        let r = self.free.pop().unwrap_or_else(|| {
+            self.regs += 1;
+            (self.regs - 1) as u16
+        });
+        self.loc[l as usize] = Some(Src::Reg(r));
+        Dst::Reg(r)
     }
 }
 

@@ -445,7 +445,7 @@ fn results(step: &Step, bufs: &[Values]) -> Vec<Vec<f64>> {
         }
         Family::Window(w) => {
             let inputs: Vec<&[f64]> = (0..step.operands.len()).map(operand).collect();
-            vec![windows::window(w.op, &w.conv, &inputs, w.dtype)]
+            vec![windows::window(w.op, &w.geometry, &inputs, w.dtype)]
         }
         Family::Scatter(s) => {
             let (mut out, index, src) = (operand(0).to_vec(), operand(1), operand(2));

@@ -3,7 +3,7 @@
 use super::*;
 use crate::ir::gemm::Gemm;
 use crate::ir::program::Dims;
-use crate::ir::window::Conv;
+use crate::ir::window::Geometry;
 
 /// Where an operand's element is, by the definitions of [`Loader`]; `None` for padding.
 pub(super) fn element(load: &Loader, batch: &[usize], row: usize, col: usize) -> Option<usize> {
@@ -158,8 +158,8 @@ fn epilogues_may_turn_the_result_and_overwrite_what_they_read() {
     check(Step::new(Family::Gemm(small), &[0, 1], b.program), &leaves, &[], &[]);
 }
 
-fn geometries() -> Vec<Conv> {
-    let base = Conv {
+fn geometries() -> Vec<Geometry> {
+    let base = Geometry {
         batch: 2,
         h: 9,
         w: 7,
@@ -176,23 +176,23 @@ fn geometries() -> Vec<Conv> {
         pad_h: 0,
         pad_w: 0,
     };
-    let out = |mut g: Conv, after: (usize, usize)| {
-        g.oh = Conv::out_extent(g.h + after.0, g.kh, g.stride_h, g.dilation_h, g.pad_h).unwrap();
-        g.ow = Conv::out_extent(g.w + after.1, g.kw, g.stride_w, g.dilation_w, g.pad_w).unwrap();
+    let out = |mut g: Geometry, after: (usize, usize)| {
+        g.oh = Geometry::out_extent(g.h + after.0, g.kh, g.stride_h, g.dilation_h, g.pad_h).unwrap();
+        g.ow = Geometry::out_extent(g.w + after.1, g.kw, g.stride_w, g.dilation_w, g.pad_w).unwrap();
         g
     };
     vec![
         out(base, (0, 0)),
-        out(Conv { pad_h: 1, pad_w: 1, kw: 3, ..base }, (1, 1)),
-        out(Conv { stride_h: 2, stride_w: 3, pad_h: 1, ..base }, (1, 0)),
-        out(Conv { dilation_h: 2, dilation_w: 3, pad_w: 2, ..base }, (0, 2)),
-        out(Conv { stride_h: 2, dilation_w: 2, pad_h: 2, pad_w: 1, c: 5, f: 2, ..base }, (2, 1)),
-        out(Conv { kh: 1, kw: 1, ..base }, (0, 0)),
-        out(Conv { kh: 1, kw: 1, stride_h: 2, stride_w: 2, ..base }, (0, 0)),
-        out(Conv { c: 0, ..base }, (0, 0)),
-        out(Conv { f: 0, ..base }, (0, 0)),
-        out(Conv { batch: 0, ..base }, (0, 0)),
-        out(Conv { batch: 1, h: 33, w: 35, c: 6, f: 9, kw: 3, pad_h: 1, pad_w: 1, ..base }, (1, 1)),
+        out(Geometry { pad_h: 1, pad_w: 1, kw: 3, ..base }, (1, 1)),
+        out(Geometry { stride_h: 2, stride_w: 3, pad_h: 1, ..base }, (1, 0)),
+        out(Geometry { dilation_h: 2, dilation_w: 3, pad_w: 2, ..base }, (0, 2)),
+        out(Geometry { stride_h: 2, dilation_w: 2, pad_h: 2, pad_w: 1, c: 5, f: 2, ..base }, (2, 1)),
+        out(Geometry { kh: 1, kw: 1, ..base }, (0, 0)),
+        out(Geometry { kh: 1, kw: 1, stride_h: 2, stride_w: 2, ..base }, (0, 0)),
+        out(Geometry { c: 0, ..base }, (0, 0)),
+        out(Geometry { f: 0, ..base }, (0, 0)),
+        out(Geometry { batch: 0, ..base }, (0, 0)),
+        out(Geometry { batch: 1, h: 33, w: 35, c: 6, f: 9, kw: 3, pad_h: 1, pad_w: 1, ..base }, (1, 1)),
     ]
 }
 

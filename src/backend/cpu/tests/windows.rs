@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::ir::scatter::Scatter;
-use crate::ir::window::{Conv, Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
 
 /// The definitions of [`WindowOp`].
-pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]], dtype: DType) -> Vec<f64> {
+pub(super) fn window(op: WindowOp, g: &Geometry, inputs: &[&[f64]], dtype: DType) -> Vec<f64> {
     let mut out = vec![0.0; op.numel(g)];
     for p in points(&[g.batch, g.oh, g.ow, g.c]) {
         let (n, oh, ow, c) = (p[0], p[1], p[2], p[3]);
@@ -49,7 +49,7 @@ pub(super) fn window(op: WindowOp, g: &Conv, inputs: &[&[f64]], dtype: DType) ->
 
 #[test]
 fn windows_of_all_kinds() {
-    let base = Conv {
+    let base = Geometry {
         batch: 3,
         h: 8,
         w: 9,
@@ -68,15 +68,15 @@ fn windows_of_all_kinds() {
     };
     let geometries = [
         base,
-        Conv { kh: 3, kw: 3, pad_h: 1, pad_w: 1, stride_h: 1, ..base },
-        Conv { kh: 3, stride_w: 3, dilation_h: 2, c: 1, f: 1, ..base },
-        Conv { batch: 2, h: 40, w: 41, c: 33, f: 33, kh: 3, kw: 3, pad_h: 1, ..base },
+        Geometry { kh: 3, kw: 3, pad_h: 1, pad_w: 1, stride_h: 1, ..base },
+        Geometry { kh: 3, stride_w: 3, dilation_h: 2, c: 1, f: 1, ..base },
+        Geometry { batch: 2, h: 40, w: 41, c: 33, f: 33, kh: 3, kw: 3, pad_h: 1, ..base },
         // Windows wholly in the padding.
-        Conv { pad_h: 3, pad_w: 2, ..base },
+        Geometry { pad_h: 3, pad_w: 2, ..base },
     ];
     for (i, mut g) in geometries.into_iter().enumerate() {
-        g.oh = Conv::out_extent(g.h, g.kh, g.stride_h, g.dilation_h, g.pad_h).unwrap();
-        g.ow = Conv::out_extent(g.w, g.kw, g.stride_w, g.dilation_w, g.pad_w).unwrap();
+        g.oh = Geometry::out_extent(g.h, g.kh, g.stride_h, g.dilation_h, g.pad_h).unwrap();
+        g.ow = Geometry::out_extent(g.w, g.kw, g.stride_w, g.dilation_w, g.pad_w).unwrap();
         let (before, after) = (g.batch * g.h * g.w * g.c, g.batch * g.oh * g.ow * g.c);
         for dtype in [DType::F32, DType::F64, DType::I32] {
             let mut x = Values::new(dtype, numbers(before, i as u64));
@@ -99,7 +99,7 @@ fn windows_of_all_kinds() {
                 let numel = op.numel(&g);
                 b.store(out, leaves.len() as u16, at(0, &[1]), false);
                 let inputs: Vec<u16> = (0..leaves.len() as u16).collect();
-                let step = Step::new(Family::Window(Window { op, conv: g, dtype }), &inputs, b.program);
+                let step = Step::new(Family::Window(Window { op, geometry: g, dtype }), &inputs, b.program);
                 check(step, &leaves, &[(dtype, numel)], &[]);
             }
         }

@@ -6,7 +6,8 @@ use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
 use super::nest;
-use super::render::{Emitter, LANES, Space};
+use super::render::{Coordinates, Emitter, LANES};
+use super::window::GeometryWords;
 use super::{Build, Head, numel};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
@@ -16,7 +17,6 @@ use crate::ir::listed;
 use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
-use crate::ir::window::Conv;
 
 /// Work-groups below which a smaller tile or a split of `k` is worth its cost.
 const ENOUGH_GROUPS: usize = 64;
@@ -174,9 +174,9 @@ struct Side {
 #[derive(PartialEq, Eq, Hash)]
 enum Load {
     Strided(Strides),
-    Patches(ConvWords),
-    Spread(ConvWords),
-    Kernel(ConvWords),
+    Patches(GeometryWords),
+    Spread(GeometryWords),
+    Kernel(GeometryWords),
 }
 
 listed! {
@@ -291,21 +291,6 @@ impl Product {
     }
 }
 
-macro_rules! conv_words {
-    ($($name:ident),*) => {
-        /// The words of a convolution's geometry.
-        #[derive(PartialEq, Eq, Hash)]
-        pub(super) struct ConvWords { $(pub(super) $name: String),* }
-
-        impl ConvWords {
-            pub(super) fn new(cx: &mut Build, conv: &Conv) -> Self {
-                ConvWords { $($name: cx.size(conv.$name)),* }
-            }
-        }
-    };
-}
-conv_words!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
-
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<Vec<Dispatch>> {
     if g.dtype != DType::F32 {
         return Err(Error::new(
@@ -354,7 +339,7 @@ fn product(
 
     let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));
     let mut setup = Vec::new();
-    let mut batch = Space::new(&g.batch, "z");
+    let mut batch = Coordinates::new(&g.batch, "z");
     let a = side(&mut cx, (a_buf, &g.a), a, ("a", "m0", tile.bm, &m), &mut batch, &mut setup)?;
     let b = side(&mut cx, (b_buf, &g.b), b, ("b", "n0", tile.bn, &n), &mut batch, &mut setup)?;
     let mut decode = Vec::new();
@@ -425,8 +410,8 @@ fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize], quads: bool) -> Re
     if let (true, Some(last)) = (quads, extents.last_mut()) {
         *last /= 4;
     }
-    let space = Space::given(&extents, "o", "z", &["m", "n"]);
-    let mut e = Emitter::new(cx, lanes, if quads { 4 } else { 1 }, space, Space::new(&[], "i"));
+    let space = Coordinates::given(&extents, "o", "z", &["m", "n"]);
+    let mut e = Emitter::new(cx, lanes, if quads { 4 } else { 1 }, space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];
     let body = nest::pointwise(&mut e)?;
     Ok((e.cx, body))
@@ -467,7 +452,7 @@ fn side(
     (buf, load): (u16, &Loader),
     Way { along_k, wide }: Way,
     (name, origin, lines, extent): (&'static str, &'static str, u32, &str),
-    batch: &mut Space,
+    batch: &mut Coordinates,
     setup: &mut Vec<String>,
 ) -> Result<Side> {
     let buffer = cx.buffer(buf, wide, false)?;
@@ -488,9 +473,9 @@ fn side(
             }
             Load::Strided(Strides { line: cx.stride(line / unit), k: cx.stride(k / unit) })
         }
-        Loader::Patches { conv, .. } if name == "a" => Load::Patches(ConvWords::new(cx, conv)),
-        Loader::Spread { conv } if name == "a" => Load::Spread(ConvWords::new(cx, conv)),
-        Loader::Kernel { conv } if name == "b" => Load::Kernel(ConvWords::new(cx, conv)),
+        Loader::Patches { conv, .. } if name == "a" => Load::Patches(GeometryWords::new(cx, conv)),
+        Loader::Spread { conv } if name == "a" => Load::Spread(GeometryWords::new(cx, conv)),
+        Loader::Kernel { conv } if name == "b" => Load::Kernel(GeometryWords::new(cx, conv)),
         other => return Err(Error::internal(format!("operand {name} of a product cannot be read as {other:?}"))),
     };
     setup.push(format!("let base_{name} = {base};"));

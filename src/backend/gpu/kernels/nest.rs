@@ -6,7 +6,7 @@ use askama::Template;
 use super::STORED;
 use super::combining::Combining;
 use super::lanes::{Lanes, quads, single};
-use super::render::{Emitter, Space};
+use super::render::{Coordinates, Emitter};
 use super::tiling::{Choice, Extents, Layout, column_major, fan};
 use super::{Build, Head, numel, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
@@ -79,7 +79,7 @@ pub(super) fn elementwise(plan: &Plan, step: &Step, caps: &Caps, parts: Option<u
         Parts { ty, scratch: cx.scratch(parts * total, ty, false), parts: cx.size(parts) }
     });
     let lanes = lanes.unwrap_or_else(|| single(program));
-    let mut e = Emitter::new(cx, lanes, width, Space::new(&extents, "o"), Space::new(&[], "i"));
+    let mut e = Emitter::new(cx, lanes, width, Coordinates::new(&extents, "o"), Coordinates::new(&[], "i"));
     e.accs = if parts.is_some() { &["acc"] } else { &[] };
     let body = pointwise(&mut e)?;
     let threads = threads(caps);
@@ -338,7 +338,7 @@ impl<'a> Writer<'a> {
         if let (4, Some(last)) = (width, inner.last_mut()) {
             *last /= 4;
         }
-        let (outer, inner) = (Space::new(&step.outer(), "o"), Space::new(&inner, "i"));
+        let (outer, inner) = (Coordinates::new(&step.outer(), "o"), Coordinates::new(&inner, "i"));
         let e = Emitter::new(Build::new(plan, step), lanes, width, outer, inner);
         let subgroups = layout.shuffles(caps);
         let live = closure(&step.program, step.program.stores.iter().map(|s| s.reg), true);

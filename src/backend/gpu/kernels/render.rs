@@ -15,7 +15,7 @@ pub(super) const LANES: [&str; 4] = ["x", "y", "z", "w"];
 const LONG: usize = 8;
 
 /// One level of a program's space: how its linear index and its coordinates are called in the shader.
-pub(super) struct Space {
+pub(super) struct Coordinates {
     extents: Vec<usize>,
     linear: String,
     coords: Vec<String>,
@@ -25,7 +25,7 @@ pub(super) struct Space {
     used: bool,
 }
 
-impl Space {
+impl Coordinates {
     /// A space walked by the linear index `linear`.
     pub(super) fn new(extents: &[usize], linear: &str) -> Self {
         Self::given(extents, linear, linear, &[])
@@ -36,7 +36,7 @@ impl Space {
         let decoded = extents.len() - given.len();
         let first = (0..decoded).map(|d| if decoded == 1 { source.to_string() } else { format!("{source}{d}") });
         let coords = first.chain(given.iter().map(|s| s.to_string())).collect();
-        Space {
+        Coordinates {
             extents: extents.to_vec(),
             linear: linear.to_string(),
             coords,
@@ -92,8 +92,8 @@ pub(super) struct Emitter<'a> {
     pub(super) lanes: Lanes,
     /// Lanes of a thread, 1 or 4.
     pub(super) width: usize,
-    pub(super) outer: Space,
-    pub(super) inner: Space,
+    pub(super) outer: Coordinates,
+    pub(super) inner: Coordinates,
     /// The names of the values that `Acc` reads: vectors where there are four lanes.
     pub(super) accs: &'static [&'static str],
     /// Statements that must precede all others: addresses of the outer level.
@@ -104,7 +104,7 @@ pub(super) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(cx: Build<'a>, lanes: Lanes, width: usize, outer: Space, inner: Space) -> Self {
+    pub(super) fn new(cx: Build<'a>, lanes: Lanes, width: usize, outer: Coordinates, inner: Coordinates) -> Self {
         let (hoisted, addresses, own) = Default::default();
         let mut e = Emitter { cx, lanes, width, outer, inner, accs: &[], hoisted, addresses, own };
         for store in &e.lanes.program.stores {

@@ -5,7 +5,7 @@ use askama::Template;
 use super::combining::Combining;
 use super::lanes::single;
 use super::nest::pointwise;
-use super::render::{Emitter, Space};
+use super::render::{Coordinates, Emitter};
 use super::{Build, Head, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
@@ -222,7 +222,8 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
         });
         let (lines, extent, inner) = (cx.size(lines), cx.size(scan.extent), cx.size(scan.inner));
         let groups_word = cx.size(groups);
-        let mut e = Emitter::new(cx, single(&step.program), 1, Space::new(&step.space, "o"), Space::new(&[], "i"));
+        let mut e =
+            Emitter::new(cx, single(&step.program), 1, Coordinates::new(&step.space, "o"), Coordinates::new(&[], "i"));
         e.accs = carried.results();
         let mut body = if partial { Vec::new() } else { pointwise(&mut e)? };
         if carried.results().contains(&"place") && !partial {

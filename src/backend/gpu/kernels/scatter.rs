@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::lanes::single;
 use super::nest::pointwise;
-use super::render::{Emitter, Space};
+use super::render::{Coordinates, Emitter};
 use super::{Build, Head, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
@@ -100,8 +100,8 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, s: &Scatter) -> Resul
     let index = lists.map_or_else(|| cx.buffer(index_buf, false, false), Ok)?;
     let src = cx.buffer(src, false, false)?;
     let (words, indices) = ([count, s.inner, s.extent].map(|n| cx.size(n)), cx.size(s.count));
-    let space = Space::new(&[count], "o");
-    let mut e = Emitter::new(cx, single(&step.program), 1, space, Space::new(&[], "i"));
+    let space = Coordinates::new(&[count], "o");
+    let mut e = Emitter::new(cx, single(&step.program), 1, space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];
     let body = pointwise(&mut e)?;
     let [count_word, inner, extent] = words;

@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::lanes::single;
 use super::nest::pointwise;
-use super::render::{Emitter, Space};
+use super::render::{Coordinates, Emitter};
 use super::{Build, Head, MAX_SPACE, storage_type, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
@@ -118,8 +118,8 @@ impl Sorter<'_> {
         let words = [rows, extent, self.width, keep, groups, count, apart, usize::from(turn)].map(|v| cx.size(v));
         let element = format!("b{x}[line * {} + place]", words[1]);
         let key = key(&element, dtype, descending);
-        let space = Space::new(&self.step.space, "o");
-        let mut e = Emitter::new(cx, single(&self.step.program), 1, space, Space::new(&[], "i"));
+        let space = Coordinates::new(&self.step.space, "o");
+        let mut e = Emitter::new(cx, single(&self.step.program), 1, space, Coordinates::new(&[], "i"));
         let bool = dtype == DType::Bool;
         e.accs = if bool { &["(value != 0u)", "bitcast<i32>(place)"] } else { &["value", "bitcast<i32>(place)"] };
         let body = if matches!(part, Part::Whole | Part::Last) { pointwise(&mut e)? } else { Vec::new() };

@@ -2,16 +2,30 @@
 
 use askama::Template;
 
-use super::gemm::ConvWords;
 use super::lanes::single;
 use super::nest::pointwise;
-use super::render::{Emitter, Space};
+use super::render::{Coordinates, Emitter};
 use super::{Build, Head, storage_type, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::step::{Plan, Step};
-use crate::ir::window::{Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
+
+macro_rules! geometry_words {
+    ($($name:ident),*) => {
+        /// The words of a window's geometry, and of a convolution's.
+        #[derive(PartialEq, Eq, Hash)]
+        pub(super) struct GeometryWords { $(pub(super) $name: String),* }
+
+        impl GeometryWords {
+            pub(super) fn new(cx: &mut Build, geometry: &Geometry) -> Self {
+                GeometryWords { $($name: cx.size(geometry.$name)),* }
+            }
+        }
+    };
+}
+geometry_words!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "window.wgsl")]
@@ -24,7 +38,7 @@ struct Pool {
     lowest: &'static str,
     count: String,
     inputs: Vec<usize>,
-    v: ConvWords,
+    v: GeometryWords,
     body: Vec<String>,
 }
 
@@ -72,7 +86,7 @@ impl Pool {
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> Result<Vec<Dispatch>> {
-    let count = window.op.numel(&window.conv);
+    let count = window.op.numel(&window.geometry);
     let wanted = if matches!(window.op, WindowOp::MaxGrad | WindowOp::MaxPick) { 2 } else { 1 };
     if step.operands.len() != wanted || window.dtype == DType::Bool {
         let got = step.operands.len();
@@ -86,9 +100,9 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> R
     };
     let mut cx = Build::new(plan, step);
     let inputs: Result<Vec<usize>> = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
-    let (inputs, count_word, v) = (inputs?, cx.size(count), ConvWords::new(&mut cx, &window.conv));
-    let space = Space::new(&[count], "o");
-    let mut e = Emitter::new(cx, single(&step.program), 1, space, Space::new(&[], "i"));
+    let (inputs, count_word, v) = (inputs?, cx.size(count), GeometryWords::new(&mut cx, &window.geometry));
+    let space = Coordinates::new(&[count], "o");
+    let mut e = Emitter::new(cx, single(&step.program), 1, space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];
     let body = pointwise(&mut e)?;
     let threads = threads(caps);

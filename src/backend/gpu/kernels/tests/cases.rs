@@ -8,7 +8,7 @@ use crate::ir::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, R
 use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
 use crate::ir::scatter::Scatter;
 use crate::ir::step::{BufferInfo, Family, Plan, Role, Step};
-use crate::ir::window::{Conv, Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
 
 use DType::{Bool, F32, I32, U32};
 
@@ -419,7 +419,7 @@ pub(super) fn shifted_gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2],
     d.step(Family::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b }), &bufs)
 }
 
-fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Conv {
+fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Geometry {
     placed([2, 7, 6], c, f, stride, dilation, pad)
 }
 
@@ -431,10 +431,10 @@ pub(super) fn placed(
     stride: usize,
     dilation: usize,
     pad: usize,
-) -> Conv {
+) -> Geometry {
     let (kh, kw) = (3, 2);
     let out = |n: usize, k: usize| (n + 2 * pad - (k - 1) * dilation - 1) / stride + 1;
-    Conv {
+    Geometry {
         batch,
         h,
         w,
@@ -454,7 +454,7 @@ pub(super) fn placed(
 }
 
 /// A convolution and its two gradients as products.
-pub(super) fn conv(v: Conv, which: usize) -> Case {
+pub(super) fn conv(v: Geometry, which: usize) -> Case {
     let mut d = Draft::new(format!("conv {which} {v:?}"));
     let (x, y, taps) = (v.batch * v.h * v.w, v.batch * v.oh * v.ow, v.kh * v.kw);
     let strided = |row: i64, col: i64| Loader::Strided { offset: 0, batch: Dims::new(), row, col };
@@ -479,7 +479,7 @@ pub(super) fn conv(v: Conv, which: usize) -> Case {
     d.step(Family::Gemm(gemm), &[a.0, b.0])
 }
 
-pub(super) fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
+pub(super) fn window(op: WindowOp, dtype: DType, v: Geometry, nan: bool) -> Case {
     let mut d = Draft::new(format!("window {op:?} {dtype} {v:?}"));
     let (x, y) = (v.batch * v.h * v.w * v.c, v.batch * v.oh * v.ow * v.c);
     let inputs = match op {
@@ -494,7 +494,7 @@ pub(super) fn window(op: WindowOp, dtype: DType, v: Conv, nan: bool) -> Case {
     let acc = d.line(Instr::Acc(0), dtype, false);
     let twice = d.binary(&ADD, acc, acc);
     d.keep(twice, &[op.numel(&v)], false);
-    d.step(Family::Window(Window { op, conv: v, dtype }), &inputs)
+    d.step(Family::Window(Window { op, geometry: v, dtype }), &inputs)
 }
 
 pub(super) fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]: [usize; 4]) -> Case {

@@ -8,7 +8,7 @@ use crate::ir::scan::{Scan, ScanOp};
 use crate::ir::scatter::Scatter;
 use crate::ir::sort::Sort;
 use crate::ir::step::{Family, Step};
-use crate::ir::window::{Conv, Window, WindowOp};
+use crate::ir::window::{Geometry, Window, WindowOp};
 
 /// A value of any type: floats, integers and booleans alike are exact in `f64`.
 type Value = f64;
@@ -284,7 +284,7 @@ impl<'a> Machine<'a> {
     }
 
     /// The places of an output's window in x, in row-major order.
-    fn window_of(v: &Conv, n: i64, oh: i64, ow: i64, c: i64) -> Vec<i64> {
+    fn window_of(v: &Geometry, n: i64, oh: i64, ow: i64, c: i64) -> Vec<i64> {
         let mut out = Vec::new();
         for tap in points(&[v.kh, v.kw]) {
             let y = oh * v.stride_h as i64 - v.pad_h as i64 + tap[0] * v.dilation_h as i64;
@@ -297,7 +297,7 @@ impl<'a> Machine<'a> {
     }
 
     fn window(&mut self, w: &Window) {
-        let v = &w.conv;
+        let v = &w.geometry;
         let greatest = |m: &Self, places: &[i64]| {
             let value = |&at: &i64| m.fetch(m.operand(0), at);
             let beats = |a: f64, b: f64| (a.is_nan() && !b.is_nan()) || a > b;
