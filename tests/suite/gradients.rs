@@ -37,7 +37,7 @@ fn verify(entry: &Entry, device: &Device) -> Result<Option<String>> {
         tracked.collect::<Result<Vec<_>>>()
     };
     let tracked = upload(&entry.inputs)?;
-    let grads = grad(&loss(entry, &tracked, device)?, &tracked.iter().collect::<Vec<_>>())?;
+    let grads = grad(&loss(entry, &tracked, device)?, &tracked)?;
     let step = 1e-5;
     for (k, got) in grads.iter().enumerate() {
         if got.dims() != entry.inputs[k].shape {

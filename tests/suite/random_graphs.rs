@@ -54,7 +54,7 @@ impl Graph<'_> {
         let mut value = value;
         while value.numel() > MOST {
             let axis = (0..value.rank()).max_by_key(|&d| value.dims()[d]).expect("of many elements");
-            value = value.narrow(axis as isize, 1, value.dims()[axis] / 2)?;
+            value = value.narrow(axis, 1, value.dims()[axis] / 2)?;
         }
         self.log.push(format!("{what} -> {}", value.shape()));
         if self.way == Way::Alone {
@@ -76,7 +76,7 @@ impl Graph<'_> {
         let fitting: Vec<Tensor> = self.values.iter().filter(|v| v.shape() == x.shape()).cloned().collect();
         match self.dice.below(4) {
             0 => self.any().mean(()),
-            1 if x.rank() > 0 => x.mean_keepdims(self.dice.below(x.rank()) as isize),
+            1 if x.rank() > 0 => x.mean_keepdims(self.dice.below(x.rank())),
             _ => Ok(fitting[self.dice.below(fitting.len())].clone()),
         }
     }
@@ -188,7 +188,7 @@ impl Graph<'_> {
                     let part = self.branch(&x, axis)?;
                     parts.insert(self.dice.below(parts.len() + 1), part);
                 }
-                let y = Tensor::concat(&parts.iter().collect::<Vec<_>>(), axis)?;
+                let y = Tensor::concat(&parts, axis)?;
                 self.push(&format!("concat {axis}"), y)
             }
             14 => {

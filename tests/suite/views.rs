@@ -97,7 +97,7 @@ fn concatenation_stacking_splitting_and_padding() {
     for_each_device(|device| {
         let parts: Vec<Nd> = [3, 0, 1].iter().map(|&n| Nd::random(&[2, n, 2], n as u32, -1.0, 1.0)).collect();
         let tensors = parts.iter().map(|p| p.f32(device)).collect::<Result<Vec<_>, _>>()?;
-        let joined = Tensor::concat(&tensors.iter().collect::<Vec<_>>(), 1)?;
+        let joined = Tensor::concat(&tensors, 1)?;
         let want = Nd::build(&[2, 4, 2], |c| if c[1] < 3 { parts[0].at(c) } else { parts[2].at(&[c[0], 0, c[2]]) });
         assert_close("concat", &joined, &want.shape, &want.data);
         let back = joined.split(1, &[3, 0, 1])?;

@@ -40,6 +40,7 @@ use crate::{DType, Device, Tensor, Var};
 /// comes first in the tensors of `call` and is left out in them.
 ///
 /// ```
+/// use wgtensor::nn::layers::{BuildCtx, CallCtx, Layer};
 /// use wgtensor::nn::prelude::*;
 /// use wgtensor::{Result, Shape, Tensor, Var};
 ///

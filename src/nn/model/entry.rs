@@ -22,7 +22,7 @@ use crate::{Device, Tensor, Var};
 /// let (a, b) = (Input::new([10]).dtype(DType::I32).node(), Input::new([10]).dtype(DType::I32).node());
 /// let embed = Embedding::new(1000, 8).name("embed");
 /// let (left, right) = (embed.on(&a)?, embed.on(&b)?);
-/// let near = Dot::new(2).normalize(true).on([&left, &right])?;
+/// let near = layers::Dot::new(2).normalize(true).on([&left, &right])?;
 /// let mut model = Model::new([&a, &b], [&near])?;
 /// assert_eq!(model.count_params()?, 8000);
 /// # Ok::<(), wgtensor::Error>(())

@@ -20,6 +20,7 @@ const CLASS: &str = "LossScaleOptimizer";
 /// `compile` puts it around the optimizer of a model whose policy is [`Policy::MixedFloat16`](crate::nn::Policy).
 ///
 /// ```
+/// use wgtensor::nn::Policy;
 /// use wgtensor::nn::prelude::*;
 ///
 /// let mut model = Sequential::new().add(Dense::new(1));

@@ -190,8 +190,7 @@ impl<R: Rule> Optimizer<R> {
             }
         } else if let Some(limit) = global_clipnorm {
             let sums = pairs.iter().map(|(_, grad)| grad.square()?.sum(())).collect::<Result<Vec<_>>>()?;
-            let sums: Vec<&Tensor> = sums.iter().collect();
-            let norm = Tensor::stack(&sums, 0)?.sum(())?.sqrt()?;
+            let norm = Tensor::stack(sums, 0)?.sum(())?.sqrt()?;
             let scale = norm.maximum(limit)?.reciprocal()?.mul(limit)?;
             for (_, grad) in &mut pairs {
                 *grad = grad.mul(&scale)?;
