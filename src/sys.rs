@@ -1,6 +1,7 @@
 //! What a program and a web page do differently: waiting and telling the time.
 
 use std::cell::Cell;
+use std::task::Poll;
 use std::thread::LocalKey;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -46,6 +47,19 @@ pub(crate) fn may_defer() -> bool {
 /// for the thread. Everywhere else a future must give the thread back.
 pub(crate) fn may_block() -> bool {
     BLOCKING.get()
+}
+
+/// Gives whoever polls its thread back once.
+pub(crate) async fn yielded() {
+    let mut first = true;
+    std::future::poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// The blocking shell of the crate's asynchronous methods.

@@ -10,7 +10,7 @@ use crate::backend::{Buffer, Executable, PlanCheck, count};
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
-use crate::sys::{block_on, deferring};
+use crate::sys::{block_on, deferring, may_block, yielded};
 
 /// Realises one tensor and gives its buffer to `f`, before another thread's flush can overwrite it.
 #[track_caller]
@@ -47,6 +47,20 @@ impl Device {
             cone.visit_pending()?;
             run(cone)
         })
+    }
+
+    /// [`flush`](Self::flush) within a future. Whoever polls it has the thread back in between, and on the CPU engine does
+    /// not compute; in a blocking call it is `flush`.
+    pub(crate) async fn flush_async(&self) -> Result<()> {
+        if may_block() {
+            return self.flush();
+        }
+        if self.is_gpu() {
+            self.flush()?;
+            yielded().await;
+            return Ok(());
+        }
+        self.sync_async().await
     }
 
     /// Submits everything pending and waits until the device is done.

@@ -201,15 +201,15 @@ impl Display {
     }
 
     /// One more step is done; draws if it is time, with the values that `values` fetches.
-    pub(crate) fn step<E>(
+    pub(crate) async fn step<E>(
         &mut self,
         step: usize,
-        values: impl FnOnce() -> Result<Vec<(String, f64)>, E>,
+        values: impl AsyncFnOnce() -> Result<Vec<(String, f64)>, E>,
     ) -> Result<(), E> {
         let now = self.seconds();
         self.bar.note(step, now);
         if self.bar.is_due(now) {
-            print(&self.bar.update(step, now, &values()?, false));
+            print(&self.bar.update(step, now, &values().await?, false));
         }
         Ok(())
     }

@@ -142,6 +142,15 @@ impl Tensor {
     /// Out of memory; a lost device.
     #[track_caller]
     pub fn to_f64_vec(&self) -> Result<Vec<f64>> {
+        entry(|| block_on(async { self.to_f64_vec_async().await }))
+    }
+
+    /// [`to_f64_vec`](Tensor::to_f64_vec) as a future, as [`to_vec_async`](Tensor::to_vec_async) is.
+    ///
+    /// # Errors
+    /// Those of [`to_f64_vec`](Tensor::to_f64_vec).
+    #[track_caller]
+    pub fn to_f64_vec_async(&self) -> impl Future<Output = Result<Vec<f64>>> + Send + use<> {
         fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
             T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
         }
@@ -156,7 +165,7 @@ impl Tensor {
             DType::F16 => wide::<f16>,
             DType::BF16 => wide::<bf16>,
         };
-        entry(|| block_on(async { self.read(wide)?.await }))
+        entry_async(self.read(wide))
     }
 
     /// Submits what this tensor needs, without waiting for it.

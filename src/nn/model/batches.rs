@@ -128,11 +128,11 @@ impl Data {
 
 /// Finds out the range of numbers that stand for classes or for rows of a table, where the host does not know it:
 /// one read-back before the first step, instead of a NaN after it. Layers and losses then refuse what is outside.
-pub(super) fn find_range(name: &str, t: &Tensor) -> Result<()> {
+pub(super) async fn find_range(name: &str, t: &Tensor) -> Result<()> {
     if t.bounds().is_some() || t.numel() == 0 || t.dtype() == DType::Bool {
         return Ok(());
     }
-    let ends = Tensor::stack([&t.min(())?, &t.max(())?], 0)?.to_f64_vec()?;
+    let ends = Tensor::stack([&t.min(())?, &t.max(())?], 0)?.to_f64_vec_async().await?;
     if ends.iter().any(|end| end.is_nan()) {
         return Err(Error::parts(
             Kind::Index,
@@ -166,7 +166,7 @@ pub(super) fn order(range: std::ops::Range<usize>, shuffle: Option<&mut SeedStre
 
 /// One weight a sample from one weight a class, by Keras's rule: targets are class numbers or one-hot rows, and a
 /// class without a weight has 1.
-pub(super) fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) -> Result<Vec<Option<Tensor>>> {
+pub(super) async fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) -> Result<Vec<Option<Tensor>>> {
     let [Some(y)] = y else {
         return Err(Error::parts(
             Kind::Argument,
@@ -185,7 +185,7 @@ pub(super) fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) -> Res
             "Give `sample_weight` instead",
         ));
     }
-    let values = y.to_f64_vec()?;
+    let values = y.to_f64_vec_async().await?;
     let class = |row: &[f64]| match row {
         [number] => number.round_ties_even() as i64,
         row => {

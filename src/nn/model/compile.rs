@@ -12,6 +12,7 @@ use crate::nn::losses::{Reduction, align_weight};
 use crate::nn::metrics::{MetricSpec, crossentropy_for};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer, LossScaleOptimizer};
 use crate::nn::policy::Policy;
+use crate::sys::block_on;
 use crate::{Tensor, no_grad};
 
 /// How a model learns: Keras's arguments of `compile`.
@@ -307,14 +308,14 @@ impl Compiled {
     }
 
     /// The loss, the losses of the outputs where there are several, and the metrics so far: one read-back.
-    pub(super) fn read(&self) -> Result<Logs> {
+    pub(super) async fn read(&self) -> Result<Logs> {
         let apart = self.losses_apart();
         let parts = self.outputs.iter().filter(|output| apart && output.loss.is_some());
         let parts: Vec<(String, &Totals)> =
             parts.map(|output| (format!("{}_loss", output.name), &output.loss_total)).collect();
         let metrics: Vec<&Tracked> = self.outputs.iter().flat_map(|output| &output.metrics).collect();
         let all = std::iter::once(&self.loss_total).chain(parts.iter().map(|(_, totals)| *totals));
-        let mut numbers = read_all(all.chain(metrics.iter().map(|m| &m.totals)))?.into_iter();
+        let mut numbers = read_all(all.chain(metrics.iter().map(|m| &m.totals))).await?.into_iter();
         let mut next = || numbers.next().unwrap_or_default();
         let mut pairs = vec![("loss".to_owned(), self.loss_total.mean(&next()))];
         pairs.extend(parts.into_iter().map(|(name, totals)| (name, totals.mean(&next()))));
@@ -415,7 +416,7 @@ impl Model {
     /// The model is not compiled, or those of the device.
     #[track_caller]
     pub fn running_logs(&mut self) -> Result<Logs> {
-        entry(|| self.compiled()?.read())
+        entry(|| block_on(async { self.compiled()?.read().await }))
     }
 
     /// Starts the loss and the metrics again.

@@ -3,10 +3,11 @@
 use super::Model;
 use super::arrays::Arrays;
 use super::batches::{Batch, Data, order};
-use crate::error::{Error, Result, entry};
+use crate::error::{Error, Result, entry, entry_async};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose};
+use crate::sys::block_on;
 use crate::{Tensor, no_grad};
 
 /// How to run over the data: batch size 32 and Keras's progress bar by default. A number is a batch size.
@@ -109,20 +110,35 @@ impl Model {
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
     pub fn evaluate(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: impl Into<Evaluate>) -> Result<Logs> {
-        entry(|| {
-            let how = how.into();
+        entry(|| block_on(self.evaluate_async(x, y, how)))
+    }
+
+    /// [`evaluate`](Self::evaluate) as a future; nothing happens before it is polled, and it gives the thread back between
+    /// batches.
+    ///
+    /// # Errors
+    /// Those of [`evaluate`](Self::evaluate).
+    #[track_caller]
+    pub fn evaluate_async(
+        &mut self,
+        x: impl Into<Arrays>,
+        y: impl Into<Arrays>,
+        how: impl Into<Evaluate>,
+    ) -> impl Future<Output = Result<Logs>> {
+        let (x, y, how) = (x.into(), y.into(), how.into());
+        entry_async(Ok(async move {
             self.compiled()?;
             let size = batch_size("`evaluate`", how.batch_size)?;
-            let data = self.data(x.into(), Some(y.into()), how.sample_weight)?;
+            let data = self.data(x, Some(y), how.sample_weight)?;
             let samples = data.some_samples()?;
             self.ready_for(&data.x)?;
-            self.find_ranges(&data)?;
+            self.find_ranges(&data).await?;
             self.prepare(&data, false)?;
             let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
-            let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display))?;
+            let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display)).await?;
             display.finish(&logs.clone().sorted());
             Ok(logs)
-        })
+        }))
     }
 
     /// Makes what steps need besides the weights (totals, the optimizer's accumulators), by recording a step on one
@@ -148,7 +164,7 @@ impl Model {
     }
 
     /// The loss and the metrics over some rows, without touching the weights.
-    pub(super) fn test_rows(
+    pub(super) async fn test_rows(
         &mut self,
         data: &Data,
         rows: &[i32],
@@ -158,16 +174,16 @@ impl Model {
         self.compiled()?.reset()?;
         data.device().flush()?;
         for (step, rows) in rows.chunks(size).enumerate() {
-            self.test_step(data.batch(rows)?)?;
+            self.test_step(data.batch(rows)?).await?;
             if let Some(display) = &mut display {
-                display.step(step + 1, || Ok(self.compiled()?.read()?.sorted()))?;
+                display.step(step + 1, async || Ok(self.compiled()?.read().await?.sorted())).await?;
             }
         }
-        self.compiled()?.read()
+        self.compiled()?.read().await
     }
 
     /// Adds the losses and the metrics of a batch to the totals, as one submission.
-    fn test_step(&mut self, batch: Batch) -> Result<()> {
+    async fn test_step(&mut self, batch: Batch) -> Result<()> {
         let device = batch.x[0].device().clone();
         no_grad(|| {
             let outputs = self.forward(&batch.x, &CallCtx::inference())?;
@@ -176,7 +192,7 @@ impl Model {
             compiled.track(&batch, &outputs, &losses)
         })?;
         drop(batch);
-        device.flush()
+        device.flush_async().await
     }
 
     /// The output for some data, batch by batch; none for no data.
@@ -187,10 +203,25 @@ impl Model {
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
     pub fn predict(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Tensor> {
-        entry(|| {
+        entry(|| block_on(self.predict_async(x, how)))
+    }
+
+    /// [`predict`](Self::predict) as a future; nothing happens before it is polled, and it gives the thread back between
+    /// batches. The output is submitted, not awaited, by then.
+    ///
+    /// # Errors
+    /// Those of [`predict`](Self::predict).
+    #[track_caller]
+    pub fn predict_async(
+        &mut self,
+        x: impl Into<Arrays>,
+        how: impl Into<Predict>,
+    ) -> impl Future<Output = Result<Tensor>> {
+        let (x, how) = (x.into(), how.into());
+        entry_async(Ok(async move {
             self.one_output("predict")?;
-            Ok(self.predict_rows(x.into(), how.into())?.swap_remove(0))
-        })
+            Ok(self.predict_rows(x, how).await?.swap_remove(0))
+        }))
     }
 
     /// [`predict`](Self::predict) for a model of several outputs: all of them.
@@ -199,15 +230,29 @@ impl Model {
     /// The data does not fit the model.
     #[track_caller]
     pub fn predict_all(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Vec<Tensor>> {
-        entry(|| self.predict_rows(x.into(), how.into()))
+        entry(|| block_on(self.predict_all_async(x, how)))
     }
 
-    fn predict_rows(&mut self, x: Arrays, how: Predict) -> Result<Vec<Tensor>> {
+    /// [`predict_all`](Self::predict_all) as a future, as [`predict_async`](Self::predict_async) is.
+    ///
+    /// # Errors
+    /// Those of [`predict_all`](Self::predict_all).
+    #[track_caller]
+    pub fn predict_all_async(
+        &mut self,
+        x: impl Into<Arrays>,
+        how: impl Into<Predict>,
+    ) -> impl Future<Output = Result<Vec<Tensor>>> {
+        let (x, how) = (x.into(), how.into());
+        entry_async(Ok(self.predict_rows(x, how)))
+    }
+
+    async fn predict_rows(&mut self, x: Arrays, how: Predict) -> Result<Vec<Tensor>> {
         let size = batch_size("`predict`", how.batch_size)?;
         let data = self.data(x, None, None)?;
         let samples = data.samples();
         self.ready_for(&data.x)?;
-        self.find_ranges(&data)?;
+        self.find_ranges(&data).await?;
         let infer = |model: &Self, x: &[Tensor]| -> Result<Vec<Tensor>> {
             let outputs = no_grad(|| model.forward(x, &CallCtx::inference()))?;
             Ok(outputs.into_iter().map(|(output, _)| output.detach()).collect())
@@ -220,19 +265,16 @@ impl Model {
         for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
             let batch = data.batch(rows)?;
             for (all, output) in outputs.iter_mut().zip(infer(self, &batch.x)?) {
-                output.realize()?;
                 all.push(output);
             }
-            display.step(step + 1, || Result::Ok(Vec::new()))?;
+            data.device().flush_async().await?;
+            display.step(step + 1, async || Result::Ok(Vec::new())).await?;
         }
-        let join = |batches: Vec<Tensor>| {
-            let joined = Tensor::concat(batches, 0)?;
-            joined.realize()?;
-            Ok(joined)
-        };
-        let joined = outputs.into_iter().map(join).collect();
+        let join = |batches: Vec<Tensor>| Tensor::concat(batches, 0);
+        let joined = outputs.into_iter().map(join).collect::<Result<_>>()?;
+        data.device().flush_async().await?;
         display.finish(&[]);
-        joined
+        Ok(joined)
     }
 
     /// The output for one batch.
@@ -268,15 +310,16 @@ impl Model {
         y: impl Into<Arrays>,
         sample_weight: Option<&Tensor>,
     ) -> Result<Logs> {
-        entry(|| {
+        let work = async {
             self.compiled()?;
             let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
             data.some_samples()?;
             self.ready_for(&data.x)?;
-            self.find_ranges(&data)?;
+            self.find_ranges(&data).await?;
             self.compiled()?.reset()?;
-            self.test_step(data.whole())?;
-            self.compiled()?.read()
-        })
+            self.test_step(data.whole()).await?;
+            self.compiled()?.read().await
+        };
+        entry(|| block_on(work))
     }
 }

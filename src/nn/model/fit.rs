@@ -8,12 +8,12 @@ use super::batches::{Batch, Data, class_weights, order, same_device};
 use super::callback::{Callback, IntoCallbacks};
 use super::evaluate::batch_size;
 use crate::Tensor;
-use crate::error::{Error, Kind, Result, entry};
+use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
-use crate::sys::Instant;
+use crate::sys::{Instant, block_on};
 
 /// Seconds between two read-backs of the running figures for the progress bar.
 const READ_INTERVAL: f64 = 0.25;
@@ -218,10 +218,23 @@ impl Model {
     /// The model is not compiled, there is no data or it does not fit, a setting makes no sense, or those of the device.
     #[track_caller]
     pub fn fit<'a>(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: impl Into<Fit<'a>>) -> Result<History> {
-        entry(|| {
-            let mut run = Run::new(self, x.into(), y.into(), how.into())?;
-            run.epochs(self)
-        })
+        entry(|| block_on(self.fit_async(x, y, how)))
+    }
+
+    /// [`fit`](Self::fit) as a future; nothing happens before it is polled. Between steps, and while it waits for figures,
+    /// it gives the thread back; recording a step and submitting it is the caller's work.
+    ///
+    /// # Errors
+    /// Those of [`fit`](Self::fit).
+    #[track_caller]
+    pub fn fit_async<'a>(
+        &mut self,
+        x: impl Into<Arrays>,
+        y: impl Into<Arrays>,
+        how: impl Into<Fit<'a>>,
+    ) -> impl Future<Output = Result<History>> {
+        let (x, y, how) = (x.into(), y.into(), how.into());
+        entry_async(Ok(async move { Run::new(self, x, y, how).await?.epochs(self).await }))
     }
 
     /// One update on one batch, with a weight for each sample or none; returns the batch's loss, before the update, and
@@ -236,26 +249,27 @@ impl Model {
         y: impl Into<Arrays>,
         sample_weight: Option<&Tensor>,
     ) -> Result<Logs> {
-        entry(|| {
+        let work = async {
             self.compiled()?;
             let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
             data.some_samples()?;
             self.ready_for(&data.x)?;
-            self.find_ranges(&data)?;
+            self.find_ranges(&data).await?;
             if self.compiled()?.optimizer.size().is_none() {
                 self.prepare(&data, true)?;
             }
             self.compiled()?.reset()?;
-            self.train_step(data.whole(), &CallCtx::training(seeds::next_global()))?;
-            self.compiled()?.read()
-        })
+            self.train_step(data.whole(), &CallCtx::training(seeds::next_global())).await?;
+            self.compiled()?.read().await
+        };
+        entry(|| block_on(work))
     }
 
     /// Forward, backward, update: recorded, then submitted as one.
-    fn train_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
+    async fn train_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
         let device = batch.x[0].device().clone();
         self.record_step(batch, ctx)?;
-        device.flush()
+        device.flush_async().await
     }
 
     /// The recording. No handle to what is in between outlives it, so the flush need not keep any of that in memory.
@@ -289,7 +303,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Checks everything before the first callback hears of it, and makes the model ready.
-    fn new(model: &mut Model, x: Arrays, y: Arrays, how: Fit<'a>) -> Result<Self> {
+    async fn new(model: &mut Model, x: Arrays, y: Arrays, how: Fit<'a>) -> Result<Self> {
         model.compiled()?;
         how.check()?;
         let size = batch_size("`fit`", how.batch_size)?;
@@ -308,11 +322,11 @@ impl<'a> Run<'a> {
             None => (split < samples).then(|| (data.clone(), split..samples)),
         };
         if !how.class_weight.is_empty() {
-            data.weight = class_weights(&data.y, &how.class_weight)?;
+            data.weight = class_weights(&data.y, &how.class_weight).await?;
         }
-        model.find_ranges(&data)?;
+        model.find_ranges(&data).await?;
         if let Some((data, _)) = &validation {
-            model.find_ranges(data)?;
+            model.find_ranges(data).await?;
             model.prepare(data, false)?;
         }
         model.prepare(&data, true)?;
@@ -331,14 +345,14 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn epochs(&mut self, model: &mut Model) -> Result<History> {
+    async fn epochs(&mut self, model: &mut Model) -> Result<History> {
         let steps = self.rows.len().div_ceil(self.size);
         let params = Params { verbose: self.verbose.level(), epochs: self.epochs.end, steps };
         let mut history = History { params, ..History::default() };
         model.stop_training = false;
         self.each(|callback| callback.on_train_begin(model))?;
         for epoch in self.epochs.clone() {
-            let logs = self.epoch(model, epoch)?;
+            let logs = self.epoch(model, epoch).await?;
             history.push(epoch, &logs);
             if model.stop_training {
                 break;
@@ -355,7 +369,7 @@ impl<'a> Run<'a> {
         self.callbacks.iter_mut().try_for_each(|callback| hook(callback.as_mut()))
     }
 
-    fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Logs> {
+    async fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Logs> {
         if self.verbose != Verbose::Silent && self.epochs.end > 1 {
             print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs.end));
         }
@@ -369,16 +383,16 @@ impl<'a> Run<'a> {
         for (step, rows) in rows.chunks(self.size).enumerate() {
             self.each(|callback| callback.on_train_batch_begin(step, model))?;
             let batch = self.data.batch(rows)?;
-            model.train_step(batch, &CallCtx::training(seeds.draw()))?;
+            model.train_step(batch, &CallCtx::training(seeds.draw())).await?;
             self.each(|callback| callback.on_train_batch_end(step, model))?;
-            display.step(step + 1, || running.read(model))?;
+            display.step(step + 1, async || running.read(model).await).await?;
             if model.stop_training {
                 break;
             }
         }
-        let mut logs = model.running_logs()?.sorted();
+        let mut logs = model.compiled()?.read().await?.sorted();
         if (epoch + 1).is_multiple_of(self.validation_freq) {
-            logs.extend(self.validate(model)?);
+            logs.extend(self.validate(model).await?);
         }
         // The bar ends before the callbacks speak, as in Keras.
         display.finish(&logs);
@@ -388,10 +402,10 @@ impl<'a> Run<'a> {
     }
 
     /// The figures of the validation data, as `val_...`.
-    fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
+    async fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
         self.each(|callback| callback.on_test_begin(model))?;
-        let logs = model.test_rows(&data, &order(rows, None), self.val_size, None)?;
+        let logs = model.test_rows(&data, &order(rows, None), self.val_size, None).await?;
         self.each(|callback| callback.on_test_end(model))?;
         Ok(logs.sorted().into_iter().map(|(name, value)| (format!("val_{name}"), value)).collect())
     }
@@ -404,13 +418,13 @@ struct Running {
 }
 
 impl Running {
-    fn read(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
+    async fn read(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         if let Some((when, values)) = &self.last
             && when.elapsed().as_secs_f64() < READ_INTERVAL
         {
             return Ok(values.clone());
         }
-        let values = model.running_logs()?.sorted();
+        let values = model.compiled()?.read().await?.sorted();
         self.last = Some((Instant::now(), values.clone()));
         Ok(values)
     }

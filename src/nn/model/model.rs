@@ -332,16 +332,16 @@ impl Model {
     }
 
     /// Finds out the range of labels and indices, where the host does not know it.
-    pub(super) fn find_ranges(&self, data: &Data) -> Result<()> {
+    pub(super) async fn find_ranges(&self, data: &Data) -> Result<()> {
         for (i, x) in data.x.iter().enumerate() {
             if self.graph.takes_indices(i) {
-                find_range("x", x)?;
+                find_range("x", x).await?;
             }
         }
         let Some(compiled) = &self.compiled else { return Ok(()) };
         for (i, y) in data.y.iter().enumerate() {
             if let Some(y) = y.as_ref().filter(|_| compiled.takes_classes(i)) {
-                find_range("y", y)?;
+                find_range("y", y).await?;
             }
         }
         Ok(())

@@ -58,15 +58,15 @@ impl Totals {
 }
 
 /// The values of the totals, in one transfer.
-pub(super) fn read_all<'a>(totals: impl Iterator<Item = &'a Totals>) -> Result<Vec<Vec<Vec<f64>>>> {
+pub(super) async fn read_all<'a>(totals: impl Iterator<Item = &'a Totals>) -> Result<Vec<Vec<Vec<f64>>>> {
     let totals: Vec<&Totals> = totals.collect();
     let vars: Vec<&Var> = totals.iter().flat_map(|totals| &totals.sums).collect();
     let flat = vars.iter().map(|var| var.value().detach().reshape([var.shape().numel()]));
     let flat = flat.collect::<Result<Vec<_>>>()?;
     let numbers = match &flat[..] {
         [] => Vec::new(),
-        [one] => one.to_f64_vec()?,
-        many => Tensor::concat(many, 0)?.to_f64_vec()?,
+        [one] => one.to_f64_vec_async().await?,
+        many => Tensor::concat(many, 0)?.to_f64_vec_async().await?,
     };
     let mut numbers = numbers.into_iter();
     let mut values = |var: &Var| numbers.by_ref().take(var.shape().numel()).collect::<Vec<f64>>();
