@@ -6,7 +6,7 @@ mod common;
 use std::cell::RefCell;
 
 use common::time;
-use wgtensor::nn::Adam;
+use wgtensor::nn::optimizers::Adam;
 use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
@@ -35,7 +35,7 @@ fn descend(loss: &Tensor, vars: &[Var]) -> Result<()> {
 }
 
 fn variables(shapes: &[&[usize]], device: &Device) -> Result<Vec<Var>> {
-    shapes.iter().enumerate().map(|(i, shape)| Var::new(&random(shape, i as u64, device)?)).collect()
+    shapes.iter().enumerate().map(|(i, shape)| random(shape, i as u64, device).map(|t| Var::new(&t))).collect()
 }
 
 fn mlp(device: &Device, batch: usize, width: usize) -> Result<()> {
@@ -144,8 +144,8 @@ fn elements(device: &Device) -> Result<()> {
     let x = random(&[2048, 2048], 1, device)?;
     bench(device, "transpose 2048x2048, then times 2", || x.t()?.mul(2.0));
     let x = random(&[16, 128, 8, 32], 1, device)?;
-    bench(device, "permute 16x128x8x32 to heads", || x.transpose(&[0, 2, 1, 3])?.mul(2.0));
-    bench(device, "permute 16x128x8x32, last axis first", || x.transpose(&[3, 0, 1, 2])?.mul(2.0));
+    bench(device, "permute 16x128x8x32 to heads", || x.transpose([0, 2, 1, 3])?.mul(2.0));
+    bench(device, "permute 16x128x8x32, last axis first", || x.transpose([3, 0, 1, 2])?.mul(2.0));
     for last in [8, 32, 64, 1000] {
         let (x, b) = (random(&[(1 << 20) / last, last], 1, device)?, random(&[last], 2, device)?);
         bench(device, &format!("add a bias of {last} and relu, 2^20"), || x.add(&b)?.relu());
@@ -180,8 +180,8 @@ fn indices(device: &Device) -> Result<()> {
 fn convolutions(device: &Device) -> Result<()> {
     let valid = ConvOptions::default();
     for (batch, side, c, f) in [(64, 28, 1, 32), (64, 13, 32, 64), (64, 13, 64, 32), (8, 56, 64, 64)] {
-        let x = Var::new(&random(&[batch, side, side, c], 1, device)?)?;
-        let kernel = Var::new(&random(&[3, 3, c, f], 2, device)?)?;
+        let x = Var::new(&random(&[batch, side, side, c], 1, device)?);
+        let kernel = Var::new(&random(&[3, 3, c, f], 2, device)?);
         let dy = random(&[batch, side - 2, side - 2, f], 3, device)?;
         let label = format!("conv 3x3 {batch}x{side}x{side}x{c} to {f}");
         let (xv, kv) = (x.value().detach(), kernel.value().detach());
@@ -196,7 +196,7 @@ fn convolutions(device: &Device) -> Result<()> {
         });
     }
     let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
-    let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?)?;
+    let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?);
     let (xv, dy) = (x.value().detach(), random(&[64, 13, 13, 32], 2, device)?);
     bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&half));
     bench(device, "max-pool 2x2 of 64x26x26x32, gradient", || {

@@ -6,7 +6,7 @@
 
 mod common;
 
-use wgtensor::nn::*;
+use wgtensor::nn::prelude::*;
 use wgtensor::{Device, Tensor};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

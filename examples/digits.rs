@@ -10,7 +10,7 @@ mod common;
 
 use std::time::Instant;
 
-use wgtensor::nn::*;
+use wgtensor::nn::prelude::*;
 use wgtensor::{Device, DeviceKind, Tensor};
 
 const EPOCHS: usize = 12;

@@ -42,7 +42,7 @@ fn rotary(x: &Tensor, direction: f32) -> Result<Tensor> {
             }
         })
         .gradient(move |_, _, grad| Ok(vec![Some(rotary(grad, -direction)?)]));
-    op.call(&[x], x.shape(), x.dtype(), &[features as u32, 10_000f32.to_bits(), direction.to_bits()])
+    op.call([x], x.shape(), x.dtype(), &[features as u32, 10_000f32.to_bits(), direction.to_bits()])
 }
 
 fn main() -> Result<()> {

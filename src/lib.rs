@@ -5,7 +5,7 @@
 //!
 //! let device = Device::cpu(); // or Device::best(), Device::gpu()?, Device::from_env()?
 //! let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
-//! let w = Var::new(&Tensor::ones([2, 1], wgtensor::DType::F32, &device)?)?;
+//! let w = Var::new(&Tensor::ones([2, 1], wgtensor::DType::F32, &device)?);
 //! let loss = x.matmul(&w.value())?.square()?.mean(())?;
 //! let grads = loss.backward()?;
 //! assert_eq!(loss.item::<f32>()?, 29.0);
@@ -85,9 +85,11 @@ pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Tensor, Var};
 pub use nn::set_random_seed;
-pub use ops::{Axes, ConvOptions, CpuCall, CustomOp, Operand, PadMode, Padding, PoolOptions, SliceRange};
-pub use shape::{IntoShape, MAX_RANK, Shape};
-pub use tensor::{Grads, IntoTensor, grad, no_grad};
+pub use ops::{
+    ConvOptions, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, PadMode, Padding, PoolOptions, SliceRange,
+};
+pub use shape::{Axes, Index, IntoShape, MAX_RANK, Shape};
+pub use tensor::{Grads, grad, no_grad};
 
 /// The examples of the README, run with the documentation's tests.
 #[cfg(all(doctest, feature = "cpu", feature = "gpu"))]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::Deref;
 
+use smallvec::SmallVec;
+
 use crate::error::{Error, Kind, Result};
 
 /// The most dimensions a tensor may have.
@@ -37,13 +39,7 @@ impl Shape {
         // Zeros aside, so that no product of some of the extents overflows either.
         let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)).filter(|&n| n < 1 << 40));
         if count.is_none() {
-            return Err(Error::parts(
-                Kind::Shape,
-                "A tensor of too many elements was asked for",
-                &format!("shape {dims:?}"),
-                "fewer than 2^40 elements",
-                "Split the work into smaller tensors",
-            ));
+            return Err(too_many(&format!("{dims:?}")));
         }
         Ok(Self::of(dims))
     }
@@ -89,6 +85,17 @@ impl Shape {
     }
 }
 
+#[track_caller]
+fn too_many(dims: &str) -> Error {
+    Error::parts(
+        Kind::Shape,
+        "A tensor of too many elements was asked for",
+        &format!("shape {dims}"),
+        "fewer than 2^40 elements",
+        "Split the work into smaller tensors",
+    )
+}
+
 impl Deref for Shape {
     type Target = [usize];
     fn deref(&self) -> &[usize] {
@@ -129,9 +136,52 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
     Some(Shape::of(&dims[..rank]))
 }
 
+/// A whole number: an extent, an axis or a position, signed or not.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no whole number that can stand for an extent, an axis or a position"
+)]
+pub trait Index: Copy + fmt::Display {
+    /// As a signed number; `None` beyond `isize`.
+    #[doc(hidden)]
+    fn signed(self) -> Option<isize>;
+}
+
+macro_rules! index {
+    ($($t:ty),*) => {$(
+        impl Index for $t {
+            fn signed(self) -> Option<isize> {
+                isize::try_from(self).ok()
+            }
+        }
+        impl IntoShape for $t {
+            #[track_caller]
+            fn into_extents(self) -> Result<Extents> {
+                extents(&[self])
+            }
+        }
+    )*};
+}
+index!(i32, i64, isize, u32, usize);
+
+/// A position or an axis as a signed number.
+#[track_caller]
+pub(crate) fn signed(op: &str, value: impl Index) -> Result<isize> {
+    match value.signed() {
+        Some(n) => Ok(n),
+        None => Err(Error::parts(
+            Kind::Index,
+            &format!("`{op}` was given a number beyond what this machine addresses"),
+            &value.to_string(),
+            &format!("at most {}", isize::MAX),
+            "Give a number within the tensor",
+        )),
+    }
+}
+
 /// A NumPy axis (negative counts from the end) as an index below `rank`.
 #[track_caller]
-pub(crate) fn axis_index(op: &str, axis: isize, rank: usize) -> Result<usize> {
+pub(crate) fn axis_index(op: &str, axis: impl Index, rank: usize) -> Result<usize> {
+    let axis = signed(op, axis)?;
     let index = if axis < 0 { axis + rank as isize } else { axis };
     if index < 0 || index >= rank as isize {
         return Err(Error::parts(
@@ -145,14 +195,12 @@ pub(crate) fn axis_index(op: &str, axis: isize, rank: usize) -> Result<usize> {
     Ok(index as usize)
 }
 
-/// Several axes, sorted and distinct; all of them where none is named.
+/// Several axes as indices below `rank`, each once, in the order given; `None` where all are meant.
 #[track_caller]
-pub(crate) fn axes_set(op: &str, axes: &[isize], rank: usize) -> Result<Vec<usize>> {
-    if axes.is_empty() {
-        return Ok((0..rank).collect());
-    }
-    let mut out = Vec::with_capacity(axes.len());
-    for &axis in axes {
+pub(crate) fn axes_list(op: &str, axes: impl Axes, rank: usize) -> Result<Option<SmallVec<[usize; 8]>>> {
+    let Some(axes) = axes.axes(op)? else { return Ok(None) };
+    let mut out = SmallVec::with_capacity(axes.len());
+    for &axis in &axes {
         let index = axis_index(op, axis, rank)?;
         if out.contains(&index) {
             return Err(Error::parts(
@@ -165,71 +213,143 @@ pub(crate) fn axes_set(op: &str, axes: &[isize], rank: usize) -> Result<Vec<usiz
         }
         out.push(index);
     }
+    Ok(Some(out))
+}
+
+/// Several axes, ascending; `()` is all of them.
+#[track_caller]
+pub(crate) fn axes_set(op: &str, axes: impl Axes, rank: usize) -> Result<SmallVec<[usize; 8]>> {
+    let mut out = axes_list(op, axes, rank)?.unwrap_or_else(|| (0..rank).collect());
     out.sort_unstable();
     Ok(out)
 }
 
+/// Axes: one number, an array, slice or vector of numbers, or `()` (or `None`) for all; negative ones count from the end.
+#[diagnostic::on_unimplemented(message = "`{Self}` is no axis, list of axes, or `()` for all of them")]
+pub trait Axes {
+    /// The axes as given to the operation of this name; `None` for all.
+    ///
+    /// # Errors
+    /// A number beyond `isize`.
+    #[doc(hidden)]
+    #[track_caller]
+    fn axes(self, op: &str) -> Result<Option<Extents>>;
+}
+
+/// Axes or extents as they were given.
+pub(crate) type Extents = SmallVec<[isize; MAX_RANK]>;
+
 /// What can be given as a shape: arrays, slices and vectors of extents, one extent, `()` for a scalar, a [`Shape`].
-pub trait IntoShape {
+#[diagnostic::on_unimplemented(message = "`{Self}` is no shape: give an array, a slice or a vector of whole numbers")]
+pub trait IntoShape: Sized {
+    /// The extents as given, among which there may be the -1 of [`Tensor::reshape`](crate::Tensor::reshape).
+    ///
+    /// # Errors
+    /// An extent beyond `isize`.
+    #[doc(hidden)]
+    #[track_caller]
+    fn into_extents(self) -> Result<Extents>;
+
     /// The shape.
     ///
     /// # Errors
-    /// Those of [`Shape::new`].
+    /// Those of [`Shape::new`]; negative extents.
     #[track_caller]
-    fn into_shape(self) -> Result<Shape>;
+    fn into_shape(self) -> Result<Shape> {
+        let extents = self.into_extents()?;
+        if extents.iter().any(|&n| n < 0) {
+            return Err(Error::parts(
+                Kind::Shape,
+                "A shape was given a negative extent",
+                &format!("{:?}", &extents[..]),
+                "extents of 0 or more",
+                "Name every extent; `reshape` alone works out one -1",
+            ));
+        }
+        Shape::new(&extents.iter().map(|&n| n as usize).collect::<SmallVec<[usize; MAX_RANK]>>())
+    }
 }
 
-impl IntoShape for Shape {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(&self)
+#[track_caller]
+fn extents<T: Index>(list: &[T]) -> Result<Extents> {
+    let mut out = Extents::new();
+    for n in list {
+        let Some(n) = n.signed() else {
+            let given: Vec<String> = list.iter().map(T::to_string).collect();
+            return Err(too_many(&format!("[{}]", given.join(", "))));
+        };
+        out.push(n);
+    }
+    Ok(out)
+}
+
+#[track_caller]
+fn axes<T: Index>(list: &[T], op: &str) -> Result<Option<Extents>> {
+    let mut out = Extents::new();
+    for &axis in list {
+        out.push(signed(op, axis)?);
+    }
+    Ok(Some(out))
+}
+
+impl Axes for () {
+    fn axes(self, _: &str) -> Result<Option<Extents>> {
+        Ok(None)
     }
 }
-impl IntoShape for &Shape {
+
+impl<T: Index> Axes for T {
     #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(self)
+    fn axes(self, op: &str) -> Result<Option<Extents>> {
+        axes(&[self], op)
     }
 }
+
+impl<A: Axes> Axes for Option<A> {
+    #[track_caller]
+    fn axes(self, op: &str) -> Result<Option<Extents>> {
+        match self {
+            Some(axes) => axes.axes(op),
+            None => Ok(None),
+        }
+    }
+}
+
 impl IntoShape for () {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Ok(Shape::SCALAR)
+    fn into_extents(self) -> Result<Extents> {
+        Ok(Extents::new())
     }
 }
-impl IntoShape for usize {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(&[self])
-    }
+
+macro_rules! shapes {
+    ($($t:ty),*) => {$(
+        impl IntoShape for $t {
+            fn into_extents(self) -> Result<Extents> {
+                Ok(self.iter().map(|&n| n as isize).collect())
+            }
+            #[track_caller]
+            fn into_shape(self) -> Result<Shape> {
+                Shape::new(&self)
+            }
+        }
+    )*};
 }
-impl IntoShape for &[usize] {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(self)
-    }
+shapes!(Shape, &Shape);
+
+macro_rules! lists {
+    ($([$($n:ident)?] $t:ty),*) => {$(
+        impl<T: Index $(, const $n: usize)?> Axes for $t {
+            #[track_caller]
+            fn axes(self, op: &str) -> Result<Option<Extents>> {
+                axes(&self[..], op)
+            }
+        }
+        impl<T: Index $(, const $n: usize)?> IntoShape for $t {
+            #[track_caller]
+            fn into_extents(self) -> Result<Extents> {
+                extents(&self[..])
+            }
+        }
+    )*};
 }
-impl IntoShape for Vec<usize> {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(&self)
-    }
-}
-impl IntoShape for &Vec<usize> {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(self)
-    }
-}
-impl<const N: usize> IntoShape for [usize; N] {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(&self)
-    }
-}
-impl<const N: usize> IntoShape for &[usize; N] {
-    #[track_caller]
-    fn into_shape(self) -> Result<Shape> {
-        Shape::new(self)
-    }
-}
+lists!([N] [T; N], [N] &[T; N], [] &[T], [] Vec<T>, [] &Vec<T>);

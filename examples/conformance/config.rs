@@ -10,12 +10,12 @@ use super::call::{Replay, Stop, skip};
 use super::case::string;
 
 /// The crate's configuration of a class. The cases say `class` where Keras says `class_name`.
-pub(crate) fn keras(class: &str, config: &Value) -> Replay<nn::Config> {
-    Ok(nn::Config::from_json(&json!({"class_name": class, "config": class_names(config)}))?)
+pub(crate) fn keras(class: &str, config: &Value) -> Replay<nn::config::Config> {
+    Ok(nn::config::Config::from_json(&json!({"class_name": class, "config": class_names(config)}))?)
 }
 
 /// The crate's configuration of a `{"class", "config"}` object.
-pub(crate) fn keras_object(object: &Value) -> Replay<nn::Config> {
+pub(crate) fn keras_object(object: &Value) -> Replay<nn::config::Config> {
     keras(object["class"].as_str().unwrap_or_default(), &object["config"])
 }
 

@@ -1,6 +1,7 @@
 //! The `error` kind: calls that must give a recoverable error.
 
-use wgtensor::nn::{Dense, Fit, IntoOptimizer, SGD, Sequential};
+use wgtensor::nn::optimizers::IntoOptimizer;
+use wgtensor::nn::prelude::*;
 use wgtensor::{ConvOptions, DType, Device, Result, Tensor};
 
 use super::call::{Output, Replay, Stop, skip};
@@ -12,7 +13,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
     let zeros = |shape: &[usize]| Tensor::zeros(shape, DType::F32, device);
     let done: Result<String> = match call {
         "keras.ops.concatenate([zeros(2,3), zeros(3,4)], axis=1)" => {
-            Tensor::concat(&[&zeros(&[2, 3])?, &zeros(&[3, 4])?], 1).map(described)
+            Tensor::concat([&zeros(&[2, 3])?, &zeros(&[3, 4])?], 1).map(described)
         }
         "keras.ops.conv(zeros(1,5,5,3), zeros(3,3,4,2))" => {
             zeros(&[1, 5, 5, 3])?.conv2d(&zeros(&[3, 3, 4, 2])?, &ConvOptions::default()).map(described)
@@ -21,7 +22,7 @@ pub(crate) fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "keras.ops.pad(zeros(2,3), [[1,1],[1,1],[1,1]])" => zeros(&[2, 3])?.pad(&[(1, 1); 3], 0.0).map(described),
         "keras.ops.squeeze(zeros(2,3), 1)" => zeros(&[2, 3])?.squeeze(1).map(described),
         "keras.ops.sum(zeros(2,3), axis=2)" => zeros(&[2, 3])?.sum(2).map(described),
-        "keras.ops.transpose(zeros(2,3), (0,0))" => zeros(&[2, 3])?.transpose(&[0, 0]).map(described),
+        "keras.ops.transpose(zeros(2,3), (0,0))" => zeros(&[2, 3])?.transpose([0, 0]).map(described),
         "keras.ops.matmul(zeros(2,3), zeros(4,5))" => zeros(&[2, 3])?.matmul(&zeros(&[4, 5])?).map(described),
         "keras.ops.add(zeros(2,3), zeros(4))" => zeros(&[2, 3])?.add(&zeros(&[4])?).map(described),
         "keras.ops.reshape(zeros(2,3), (4,2))" => zeros(&[2, 3])?.reshape([4, 2]).map(described),

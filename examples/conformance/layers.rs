@@ -1,7 +1,9 @@
 //! The `layer` kind, and layers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{CallCtx, Input, IntoLayer, Layer, Model, Node, SharedLayer};
+use wgtensor::nn::SharedLayer;
+use wgtensor::nn::layers::{CallCtx, Layer};
+use wgtensor::nn::prelude::*;
 use wgtensor::{Device, Tensor};
 
 use super::call::{Call, Output, Replay, skip, strs, upload};

@@ -1,7 +1,9 @@
 //! The `loss` and `metric` kinds, and both from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{Figure, IntoLoss, IntoMetric, Loss, Metric, MetricSpec, Regularizer};
+use wgtensor::nn::losses::{IntoLoss, Loss};
+use wgtensor::nn::metrics::{Figure, IntoMetric, Metric, MetricSpec};
+use wgtensor::nn::regularizers::Regularizer;
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};

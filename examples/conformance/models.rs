@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use wgtensor::DType;
-use wgtensor::nn::{Input, IntoLayer, Model, Node, Sequential};
+use wgtensor::nn::prelude::*;
 
 use super::call::{Output, Replay, Stop, skip, strs};
 use super::case::{Case, string, usizes};

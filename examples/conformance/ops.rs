@@ -118,7 +118,7 @@ fn expression(text: &str, c: &Call) -> Replay<Option<Tensor>> {
         "x * keras.ops.stop_gradient(x)" => x()?.mul(x()?.detach())?,
         "keras.ops.where(x > 0.5, keras.ops.sqrt(x), zeros_like(x))" => x()?.gt(0.5)?.where_(&x()?.sqrt()?, 0.0)?,
         "keras.ops.stack([keras.ops.power(x1, 2), keras.ops.power(x1, 3)])" => {
-            Tensor::stack(&[&x()?.pow(2.0)?, &x()?.pow(3.0)?], 0)?
+            Tensor::stack([&x()?.pow(2.0)?, &x()?.pow(3.0)?], 0)?
         }
         "keras.ops.matmul(keras.ops.transpose(x1), keras.ops.transpose(x2))" => x()?.t()?.matmul(&c.arg(1)?.t()?)?,
         "x[1:6:2, ::3]" => x()?.slice_step(0, Some(1), Some(6), 2)?.slice_step(1, None, None, 3)?,

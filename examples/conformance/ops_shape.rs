@@ -12,17 +12,14 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
     let rank = |t: &Tensor| t.rank() as isize;
     let out = match c.op {
         "reshape" => match (c.ints("newshape")?, c.ints("shape")?) {
-            (Some(shape), None) | (None, Some(shape)) => x()?.reshape_infer(&shape)?,
+            (Some(shape), None) | (None, Some(shape)) => x()?.reshape(&shape)?,
             _ => return skip("reshape without one shape"),
         },
-        "ravel" => x()?.reshape([x()?.numel()])?,
-        "expand_dims" => x()?.expand_dims(c.int("axis", 0)?)?,
-        "squeeze" => match &c.ints("axis")?.unwrap_or_else(|| units(c)) {
-            axes if axes.len() == 1 => x()?.squeeze(axes[0])?,
-            axes => return skip(format!("squeeze of the axes {axes:?}")),
-        },
+        "ravel" => x()?.reshape(-1)?,
+        "expand_dims" => x()?.expand_dims(c.ints("axis")?)?,
+        "squeeze" => x()?.squeeze(c.ints("axis")?)?,
         "broadcast_to" => x()?.broadcast_to(c.sizes("shape")?)?,
-        "transpose" => x()?.transpose(&c.ints("axes")?.unwrap_or((0..rank(x()?)).rev().collect()))?,
+        "transpose" => x()?.transpose(c.ints("axes")?)?,
         "swapaxes" => x()?.swapaxes(c.int("axis1", 0)?, c.int("axis2", 1)?)?,
         "moveaxis" => {
             let (n, from, to) = (rank(x()?), c.int("source", 0)?, c.int("destination", 0)?);
@@ -41,7 +38,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
         "cumprod" => along(c, None, Tensor::cumprod)?,
         "tril" => x()?.tril(c.int("k", 0)?)?,
         "triu" => x()?.triu(c.int("k", 0)?)?,
-        "flip" => x()?.flip(&c.ints("axis")?.unwrap_or((0..rank(x()?)).collect()))?,
+        "flip" => x()?.flip(c.ints("axis")?)?,
         "concatenate" => Tensor::concat(&c.args(), c.int("axis", 0)?)?,
         "vstack" if x()?.rank() > 1 => Tensor::concat(&c.args(), 0)?,
         "hstack" => Tensor::concat(&c.args(), if x()?.rank() == 1 { 0 } else { 1 })?,
@@ -57,12 +54,12 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             let repeats = c.size("repeats", 1)?;
             match c.optional_int("axis")? {
                 Some(axis) => x()?.repeat(repeats, axis)?,
-                None => x()?.reshape([x()?.numel()])?.repeat(repeats, 0)?,
+                None => x()?.reshape(-1)?.repeat(repeats, 0)?,
             }
         }
         "take" => match c.optional_int("axis")? {
             Some(axis) => x()?.take(c.arg(1)?, axis)?,
-            None => x()?.reshape([x()?.numel()])?.take(c.arg(1)?, 0)?,
+            None => x()?.reshape(-1)?.take(c.arg(1)?, 0)?,
         },
         "take_along_axis" => match c.optional_int("axis")? {
             Some(axis) => x()?.take_along_axis(c.arg(1)?, axis)?,
@@ -79,7 +76,7 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
             }
             let mut out = x()?.clone();
             for (axis, (&start, &len)) in starts.iter().zip(&extents).enumerate() {
-                out = out.narrow(axis as isize, start, len)?;
+                out = out.narrow(axis, start, len)?;
             }
             out
         }
@@ -94,12 +91,6 @@ pub(crate) fn table(c: &Call) -> Replay<Option<Tensor>> {
         _ => return Ok(None),
     };
     Ok(Some(out))
-}
-
-/// The axes of extent 1.
-fn units(c: &Call) -> Vec<isize> {
-    let dims = c.arg(0).map(|x| x.dims().to_vec()).unwrap_or_default();
-    (0..dims.len() as isize).filter(|&d| dims[d as usize] == 1).collect()
 }
 
 /// What is done along the call's axis: along all elements in a row where it is null, or where it is left out and there
@@ -153,7 +144,7 @@ pub(crate) fn several(c: &Call) -> Replay<Option<Vec<Tensor>>> {
             if c.optional_int("num")?.is_some_and(|num| num != n as isize) {
                 return c.odd("num", c.attr("num").unwrap_or(&Value::Null));
             }
-            (0..n as isize).map(|i| x.select_index(axis, i)).collect::<Result<_, _>>()?
+            (0..n as isize).map(|i| x.take(i, axis)).collect::<Result<_, _>>()?
         }
         _ => return Ok(None),
     }))

@@ -1,7 +1,9 @@
 //! The `optimizer`, `schedule` and `initializer` kinds, and optimizers from their Keras configurations.
 
 use serde_json::Value;
-use wgtensor::nn::{AnyOptimizer, Initializer, IntoOptimizer, Schedule};
+use wgtensor::nn::optimizers::{AnyOptimizer, IntoOptimizer};
+use wgtensor::nn::prelude::*;
+use wgtensor::nn::schedules::Schedule;
 use wgtensor::{Device, Shape, Tensor, Var};
 
 use super::call::{Output, Replay, Stop, skip, upload};
@@ -32,7 +34,7 @@ pub(crate) fn replay_optimizer(case: &Case, device: &Device) -> Replay<Vec<Outpu
     let steps = json["steps"].as_u64().unwrap_or(0) as usize;
     let params = json["n_params"].as_u64().unwrap_or(0) as usize;
     let get = |name: String| case.tensor(&name).ok_or_else(|| Stop::Fail(format!("no `{name}`")));
-    let vars = (0..params).map(|k| Ok(Var::new(&upload(get(format!("p.{k}.init"))?, device)?)?));
+    let vars = (0..params).map(|k| Ok(Var::new(&upload(get(format!("p.{k}.init"))?, device)?)));
     let vars = vars.collect::<Replay<Vec<Var>>>()?;
     let mut paths = vec![Vec::new(); params];
     for step in 0..steps {

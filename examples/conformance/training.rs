@@ -1,10 +1,9 @@
 //! The `training` kind.
 
 use serde_json::{Value, json};
-use wgtensor::nn::{
-    Compile, EarlyStopping, Evaluate, Fit, Logs, LossWeights, Losses, MetricLists, MetricSpec, Model,
-    ReduceLROnPlateau, TerminateOnNaN,
-};
+use wgtensor::nn::metrics::MetricSpec;
+use wgtensor::nn::prelude::*;
+use wgtensor::nn::{Logs, LossWeights, Losses, MetricLists};
 use wgtensor::{Device, Tensor};
 
 use super::call::{Output, Replay, Stop, skip, upload};
@@ -223,9 +222,9 @@ fn fit<'a>(json: &Value, callbacks: &Value) -> Replay<Fit<'a>> {
                 if let Some(baseline) = c.float("baseline") {
                     stop = stop.baseline(baseline);
                 }
-                fit.callback(stop)
+                fit.callbacks(stop)
             }
-            "ReduceLROnPlateau" => fit.callback(
+            "ReduceLROnPlateau" => fit.callbacks(
                 ReduceLROnPlateau::new()
                     .monitor(monitor)
                     .patience(c.count("patience").unwrap_or(10) as usize)
@@ -234,7 +233,7 @@ fn fit<'a>(json: &Value, callbacks: &Value) -> Replay<Fit<'a>> {
                     .min_lr(c.float("min_lr").unwrap_or(0.0))
                     .min_delta(delta().unwrap_or(1e-4)),
             ),
-            "TerminateOnNaN" => fit.callback(TerminateOnNaN),
+            "TerminateOnNaN" => fit.callbacks(TerminateOnNaN),
             _ => return c.unknown("callback"),
         };
         if c.text("mode", "auto") != "auto" {

@@ -10,7 +10,7 @@ pub(crate) mod device;
 pub(crate) mod flush;
 mod keep;
 pub(crate) mod node;
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;
 pub(crate) mod var;
 

@@ -25,6 +25,12 @@ use crate::shape::Shape;
 // value is a number.
 pub struct Tensor(pub(crate) Arc<Node>);
 
+impl AsRef<Tensor> for Tensor {
+    fn as_ref(&self) -> &Tensor {
+        self
+    }
+}
+
 impl Tensor {
     /// A handle to a node.
     pub(crate) fn of(node: &Arc<Node>) -> Tensor {

@@ -79,20 +79,12 @@ pub(crate) fn autocast<R>(dtype: DType, f: impl FnOnce() -> R) -> R {
 
 impl Var {
     /// A variable with this first value (copied), on the value's device.
-    ///
-    /// # Errors
-    /// Those of computing `value`.
-    #[track_caller]
-    pub fn new(value: &Tensor) -> Result<Var> {
+    pub fn new(value: &Tensor) -> Var {
         Self::named("variable", value)
     }
 
     /// A variable with a name for summaries and error messages.
-    ///
-    /// # Errors
-    /// Those of computing `value`.
-    #[track_caller]
-    pub fn named(name: impl Into<String>, value: &Tensor) -> Result<Var> {
+    pub fn named(name: impl Into<String>, value: &Tensor) -> Var {
         let id = NEXT_VAR.fetch_add(1, Relaxed);
         let shared =
             Arc::new(VarShared { id, latest: AtomicU64::new(0), storage: Mutex::default(), owner: OnceLock::new() });
@@ -102,7 +94,7 @@ impl Var {
         let var = Var(Arc::new(Inner { shared, name: name.into(), shape, dtype, device, trainable, current }));
         var.0.shared.latest.store(var.current().0.id, Relaxed);
         let _ = var.0.shared.owner.set(Arc::downgrade(&var.0));
-        Ok(var)
+        var
     }
 
     /// The present value. Gradients are collected for it. Within the layers of a model of mixed precision it comes in the

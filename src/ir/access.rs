@@ -146,10 +146,10 @@ pub(crate) fn pull_back(
     match op {
         Op::Permute(axes) => axes.iter().enumerate().for_each(|(d, &a)| moves[d] = strides[a as usize]),
         Op::Expand => (0..output.rank()).for_each(|d| moves[d] = if input[d] == 1 { 0 } else { strides[d] }),
-        Op::Slice { start, step } => {
-            for d in 0..output.rank() {
-                base += start[d] * strides[d];
-                moves[d] = step[d] * strides[d];
+        Op::Slice(bounds) => {
+            for (d, (start, step)) in bounds.iter().enumerate() {
+                base += start * strides[d];
+                moves[d] = step * strides[d];
             }
         }
         _ => unreachable!("not a view"),
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn slices_step_and_flip() {
-        let op = Op::Slice { start: SmallVec::from_slice(&[4]), step: SmallVec::from_slice(&[-2]) };
+        let op = Op::Slice(Box::new([(4, -2)]));
         let got = pull_back(&op, &Shape::of(&[3]), &Shape::of(&[5]), &Access::contiguous(&[3]), &[3]).unwrap();
         assert_eq!((got.offset, got.strides.as_slice()), (4, &[-2i64][..]));
     }

@@ -53,7 +53,7 @@ macro_rules! rounding {
             name: $name,
             cpu: Unary1 { $t: Some(|x, y| map(x, y, #[inline(always)] |$x: $t| $value)), ..Unary1::NONE },
             wgsl: $wgsl,
-            wgsl_int: "",
+            wgsl_int: "", wgsl_bool: "",
         };
     )*};
 }

@@ -21,7 +21,7 @@ impl<T> Hash for Runtime<T> {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// The operation of a node. Shapes and types stand at the node. Inputs of pointwise operations have the node's shape
+/// The operation of a node, small, because recording moves it about: what is large is boxed. Shapes and types stand at the node. Inputs of pointwise operations have the node's shape
 /// or are scalars (rank 0).
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Op {
@@ -50,11 +50,9 @@ pub(crate) enum Op {
     Permute(Axes<u8>),
     /// Extents of 1 repeated; same rank.
     Expand,
-    /// Output coordinate `i` is input coordinate `start + i * step` (steps may be negative).
-    Slice {
-        start: Axes<i64>,
-        step: Axes<i64>,
-    },
+    /// For each dimension `(start, step)`: output coordinate `i` is input coordinate `start + i * step` (steps may be
+    /// negative).
+    Slice(Box<[(i64, i64)]>),
     /// Inputs: x, indices of the output's shape. `x[.., index, ..]` at `axis`; x's dimension `d != axis` follows the
     /// output dimension `map[d]`.
     Gather {
@@ -74,18 +72,30 @@ pub(crate) enum Op {
     /// `(batch.., m, k) x (batch.., k, n)`, equal batch extents.
     MatMul,
     /// Inputs: x, kernel.
-    Conv(Geometry),
+    Conv(Box<Geometry>),
     /// Inputs: dy, kernel.
-    ConvInputGrad(Geometry),
+    ConvInputGrad(Box<Geometry>),
     /// Inputs: x, dy.
-    ConvKernelGrad(Geometry),
+    ConvKernelGrad(Box<Geometry>),
     /// What a family computes of its operands, all of them contiguous, in row-major order of the family's space.
-    Family(Family),
+    Family(Box<Family>),
     /// One of several results of its input.
     Part(u8),
 }
 
 impl Op {
+    pub(crate) fn family(family: Family) -> Self {
+        Op::Family(Box::new(family))
+    }
+
+    /// The family that computes it, where it is one of the general kind.
+    pub(crate) fn as_family(&self) -> Option<&Family> {
+        match self {
+            Op::Family(family) => Some(family),
+            _ => None,
+        }
+    }
+
     /// The name in plans and errors.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -101,7 +111,7 @@ impl Op {
             Op::Reshape => "reshape",
             Op::Permute(_) => "permute",
             Op::Expand => "expand",
-            Op::Slice { .. } => "slice",
+            Op::Slice(_) => "slice",
             Op::Gather { .. } => "gather",
             Op::Reduce { op, .. } => match op {
                 ReduceOp::Sum => "sum",
@@ -124,7 +134,7 @@ impl Op {
 
     /// Whether it only renames indices of its input.
     pub(crate) fn is_view(&self) -> bool {
-        matches!(self, Op::Reshape | Op::Permute(_) | Op::Expand | Op::Slice { .. })
+        matches!(self, Op::Reshape | Op::Permute(_) | Op::Expand | Op::Slice(_))
     }
 
     /// Whether each element of the output is a function of one element of each input (and of its index).
@@ -248,3 +258,6 @@ pub(crate) struct PlanNode {
     /// The caller's line.
     pub(crate) at: &'static std::panic::Location<'static>,
 }
+
+/// Recording moves operations about several times each.
+const _: () = assert!(size_of::<Op>() <= 40);

@@ -25,6 +25,8 @@ pub(crate) struct UnaryFn {
     pub(crate) wgsl: &'static str,
     /// WGSL expression of `x` for integers and booleans; empty where `wgsl` serves.
     pub(crate) wgsl_int: &'static str,
+    /// WGSL expression of `x` for booleans; empty where those above serve.
+    pub(crate) wgsl_bool: &'static str,
 }
 
 /// CPU meanings of a unary function by element type. Booleans are `u32` 0 or 1.
@@ -153,7 +155,12 @@ impl UnaryFn {
 
     /// The WGSL expression of `x` for an argument of `dtype`.
     pub(crate) fn expression(&self, dtype: DType) -> &'static str {
-        if dtype.is_float() || self.wgsl_int.is_empty() { self.wgsl } else { self.wgsl_int }
+        let choices = match dtype {
+            DType::Bool => [self.wgsl_bool, self.wgsl_int],
+            _ if dtype.is_float() => [""; 2],
+            _ => [self.wgsl_int, ""],
+        };
+        choices.into_iter().find(|s| !s.is_empty()).unwrap_or(self.wgsl)
     }
 }
 

@@ -8,6 +8,12 @@ use crate::Tensor;
 use crate::error::{Error, Result};
 use crate::nn::config::{IntoSetting, Setting, unknown, unwritten};
 
+pub use Activation::{
+    Celu, Elu, Exponential, Gelu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid,
+    LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
+    SparseSigmoid, Squareplus, Tanh, TanhShrink,
+};
+
 /// Writes [`Activation`] and its names from rows: documentation, variant, Keras's names (the first is its own), formula.
 macro_rules! activations {
     ($($(#[$doc:meta])* $variant:ident $($name:literal)+ => |$x:ident| $formula:expr;)*) => {

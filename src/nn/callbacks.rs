@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
-use crate::nn::model::{Callback, Model};
+use crate::nn::model::Model;
+pub use crate::nn::model::{Callback, IntoCallbacks};
 use crate::nn::progress::{print, warn};
 
 /// Whether a monitored figure should fall or rise.

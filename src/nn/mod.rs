@@ -1,7 +1,7 @@
 //! The training API: Keras's, in Rust.
 //!
 //! ```
-//! use wgtensor::nn::*;
+//! use wgtensor::nn::prelude::*;
 //! use wgtensor::{Device, Tensor};
 //!
 //! let device = Device::cpu(); // or Device::best(): the model works where its data is
@@ -17,62 +17,41 @@
 //! # Ok::<(), wgtensor::Error>(())
 //! ```
 //!
+//! [`prelude`] has the classes that programs are written with; what goes with each kind (its trait, enumerations, functions)
+//! stands in the kind's module, as in Keras: [`layers`], [`losses`], [`metrics`], [`optimizers`], [`callbacks`], ... Models,
+//! and what they are run with, stand here.
+//!
 //! Names, defaults, formulas, layouts (channels last, kernels `(height, width, in, out)`) and initial weights are
 //! those of Keras 3; strings such as `"adam"` stand for objects as they do there. The model works where the data is:
 //! batches are gathered on the device, the loss and the metrics accumulate there, each step is one submission, and
 //! nothing is read back but a few figures a second for the progress bar.
 
-mod activations;
-mod callbacks;
-mod config;
+pub mod activations;
+pub mod callbacks;
+pub mod config;
 mod history;
-mod initializers;
-mod layers;
-mod losses;
+pub mod initializers;
+pub mod layers;
+pub mod losses;
 pub mod metrics;
 mod model;
 mod names;
-mod optimizers;
+pub mod optimizers;
 mod policy;
+pub mod prelude;
 mod progress;
-mod regularizers;
+pub mod regularizers;
 mod saving;
-mod schedules;
+pub mod schedules;
 mod seeds;
 
-pub use activations::Activation::{
-    self, Celu, Elu, Exponential, Gelu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid,
-    LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
-    SparseSigmoid, Squareplus, Tanh, TanhShrink,
-};
-pub use callbacks::{
-    CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, Mode, ReduceLROnPlateau, TerminateOnNaN,
-};
-pub use config::{Config, IntoSetting, Pair, Setting, Thresholds};
 pub use history::{History, Logs, Params};
-pub use initializers::{Distribution, Fan, Initializer};
-pub use layers::*;
-pub use losses::*;
-pub use metrics::{
-    AUC, Accuracy, Averaging, BinaryAccuracy, BinaryIoU, CategoricalAccuracy, ClassAggregation, ConcordanceCorrelation,
-    Curve, F1Score, FBetaScore, FalseNegatives, FalsePositives, Figure, IntoMetric, IntoMetrics, IoU, Mean, MeanIoU,
-    MeanMetricWrapper, Metric, MetricSpec, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Precision, PrecisionAtRecall,
-    R2Score, Recall, RecallAtPrecision, RootMeanSquaredError, SensitivityAtSpecificity, SparseCategoricalAccuracy,
-    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, Sum, Summation, TopKCategoricalAccuracy, TrueNegatives,
-    TruePositives,
-};
 pub use model::{
-    Arrays, Callback, Compile, Evaluate, Fit, Input, IntoCallbacks, IntoLayer, IntoLosses, IntoMetricLists, IntoStep,
-    LossWeights, Losses, MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average,
-    concatenate, dot, maximum, minimum, multiply, subtract,
+    Arrays, Compile, Evaluate, Fit, Input, IntoLayer, IntoLosses, IntoMetricLists, IntoStep, LossWeights, Losses,
+    MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average, concatenate, dot, maximum,
+    minimum, multiply, subtract,
 };
 pub use names::clear_session;
-pub use optimizers::*;
 pub use policy::{IntoPolicy, Policy, dtype_policy, set_dtype_policy};
 pub use progress::Verbose;
-pub use regularizers::{L1, L1L2, L2, OrthogonalRegularizer, Regularizer, RowsOrColumns};
-pub use schedules::{
-    CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, LearningRate, PiecewiseConstantDecay,
-    PolynomialDecay, Schedule,
-};
 pub use seeds::{SeedStream, set_random_seed};

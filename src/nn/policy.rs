@@ -12,7 +12,7 @@ use crate::error::{Error, Kind, Result, entry};
 /// 16-bit values are summed in `f32`, and are rounded where they are stored.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::prelude::*;
 ///
 /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(1));
 /// model.set_dtype_policy("mixed_bfloat16")?;
@@ -24,7 +24,7 @@ pub enum Policy {
     /// All in `f32`; the default.
     #[default]
     Float32,
-    /// `f16`. Small gradients vanish in it: `compile` puts a [`LossScaleOptimizer`](crate::nn::LossScaleOptimizer) around
+    /// `f16`. Small gradients vanish in it: `compile` puts a [`LossScaleOptimizer`](crate::nn::optimizers::LossScaleOptimizer) around
     /// the optimizer.
     MixedFloat16,
     /// `bf16`, whose range is that of `f32`.

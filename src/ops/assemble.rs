@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
-use crate::shape::{IntoShape, Shape, axis_index};
+use crate::shape::{Index, IntoShape, Shape, axis_index};
 
 /// What [`Tensor::pad`] puts around a tensor, shown for `a b c`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,10 +104,10 @@ impl Tensor {
             _ => {
                 let edge = usize::from(mode == PadMode::Reflect);
                 let (front, back) = (self.narrow(axis, edge, before)?, self.narrow(axis, n - edge - after, after)?);
-                (front.flip(&[axis])?, back.flip(&[axis])?)
+                (front.flip(axis)?, back.flip(axis)?)
             }
         };
-        Tensor::concat(&[&front, self, &back], axis)
+        Tensor::concat([&front, self, &back], axis)
     }
 
     /// Moved on by so many positions along an axis; what leaves at the end enters at the start (NumPy's `roll`).
@@ -121,22 +121,35 @@ impl Tensor {
         if shift == 0 {
             return Ok(self.clone());
         }
-        Tensor::concat(&[&self.narrow(axis, n - shift, shift)?, &self.narrow(axis, 0, n - shift)?], axis)
+        Tensor::concat([self.narrow(axis, n - shift, shift)?, self.narrow(axis, 0, n - shift)?], axis)
     }
 
-    /// Joins tensors along an axis.
+    /// Joins tensors along an axis: those of an array, a slice, a vector or an iterator, borrowed or not.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let (a, b) = (Tensor::new([1.0f32, 2.0], &device)?, Tensor::new([3.0f32], &device)?);
+    /// assert_eq!(Tensor::concat([&a, &b], 0)?.to_vec::<f32>()?, [1.0, 2.0, 3.0]);
+    /// let rows: Vec<Tensor> = vec![a.clone(), a.exp()?];
+    /// assert_eq!(Tensor::concat(&rows, -1)?.dims(), [4]);
+    /// assert_eq!(Tensor::stack(rows, 0)?.dims(), [2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No tensor; different devices, types or ranks; extents that differ beside the axis.
     #[track_caller]
-    pub fn concat(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+    pub fn concat(tensors: impl IntoIterator<Item: AsRef<Tensor>>, axis: impl Index) -> Result<Tensor> {
+        let held: SmallVec<[_; 4]> = tensors.into_iter().collect();
+        let tensors: SmallVec<[&Tensor; 8]> = held.iter().map(AsRef::as_ref).collect();
         let Some(&first) = tensors.first() else {
             return Err(nothing("concat"));
         };
         let axis = axis_index("concat", axis, first.rank())?;
         let mut starts = Vec::with_capacity(tensors.len());
         let mut extent = 0;
-        for t in tensors {
+        for &t in &tensors {
             same_device("concat", first, t)?;
             same_dtype("concat", first, t)?;
             if t.rank() != first.rank() || (0..t.rank()).any(|d| d != axis && t.dims()[d] != first.dims()[d]) {
@@ -159,7 +172,7 @@ impl Tensor {
         }
         let shape = Shape::new(&first.shape().with(axis, extent))?;
         let make = Make::new(first.device(), Vjp::Node(assemble_grad));
-        Ok(Tensor::record(Op::Assemble { starts, fill: false }, shape, first.dtype(), tensors, make))
+        Ok(Tensor::record(Op::Assemble { starts, fill: false }, shape, first.dtype(), &tensors, make))
     }
 
     /// Joins tensors of one shape along a new axis.
@@ -167,7 +180,9 @@ impl Tensor {
     /// # Errors
     /// Those of [`concat`](Tensor::concat).
     #[track_caller]
-    pub fn stack(tensors: &[&Tensor], axis: isize) -> Result<Tensor> {
+    pub fn stack(tensors: impl IntoIterator<Item: AsRef<Tensor>>, axis: impl Index) -> Result<Tensor> {
+        let held: SmallVec<[_; 4]> = tensors.into_iter().collect();
+        let tensors: SmallVec<[&Tensor; 8]> = held.iter().map(AsRef::as_ref).collect();
         if tensors.is_empty() {
             return Err(nothing("stack"));
         }
@@ -182,7 +197,7 @@ impl Tensor {
         }
         entry(|| {
             let wide = tensors.iter().map(|t| t.expand_dims(axis)).collect::<Result<Vec<_>>>()?;
-            Tensor::concat(&wide.iter().collect::<Vec<_>>(), axis)
+            Tensor::concat(wide, axis)
         })
     }
 
@@ -191,7 +206,7 @@ impl Tensor {
     /// # Errors
     /// The extents do not add up to the axis's.
     #[track_caller]
-    pub fn split(&self, axis: isize, sizes: &[usize]) -> Result<Vec<Tensor>> {
+    pub fn split(&self, axis: impl Index, sizes: &[usize]) -> Result<Vec<Tensor>> {
         let index = axis_index("split", axis, self.rank())?;
         if sizes.iter().try_fold(0usize, |sum, &n| sum.checked_add(n)) != Some(self.dims()[index]) {
             return Err(Error::parts(
@@ -236,7 +251,7 @@ impl Tensor {
                 wide.insert(d, times[d]);
                 let mut dims = out.dims().to_vec();
                 dims[d] = dims[d].saturating_mul(times[d]);
-                out = out.expand_dims(d as isize)?.broadcast_to(wide)?.reshape(dims)?;
+                out = out.expand_dims(d)?.broadcast_to(wide)?.reshape(dims)?;
             }
         }
         Ok(out)
@@ -247,13 +262,13 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn repeat(&self, times: usize, axis: isize) -> Result<Tensor> {
+    pub fn repeat(&self, times: usize, axis: impl Index) -> Result<Tensor> {
         let d = axis_index("repeat", axis, self.rank())?;
         let mut wide = self.dims().to_vec();
         wide.insert(d + 1, times);
         let mut dims = self.dims().to_vec();
         dims[d] = dims[d].saturating_mul(times);
-        self.expand_dims(d as isize + 1)?.broadcast_to(wide)?.reshape(dims)
+        self.expand_dims(d + 1)?.broadcast_to(wide)?.reshape(dims)
     }
 }
 
@@ -287,7 +302,7 @@ fn assemble_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGr
     for (x, start) in inputs.iter().zip(starts) {
         let mut g = grad.clone();
         for (d, &s) in start.iter().enumerate() {
-            g = g.narrow(d as isize, s, x.dims()[d])?;
+            g = g.narrow(d, s, x.dims()[d])?;
         }
         out.push(Some(g));
     }

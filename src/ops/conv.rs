@@ -167,11 +167,11 @@ impl Tensor {
                     x.conv2d(&k, &ConvOptions { groups: 1, ..*options })
                 })
                 .collect::<Result<Vec<_>>>()?;
-            return Tensor::concat(&parts.iter().collect::<Vec<_>>(), 3);
+            return Tensor::concat(parts, 3);
         }
         let size = (kernel.dims()[0], kernel.dims()[1]);
         let g = geometry("conv2d", self, size, kernel.dims()[3], options.strides, options.dilation, options.padding)?;
-        Ok(record(Op::Conv(g), shapes(&g).2, self, kernel, conv_grad))
+        Ok(record(Op::Conv(g.into()), shapes(&g).2, self, kernel, conv_grad))
     }
 }
 
@@ -182,15 +182,15 @@ fn record(op: Op, shape: Shape, a: &Tensor, b: &Tensor, vjp: NodeVjp) -> Tensor 
 }
 
 fn input_grad(g: Geometry, dy: &Tensor, kernel: &Tensor) -> Tensor {
-    record(Op::ConvInputGrad(g), shapes(&g).0, dy, kernel, input_grad_grad)
+    record(Op::ConvInputGrad(g.into()), shapes(&g).0, dy, kernel, input_grad_grad)
 }
 
 fn kernel_grad(g: Geometry, x: &Tensor, dy: &Tensor) -> Tensor {
-    record(Op::ConvKernelGrad(g), shapes(&g).1, x, dy, kernel_grad_grad)
+    record(Op::ConvKernelGrad(g.into()), shapes(&g).1, x, dy, kernel_grad_grad)
 }
 
 fn forward(g: Geometry, x: &Tensor, kernel: &Tensor) -> Tensor {
-    record(Op::Conv(g), shapes(&g).2, x, kernel, conv_grad)
+    record(Op::Conv(g.into()), shapes(&g).2, x, kernel, conv_grad)
 }
 
 /// The three are each other's gradients: the convolution is linear in each operand.
@@ -199,16 +199,19 @@ fn pair(inputs: &[Tensor], a: impl FnOnce() -> Tensor, b: impl FnOnce() -> Tenso
 }
 
 fn conv_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Conv(g) = y.0.op else { unreachable!("a convolution's gradient") };
+    let Op::Conv(ref g) = y.0.op else { unreachable!("a convolution's gradient") };
+    let g = **g;
     pair(inputs, || input_grad(g, grad, &inputs[1]), || kernel_grad(g, &inputs[0], grad))
 }
 
 fn input_grad_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::ConvInputGrad(g) = y.0.op else { unreachable!("an input-gradient's gradient") };
+    let Op::ConvInputGrad(ref g) = y.0.op else { unreachable!("an input-gradient's gradient") };
+    let g = **g;
     pair(inputs, || forward(g, grad, &inputs[1]), || kernel_grad(g, grad, &inputs[0]))
 }
 
 fn kernel_grad_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::ConvKernelGrad(g) = y.0.op else { unreachable!("a kernel-gradient's gradient") };
+    let Op::ConvKernelGrad(ref g) = y.0.op else { unreachable!("a kernel-gradient's gradient") };
+    let g = **g;
     pair(inputs, || input_grad(g, &inputs[1], grad), || forward(g, &inputs[0], grad))
 }

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustc_hash::FxHashSet;
 
 use super::pointwise::same_device;
-use crate::backend::gpu::reflect::reflect;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
-use crate::ir::custom::{Custom, Definition};
+use crate::ir::custom::{Custom, Definition, Source};
 use crate::ir::op::Op;
 use crate::ir::step::Family;
 use crate::shape::{IntoShape, Shape};
@@ -45,7 +44,7 @@ type Groups = dyn Fn(&Shape) -> [u32; 3] + Send + Sync;
 ///     })
 ///     .gradient(|_, _, grad| Ok(vec![Some(grad.mul(2.0)?)]));
 /// let x = Tensor::new([1.0f32, 2.0, 3.0], &Device::best())?.requires_grad();
-/// let y = double.call(&[&x], x.shape(), x.dtype(), &[])?;
+/// let y = double.call([&x], x.shape(), x.dtype(), &[])?;
 /// assert_eq!(y.to_vec::<f32>()?, [2.0, 4.0, 6.0]);
 /// assert_eq!(y.sum(())?.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [2.0, 2.0, 2.0]);
 /// # Ok::<(), wgtensor::Error>(())
@@ -114,8 +113,8 @@ impl CustomOp {
     /// It does not parse or validate, has other than one entry point, or declares other bindings than the ones above.
     #[track_caller]
     pub fn wgsl(self, text: &str) -> Result<Self> {
-        let source = entry(|| reflect(self.of.name, text))?;
-        Ok(self.with(|of, _| of.wgsl = Some(source)))
+        let source = entry(|| reflected(self.of.name, text))?;
+        Ok(self.with(|of, _| of.wgsl = source))
     }
 
     /// What it does on the CPU engine; it runs on one thread.
@@ -156,7 +155,15 @@ impl CustomOp {
     /// Inputs on different devices; no shader for a GPU or no function for the CPU engine; inputs, types or numbers
     /// other than the shader declares; more work-groups than a dispatch can have.
     #[track_caller]
-    pub fn call(&self, inputs: &[&Tensor], shape: impl IntoShape, dtype: DType, params: &[u32]) -> Result<Tensor> {
+    pub fn call(
+        &self,
+        inputs: impl IntoIterator<Item: AsRef<Tensor>>,
+        shape: impl IntoShape,
+        dtype: DType,
+        params: &[u32],
+    ) -> Result<Tensor> {
+        let held: Vec<_> = inputs.into_iter().collect();
+        let inputs: &[&Tensor] = &held.iter().map(AsRef::as_ref).collect::<Vec<_>>();
         let (op, shape) = entry(|| {
             let shape = shape.into_shape()?;
             Ok((self.checked(inputs, shape, dtype, params)?, shape))
@@ -165,7 +172,7 @@ impl CustomOp {
         if shape.numel() == 0 {
             return Tensor::zeros(shape, dtype, device);
         }
-        let op = Op::Family(Family::Custom(op));
+        let op = Op::family(Family::Custom(op));
         Ok(Tensor::record(op, shape, dtype, inputs, Make::new(device, Vjp::Node(custom_grad))))
     }
 
@@ -262,7 +269,7 @@ fn user(of: &Definition) -> &User {
 }
 
 fn custom_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Family(Family::Custom(custom)) = &y.0.op else { unreachable!("a custom operation's gradient") };
+    let Some(Family::Custom(custom)) = y.0.op.as_family() else { unreachable!("a custom operation's gradient") };
     let refused = |received: &str, expected: &str, fix: &str| {
         let name = custom.of.name;
         Err(Error::parts(Kind::State, &format!("`{name}` was differentiated"), received, expected, fix))
@@ -282,4 +289,15 @@ fn custom_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrad
         );
     }
     Ok(grads.into_iter().collect())
+}
+
+#[cfg(feature = "gpu")]
+fn reflected(name: &'static str, text: &str) -> Result<Option<Source>> {
+    crate::backend::gpu::reflect::reflect(name, text).map(Some)
+}
+
+/// Without the GPU engine nothing would run it, and nothing reads it.
+#[cfg(not(feature = "gpu"))]
+fn reflected(_: &'static str, _: &str) -> Result<Option<Source>> {
+    Ok(None)
 }

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::data::IntoTensor;
 use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
@@ -10,7 +11,7 @@ use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
 use crate::ir::scatter::Scatter;
 use crate::ir::step::Family;
-use crate::shape::{Shape, axis_index};
+use crate::shape::{Index, Shape, axis_index};
 
 /// Rejects indices known (because they came from the host) to be outside an axis of `extent` elements.
 #[track_caller]
@@ -31,15 +32,31 @@ pub(super) fn check_bounds(op: &str, index: &Tensor, axis: usize, extent: usize)
 }
 
 impl Tensor {
-    /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (integers
-    /// of any type). Negative indices count from the end. Indices computed on the device are not checked: one outside
-    /// reads NaN (floats) or 0.
+    /// The slices at `index` along an axis (NumPy's `take`): the axis is replaced by the dimensions of `index` (a tensor of
+    /// integers of any type, or numbers of the host's). Negative indices count from the end. Indices computed on the device
+    /// are not checked: one outside reads NaN (floats) or 0.
+    ///
+    /// A single number from the host is a view, as a range is: part of a plan, where other indices are data.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &Device::cpu())?;
+    /// assert_eq!(x.take(-1, 0)?.to_vec::<f32>()?, [4.0, 5.0, 6.0]);
+    /// assert_eq!(x.take([2, 0], 1)?.to_vec::<f32>()?, [3.0, 1.0, 6.0, 4.0]);
+    /// let last = x.dims()[1] - 1;
+    /// assert_eq!(x.take(last, 1)?.take(vec![last - 1], 0)?.item::<f32>()?, 6.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The axis does not exist, indices of another type, or indices from the host that are outside.
     #[track_caller]
-    pub fn take(&self, index: &Tensor, axis: isize) -> Result<Tensor> {
+    pub fn take(&self, index: impl IntoTensor, axis: impl Index) -> Result<Tensor> {
         let axis = axis_index("take", axis, self.rank())?;
+        if let Some(at) = index.position() {
+            return self.position(axis, at);
+        }
+        let index = &index.beside(self.device())?;
         same_device("take", self, index)?;
         check_bounds("take", index, axis, self.dims()[axis])?;
         let dims: Vec<usize> = [&self.dims()[..axis], index.dims(), &self.dims()[axis + 1..]].concat();
@@ -61,8 +78,9 @@ impl Tensor {
     /// # Errors
     /// As for [`take`](Tensor::take), and ranks or extents that do not fit.
     #[track_caller]
-    pub fn take_along_axis(&self, index: &Tensor, axis: isize) -> Result<Tensor> {
+    pub fn take_along_axis(&self, index: impl IntoTensor, axis: impl Index) -> Result<Tensor> {
         let axis = axis_index("take_along_axis", axis, self.rank())?;
+        let index = &index.beside(self.device())?;
         same_device("take_along_axis", self, index)?;
         check_bounds("take_along_axis", index, axis, self.dims()[axis])?;
         let beside = |t: &Tensor| t.shape().with(axis, 1);
@@ -91,8 +109,9 @@ impl Tensor {
     /// # Errors
     /// Shapes that do not fit, indices of another type, or indices from the host that are outside.
     #[track_caller]
-    pub fn index_add(&self, axis: isize, index: &Tensor, src: &Tensor) -> Result<Tensor> {
+    pub fn index_add(&self, axis: impl Index, index: impl IntoTensor, src: &Tensor) -> Result<Tensor> {
         let axis = axis_index("index_add", axis, self.rank())?;
+        let index = &index.beside(self.device())?;
         same_device("index_add", self, index)?;
         same_device("index_add", self, src)?;
         same_dtype("index_add", self, src)?;
@@ -116,7 +135,7 @@ impl Tensor {
         let (base, src) = (self.reshape([outer, n, inner])?, src.reshape([outer, m, inner])?);
         let make = Make::new(self.device(), Vjp::Node(scatter_grad));
         let op =
-            Op::Family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
+            Op::family(Family::Scatter(Scatter { dtype: self.dtype().register(), outer, extent: n, inner, count: m }));
         Tensor::record(op, Shape::of(&[outer, n, inner]), self.dtype(), &[&base, index, &src], make)
             .reshape(self.shape())
     }
@@ -156,7 +175,7 @@ impl Tensor {
     /// # Errors
     /// Indices that are not integers; an axis that the result does not have.
     #[track_caller]
-    pub fn one_hot(&self, classes: usize, axis: isize, dtype: DType) -> Result<Tensor> {
+    pub fn one_hot(&self, classes: usize, axis: impl Index, dtype: DType) -> Result<Tensor> {
         expect_dtype("one_hot", self, self.dtype().is_int(), "integers for indices")?;
         let axis = axis_index("one_hot", axis, self.rank() + 1)?;
         entry(|| {
@@ -164,7 +183,7 @@ impl Tensor {
             shape[axis] = classes;
             let index = self.cast(self.dtype().register())?;
             let ids = Tensor::arange(0.0, classes as f64, 1.0, index.dtype(), self.device())?;
-            index.expand_dims(axis as isize)?.eq(&ids.reshape(shape)?)?.cast(dtype)
+            index.expand_dims(axis)?.eq(&ids.reshape(shape)?)?.cast(dtype)
         })
     }
 }
@@ -198,23 +217,23 @@ fn of_source(grad: Tensor) -> Result<InputGrads> {
 
 fn take_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let Op::Gather { axis, .. } = y.0.op else { unreachable!("a take's gradient") };
-    let (x, index) = (&inputs[0], &inputs[2]);
-    let src = grad.reshape(x.shape().with(axis as usize, index.numel()))?;
+    let (x, index, axis) = (&inputs[0], &inputs[2], usize::from(axis));
+    let src = grad.reshape(x.shape().with(axis, index.numel()))?;
     let zeros = Tensor::zeros(*x.shape(), x.dtype(), x.device())?;
-    of_source(zeros.index_add(axis as isize, &index.reshape(index.numel())?, &src)?)
+    of_source(zeros.index_add(axis, &index.reshape(index.numel())?, &src)?)
 }
 
 /// Each element gets the sum over the indices that name it.
 fn along_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let Op::Gather { axis, .. } = y.0.op else { unreachable!("a gradient of take_along_axis") };
-    let (x, at, axis) = (&inputs[0], &inputs[1], axis as isize);
-    let n = x.dims()[axis as usize];
+    let (x, at, axis) = (&inputs[0], &inputs[1], usize::from(axis));
+    let n = x.dims()[axis];
     let at = at.cast(at.dtype().register())?;
     let at = at.lt(0.0)?.where_(&at.add(n)?, at)?;
     let ids = Tensor::arange(0.0, n as f64, 1.0, at.dtype(), x.device())?;
     // (.., n, m, ..) with the extent of x before the positions of the result.
     let mut shape = vec![1; x.rank() + 1];
-    shape[axis as usize] = n;
+    shape[axis] = n;
     let hit = at.expand_dims(axis)?.eq(&ids.reshape(shape)?)?;
     of_source(hit.where_(&grad.expand_dims(axis)?, 0.0)?.sum(axis + 1)?)
 }

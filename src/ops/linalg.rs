@@ -70,7 +70,7 @@ impl Tensor {
             };
             let (x, y) = (whole(self, a)?, whole(rhs, b)?);
             let turned = x.roll(-1, axis)?.mul(y.roll(-2, axis)?)?.sub(x.roll(-2, axis)?.mul(y.roll(-1, axis)?)?)?;
-            if extents == (2, 2) { turned.select_index(axis, 2) } else { Ok(turned) }
+            if extents == (2, 2) { turned.take(2, axis) } else { Ok(turned) }
         })
     }
 }

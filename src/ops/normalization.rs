@@ -1,10 +1,10 @@
 //! Normalisation, as composites: by a norm, by given statistics, over axes.
 
 use super::pointwise::{expect_dtype, same_device, same_dtype};
-use super::reduce::{Axes, chosen, in_register};
+use super::reduce::in_register;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
-use crate::shape::axis_index;
+use crate::shape::{Axes, axes_set, axis_index};
 
 /// The least norm that `normalize` divides by: Keras's fuzz factor.
 const EPSILON: f64 = 1e-7;
@@ -91,13 +91,12 @@ impl Tensor {
         epsilon: f64,
     ) -> Result<Tensor> {
         expect_dtype("layer_normalization", self, self.dtype().is_float(), "a floating-point type")?;
-        let axes = chosen("layer_normalization", &axes, self.rank())?;
+        let axes = axes_set("layer_normalization", axes, self.rank())?;
         entry(|| {
             let along = |part: &Tensor| beside("layer_normalization", self, part, &axes);
             let (gamma, beta) = (gamma.map(along).transpose()?, beta.map(along).transpose()?);
-            let axes: Vec<isize> = axes.iter().map(|&d| d as isize).collect();
             in_register(self, |x| {
-                let (mean, variance) = (x.mean_keepdims(&axes)?, x.var_keepdims(&axes)?);
+                let (mean, variance) = (x.mean_keepdims(&axes[..])?, x.var_keepdims(&axes[..])?);
                 standard(x, &mean, &variance, gamma.as_ref(), beta.as_ref(), epsilon)
             })
         })
@@ -111,12 +110,11 @@ impl Tensor {
     #[track_caller]
     pub fn rms_normalization(&self, scale: Option<&Tensor>, axes: impl Axes, epsilon: f64) -> Result<Tensor> {
         expect_dtype("rms_normalization", self, self.dtype().is_float(), "a floating-point type")?;
-        let axes = chosen("rms_normalization", &axes, self.rank())?;
+        let axes = axes_set("rms_normalization", axes, self.rank())?;
         entry(|| {
             let scale = scale.map(|scale| beside("rms_normalization", self, scale, &axes)).transpose()?;
-            let axes: Vec<isize> = axes.iter().map(|&d| d as isize).collect();
             in_register(self, |x| {
-                let y = x.mul(x.square()?.mean_keepdims(&axes)?.add(epsilon)?.rsqrt()?)?;
+                let y = x.mul(x.square()?.mean_keepdims(&axes[..])?.add(epsilon)?.rsqrt()?)?;
                 if let Some(scale) = &scale { y.mul(scale) } else { Ok(y) }
             })
         })

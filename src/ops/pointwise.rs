@@ -58,7 +58,7 @@ macro_rules! number {
         }
     )*};
 }
-number!(f32, f64, i32, u32, i64, usize);
+number!(f32, f64, i8, u8, i16, u16, i32, u32, i64, u64, isize, usize);
 
 impl sealed::Sealed for bool {}
 impl Operand for bool {
@@ -343,34 +343,49 @@ fn cast_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
     Ok([Some(grad.cast(inputs[0].dtype())?)].into_iter().collect())
 }
 
+/// An operator is the named method, with a panic in place of its error; `op=` puts the result in the place of the tensor.
+/// Of the integers it takes `i32` alone: with a second one the type of `(&x % 3).sum(())` could not be inferred.
 macro_rules! operator {
-    ($trait:ident, $method:ident) => {
-        operator!(@impl $trait, $method, Tensor, Tensor);
-        operator!(@impl $trait, $method, &Tensor, Tensor);
-        operator!(@impl $trait, $method, Tensor, &Tensor);
-        operator!(@impl $trait, $method, &Tensor, &Tensor);
-        operator!(@number $trait, $method, f32);
-        operator!(@number $trait, $method, f64);
-        operator!(@number $trait, $method, i32);
+    ($trait:ident, $symbol:ident, $assign:ident, $assign_symbol:ident, $method:ident, $($n:ty),*) => {
+        operator!(@impl $trait, $symbol, $method, Tensor, Tensor);
+        operator!(@impl $trait, $symbol, $method, &Tensor, Tensor);
+        operator!(@impl $trait, $symbol, $method, Tensor, &Tensor);
+        operator!(@impl $trait, $symbol, $method, &Tensor, &Tensor);
+        operator!(@assign $assign, $assign_symbol, $method, Tensor);
+        operator!(@assign $assign, $assign_symbol, $method, &Tensor);
+        $(
+            operator!(@number $trait, $symbol, $method, $n);
+            operator!(@assign $assign, $assign_symbol, $method, $n);
+        )*
     };
-    (@impl $trait:ident, $method:ident, $a:ty, $b:ty) => {
+    (@impl $trait:ident, $symbol:ident, $method:ident, $a:ty, $b:ty) => {
         /// Panics with the error's text where the named method returns it.
         impl std::ops::$trait<$b> for $a {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, rhs: $b) -> Tensor {
+            fn $symbol(self, rhs: $b) -> Tensor {
                 or_panic(Tensor::$method(&self, rhs))
             }
         }
     };
-    (@number $trait:ident, $method:ident, $n:ty) => {
-        operator!(@impl $trait, $method, Tensor, $n);
-        operator!(@impl $trait, $method, &Tensor, $n);
+    (@assign $trait:ident, $symbol:ident, $method:ident, $b:ty) => {
+        /// The result in the place of this handle; other handles keep the old value. Panics with the error's text where the
+        /// named method returns it.
+        impl std::ops::$trait<$b> for Tensor {
+            #[track_caller]
+            fn $symbol(&mut self, rhs: $b) {
+                *self = or_panic(Tensor::$method(self, rhs));
+            }
+        }
+    };
+    (@number $trait:ident, $symbol:ident, $method:ident, $n:ty) => {
+        operator!(@impl $trait, $symbol, $method, Tensor, $n);
+        operator!(@impl $trait, $symbol, $method, &Tensor, $n);
         /// Panics with the error's text where the named method returns it.
         impl std::ops::$trait<&Tensor> for $n {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, rhs: &Tensor) -> Tensor {
+            fn $symbol(self, rhs: &Tensor) -> Tensor {
                 let lhs = or_panic(self.operand(rhs));
                 or_panic(Tensor::$method(&lhs, rhs))
             }
@@ -379,31 +394,40 @@ macro_rules! operator {
         impl std::ops::$trait<Tensor> for $n {
             type Output = Tensor;
             #[track_caller]
-            fn $method(self, rhs: Tensor) -> Tensor {
-                std::ops::$trait::$method(self, &rhs)
+            fn $symbol(self, rhs: Tensor) -> Tensor {
+                std::ops::$trait::$symbol(self, &rhs)
             }
         }
     };
 }
-operator!(Add, add);
-operator!(Sub, sub);
-operator!(Mul, mul);
-operator!(Div, div);
+operator!(Add, add, AddAssign, add_assign, add, f32, f64, i32);
+operator!(Sub, sub, SubAssign, sub_assign, sub, f32, f64, i32);
+operator!(Mul, mul, MulAssign, mul_assign, mul, f32, f64, i32);
+operator!(Div, div, DivAssign, div_assign, div, f32, f64, i32);
+operator!(Rem, rem, RemAssign, rem_assign, rem, f32, f64, i32);
+operator!(BitAnd, bitand, BitAndAssign, bitand_assign, bitwise_and, i32, bool);
+operator!(BitOr, bitor, BitOrAssign, bitor_assign, bitwise_or, i32, bool);
+operator!(BitXor, bitxor, BitXorAssign, bitxor_assign, bitwise_xor, i32, bool);
 
-/// Panics with the error's text where the named method returns it.
-impl std::ops::Neg for &Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        or_panic(Tensor::neg(self))
-    }
+macro_rules! prefix {
+    ($trait:ident, $symbol:ident, $method:ident) => {
+        /// Panics with the error's text where the named method returns it.
+        impl std::ops::$trait for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $symbol(self) -> Tensor {
+                or_panic(Tensor::$method(self))
+            }
+        }
+        /// Panics with the error's text where the named method returns it.
+        impl std::ops::$trait for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $symbol(self) -> Tensor {
+                or_panic(Tensor::$method(&self))
+            }
+        }
+    };
 }
-
-/// Panics with the error's text where the named method returns it.
-impl std::ops::Neg for Tensor {
-    type Output = Tensor;
-    #[track_caller]
-    fn neg(self) -> Tensor {
-        -&self
-    }
-}
+prefix!(Neg, neg, neg);
+prefix!(Not, not, bitwise_not);

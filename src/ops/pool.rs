@@ -36,7 +36,7 @@ fn record(op: WindowOp, g: Geometry, inputs: &[&Tensor]) -> Tensor {
     };
     let make = Make::new(inputs[0].device(), Vjp::Node(window_grad));
     let dtype = inputs[0].dtype();
-    let op = Op::Family(Family::Window(Window { op, geometry: g, dtype: dtype.register() }));
+    let op = Op::family(Family::Window(Window { op, geometry: g, dtype: dtype.register() }));
     Tensor::record(op, shape, dtype, inputs, make)
 }
 
@@ -77,7 +77,7 @@ impl Tensor {
 }
 
 fn window_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Family(Family::Window(Window { op, geometry: g, .. })) = y.0.op else {
+    let Some(&Family::Window(Window { op, geometry: g, .. })) = y.0.op.as_family() else {
         unreachable!("a window's gradient")
     };
     Ok(match op {

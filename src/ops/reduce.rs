@@ -7,56 +7,7 @@ use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::Op;
 use crate::ir::program::ReduceOp;
-use crate::shape::{Shape, axes_set, axis_index};
-
-/// A set of axes: `()` for all, one number, an array or slice of numbers; negative ones count from the end.
-pub trait Axes {
-    /// The axes as given; empty for all.
-    fn axes(&self) -> &[isize];
-    /// Whether all axes are meant (an explicit empty list means none).
-    fn all(&self) -> bool {
-        false
-    }
-}
-impl Axes for () {
-    fn axes(&self) -> &[isize] {
-        &[]
-    }
-    fn all(&self) -> bool {
-        true
-    }
-}
-impl Axes for isize {
-    fn axes(&self) -> &[isize] {
-        std::slice::from_ref(self)
-    }
-}
-impl<const N: usize> Axes for [isize; N] {
-    fn axes(&self) -> &[isize] {
-        self
-    }
-}
-impl Axes for &[isize] {
-    fn axes(&self) -> &[isize] {
-        self
-    }
-}
-impl Axes for &Vec<isize> {
-    fn axes(&self) -> &[isize] {
-        self
-    }
-}
-impl Axes for Vec<isize> {
-    fn axes(&self) -> &[isize] {
-        self
-    }
-}
-
-/// The axes meant, checked and in order.
-#[track_caller]
-pub(super) fn chosen(op: &str, axes: &impl Axes, rank: usize) -> Result<Vec<usize>> {
-    if !axes.all() && axes.axes().is_empty() { Ok(Vec::new()) } else { axes_set(op, axes.axes(), rank) }
-}
+use crate::shape::{Axes, Index, Shape, axes_set, axis_index};
 
 /// The shape with the axes' extents set to 1 (kept) or left out.
 pub(super) fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Shape {
@@ -124,7 +75,7 @@ fn sum_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> 
 /// are zeros the case is chosen by constants, so second derivatives are those of the elements that are not zero.
 fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let Op::Reduce { axes, .. } = y.0.op else { unreachable!("a reduction's gradient") };
-    let axes: Vec<isize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).map(|d| d as isize).collect();
+    let axes: Vec<usize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).collect();
     let x = &inputs[0];
     let zero = x.eq(0.0)?;
     let zeros = zero.cast(x.dtype())?.sum_keepdims(&axes[..])?;
@@ -140,7 +91,7 @@ fn prod_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
 /// Shared equally among the elements that equal the extreme (as JAX and Keras do).
 fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
     let Op::Reduce { axes, .. } = y.0.op else { unreachable!("a reduction's gradient") };
-    let axes: Vec<isize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).map(|d| d as isize).collect();
+    let axes: Vec<usize> = (0..y.rank()).filter(|d| axes >> d & 1 == 1).collect();
     let x = &inputs[0];
     let hit = x.eq(y)?.cast(x.dtype())?;
     let count = hit.sum_keepdims(&axes[..])?;
@@ -156,8 +107,8 @@ macro_rules! reductions {
             /// An axis does not exist or is named twice; an element type that the operation does not take; an extreme of nothing.
             #[track_caller]
             pub fn $name(&self, axes: impl Axes) -> Result<Tensor> {
-                let list = chosen(stringify!($name), &axes, self.rank())?;
-                self.$keep(axes)?.reshape(reduced(self.shape(), &list, false))
+                let list = axes_set(stringify!($name), axes, self.rank())?;
+                self.$keep(&list[..])?.reshape(reduced(self.shape(), &list, false))
             }
 
             #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
@@ -168,7 +119,7 @@ macro_rules! reductions {
             pub fn $keep(&self, axes: impl Axes) -> Result<Tensor> {
                 let takes: fn(DType) -> bool = $takes;
                 expect_dtype(stringify!($name), self, takes(self.dtype()), $expected)?;
-                let list = chosen(stringify!($name), &axes, self.rank())?;
+                let list = axes_set(stringify!($name), axes, self.rank())?;
                 if self.dtype() != DType::Bool && matches!(ReduceOp::$op, ReduceOp::Max | ReduceOp::Min) {
                     some(stringify!($name), self, &list)?;
                 }
@@ -212,8 +163,8 @@ macro_rules! composites {
             /// An axis does not exist or is named twice; the tensor is not floating-point.
             #[track_caller]
             pub fn $name(&self, axes: impl Axes) -> Result<Tensor> {
-                let list = chosen(stringify!($name), &axes, self.rank())?;
-                self.$keep(axes)?.reshape(reduced(self.shape(), &list, false))
+                let list = axes_set(stringify!($name), axes, self.rank())?;
+                self.$keep(&list[..])?.reshape(reduced(self.shape(), &list, false))
             }
 
             #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
@@ -223,8 +174,8 @@ macro_rules! composites {
             #[track_caller]
             pub fn $keep(&self, axes: impl Axes) -> Result<Tensor> {
                 expect_dtype(stringify!($name), self, self.dtype().is_float(), "a floating-point type")?;
-                let list = chosen(stringify!($name), &axes, self.rank())?;
-                let $list: Vec<isize> = list.iter().map(|&a| a as isize).collect();
+                let list = axes_set(stringify!($name), axes, self.rank())?;
+                let $list = &list[..];
                 in_register(self, |$x| $body)
             }
         )*}
@@ -234,23 +185,23 @@ macro_rules! composites {
 composites! {
     /// The arithmetic mean over the axes; of nothing NaN.
     mean, mean_keepdims, |x, axes| {
-        let count: usize = axes.iter().map(|&a| x.dims()[a as usize]).product();
-        let sum = x.sum_keepdims(&axes)?;
+        let count: usize = axes.iter().map(|&a| x.dims()[a]).product();
+        let sum = x.sum_keepdims(axes)?;
         if count == 0 { sum.div(0.0) } else { sum.mul(1.0 / count as f64) }
     };
     /// The variance over the axes (biased: divided by the count), from the mean of squared deviations.
     var, var_keepdims, |x, axes| {
-        let mean = x.mean_keepdims(&axes)?;
-        x.sub(&mean)?.square()?.mean_keepdims(&axes)
+        let mean = x.mean_keepdims(axes)?;
+        x.sub(&mean)?.square()?.mean_keepdims(axes)
     };
     /// The standard deviation over the axes (biased).
-    std, std_keepdims, |x, axes| x.var_keepdims(&axes)?.sqrt();
+    std, std_keepdims, |x, axes| x.var_keepdims(axes)?.sqrt();
     /// `ln(sum(exp(x)))` over the axes, without overflow: the maximum is taken out first.
     logsumexp, logsumexp_keepdims, |x, axes| {
-        let max = greatest(&x.detach(), &axes.iter().map(|&a| a as usize).collect::<Vec<_>>());
+        let max = greatest(&x.detach(), axes);
         // An infinite maximum is not subtracted (it would give NaN).
         let shift = max.isfinite()?.where_(&max, 0.0)?;
-        x.sub(&shift)?.exp()?.sum_keepdims(&axes)?.log()?.add(&shift)
+        x.sub(&shift)?.exp()?.sum_keepdims(axes)?.log()?.add(&shift)
     };
 }
 
@@ -260,7 +211,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist or is empty.
     #[track_caller]
-    pub fn argmax(&self, axis: isize) -> Result<Tensor> {
+    pub fn argmax(&self, axis: impl Index) -> Result<Tensor> {
         self.arg("argmax", ReduceOp::ArgMax, axis)
     }
 
@@ -269,12 +220,12 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist or is empty.
     #[track_caller]
-    pub fn argmin(&self, axis: isize) -> Result<Tensor> {
+    pub fn argmin(&self, axis: impl Index) -> Result<Tensor> {
         self.arg("argmin", ReduceOp::ArgMin, axis)
     }
 
     #[track_caller]
-    fn arg(&self, name: &str, op: ReduceOp, axis: isize) -> Result<Tensor> {
+    fn arg(&self, name: &str, op: ReduceOp, axis: impl Index) -> Result<Tensor> {
         let axis = axis_index(name, axis, self.rank())?;
         expect_dtype(name, self, self.dtype() != DType::Bool, "a number")?;
         some(name, self, &[axis])?;

@@ -12,7 +12,7 @@ use crate::graph::node::{InputGrads, Inputs, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::scan::{Scan, ScanOp};
 use crate::ir::step::Family;
-use crate::shape::axis_index;
+use crate::shape::{Index, axis_index};
 
 impl Tensor {
     /// The running sum along an axis, as NumPy's `cumsum`. Integers wrap.
@@ -27,7 +27,7 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn cumsum(&self, axis: isize) -> Result<Tensor> {
+    pub fn cumsum(&self, axis: impl Index) -> Result<Tensor> {
         scan("cumsum", ScanOp::Sum, &[self], axis, false)
     }
 
@@ -36,7 +36,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist; booleans.
     #[track_caller]
-    pub fn cumprod(&self, axis: isize) -> Result<Tensor> {
+    pub fn cumprod(&self, axis: impl Index) -> Result<Tensor> {
         scan("cumprod", ScanOp::Prod, &[self], axis, false)
     }
 
@@ -46,7 +46,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist; booleans.
     #[track_caller]
-    pub fn cummax(&self, axis: isize) -> Result<Tensor> {
+    pub fn cummax(&self, axis: impl Index) -> Result<Tensor> {
         scan("cummax", ScanOp::Max, &[self], axis, false)
     }
 
@@ -56,7 +56,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist; booleans.
     #[track_caller]
-    pub fn cummin(&self, axis: isize) -> Result<Tensor> {
+    pub fn cummin(&self, axis: impl Index) -> Result<Tensor> {
         scan("cummin", ScanOp::Min, &[self], axis, false)
     }
 
@@ -74,13 +74,13 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn linear_recurrence(&self, decay: &Tensor, axis: isize) -> Result<Tensor> {
+    pub fn linear_recurrence(&self, decay: &Tensor, axis: impl Index) -> Result<Tensor> {
         scan("linear_recurrence", ScanOp::Linear, &[decay, self], axis, false)
     }
 }
 
 #[track_caller]
-fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: isize, backwards: bool) -> Result<Tensor> {
+fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: impl Index, backwards: bool) -> Result<Tensor> {
     let x = operands[0];
     let axis = axis_index(name, axis, x.rank())?;
     expect_dtype(name, x, x.dtype() != DType::Bool, "a number")?;
@@ -101,7 +101,7 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: isize, backwards: bo
     if x.dtype().is_narrow() {
         // In registers, rounded once an element.
         let wide: Vec<Tensor> = operands.iter().map(|t| t.cast(t.dtype().register())).collect::<Result<_>>()?;
-        return scan(name, op, &wide.iter().collect::<Vec<_>>(), axis as isize, backwards)?.cast(x.dtype());
+        return scan(name, op, &wide.iter().collect::<Vec<_>>(), axis, backwards)?.cast(x.dtype());
     }
     let of = Scan {
         op,
@@ -114,7 +114,7 @@ fn scan(name: &str, op: ScanOp, operands: &[&Tensor], axis: isize, backwards: bo
     let inputs: Inputs = operands.iter().map(|&t| t.reshape([of.outer, of.extent, of.inner])).collect::<Result<_>>()?;
     let shape = *inputs[0].shape();
     let inputs: SmallVec<[&Tensor; 2]> = inputs.iter().collect();
-    let op = Op::Family(Family::Scan(of));
+    let op = Op::family(Family::Scan(of));
     let record = |vjp| Tensor::record(op.clone(), shape, x.dtype(), &inputs, Make::new(x.device(), vjp));
     let y = match of.op {
         ScanOp::Sum => record(Vjp::Node(sum_grad)),
@@ -135,8 +135,8 @@ fn of(y: &Tensor) -> Result<Scan> {
         Op::Part(_) => y.inputs()[0].clone(),
         _ => y.clone(),
     };
-    match whole.0.op {
-        Op::Family(Family::Scan(scan)) => Ok(scan),
+    match whole.0.op.as_family() {
+        Some(&Family::Scan(scan)) => Ok(scan),
         _ => Err(Error::internal("a scan's gradient of something else")),
     }
 }
@@ -146,8 +146,8 @@ fn next(x: &Tensor, s: Scan, fill: f64) -> Result<Tensor> {
     let n = s.extent;
     let edge = Tensor::full([s.outer, 1, s.inner], fill, x.dtype(), x.device())?;
     match s.backwards {
-        false => Tensor::concat(&[&x.narrow(1, 1, n - 1)?, &edge], 1),
-        true => Tensor::concat(&[&edge, &x.narrow(1, 0, n - 1)?], 1),
+        false => Tensor::concat([&x.narrow(1, 1, n - 1)?, &edge], 1),
+        true => Tensor::concat([&edge, &x.narrow(1, 0, n - 1)?], 1),
     }
 }
 

@@ -117,10 +117,10 @@ impl Places {
         let count: usize = x.dims()[..k].iter().product();
         entry(|| {
             let columns = indices.cast(DType::I32)?.reshape([rows.iter().product(), k])?;
-            let mut flat = columns.select_index(1, 0)?.mul(0.0)?;
+            let mut flat = columns.take(0, 1)?.mul(0.0)?;
             let mut inside = flat.eq(0.0)?;
             for (d, &n) in x.dims()[..k].iter().enumerate() {
-                let at = columns.select_index(1, d as isize)?;
+                let at = columns.take(d, 1)?;
                 let at = at.lt(0.0)?.where_(at.add(n)?, &at)?;
                 inside = inside.logical_and(at.ge(0.0)?.logical_and(at.lt(n)?)?)?;
                 flat = flat.mul(n)?.add(at)?;

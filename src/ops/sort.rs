@@ -5,7 +5,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::pointwise::{expect_dtype, one};
-use super::reduce::{Axes, chosen, in_register, reduced, some};
+use super::reduce::{in_register, reduced, some};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
@@ -13,7 +13,7 @@ use crate::graph::node::{InputGrads, Make, Results, Vjp};
 use crate::ir::op::Op;
 use crate::ir::sort::Sort;
 use crate::ir::step::Family;
-use crate::shape::{Shape, axis_index};
+use crate::shape::{Axes, Index, Shape, axes_set, axis_index};
 
 impl Tensor {
     /// The elements in ascending order along an axis, as NumPy's `sort`: stable, NaN last.
@@ -29,7 +29,7 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn sort(&self, axis: isize) -> Result<Tensor> {
+    pub fn sort(&self, axis: impl Index) -> Result<Tensor> {
         Ok(sorted("sort", self, axis, None)?.0)
     }
 
@@ -38,7 +38,7 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn argsort(&self, axis: isize) -> Result<Tensor> {
+    pub fn argsort(&self, axis: impl Index) -> Result<Tensor> {
         Ok(sorted("argsort", self, axis, None)?.1)
     }
 
@@ -57,7 +57,7 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn top_k(&self, k: usize, axis: isize) -> Result<(Tensor, Tensor)> {
+    pub fn top_k(&self, k: usize, axis: impl Index) -> Result<(Tensor, Tensor)> {
         sorted("top_k", self, axis, Some(k))
     }
 }
@@ -77,7 +77,7 @@ impl Tensor {
     /// ```
     #[track_caller]
     pub fn median(&self, axes: impl Axes) -> Result<Tensor> {
-        quantile("median", self, 0.5, &axes, false)
+        quantile("median", self, 0.5, axes, false)
     }
 
     /// [`median`](Tensor::median) with the axes kept as extents of 1.
@@ -86,7 +86,7 @@ impl Tensor {
     /// Those of [`quantile`](Tensor::quantile).
     #[track_caller]
     pub fn median_keepdims(&self, axes: impl Axes) -> Result<Tensor> {
-        quantile("median", self, 0.5, &axes, true)
+        quantile("median", self, 0.5, axes, true)
     }
 
     /// The element below which the share `q` of the elements over the axes lies, between two of them in proportion (NumPy's
@@ -96,7 +96,7 @@ impl Tensor {
     /// An axis does not exist or is named twice; `q` outside 0..=1; no elements; the tensor is not floating-point.
     #[track_caller]
     pub fn quantile(&self, q: f64, axes: impl Axes) -> Result<Tensor> {
-        quantile("quantile", self, q, &axes, false)
+        quantile("quantile", self, q, axes, false)
     }
 
     /// [`quantile`](Tensor::quantile) with the axes kept as extents of 1.
@@ -105,14 +105,14 @@ impl Tensor {
     /// Those of [`quantile`](Tensor::quantile).
     #[track_caller]
     pub fn quantile_keepdims(&self, q: f64, axes: impl Axes) -> Result<Tensor> {
-        quantile("quantile", self, q, &axes, true)
+        quantile("quantile", self, q, axes, true)
     }
 }
 
 #[track_caller]
-fn quantile(op: &str, x: &Tensor, q: f64, axes: &impl Axes, keep: bool) -> Result<Tensor> {
+fn quantile(op: &str, x: &Tensor, q: f64, axes: impl Axes, keep: bool) -> Result<Tensor> {
     expect_dtype(op, x, x.dtype().is_float(), "a floating-point type")?;
-    let axes = chosen(op, axes, x.rank())?;
+    let axes = axes_set(op, axes, x.rank())?;
     some(op, x, &axes)?;
     if !(0.0..=1.0).contains(&q) {
         return Err(Error::setting(&format!("`{op}`"), "q", q, "0 <= q <= 1"));
@@ -128,7 +128,7 @@ fn quantile(op: &str, x: &Tensor, q: f64, axes: &impl Axes, keep: bool) -> Resul
             let order: Vec<isize> = rest.iter().chain(&last).map(|&d| d as isize).collect();
             let n = x.numel() / shape.numel();
             let rows = x.transpose(&order)?.reshape([shape.numel(), n])?.sort(1)?;
-            let pick = |i: f64| rows.select_index(1, i as isize);
+            let pick = |i: f64| rows.take(i as isize, 1);
             let at = q * (n - 1) as f64;
             let value = match at.fract() {
                 0.0 => pick(at)?,
@@ -142,7 +142,7 @@ fn quantile(op: &str, x: &Tensor, q: f64, axes: &impl Axes, keep: bool) -> Resul
 
 /// All in ascending order, or the `greatest` so many in descending order.
 #[track_caller]
-fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Result<(Tensor, Tensor)> {
+fn sorted(name: &str, x: &Tensor, axis: impl Index, greatest: Option<usize>) -> Result<(Tensor, Tensor)> {
     let axis = axis_index(name, axis, x.rank())?;
     let extent = x.dims()[axis];
     let keep = greatest.unwrap_or(extent);
@@ -156,13 +156,13 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
         ));
     }
     if x.dtype().is_narrow() {
-        let (values, places) = sorted(name, &x.cast(x.dtype().register())?, axis as isize, greatest)?;
+        let (values, places) = sorted(name, &x.cast(x.dtype().register())?, axis, greatest)?;
         return Ok((values.cast(x.dtype())?, places));
     }
     // The axis comes last, and back afterwards.
     let last = x.rank() - 1;
-    let mut order: Vec<isize> = (0..x.rank() as isize).filter(|&d| d != axis as isize).collect();
-    order.push(axis as isize);
+    let mut order: Vec<usize> = (0..x.rank()).filter(|&d| d != axis).collect();
+    order.push(axis);
     let rows = x.transpose(&order)?;
     let mut dims = rows.dims().to_vec();
     let rows = rows.reshape([dims[..last].iter().product(), extent])?;
@@ -171,11 +171,11 @@ fn sorted(name: &str, x: &Tensor, axis: isize, greatest: Option<usize>) -> Resul
     let shape = Shape::of(&[sort.rows, keep]);
     let results: SmallVec<[_; 2]> = sort.results().into_iter().map(|dtype| (shape, dtype)).collect();
     let make = Make::new(x.device(), Vjp::Function(Arc::new(sort_grad)));
-    let op = Op::Family(Family::Sort(sort));
+    let op = Op::family(Family::Sort(sort));
     let mut results = Tensor::record_results(op, &results, &[&rows], make);
     let (places, values) = (results.swap_remove(1), results.swap_remove(0));
-    let mut back = vec![0isize; order.len()];
-    order.iter().enumerate().for_each(|(to, &from)| back[from as usize] = to as isize);
+    let mut back = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(to, &from)| back[from] = to);
     let back = |t: Tensor| t.reshape(&dims[..])?.transpose(&back);
     Ok((back(values)?, back(places)?))
 }

@@ -2,7 +2,7 @@
 //!
 //! A row gives the meaning for floats (`float`, one element; or `float_block`, a whole block; or `test`, with a boolean
 //! result), and where there is one for `i32`, `u32` and `bool`. `wgsl` is an expression of `x`, `wgsl_int` the one for
-//! integers and booleans where it differs; the functions `wgt_*` stand in `shaders/math.wgsl`. `grad` is given the argument,
+//! integers and booleans where it differs, `wgsl_bool` that for booleans alone; the functions `wgt_*` stand in `shaders/math.wgsl`. `grad` is given the argument,
 //! the result and the result's gradient. A row without `grad` has the gradient zero.
 
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LOG2_E, LOG10_E};
@@ -32,6 +32,7 @@ macro_rules! unary {
             $(bool: |$bx:ident| $bool:expr,)?
             wgsl: $wgsl:literal,
             $(wgsl_int: $wgsl_int:literal,)?
+            $(wgsl_bool: $wgsl_bool:literal,)?
             $(grad: |$gx:ident, $gy:ident, $gg:ident| $grad:expr,)?
         }
     )*) => {
@@ -59,6 +60,7 @@ macro_rules! unary {
                         },
                         wgsl: $wgsl,
                         wgsl_int: concat!($($wgsl_int)?),
+                        wgsl_bool: concat!($($wgsl_bool)?),
                     },
                     grad: unary!(@grad $(|$gx, $gy, $gg| $grad)?),
                 };
@@ -359,10 +361,12 @@ unary! {
         bool: |x| x ^ 1,
         wgsl: "(!x)",
     }
-    /// An integer with every bit turned.
+    /// An integer with every bit turned; of booleans the negation.
     bitwise_not {
         i32: |x| !x,
         u32: |x| !x,
+        bool: |x| x ^ 1,
         wgsl: "(~x)",
+        wgsl_bool: "(!x)",
     }
 }

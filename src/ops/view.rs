@@ -1,6 +1,6 @@
 //! Views: new names for the same elements. They cost nothing; consumers fold them into their addresses.
 
-use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo};
+use std::ops::{Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use smallvec::SmallVec;
 
@@ -8,38 +8,54 @@ use super::pointwise::one;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
-use crate::ir::op::{Axes, Op};
-use crate::shape::{IntoShape, Shape, axis_index};
+use crate::ir::op::Op;
+use crate::shape::{Axes, Index, IntoShape, Shape, axes_list, axes_set, axis_index, signed};
 
 /// A range along an axis; negative ends count from the end, ends outside are cut as in NumPy.
+#[diagnostic::on_unimplemented(message = "`{Self}` is no range of whole numbers")]
 pub trait SliceRange {
     /// Start and stop; `None` for an open end.
-    fn ends(self) -> (Option<isize>, Option<isize>);
+    ///
+    /// # Errors
+    /// An end beyond `isize`.
+    #[doc(hidden)]
+    #[track_caller]
+    fn ends(self) -> Result<(Option<isize>, Option<isize>)>;
 }
-impl SliceRange for Range<isize> {
-    fn ends(self) -> (Option<isize>, Option<isize>) {
-        (Some(self.start), Some(self.end))
-    }
+
+macro_rules! ranges {
+    ($($range:ident, |$r:ident| $start:expr, $stop:expr;)*) => {$(
+        impl<T: Index> SliceRange for $range<T> {
+            #[track_caller]
+            fn ends(self) -> Result<(Option<isize>, Option<isize>)> {
+                let $r = self;
+                Ok(($start, $stop))
+            }
+        }
+    )*};
 }
-impl SliceRange for RangeInclusive<isize> {
-    fn ends(self) -> (Option<isize>, Option<isize>) {
-        (Some(*self.start()), if *self.end() == -1 { None } else { Some(self.end() + 1) })
-    }
-}
-impl SliceRange for RangeFrom<isize> {
-    fn ends(self) -> (Option<isize>, Option<isize>) {
-        (Some(self.start), None)
-    }
-}
-impl SliceRange for RangeTo<isize> {
-    fn ends(self) -> (Option<isize>, Option<isize>) {
-        (None, Some(self.end))
-    }
+ranges! {
+    Range, |r| end(r.start)?, end(r.end)?;
+    RangeInclusive, |r| end(*r.start())?, after(*r.end())?;
+    RangeFrom, |r| end(r.start)?, None;
+    RangeTo, |r| None, end(r.end)?;
+    RangeToInclusive, |r| None, after(r.end)?;
 }
 impl SliceRange for RangeFull {
-    fn ends(self) -> (Option<isize>, Option<isize>) {
-        (None, None)
+    fn ends(self) -> Result<(Option<isize>, Option<isize>)> {
+        Ok((None, None))
     }
+}
+
+#[track_caller]
+fn end(at: impl Index) -> Result<Option<isize>> {
+    Ok(Some(signed("slice", at)?))
+}
+
+/// The end of a range that includes this position.
+#[track_caller]
+fn after(last: impl Index) -> Result<Option<isize>> {
+    Ok(if signed("slice", last)? == -1 { None } else { end(last)?.map(|n| n.saturating_add(1)) })
 }
 
 #[track_caller]
@@ -48,20 +64,46 @@ fn view(x: &Tensor, op: Op, shape: Shape, vjp: NodeVjp) -> Tensor {
 }
 
 impl Tensor {
-    /// The same elements in row-major order under another shape.
+    /// The same elements in row-major order under another shape. One extent may be -1: it is worked out from the others.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &Device::cpu())?;
+    /// let n = x.numel();
+    /// assert_eq!(x.reshape([-1, 2])?.dims(), [3, 2]);
+    /// assert_eq!(x.reshape([n / 2, 2])?.dims(), [3, 2]);
+    /// assert_eq!(x.reshape(-1)?.dims(), [6]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// The shape has another number of elements.
+    /// The shape has another number of elements, more than one -1, or one that nothing fits.
     #[track_caller]
     pub fn reshape(&self, shape: impl IntoShape) -> Result<Tensor> {
-        let shape = shape.into_shape()?;
+        let mut extents = shape.into_extents()?;
+        if let Some(at) = extents.iter().position(|&n| n == -1) {
+            extents[at] = 1;
+            let known = extents.iter().try_fold(1usize, |n, &d| n.checked_mul(usize::try_from(d).ok()?));
+            let Some(known) = known.filter(|&n| n > 0 && self.numel().is_multiple_of(n)) else {
+                extents[at] = -1;
+                return Err(Error::parts(
+                    Kind::Shape,
+                    "`reshape` could not work out the extent given as -1",
+                    &format!("{:?} for a tensor of shape {}", &extents[..], self.shape()),
+                    &format!("at most one -1, and the others dividing {}", self.numel()),
+                    "Name all extents but one",
+                ));
+            };
+            extents[at] = (self.numel() / known) as isize;
+        }
+        let shape = extents[..].into_shape()?;
         if shape.numel() != self.numel() {
             return Err(Error::parts(
                 Kind::Shape,
                 "`reshape` was given a shape of another size",
                 &format!("{} for a tensor of shape {}", shape, self.shape()),
                 &format!("{} elements", self.numel()),
-                "Give extents whose product is that number, or use `reshape_infer` with one -1",
+                "Give extents whose product is that number, or -1 for one of them",
             ));
         }
         if shape == *self.shape() {
@@ -70,71 +112,44 @@ impl Tensor {
         Ok(view(self, Op::Reshape, shape, |_, inputs, g| one(g.reshape(inputs[0].shape())?)))
     }
 
-    /// [`reshape`](Tensor::reshape) in which one extent may be -1: it is computed from the others.
-    ///
-    /// # Errors
-    /// More than one -1, or no extent fits.
-    #[track_caller]
-    pub fn reshape_infer(&self, shape: &[isize]) -> Result<Tensor> {
-        let known = shape.iter().filter(|&&d| d != -1).fold(1isize, |n, &d| n.saturating_mul(d));
-        let open = shape.iter().filter(|&&d| d == -1).count();
-        let fits = open == 0 || open == 1 && known > 0 && self.numel().is_multiple_of(known as usize);
-        if !fits || shape.iter().any(|&d| d < -1) {
-            return Err(Error::parts(
-                Kind::Shape,
-                "`reshape_infer` could not work out the missing extent",
-                &format!("{shape:?} for a tensor of shape {}", self.shape()),
-                &format!("at most one -1, the others dividing {}", self.numel()),
-                "Check the extents",
-            ));
-        }
-        let dims: SmallVec<[usize; 8]> =
-            shape.iter().map(|&d| if d == -1 { self.numel() / known as usize } else { d as usize }).collect();
-        self.reshape(Shape::new(&dims)?)
-    }
-
     /// Merges `axis` and all later dimensions into one.
     ///
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn flatten_from(&self, axis: isize) -> Result<Tensor> {
+    pub fn flatten_from(&self, axis: impl Index) -> Result<Tensor> {
         let axis = axis_index("flatten_from", axis, self.rank())?;
         let mut dims = self.dims()[..axis].to_vec();
         dims.push(self.dims()[axis..].iter().product());
         self.reshape(dims)
     }
 
-    /// Reorders dimensions: output dimension `d` is this tensor's dimension `axes[d]`.
+    /// Reorders dimensions: output dimension `d` is this tensor's dimension `axes[d]`; `()` reverses their order.
     ///
     /// # Errors
     /// `axes` is not a permutation of the dimensions.
     #[track_caller]
-    pub fn transpose(&self, axes: &[isize]) -> Result<Tensor> {
-        let mut order: Axes<u8> = SmallVec::new();
-        for &axis in axes {
-            order.push(axis_index("transpose", axis, self.rank())? as u8);
-        }
-        let distinct = (0..self.rank() as u8).all(|d| order.contains(&d));
-        if order.len() != self.rank() || !distinct {
+    pub fn transpose(&self, axes: impl Axes) -> Result<Tensor> {
+        let order = axes_list("transpose", axes, self.rank())?.unwrap_or_else(|| (0..self.rank()).rev().collect());
+        if order.len() != self.rank() {
             return Err(Error::parts(
                 Kind::Argument,
                 "`transpose` was given axes that are not a permutation",
-                &format!("{axes:?} for a tensor of {} dimensions", self.rank()),
+                &format!("{order:?} for a tensor of {} dimensions", self.rank()),
                 "each axis once",
                 "Name every axis exactly once",
             ));
         }
-        let dims: SmallVec<[usize; 8]> = order.iter().map(|&a| self.dims()[a as usize]).collect();
-        if order.iter().enumerate().all(|(d, &a)| d == a as usize) {
+        let dims: SmallVec<[usize; 8]> = order.iter().map(|&a| self.dims()[a]).collect();
+        if order.is_sorted() {
             return Ok(self.clone());
         }
+        let order = order.into_iter().map(|a| a as u8).collect();
         Ok(view(self, Op::Permute(order), Shape::of(&dims), |y, _, g| {
             let Op::Permute(order) = &y.0.op else { unreachable!("a permute's gradient") };
-            let inverse: SmallVec<[isize; 8]> = (0..order.len())
-                .map(|d| order.iter().position(|&a| a as usize == d).expect("a permutation") as isize)
-                .collect();
-            one(g.transpose(&inverse)?)
+            let mut inverse: SmallVec<[usize; 8]> = SmallVec::from_elem(0, order.len());
+            order.iter().enumerate().for_each(|(to, &from)| inverse[usize::from(from)] = to);
+            one(g.transpose(&inverse[..])?)
         }))
     }
 
@@ -143,11 +158,11 @@ impl Tensor {
     /// # Errors
     /// An axis does not exist.
     #[track_caller]
-    pub fn swapaxes(&self, a: isize, b: isize) -> Result<Tensor> {
+    pub fn swapaxes(&self, a: impl Index, b: impl Index) -> Result<Tensor> {
         let (a, b) = (axis_index("swapaxes", a, self.rank())?, axis_index("swapaxes", b, self.rank())?);
-        let mut axes: SmallVec<[isize; 8]> = (0..self.rank() as isize).collect();
+        let mut axes: SmallVec<[usize; 8]> = (0..self.rank()).collect();
         axes.swap(a, b);
-        self.transpose(&axes)
+        self.transpose(&axes[..])
     }
 
     /// Exchanges the last two dimensions.
@@ -185,20 +200,21 @@ impl Tensor {
             return Ok(source);
         }
         Ok(view(&source, Op::Expand, shape, |y, inputs, g| {
-            let axes: SmallVec<[isize; 8]> =
-                (0..y.rank()).filter(|&d| inputs[0].dims()[d] == 1 && y.dims()[d] != 1).map(|d| d as isize).collect();
+            let axes: SmallVec<[usize; 8]> =
+                (0..y.rank()).filter(|&d| inputs[0].dims()[d] == 1 && y.dims()[d] != 1).collect();
             one(g.sum_keepdims(&axes[..])?)
         }))
     }
 
-    /// Drops a dimension of extent 1.
+    /// Drops dimensions of extent 1: those named, or with `()` all there are.
     ///
     /// # Errors
-    /// The axis does not exist or its extent is not 1.
+    /// An axis does not exist, is named twice, or its extent is not 1.
     #[track_caller]
-    pub fn squeeze(&self, axis: isize) -> Result<Tensor> {
-        let axis = axis_index("squeeze", axis, self.rank())?;
-        if self.dims()[axis] != 1 {
+    pub fn squeeze(&self, axes: impl Axes) -> Result<Tensor> {
+        let ones = || (0..self.rank()).filter(|&d| self.dims()[d] == 1).collect();
+        let axes = axes_list("squeeze", axes, self.rank())?.unwrap_or_else(ones);
+        if let Some(axis) = axes.iter().find(|&&axis| self.dims()[axis] != 1) {
             return Err(Error::parts(
                 Kind::Shape,
                 "`squeeze` was given an axis whose extent is not 1",
@@ -207,30 +223,58 @@ impl Tensor {
                 "Name another axis, or reduce over this one",
             ));
         }
-        let mut dims = self.dims().to_vec();
-        dims.remove(axis);
-        self.reshape(dims)
+        let kept = (0..self.rank()).filter(|d| !axes.contains(d)).map(|d| self.dims()[d]);
+        self.reshape(&kept.collect::<SmallVec<[usize; 8]>>()[..])
     }
 
-    /// Inserts a dimension of extent 1 before `axis` (-1: at the end).
+    /// Inserts dimensions of extent 1, which have these places in the result (-1: the last).
+    ///
+    /// ```
+    /// # use wgtensor::{Device, DType, Tensor};
+    /// let x = Tensor::zeros([2, 3], DType::F32, &Device::cpu())?;
+    /// assert_eq!(x.expand_dims(-1)?.dims(), [2, 3, 1]);
+    /// assert_eq!(x.expand_dims([0, 2])?.dims(), [1, 2, 1, 3]);
+    /// assert_eq!(x.expand_dims([0, 2])?.squeeze(())?.dims(), [2, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// The axis is out of range.
+    /// An axis is out of range or named twice, or none is named.
     #[track_caller]
-    pub fn expand_dims(&self, axis: isize) -> Result<Tensor> {
-        let axis = axis_index("expand_dims", axis, self.rank() + 1)?;
-        let mut dims = self.dims().to_vec();
-        dims.insert(axis, 1);
-        self.reshape(dims)
+    pub fn expand_dims(&self, axes: impl Axes) -> Result<Tensor> {
+        let Some(given) = axes.axes("expand_dims")? else {
+            return Err(Error::parts(
+                Kind::Argument,
+                "`expand_dims` was given no axis",
+                "()",
+                "the places of the new dimensions in the result",
+                "Name one, say -1 for the last",
+            ));
+        };
+        let rank = self.rank() + given.len();
+        let new = axes_set("expand_dims", &given[..], rank)?;
+        let mut kept = self.dims().iter().copied();
+        let dims =
+            (0..rank).map(|d| if new.contains(&d) { 1 } else { kept.next().expect("as many as this tensor has") });
+        self.reshape(&dims.collect::<SmallVec<[usize; 8]>>()[..])
     }
 
     /// The elements of a range along an axis, as in NumPy: negative ends count from the end, ends outside are cut.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([1.0f32, 2.0, 3.0, 4.0], &Device::cpu())?;
+    /// let n = x.dims()[0];
+    /// assert_eq!(x.slice(0, 1..n)?.to_vec::<f32>()?, [2.0, 3.0, 4.0]);
+    /// assert_eq!(x.slice(0, -2..)?.to_vec::<f32>()?, [3.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn slice(&self, axis: isize, range: impl SliceRange) -> Result<Tensor> {
-        let (start, stop) = range.ends();
+    pub fn slice(&self, axis: impl Index, range: impl SliceRange) -> Result<Tensor> {
+        let (start, stop) = range.ends()?;
         self.slice_step(axis, start, stop, 1)
     }
 
@@ -239,7 +283,13 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist, or `step` is 0.
     #[track_caller]
-    pub fn slice_step(&self, axis: isize, start: Option<isize>, stop: Option<isize>, step: isize) -> Result<Tensor> {
+    pub fn slice_step(
+        &self,
+        axis: impl Index,
+        start: Option<isize>,
+        stop: Option<isize>,
+        step: isize,
+    ) -> Result<Tensor> {
         let axis = axis_index("slice", axis, self.rank())?;
         if step == 0 {
             return Err(Error::parts(
@@ -247,7 +297,7 @@ impl Tensor {
                 "`slice` was given a step of zero",
                 "step 0",
                 "a positive or negative step",
-                "Use `select_index` for a single element",
+                "Use `take` for a single element",
             ));
         }
         let n = self.dims()[axis] as isize;
@@ -270,23 +320,19 @@ impl Tensor {
         if start == 0 && step == 1 && count == self.dims()[axis] {
             return self.clone();
         }
-        let mut starts: Axes<i64> = SmallVec::from_elem(0, self.rank());
-        let mut steps: Axes<i64> = SmallVec::from_elem(1, self.rank());
-        if count > 0 {
-            starts[axis] = start;
-        }
-        steps[axis] = step;
-        view(self, Op::Slice { start: starts, step: steps }, self.shape().with(axis, count), slice_grad)
+        let mut bounds = vec![(0, 1); self.rank()];
+        bounds[axis] = (if count > 0 { start } else { 0 }, step);
+        view(self, Op::Slice(bounds.into()), self.shape().with(axis, count), slice_grad)
     }
 
-    /// Reverses the order along the axes.
+    /// Reverses the order along the axes; `()` for all.
     ///
     /// # Errors
-    /// An axis does not exist.
+    /// An axis does not exist or is named twice.
     #[track_caller]
-    pub fn flip(&self, axes: &[isize]) -> Result<Tensor> {
+    pub fn flip(&self, axes: impl Axes) -> Result<Tensor> {
         let mut out = self.clone();
-        for axis in crate::shape::axes_set("flip", axes, self.rank())? {
+        for axis in axes_set("flip", axes, self.rank())? {
             let n = self.dims()[axis];
             if n > 1 {
                 out = out.strided(axis, n as i64 - 1, -1, n);
@@ -295,7 +341,7 @@ impl Tensor {
         Ok(out)
     }
 
-    /// `len` elements from `start` along an axis.
+    /// `len` elements from `start` along an axis; a negative `start` counts from the end.
     ///
     /// A range is part of a plan, so a loop over many ranges (the batches of an epoch, say) plans each anew; with
     /// [`take`](Tensor::take) the indices are data, and one plan serves them all.
@@ -303,69 +349,69 @@ impl Tensor {
     /// # Errors
     /// The range leaves the tensor.
     #[track_caller]
-    pub fn narrow(&self, axis: isize, start: usize, len: usize) -> Result<Tensor> {
+    pub fn narrow(&self, axis: impl Index, start: impl Index, len: usize) -> Result<Tensor> {
         let axis = axis_index("narrow", axis, self.rank())?;
-        if start.checked_add(len).is_none_or(|end| end > self.dims()[axis]) {
-            return Err(Error::parts(
+        let start = signed("narrow", start)?;
+        let n = self.dims()[axis];
+        let from = if start < 0 { start.checked_add_unsigned(n) } else { Some(start) };
+        let from = from.and_then(|from| usize::try_from(from).ok());
+        match from.filter(|from| from.checked_add(len).is_some_and(|end| end <= n)) {
+            Some(from) => Ok(self.strided(axis, from as i64, 1, len)),
+            None => Err(Error::parts(
                 Kind::Index,
                 "`narrow` was given a range outside the tensor",
                 &format!("{len} elements from {start} along axis {axis} of shape {}", self.shape()),
-                &format!("a range within 0..{}", self.dims()[axis]),
+                &format!("a range within 0..{n}"),
                 "Shorten the range",
-            ));
+            )),
         }
-        Ok(self.strided(axis, start as i64, 1, len))
     }
 
-    /// One position along an axis; the axis is dropped. Negative counts from the end.
-    ///
-    /// # Errors
-    /// The position is outside the tensor.
+    /// The slice at one position of an axis, which is dropped; negative counts from the end.
     #[track_caller]
-    pub fn select_index(&self, axis: isize, index: isize) -> Result<Tensor> {
-        let d = axis_index("select_index", axis, self.rank())?;
-        let n = self.dims()[d] as isize;
+    pub(super) fn position(&self, axis: usize, index: isize) -> Result<Tensor> {
+        let n = self.dims()[axis] as isize;
         let at = if index < 0 { index + n } else { index };
         if at < 0 || at >= n {
             return Err(Error::parts(
                 Kind::Index,
-                "`select_index` was given an index outside the tensor",
-                &format!("index {index} along axis {d} of shape {}", self.shape()),
+                "`take` was given an index outside the tensor",
+                &format!("index {index} along axis {axis} with {n} elements"),
                 &format!("-{n} <= index < {n}"),
-                "Check the index",
+                "Count positions from 0, or from -1 at the end",
             ));
         }
-        self.strided(d, at as i64, 1, 1).squeeze(d as isize)
+        self.strided(axis, at as i64, 1, 1).squeeze(axis)
     }
 }
 
 /// The gradient goes back to where the elements came from; steps of more than one leave gaps.
 fn slice_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads> {
-    let Op::Slice { start, step } = &y.0.op else { unreachable!("a slice's gradient") };
+    let Op::Slice(bounds) = &y.0.op else { unreachable!("a slice's gradient") };
     let x = &inputs[0];
     let mut g = grad.clone();
-    for d in 0..y.rank() {
+    for (d, &(start, step)) in bounds.iter().enumerate() {
         let (n, m) = (x.dims()[d], y.dims()[d]);
         if m == 0 {
             return one(Tensor::zeros(*x.shape(), x.dtype(), x.device())?);
         }
-        if step[d] == 1 && m == n {
+        if step == 1 && m == n {
             continue;
         }
-        let (mut first, stride) = (start[d], step[d].unsigned_abs() as usize);
-        if step[d] < 0 {
-            g = g.flip(&[d as isize])?;
-            first += (m as i64 - 1) * step[d];
+        let (mut first, stride) = (start, step.unsigned_abs() as usize);
+        if step < 0 {
+            g = g.flip(d)?;
+            first += (m as i64 - 1) * step;
         }
         if stride > 1 {
             // Zeros between the elements: each becomes a block of `stride`, then the last block is cut.
-            let axis = d as isize + 1;
+            let axis = d + 1;
             let mut pads = vec![(0, 0); g.rank() + 1];
             pads[d + 1] = (0, stride - 1);
             let wide = g.expand_dims(axis)?.pad(&pads, 0.0)?;
             let mut dims = g.dims().to_vec();
             dims[d] = m * stride;
-            g = wide.reshape(dims)?.narrow(d as isize, 0, (m - 1) * stride + 1)?;
+            g = wide.reshape(dims)?.narrow(d, 0, (m - 1) * stride + 1)?;
         }
         let mut pads = vec![(0, 0); g.rank()];
         pads[d] = (first as usize, n - first as usize - g.dims()[d]);

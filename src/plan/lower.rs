@@ -499,10 +499,10 @@ impl Lower<'_> {
         let node = &self.nodes[n];
         let (family, operands): (Family, SmallVec<[BufId; 4]>) = match &node.op {
             Op::MatMul => self.matmul(node)?,
-            Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => self.convolution(node, *g)?,
+            Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => self.convolution(node, **g)?,
             Op::Family(family) => {
                 let operands = node.inputs.iter().map(|&i| self.dense(i as usize)).collect::<Built<_>>()?;
-                (family.clone(), operands)
+                ((**family).clone(), operands)
             }
             op => unreachable!("{} is not opaque", op.name()),
         };

@@ -10,7 +10,7 @@ use crate::ir::step::Step;
 
 /// Kernels that would cost a GPU's compiler more than this, in statements of WGSL, are not merged: drivers' compilers take
 /// more than linear time, and a long chain's pieces are often alike, so that one compiled kernel serves for all.
-pub(crate) const MAX_COST: usize = 240;
+pub(crate) const MAX_COST: usize = 144;
 
 impl Step {
     /// Distinct buffers it binds.

@@ -55,8 +55,10 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// # Errors
 /// `loss` is not a scalar or depends on nothing tracked; an input is a constant.
 #[track_caller]
-pub fn grad(loss: &Tensor, inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
+pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Result<Vec<Tensor>> {
     check(loss)?;
+    let held: Vec<_> = inputs.into_iter().collect();
+    let inputs: Vec<&Tensor> = held.iter().map(AsRef::as_ref).collect();
     if let Some(at) = inputs.iter().position(|x| !x.0.tracked) {
         return Err(Error::parts(
             Kind::State,

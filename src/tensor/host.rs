@@ -13,103 +13,12 @@ use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::graph::flush::realise;
 use crate::graph::node::Make;
 use crate::graph::{Device, Tensor};
+use crate::ops::IntoTensor;
 use crate::shape::{IntoShape, Shape};
 use crate::sys::{block_on, deferring};
 
-/// Host data with a shape: a number, nested arrays of numbers, a slice or vector of numbers.
-pub trait IntoTensor {
-    /// Puts the data on a device.
-    ///
-    /// # Errors
-    /// Out of memory, or an element type the device does not have.
-    fn into_tensor(self, device: &Device) -> Result<Tensor>;
-}
-
-/// Numbers and nested arrays of them.
-trait Nested<T> {
-    fn shape(out: &mut Vec<usize>);
-    fn flatten(&self, out: &mut Vec<T>);
-}
-
-macro_rules! nested {
-    ($($t:ty),*) => {$(
-        impl Nested<$t> for $t {
-            fn shape(_: &mut Vec<usize>) {}
-            fn flatten(&self, out: &mut Vec<$t>) {
-                out.push(*self);
-            }
-        }
-        impl IntoTensor for $t {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                Tensor::from_slice(&[self], (), device)
-            }
-        }
-        impl IntoTensor for &[$t] {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                Tensor::from_slice(self, [self.len()], device)
-            }
-        }
-        impl IntoTensor for Vec<$t> {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                Tensor::from_slice(&self, [self.len()], device)
-            }
-        }
-        impl IntoTensor for &Vec<$t> {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                Tensor::from_slice(self, [self.len()], device)
-            }
-        }
-        nested!(@array $t, [$t; A], A);
-        nested!(@array $t, [[$t; B]; A], A B);
-        nested!(@array $t, [[[$t; C]; B]; A], A B C);
-        nested!(@array $t, [[[[$t; D]; C]; B]; A], A B C D);
-    )*};
-    (@array $t:ty, $array:ty, $($n:ident)*) => {
-        impl<$(const $n: usize),*> IntoTensor for $array {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                (&self).into_tensor(device)
-            }
-        }
-        impl<$(const $n: usize),*> IntoTensor for &$array {
-            #[track_caller]
-            fn into_tensor(self, device: &Device) -> Result<Tensor> {
-                let (mut shape, mut values) = (Vec::new(), Vec::new());
-                <$array as Nested<$t>>::shape(&mut shape);
-                Nested::<$t>::flatten(self, &mut values);
-                Tensor::from_slice(&values, shape, device)
-            }
-        }
-    };
-}
-impl<T, N: Nested<T>, const K: usize> Nested<T> for [N; K] {
-    fn shape(out: &mut Vec<usize>) {
-        out.push(K);
-        N::shape(out);
-    }
-    fn flatten(&self, out: &mut Vec<T>) {
-        self.iter().for_each(|n| n.flatten(out));
-    }
-}
-nested!(f32, f64, i32, u32, bool, i8, u8, f16, bf16);
-
-impl IntoTensor for &Tensor {
-    fn into_tensor(self, device: &Device) -> Result<Tensor> {
-        self.to_device(device)
-    }
-}
-impl IntoTensor for Tensor {
-    fn into_tensor(self, device: &Device) -> Result<Tensor> {
-        self.to_device(device)
-    }
-}
-
 impl Tensor {
-    /// A tensor of host data: a number, nested arrays, a slice or a vector.
+    /// A tensor of host data: a number, or arrays, slices and vectors of numbers, nested as one likes.
     ///
     /// ```
     /// # use wgtensor::{Device, Tensor};
@@ -119,7 +28,8 @@ impl Tensor {
     /// ```
     ///
     /// # Errors
-    /// Out of memory, or an element type the device does not have.
+    /// Rows of different lengths; a 64-bit whole number that `i32` does not hold; out of memory, or an element type the
+    /// device does not have.
     #[track_caller]
     pub fn new(data: impl IntoTensor, device: &Device) -> Result<Tensor> {
         data.into_tensor(device)

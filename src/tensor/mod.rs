@@ -7,4 +7,3 @@ mod display;
 mod host;
 
 pub use autograd::{Grads, grad, no_grad};
-pub use host::IntoTensor;

@@ -22,7 +22,7 @@ fn triangles() {
         }
         let all = Tensor::ones([3, 3], DType::Bool, device)?;
         assert_eq!(all.triu(1)?.cast(DType::I32)?.to_vec::<i32>()?, [0, 1, 1, 0, 0, 1, 0, 0, 0]);
-        let text = all.select_index(0, 0)?.tril(0).unwrap_err().to_string();
+        let text = all.take(0, 0)?.tril(0).unwrap_err().to_string();
         assert!(text.contains("Received: shape (3,)") && text.contains("composites.rs"), "{text}");
         Ok(())
     });

@@ -37,7 +37,7 @@ fn verify(entry: &Entry, device: &Device) -> Result<Option<String>> {
         tracked.collect::<Result<Vec<_>>>()
     };
     let tracked = upload(&entry.inputs)?;
-    let grads = grad(&loss(entry, &tracked, device)?, &tracked.iter().collect::<Vec<_>>())?;
+    let grads = grad(&loss(entry, &tracked, device)?, &tracked)?;
     let step = 1e-5;
     for (k, got) in grads.iter().enumerate() {
         if got.dims() != entry.inputs[k].shape {
@@ -132,17 +132,17 @@ fn binary_functions_and_broadcasting() {
 fn views_and_movement() {
     verify_all(vec![
         of("reshape", &[&[2, 6]], |x| x[0].reshape([3, 4])),
-        of("transpose", &[&[2, 3, 4]], |x| x[0].transpose(&[2, 0, 1])),
+        of("transpose", &[&[2, 3, 4]], |x| x[0].transpose([2, 0, 1])),
         of("broadcast_to", &[&[3, 1]], |x| x[0].broadcast_to([2, 3, 4])),
         of("slice", &[&[3, 7]], |x| x[0].slice_step(1, Some(5), None, -2)),
         of("overlapping slices", &[&[8]], |x| x[0].slice(0, 1..6)?.mul(&x[0].slice(0, 3..)?)),
-        of("flip", &[&[3, 4]], |x| x[0].flip(&[0, 1])),
+        of("flip", &[&[3, 4]], |x| x[0].flip([0, 1])),
         of("pad", &[&[2, 3]], |x| x[0].pad(&[(1, 0), (2, 1)], 9.0)),
-        of("concat", &[&[2, 3], &[2, 2]], |x| Tensor::concat(&[&x[0], &x[1], &x[0]], 1)),
-        of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack(&[&x[0], &x[1]], 1)),
+        of("concat", &[&[2, 3], &[2, 2]], |x| Tensor::concat([&x[0], &x[1], &x[0]], 1)),
+        of("stack", &[&[2, 3], &[2, 3]], |x| Tensor::stack([&x[0], &x[1]], 1)),
         of("split", &[&[5, 2]], |x| x[0].split(0, &[2, 3])?[1].square()),
         of("tile", &[&[2, 3]], |x| x[0].tile([2, 2])),
-        of("select_index", &[&[3, 4]], |x| x[0].select_index(1, -2)),
+        of("take one", &[&[3, 4]], |x| x[0].take(-2, 1)),
         of("take", &[&[4, 3]], |x| x[0].take(&Tensor::from_slice(&[1i32, 3, 1, -1], [4], x[0].device())?, 0)),
         of("take_along_axis", &[&[3, 4]], |x| {
             x[0].take_along_axis(&Tensor::new([[0i32, 0], [3, 1], [2, 2]], x[0].device())?, 1)
@@ -271,7 +271,7 @@ fn gradients_of_many_pieces_take_linear_work() {
         ("split", |x, i, n| Ok(x.split(0, &vec![1; n])?[i].clone())),
         ("narrow", |x, i, _| x.narrow(0, i, 1)),
         ("rows and columns", |x, i, _| {
-            Tensor::concat(&[&x.narrow(0, i, 1)?.narrow(1, 16, 16)?, &x.narrow(1, 0, 16)?.narrow(0, i, 1)?], 1)
+            Tensor::concat([&x.narrow(0, i, 1)?.narrow(1, 16, 16)?, &x.narrow(1, 0, 16)?.narrow(0, i, 1)?], 1)
         }),
     ];
     for (name, cut) in ways {

@@ -170,7 +170,7 @@ fn one_hot_along_any_axis() {
         let last = index.one_hot(4, -1, DType::F32)?;
         let first = index.one_hot(4, 0, DType::F32)?;
         assert_eq!((first.dims(), last.dims()), (&[4, 2, 3][..], &[2, 3, 4][..]));
-        assert_eq!(first.transpose(&[1, 2, 0])?.to_vec::<f32>()?, last.to_vec::<f32>()?);
+        assert_eq!(first.transpose([1, 2, 0])?.to_vec::<f32>()?, last.to_vec::<f32>()?);
         assert_eq!(index.one_hot(4, 1, DType::I32)?.swapaxes(1, 2)?.to_f64_vec()?, last.to_f64_vec()?);
         assert!(index.one_hot(4, 3, DType::F32).unwrap_err().is_out_of_range());
         Ok(())
@@ -197,7 +197,7 @@ fn products_of_integers_wrap_and_of_booleans_test() {
             assert_eq!(tested.any(())?.item::<bool>()?, k > 0 && (m, k, n) != (1, 1, 1));
             if k > 0 {
                 // Batches broadcast; a vector loses its dimension.
-                let batch = Tensor::stack(&[&x, &x.neg()?], 0)?.matmul(&y)?;
+                let batch = Tensor::stack([&x, &x.neg()?], 0)?.matmul(&y)?;
                 assert_eq!(
                     batch.narrow(0, 1, 1)?.to_vec::<i32>()?,
                     want.iter().map(|v| v.wrapping_neg()).collect::<Vec<_>>()

@@ -59,7 +59,7 @@ fn products_at_sizes_for_every_tile() {
                 if turned { [*z, *columns, *rows] } else { [*z, *rows, *columns] }
             };
             let (a, b) = (pair(&shape(m, k, turned[0]), 1, device)?, pair(&shape(k, n, turned[1]), 2, device)?);
-            let turn = |x: &Tensor, turned: bool| if turned { x.transpose(&[0, 2, 1]) } else { Ok(x.clone()) };
+            let turn = |x: &Tensor, turned: bool| if turned { x.transpose([0, 2, 1]) } else { Ok(x.clone()) };
             let product = |i: usize| turn(&a[i], turned[0])?.matmul(&turn(&b[i], turned[1])?);
             let (got, want) = (product(0)?, product(1)?);
             got.realize()?;

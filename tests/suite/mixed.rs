@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgtensor::nn::{
-    Adam, AnyOptimizer, BatchNormalization, Conv2D, Dense, Evaluate, Fit, Flatten, LossScaleOptimizer, MaxPooling2D,
-    Policy, Relu, SGD, Sequential, Softmax,
-};
+use wgtensor::nn::Policy;
+use wgtensor::nn::optimizers::AnyOptimizer;
+use wgtensor::nn::prelude::*;
 use wgtensor::{DType, Result, Tensor, Var};
 
 use super::devices::{for_each_device, for_each_device_alone};
@@ -70,7 +69,7 @@ fn a_step_with_a_scaled_loss_reads_nothing_back() {
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let probe = Probe(device.clone(), seen.clone());
-        model.fit(&x, &y, Fit::new().batch_size(16).verbose(0).callback(probe))?;
+        model.fit(&x, &y, Fit::new().batch_size(16).verbose(0).callbacks(probe))?;
         let seen = seen.lock().unwrap();
         for (step, pair) in seen.windows(2).enumerate().skip(1) {
             let cost = pair[1] - pair[0];
@@ -84,7 +83,7 @@ fn a_step_with_a_scaled_loss_reads_nothing_back() {
 #[test]
 fn a_gradient_that_is_not_finite_costs_a_step_and_half_of_the_scale() {
     for_each_device(|device| {
-        let w = Var::new(&Tensor::new([1.0f32, -2.0], device)?)?;
+        let w = Var::new(&Tensor::new([1.0f32, -2.0], device)?);
         let sgd = SGD::new(0.5).momentum(0.5);
         let mut optimizer = LossScaleOptimizer::new(sgd)?.initial_scale(8.0).dynamic_growth_steps(2);
         let mut step = |x: f32| -> Result<(Vec<f32>, f64)> {

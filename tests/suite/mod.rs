@@ -1,5 +1,6 @@
 //! The tests by subject, and what they share.
 
+mod arguments;
 mod close;
 mod composites;
 mod conformance;
@@ -10,6 +11,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 mod kernels;
 mod mixed;
 mod models;
@@ -19,6 +21,7 @@ mod pointwise;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
+#[cfg(feature = "cpu")]
 mod runner;
 mod scans;
 #[cfg(all(feature = "cpu", feature = "gpu"))]

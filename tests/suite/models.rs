@@ -1,6 +1,6 @@
 //! Models of the shapes that Keras's functional API is used for, trained on every device.
 
-use wgtensor::nn::*;
+use wgtensor::nn::prelude::*;
 use wgtensor::{DType, Device, Result, Tensor};
 
 use super::devices::for_each_device;

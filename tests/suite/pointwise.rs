@@ -276,6 +276,7 @@ fn a_repeated_sum_is_kept_beside_what_is_computed_from_it() {
 
 /// What is right alone can be wrong in a chain: a compiler sees through functions that follow one another.
 #[test]
+#[cfg(all(feature = "cpu", feature = "gpu"))]
 fn functions_in_chains_are_what_they_are_alone() {
     type Function = fn(&Tensor) -> wgtensor::Result<Tensor>;
     // Bounded ones first, so that no argument of the others grows out of its range.

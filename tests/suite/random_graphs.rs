@@ -54,7 +54,7 @@ impl Graph<'_> {
         let mut value = value;
         while value.numel() > MOST {
             let axis = (0..value.rank()).max_by_key(|&d| value.dims()[d]).expect("of many elements");
-            value = value.narrow(axis as isize, 1, value.dims()[axis] / 2)?;
+            value = value.narrow(axis, 1, value.dims()[axis] / 2)?;
         }
         self.log.push(format!("{what} -> {}", value.shape()));
         if self.way == Way::Alone {
@@ -76,7 +76,7 @@ impl Graph<'_> {
         let fitting: Vec<Tensor> = self.values.iter().filter(|v| v.shape() == x.shape()).cloned().collect();
         match self.dice.below(4) {
             0 => self.any().mean(()),
-            1 if x.rank() > 0 => x.mean_keepdims(self.dice.below(x.rank()) as isize),
+            1 if x.rank() > 0 => x.mean_keepdims(self.dice.below(x.rank())),
             _ => Ok(fitting[self.dice.below(fitting.len())].clone()),
         }
     }
@@ -171,7 +171,7 @@ impl Graph<'_> {
                 let y = if self.dice.below(2) == 0 { x.sum(axis)?.tanh()? } else { x.mean(axis)? };
                 self.push("reduce", y)
             }
-            7 => self.push("flip", x.flip(&[axis])?),
+            7 => self.push("flip", x.flip([axis])?),
             8 => self.push("transpose", x.swapaxes(axis, -1)?),
             9 => {
                 let y = self.matrix(&x)?;
@@ -188,12 +188,12 @@ impl Graph<'_> {
                     let part = self.branch(&x, axis)?;
                     parts.insert(self.dice.below(parts.len() + 1), part);
                 }
-                let y = Tensor::concat(&parts.iter().collect::<Vec<_>>(), axis)?;
+                let y = Tensor::concat(&parts, axis)?;
                 self.push(&format!("concat {axis}"), y)
             }
             14 => {
                 let y = self.unary(&x)?;
-                self.push("stack", Tensor::stack(&[&x, &y], axis)?.reshape([2, x.numel()])?)
+                self.push("stack", Tensor::stack([&x, &y], axis)?.reshape([2, x.numel()])?)
             }
             15 => {
                 let pads: Vec<_> = (0..x.rank()).map(|_| (self.dice.below(3), self.dice.below(2))).collect();
@@ -211,7 +211,7 @@ impl Graph<'_> {
                 for piece in pieces.into_iter().filter(|p| p.numel() > 0) {
                     self.push("split", piece)?;
                 }
-                self.push("split and joined", Tensor::concat(&[&b, &a], axis)?)
+                self.push("split and joined", Tensor::concat([&b, &a], axis)?)
             }
             18 => self.convolve(&x),
             19 => self.pool(&x),
@@ -288,12 +288,12 @@ impl Graph<'_> {
         let fitting: Vec<Var> = self.vars.iter().filter(|v| v.shape() == x.shape()).cloned().collect();
         let Some(var) = fitting.last() else {
             self.log.push(format!("variable {}", x.shape()));
-            self.vars.push(Var::new(x)?);
+            self.vars.push(Var::new(x));
             return Ok(());
         };
         let before = var.value();
         self.log.push(format!("assign {}", x.shape()));
-        var.assign(&before.mul(0.5)?.add(&x.flip(&[0])?.mul(0.5)?)?)?;
+        var.assign(&before.mul(0.5)?.add(&x.flip([0])?.mul(0.5)?)?)?;
         match self.dice.below(3) {
             0 => self.push("the value before", before),
             1 => self.push("from the value before", before.sin()?),

@@ -31,7 +31,7 @@ fn every_axis_set() {
     for_each_device(|device| {
         let x = Nd::random(&[3, 4, 5], 5, 0.5, 1.5);
         let t = x.f32(device)?;
-        let turned = x.f32(device)?.transpose(&[2, 0, 1])?.transpose(&[1, 2, 0])?;
+        let turned = x.f32(device)?.transpose([2, 0, 1])?.transpose([1, 2, 0])?;
         let mut failures = Vec::new();
         for set in 1u32..8 {
             let axes: Vec<usize> = (0..3).filter(|d| set >> d & 1 == 1).collect();
@@ -61,14 +61,14 @@ fn extents_that_straddle_blocks() {
                     let want = x.reduce(&[axis], |g| g.iter().sum());
                     // Rounding errors of a sum of n numbers of magnitude 1 grow with their partial sums.
                     let loose = Tolerance { rtol: 1e-5, atol: 1e-6 * (n as f64).sqrt().max(10.0) };
-                    let got = t.sum_keepdims(axis as isize)?;
+                    let got = t.sum_keepdims(axis)?;
                     failures.extend(
                         check(&got, &want.shape, &want.data, loose)
                             .err()
                             .map(|e| format!("sum of {shape:?} over {axis}: {e}")),
                     );
                     let want = x.reduce(&[axis], |g| g.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-                    let got = t.max_keepdims(axis as isize)?;
+                    let got = t.max_keepdims(axis)?;
                     failures.extend(
                         check(&got, &want.shape, &want.data, Tolerance::EXACT)
                             .err()

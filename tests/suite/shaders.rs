@@ -1,8 +1,6 @@
 //! Shaders for GPUs that are not here. (The tests' CPU engine checks those of every other test too.)
 
-use wgtensor::nn::{
-    Adam, Conv2D, Dense, Dropout, Fit, Flatten, MaxPooling2D, Relu, Sequential, Softmax, SparseCategoricalCrossentropy,
-};
+use wgtensor::nn::prelude::*;
 use wgtensor::{DType, Device, DeviceOptions, Result, Tensor};
 
 /// Everything a convolutional network's training, evaluation and prediction need is valid in Vulkan, Metal and DX12.

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use wgtensor::nn::{Adam, Callback, Dense, Fit, Loss, Model, Relu, Sequential, Softmax, SparseCategoricalCrossentropy};
+use wgtensor::nn::callbacks::Callback;
+use wgtensor::nn::losses::Loss;
+use wgtensor::nn::prelude::*;
 use wgtensor::{CounterSnapshot, Device, Result, Tensor};
 
 use super::devices::{for_each_device, for_each_device_alone};
@@ -32,7 +34,7 @@ fn a_step_of_a_two_layer_network_is_one_submit_of_few_kernels() {
 
         let seen = Arc::new(Mutex::new(Vec::new()));
         let probe = Probe(device.clone(), seen.clone());
-        model.fit(&x, &y, Fit::new().epochs(2).batch_size(BATCH).verbose(0).callback(probe))?;
+        model.fit(&x, &y, Fit::new().epochs(2).batch_size(BATCH).verbose(0).callbacks(probe))?;
         let seen = seen.lock().unwrap();
         for (step, pair) in seen.windows(2).enumerate() {
             if step + 1 == 6 {

@@ -59,8 +59,8 @@ fn chain(x: &Tensor, links: usize) -> Result<Tensor> {
 }
 
 /// Submits with `submit` and awaits what it gives, on chains of growing length, and asserts that the thread never
-/// stood still while it awaited. (How long the submission took is printed.) Scheduling by the system is noise, so the best of a few attempts counts; waiting in place would be in
-/// every one of them.
+/// stood still while it awaited; how long the submission took is printed. Scheduling by the system is noise, so the best
+/// of a few attempts counts; waiting in place would be in every one of them.
 fn never_stalls<T, F: Future<Output = Result<T>>>(
     what: &str,
     device: &Device,
@@ -189,7 +189,7 @@ fn futures_wait_in_any_order_or_not_at_all() {
 #[test]
 fn a_read_sees_what_was_there_when_it_was_asked_for() {
     for_each_device_alone(|device| {
-        let v = Var::new(&Tensor::zeros([1 << 20], DType::F32, device)?)?;
+        let v = Var::new(&Tensor::zeros([1 << 20], DType::F32, device)?);
         let mut reads = Vec::new();
         for i in 1..=5 {
             v.assign(&v.value().add(1.0)?)?;

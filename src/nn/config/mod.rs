@@ -24,7 +24,9 @@ use crate::error::{Error, Kind, Result};
 /// does not have is an error, unless it is null.
 ///
 /// ```
-/// use wgtensor::nn::{Config, Huber, Loss};
+/// use wgtensor::nn::config::Config;
+/// use wgtensor::nn::losses::Loss;
+/// use wgtensor::nn::prelude::*;
 ///
 /// let huber = Huber::default().delta(0.5);
 /// let json = huber.config()?.to_string();

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use super::unknown;
 use crate::Padding;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::shape::Index;
 
 /// A type that a setting can have.
 pub trait Setting: Sized {
@@ -195,6 +196,61 @@ impl IntoSetting<(isize, isize)> for isize {
         Ok((self, self))
     }
 }
+
+/// An axis, or an extent among which there may be a -1, from a whole number of another type.
+fn signed(n: impl Index) -> Result<isize> {
+    n.signed().ok_or_else(|| {
+        Error::parts(
+            Kind::Argument,
+            "A setting was given a number beyond what this machine addresses",
+            &n.to_string(),
+            &format!("at most {}", isize::MAX),
+            "Give an axis or an extent of the data",
+        )
+    })
+}
+
+/// What stands for signed numbers: those of `dims`, and literals.
+macro_rules! signed {
+    ($($from:ty),*) => {$(
+        impl IntoSetting<isize> for $from {
+            fn into_setting(self) -> Result<isize> {
+                signed(self)
+            }
+        }
+
+        impl<const N: usize> IntoSetting<Vec<isize>> for [$from; N] {
+            fn into_setting(self) -> Result<Vec<isize>> {
+                self.into_iter().map(signed).collect()
+            }
+        }
+
+        impl IntoSetting<Vec<isize>> for &[$from] {
+            fn into_setting(self) -> Result<Vec<isize>> {
+                self.iter().copied().map(signed).collect()
+            }
+        }
+
+        impl IntoSetting<Vec<isize>> for Vec<$from> {
+            fn into_setting(self) -> Result<Vec<isize>> {
+                self.into_iter().map(signed).collect()
+            }
+        }
+
+        impl IntoSetting<(isize, isize)> for $from {
+            fn into_setting(self) -> Result<(isize, isize)> {
+                signed(self).map(|n| (n, n))
+            }
+        }
+
+        impl IntoSetting<(isize, isize)> for ($from, $from) {
+            fn into_setting(self) -> Result<(isize, isize)> {
+                Ok((signed(self.0)?, signed(self.1)?))
+            }
+        }
+    )*};
+}
+signed!(usize, i32);
 
 /// A height and a width: one number stands for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

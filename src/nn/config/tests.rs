@@ -80,7 +80,10 @@ fn layers_come_back_from_their_configurations() {
     back(&BatchNormalization::new().momentum(0.9), json!({"momentum": 0.9, "axis": -1, "synchronized": false}));
     back(&Reshape::new([3, -1]), json!({"target_shape": [3, -1]}));
     back(&Dot::new((1, 2)), json!({"axes": [1, 2], "normalize": false}));
-    back(&*crate::nn::layers::layer_of(crate::nn::Relu), json!({"max_value": null, "negative_slope": 0.0}));
+    back(
+        &*crate::nn::layers::layer_of(crate::nn::activations::Relu),
+        json!({"max_value": null, "negative_slope": 0.0}),
+    );
     // A pool's size may be left out, as in Keras; a layer's units may not.
     assert!(MaxPooling2D::from_config(&Config::new("MaxPooling2D")).is_ok());
     assert!(Dense::from_config(&Config::new("Dense")).err().unwrap().to_string().contains("no `units`"));

@@ -164,7 +164,7 @@ impl Layer for Concatenate {
         if let Some(mask) = joined_masks(inputs, ctx, axis as usize)? {
             ctx.set_mask(0, mask);
         }
-        Ok(vec![Tensor::concat(&inputs.iter().collect::<Vec<_>>(), axis)?])
+        Ok(vec![Tensor::concat(inputs, axis)?])
     }
 
     fn output_shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
@@ -191,7 +191,7 @@ fn joined_masks(inputs: &[Tensor], ctx: &CallCtx, axis: usize) -> Result<Option<
         _ => Tensor::ones(&x.dims()[..rank], crate::DType::Bool, x.device()),
     };
     let masks = inputs.iter().enumerate().map(mask).collect::<Result<Vec<Tensor>>>()?;
-    Tensor::concat(&masks.iter().collect::<Vec<_>>(), axis as isize).map(Some)
+    Tensor::concat(&masks, axis).map(Some)
 }
 
 declare! {
@@ -238,11 +238,11 @@ impl Layer for Dot {
         let (a, b) = self.sample_axes(&shapes)?;
         let batch = inputs[0].dims()[0];
         // Keras's l2_normalize: x / sqrt(max(sum(x^2), 1e-12)).
-        let unit = |t: &Tensor, axis: isize| t.mul(t.square()?.sum_keepdims(axis)?.maximum(1e-12)?.rsqrt()?);
+        let unit = |t: &Tensor, axis: usize| t.mul(t.square()?.sum_keepdims(axis)?.maximum(1e-12)?.rsqrt()?);
         let operand = |t: &Tensor, axis: usize, last: bool| {
-            let t = if self.normalize { unit(t, axis as isize + 1)? } else { t.clone() };
-            let mut order: Vec<isize> = (0..t.rank() as isize).filter(|&i| i != axis as isize + 1).collect();
-            order.insert(if last { order.len() } else { 1 }, axis as isize + 1);
+            let t = if self.normalize { unit(t, axis + 1)? } else { t.clone() };
+            let mut order: Vec<usize> = (0..t.rank()).filter(|&i| i != axis + 1).collect();
+            order.insert(if last { order.len() } else { 1 }, axis + 1);
             let (rest, n) = (t.dims()[1..].iter().product::<usize>() / t.dims()[axis + 1].max(1), t.dims()[axis + 1]);
             let t = t.transpose(&order)?;
             if last { t.reshape([batch, rest, n]) } else { t.reshape([batch, n, rest]) }

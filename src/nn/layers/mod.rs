@@ -40,7 +40,8 @@ use crate::{DType, Device, Tensor, Var};
 /// comes first in the tensors of `call` and is left out in them.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::layers::{BuildCtx, CallCtx, Layer};
+/// use wgtensor::nn::prelude::*;
 /// use wgtensor::{Result, Shape, Tensor, Var};
 ///
 /// /// Multiplies each feature by a weight.
@@ -246,7 +247,7 @@ impl<'a> BuildCtx<'a> {
     /// Those of the device.
     pub fn weight(&mut self, name: &str, shape: &[usize], initializer: &Initializer) -> Result<Var> {
         let values = initializer.sample(&Shape::new(shape)?, self.seeds.draw(), self.device)?;
-        Var::named(format!("{}/{name}", self.name), &values)
+        Ok(Var::named(format!("{}/{name}", self.name), &values))
     }
 
     /// A weight that the optimizer leaves alone, such as a running mean.

@@ -51,7 +51,7 @@ fn normalize(x: &Tensor, mean: &Tensor, variance: &Tensor, epsilon: f64, part: &
 
 /// Mean and biased variance of each channel, over the positions that a mask leaves.
 fn moments(x: &Tensor, mask: Option<&Tensor>) -> Result<(Tensor, Tensor)> {
-    let axes: Vec<isize> = (0..x.rank() as isize - 1).collect();
+    let axes: Vec<usize> = (0..x.rank() - 1).collect();
     let Some(mask) = mask else { return Ok((x.mean(&axes[..])?, x.var(&axes[..])?)) };
     let counted = mask.cast(x.dtype())?.reshape([mask.dims(), &vec![1; x.rank() - mask.rank()]].concat())?;
     let counted = counted.broadcast_to(x.shape().with(x.rank() - 1, 1))?;

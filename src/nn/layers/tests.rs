@@ -76,6 +76,13 @@ fn shapes_are_what_layers_promise() {
     assert_eq!(shape(&MaxPooling2D::default(), &[11, 11, 64]), [5, 5, 64]);
     assert_eq!(shape(&Flatten::new(), &[5, 5, 64]), [1600]);
     assert_eq!(shape(&Reshape::new([3, -1]), &[4, 3]), [3, 4]);
+    // Sizes as `dims` gives them.
+    let (n, rank) = (3usize, 3usize);
+    assert_eq!(shape(&Reshape::new([n, 4]), &[4, 3]), [3, 4]);
+    assert_eq!(shape(&Reshape::new(vec![n, 4]), &[4, 3]), [3, 4]);
+    assert_eq!(Concatenate::new().axis(rank - 1).config().unwrap(), Concatenate::new().axis(2).config().unwrap());
+    assert_eq!(Dot::new((n, 1)).config().unwrap(), Dot::new((3isize, 1)).config().unwrap());
+    assert!(Reshape::new([usize::MAX]).check().err().unwrap().to_string().contains("18446744073709551615"));
     assert_eq!(shape(&GlobalAveragePooling2D::new(), &[5, 5, 64]), [64]);
     assert_eq!(shape(&Embedding::new(10, 4), &[6]), [6, 4]);
 }

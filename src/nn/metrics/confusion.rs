@@ -29,7 +29,7 @@ impl<'a> Judged<'a> {
         let mut scores = y_pred.clone();
         let mut eligible = top_k.map(|k| largest(y_pred, k)).transpose()?;
         if let Some(class) = class_id {
-            let of_class = |x: &Tensor| x.select_index(-1, class as isize);
+            let of_class = |x: &Tensor| x.take(class, -1);
             (actual, scores) = (of_class(&actual)?, of_class(&scores)?);
             eligible = eligible.as_ref().map(of_class).transpose()?;
         }
@@ -63,7 +63,7 @@ impl<'a> Judged<'a> {
             Some(Thresholds::One(threshold)) => at(*threshold),
             Some(Thresholds::Many(list)) => {
                 let each = list.iter().map(|threshold| at(*threshold)).collect::<Result<Vec<_>>>()?;
-                Tensor::stack(&each.iter().collect::<Vec<_>>(), 0)
+                Tensor::stack(each, 0)
             }
         }
     }

@@ -256,6 +256,7 @@ pub(crate) fn crossentropy_for(target: &[usize], output: &[usize]) -> Box<dyn Lo
 }
 
 /// What can be given to `compile` as one metric: a [`Metric`], a marker such as [`Accuracy`], or a Keras name.
+#[diagnostic::on_unimplemented(message = "`{Self}` is no metric: give a name or an object that is a `Metric`")]
 pub trait IntoMetric {
     /// The metric, if the name is known.
     fn into_metric(self) -> Result<MetricSpec>;
@@ -357,7 +358,27 @@ const OF_LOSSES: [(&[&str], &str); 13] = [
     (&["categorical_hinge"], "CategoricalHinge"),
 ];
 
-/// What can be given to `compile` as its metrics: one metric, an array, a vector or a tuple of them, or `()` for none.
+/// What can be given to `compile` as its metrics: one metric, an array or a vector of one kind, a tuple of any kinds (and of
+/// such lists), or `()` for none.
+///
+/// ```
+/// use wgtensor::nn::metrics::{IntoMetric, Metric};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "mse", ["accuracy", "mae"])?;
+/// model.compile("adam", "mse", ("accuracy", Precision::default()))?;
+/// // A list put together as the program runs.
+/// let mut chosen = vec!["accuracy".into_metric()?];
+/// chosen.push(Recall::default().into_metric()?);
+/// let boxed: Vec<Box<dyn Metric>> = vec![Box::new(AUC::default()), Box::new(RootMeanSquaredError::new())];
+/// model.compile("adam", "mse", (chosen, boxed, "mae"))?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no metric and no list of metrics",
+    note = "metrics of several kinds go into a tuple: `(\"accuracy\", Precision::default())`; none are `()`"
+)]
 pub trait IntoMetrics {
     /// The metrics, if all names are known.
     fn into_metrics(self) -> Result<Vec<MetricSpec>>;
@@ -384,10 +405,10 @@ impl<M: IntoMetric> IntoMetrics for Vec<M> {
 macro_rules! tuples {
     ($($($m:ident)*;)*) => {$(
         #[expect(non_snake_case, reason = "each variable has the name of its type")]
-        impl<$($m: IntoMetric),*> IntoMetrics for ($($m,)*) {
+        impl<$($m: IntoMetrics),*> IntoMetrics for ($($m,)*) {
             fn into_metrics(self) -> Result<Vec<MetricSpec>> {
                 let ($($m,)*) = self;
-                Ok(vec![$($m.into_metric()?),*])
+                Ok([$($m.into_metrics()?),*].into_iter().flatten().collect())
             }
         }
     )*};

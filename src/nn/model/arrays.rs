@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result};
 /// pairs of a name and a tensor.
 ///
 /// ```
-/// # use wgtensor::nn::*;
+/// # use wgtensor::nn::prelude::*;
 /// # use wgtensor::{DType, Device, Tensor};
 /// # let device = Device::cpu();
 /// let (a, b) = (Input::new([3]).name("a").node(), Input::new([3]).name("b").node());

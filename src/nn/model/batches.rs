@@ -132,7 +132,7 @@ pub(super) fn find_range(name: &str, t: &Tensor) -> Result<()> {
     if t.bounds().is_some() || t.numel() == 0 || t.dtype() == DType::Bool {
         return Ok(());
     }
-    let ends = Tensor::stack(&[&t.min(())?, &t.max(())?], 0)?.to_f64_vec()?;
+    let ends = Tensor::stack([&t.min(())?, &t.max(())?], 0)?.to_f64_vec()?;
     if ends.iter().any(|end| end.is_nan()) {
         return Err(Error::parts(
             Kind::Index,

@@ -114,8 +114,22 @@ macro_rules! pointer {
 }
 pointer!(&mut C, Box<C>);
 
-/// What can be given to `fit` as its callbacks: one, a list, or a tuple of several kinds. Give `&mut callback` to look at it
-/// afterwards.
+/// What can be given to `fit` as its callbacks: one, an array or a vector of one kind, a tuple of any kinds (and of such
+/// lists), or `()` for none. Give `&mut callback` to look at it afterwards.
+///
+/// ```
+/// use wgtensor::nn::callbacks::Callback;
+/// use wgtensor::nn::prelude::*;
+///
+/// let mut stop = EarlyStopping::new().monitor("loss").patience(2);
+/// let chosen: Vec<Box<dyn Callback>> = vec![Box::new(TerminateOnNaN)];
+/// let how = Fit::new().epochs(5).callbacks((&mut stop, TerminateOnNaN, chosen));
+/// # drop(how);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no callback and no list of callbacks",
+    note = "callbacks of several kinds go into a tuple: `(EarlyStopping::new(), TerminateOnNaN)`"
+)]
 pub trait IntoCallbacks<'a> {
     /// The callbacks, in order.
     fn into_callbacks(self) -> Vec<Box<dyn Callback + 'a>>;
@@ -139,13 +153,19 @@ impl<'a, C: Callback + 'a, const N: usize> IntoCallbacks<'a> for [C; N] {
     }
 }
 
+impl<'a> IntoCallbacks<'a> for () {
+    fn into_callbacks(self) -> Vec<Box<dyn Callback + 'a>> {
+        Vec::new()
+    }
+}
+
 macro_rules! tuples {
     ($($($c:ident)*;)*) => {$(
         #[expect(non_snake_case, reason = "each variable has the name of its type")]
-        impl<'a, $($c: Callback + 'a),*> IntoCallbacks<'a> for ($($c,)*) {
+        impl<'a, $($c: IntoCallbacks<'a>),*> IntoCallbacks<'a> for ($($c,)*) {
             fn into_callbacks(self) -> Vec<Box<dyn Callback + 'a>> {
                 let ($($c,)*) = self;
-                vec![$(Box::new($c)),*]
+                [$($c.into_callbacks()),*].into_iter().flatten().collect()
             }
         }
     )*};

@@ -1,16 +1,15 @@
 //! What `compile` sets: an optimizer, and for each output its loss and its metrics.
 
-use std::sync::Arc;
-
 use super::Model;
 use super::batches::Batch;
 use super::entry::Masked;
+use super::outputs::{IntoLosses, IntoMetricLists, LossSpec, LossWeights, Losses, MetricLists};
 use super::totals::{Totals, Tracked, read_all};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::history::Logs;
-use crate::nn::losses::{IntoLoss, Loss, Reduction, align_weight};
-use crate::nn::metrics::{IntoMetric, IntoMetrics, MetricSpec, crossentropy_for};
+use crate::nn::losses::{Reduction, align_weight};
+use crate::nn::metrics::{MetricSpec, crossentropy_for};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer, LossScaleOptimizer};
 use crate::nn::policy::Policy;
 use crate::{Tensor, no_grad};
@@ -18,7 +17,7 @@ use crate::{Tensor, no_grad};
 /// How a model learns: Keras's arguments of `compile`.
 ///
 /// ```
-/// # use wgtensor::nn::*;
+/// # use wgtensor::nn::prelude::*;
 /// # let x = Input::new([4]).node();
 /// # let (kind, price) = (Dense::new(3).activation(Softmax).name("kind"), Dense::new(1).name("price"));
 /// let mut model = Model::new(&x, [kind.on(&x)?, price.on(&x)?])?;
@@ -77,221 +76,6 @@ impl Compile {
     pub fn loss_weights(mut self, weights: impl Into<LossWeights>) -> Self {
         self.loss_weights = Some(weights.into());
         self
-    }
-}
-
-/// Something for the outputs of a model.
-enum PerOutput<T> {
-    All(T),
-    List(Vec<T>),
-    Named(Vec<(String, T)>),
-}
-
-impl<T> PerOutput<T> {
-    /// What there is for each output; what is for all of them is copied by `copy`.
-    fn spread(self, what: &str, names: &[String], copy: impl Fn(&T) -> T) -> Result<Vec<Option<T>>> {
-        match self {
-            PerOutput::All(one) => Ok(names.iter().map(|_| Some(copy(&one))).collect()),
-            PerOutput::List(list) if list.len() == names.len() => Ok(list.into_iter().map(Some).collect()),
-            PerOutput::List(list) => Err(Error::parts(
-                Kind::Argument,
-                &format!("`compile` was given another number of {what} than the model has outputs"),
-                &format!("{}", list.len()),
-                &format!("{}: {}", names.len(), names.join(", ")),
-                "Give one for each output, or pairs of an output's name and what is for it",
-            )),
-            PerOutput::Named(mut pairs) => {
-                if let Some((unknown, _)) = pairs.iter().find(|(name, _)| !names.contains(name)) {
-                    return Err(Error::parts(
-                        Kind::Argument,
-                        &format!("`compile` was given {what} for an output that the model does not have"),
-                        &format!("\"{unknown}\""),
-                        &format!("names among: {}", names.join(", ")),
-                        "Use the names of the layers that the outputs come from",
-                    ));
-                }
-                let mut find = |name: &String| {
-                    let at = pairs.iter().position(|(n, _)| n == name)?;
-                    Some(pairs.swap_remove(at).1)
-                };
-                Ok(names.iter().map(&mut find).collect())
-            }
-        }
-    }
-}
-
-/// A loss for one output, for all, or for each.
-pub struct Losses(PerOutput<LossSpec>);
-
-/// A loss, or the cross-entropy that the shapes of the first batch choose.
-#[derive(Clone)]
-enum LossSpec {
-    Crossentropy,
-    Loss(Arc<dyn Loss>),
-}
-
-impl LossSpec {
-    fn of(loss: impl IntoLoss) -> Result<Self> {
-        let Some(loss) = loss.into_loss()? else { return Ok(LossSpec::Crossentropy) };
-        loss.check()?;
-        Ok(LossSpec::Loss(loss.into()))
-    }
-}
-
-/// What can be given to `compile` as its loss: a loss or its name, a list with one for each output, or pairs of an output's
-/// name and a loss.
-pub trait IntoLosses {
-    /// The losses, if all names are known.
-    ///
-    /// # Errors
-    /// A name that is not known.
-    fn into_losses(self) -> Result<Losses>;
-}
-
-impl<L: IntoLoss> IntoLosses for L {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses(PerOutput::All(LossSpec::of(self)?)))
-    }
-}
-
-impl IntoLosses for Losses {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(self)
-    }
-}
-
-impl<L: IntoLoss, const N: usize> IntoLosses for [L; N] {
-    fn into_losses(self) -> Result<Losses> {
-        Vec::from(self).into_losses()
-    }
-}
-
-impl<L: IntoLoss> IntoLosses for Vec<L> {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses(PerOutput::List(self.into_iter().map(LossSpec::of).collect::<Result<_>>()?)))
-    }
-}
-
-impl<S: Into<String>, L: IntoLoss, const N: usize> IntoLosses for [(S, L); N] {
-    fn into_losses(self) -> Result<Losses> {
-        Vec::from(self).into_losses()
-    }
-}
-
-impl<S: Into<String>, L: IntoLoss> IntoLosses for Vec<(S, L)> {
-    fn into_losses(self) -> Result<Losses> {
-        let pair = |(name, loss): (S, L)| Ok((name.into(), LossSpec::of(loss)?));
-        Ok(Losses(PerOutput::Named(self.into_iter().map(pair).collect::<Result<_>>()?)))
-    }
-}
-
-impl<A: IntoLoss, B: IntoLoss> IntoLosses for (A, B) {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses(PerOutput::List(vec![LossSpec::of(self.0)?, LossSpec::of(self.1)?])))
-    }
-}
-
-impl<A: IntoLoss, B: IntoLoss, C: IntoLoss> IntoLosses for (A, B, C) {
-    fn into_losses(self) -> Result<Losses> {
-        Ok(Losses(PerOutput::List(vec![LossSpec::of(self.0)?, LossSpec::of(self.1)?, LossSpec::of(self.2)?])))
-    }
-}
-
-/// Metrics of one output, or of each.
-pub enum MetricLists {
-    /// Metrics in a row: of the only output; of several outputs, one for each.
-    All(Vec<MetricSpec>),
-    /// The metrics of each output.
-    List(Vec<Vec<MetricSpec>>),
-    /// The metrics of the outputs of these names.
-    Named(Vec<(String, Vec<MetricSpec>)>),
-}
-
-impl MetricLists {
-    fn spread(self, names: &[String]) -> Result<Vec<Vec<MetricSpec>>> {
-        let lists = match self {
-            MetricLists::All(metrics) if names.len() == 1 => PerOutput::List(vec![metrics]),
-            MetricLists::All(metrics) if metrics.is_empty() => PerOutput::Named(Vec::new()),
-            MetricLists::All(metrics) => PerOutput::List(metrics.into_iter().map(|metric| vec![metric]).collect()),
-            MetricLists::List(lists) => PerOutput::List(lists),
-            MetricLists::Named(pairs) => PerOutput::Named(pairs),
-        };
-        let lists = lists.spread("metrics", names, |_| Vec::new())?;
-        Ok(lists.into_iter().map(Option::unwrap_or_default).collect())
-    }
-}
-
-/// What can be given to `compile` as its metrics: anything that is [`IntoMetrics`], a list with the metrics of each output,
-/// or pairs of an output's name and its metrics.
-pub trait IntoMetricLists {
-    /// The metrics, if all names are known.
-    ///
-    /// # Errors
-    /// A name that is not known.
-    fn into_metric_lists(self) -> Result<MetricLists>;
-}
-
-impl<M: IntoMetrics> IntoMetricLists for M {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        Ok(MetricLists::All(self.into_metrics()?))
-    }
-}
-
-impl IntoMetricLists for MetricLists {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        Ok(self)
-    }
-}
-
-impl<M: IntoMetric, const K: usize, const N: usize> IntoMetricLists for [[M; K]; N] {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        Ok(MetricLists::List(self.into_iter().map(IntoMetrics::into_metrics).collect::<Result<_>>()?))
-    }
-}
-
-impl<M: IntoMetric> IntoMetricLists for Vec<Vec<M>> {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        Ok(MetricLists::List(self.into_iter().map(IntoMetrics::into_metrics).collect::<Result<_>>()?))
-    }
-}
-
-impl<S: Into<String>, M: IntoMetrics, const N: usize> IntoMetricLists for [(S, M); N] {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        Vec::from(self).into_metric_lists()
-    }
-}
-
-impl<S: Into<String>, M: IntoMetrics> IntoMetricLists for Vec<(S, M)> {
-    fn into_metric_lists(self) -> Result<MetricLists> {
-        let pair = |(name, metrics): (S, M)| Ok((name.into(), metrics.into_metrics()?));
-        Ok(MetricLists::Named(self.into_iter().map(pair).collect::<Result<_>>()?))
-    }
-}
-
-/// What the loss of each output counts for: numbers in the order of the outputs, or pairs of a name and a number.
-pub struct LossWeights(PerOutput<f64>);
-
-impl<const N: usize> From<[f64; N]> for LossWeights {
-    fn from(weights: [f64; N]) -> Self {
-        LossWeights(PerOutput::List(weights.into()))
-    }
-}
-
-impl From<Vec<f64>> for LossWeights {
-    fn from(weights: Vec<f64>) -> Self {
-        LossWeights(PerOutput::List(weights))
-    }
-}
-
-impl<const N: usize> From<[(&str, f64); N]> for LossWeights {
-    fn from(weights: [(&str, f64); N]) -> Self {
-        LossWeights(PerOutput::Named(weights.map(|(name, weight)| (name.to_owned(), weight)).into()))
-    }
-}
-
-impl From<Vec<(String, f64)>> for LossWeights {
-    fn from(weights: Vec<(String, f64)>) -> Self {
-        LossWeights(PerOutput::Named(weights))
     }
 }
 
@@ -561,7 +345,7 @@ impl Model {
     /// there is for models of several outputs.
     ///
     /// ```
-    /// # use wgtensor::nn::*;
+    /// # use wgtensor::nn::prelude::*;
     /// # let mut model = Sequential::new();
     /// model.compile("adam", "binary_crossentropy", ["accuracy"])?;
     /// model.compile(SGD::new(0.1).momentum(0.9), MeanSquaredError::default(), ())?;

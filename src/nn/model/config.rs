@@ -19,7 +19,7 @@ impl Model {
     /// Weights, and what `compile` set, are not part of it.
     ///
     /// ```
-    /// # use wgtensor::nn::*;
+    /// # use wgtensor::nn::prelude::*;
     /// let x = Input::new([4]).name("x").node();
     /// let h = Dense::new(4).activation(Relu).name("h").on(&x)?;
     /// let model = Model::named("skip", &x, add([&x, &h])?)?;

@@ -16,13 +16,13 @@ use crate::{Device, Tensor, Var};
 /// it has one set of weights.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::prelude::*;
 /// use wgtensor::DType;
 ///
 /// let (a, b) = (Input::new([10]).dtype(DType::I32).node(), Input::new([10]).dtype(DType::I32).node());
 /// let embed = Embedding::new(1000, 8).name("embed");
 /// let (left, right) = (embed.on(&a)?, embed.on(&b)?);
-/// let near = Dot::new(2).normalize(true).on([&left, &right])?;
+/// let near = layers::Dot::new(2).normalize(true).on([&left, &right])?;
 /// let mut model = Model::new([&a, &b], [&near])?;
 /// assert_eq!(model.count_params()?, 8000);
 /// # Ok::<(), wgtensor::Error>(())

@@ -226,8 +226,7 @@ impl Model {
             display.step(step + 1, || Result::Ok(Vec::new()))?;
         }
         let join = |batches: Vec<Tensor>| {
-            let batches: Vec<&Tensor> = batches.iter().collect();
-            let joined = if let [one] = batches[..] { one.clone() } else { Tensor::concat(&batches, 0)? };
+            let joined = Tensor::concat(batches, 0)?;
             joined.realize()?;
             Ok(joined)
         };

@@ -57,6 +57,18 @@ impl Default for Fit<'_> {
     }
 }
 
+impl From<usize> for Fit<'_> {
+    fn from(batch_size: usize) -> Self {
+        Fit::new().batch_size(batch_size)
+    }
+}
+
+impl From<()> for Fit<'_> {
+    fn from((): ()) -> Self {
+        Fit::new()
+    }
+}
+
 impl<'a> Fit<'a> {
     /// The defaults.
     pub fn new() -> Self {
@@ -142,13 +154,7 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Adds a callback; give `&mut callback` to look at it afterwards.
-    pub fn callback(mut self, callback: impl Callback + 'a) -> Self {
-        self.callbacks.push(Box::new(callback));
-        self
-    }
-
-    /// Adds callbacks: a tuple of any kinds, an array, or a vector.
+    /// Adds callbacks: one, a list, or a tuple of any kinds; give `&mut callback` to look at it afterwards.
     pub fn callbacks(mut self, callbacks: impl IntoCallbacks<'a>) -> Self {
         self.callbacks.extend(callbacks.into_callbacks());
         self
@@ -203,15 +209,17 @@ impl Model {
     /// Trains on `x` and `y`, one row a sample, where they are: one array, a list with one for each input (or output), or
     /// pairs of a name and an array.
     ///
+    /// `how` is a [`Fit`], a batch size, or `()` for Keras's defaults: one epoch in batches of 32.
+    ///
     /// Each step is one submission to the device and reads nothing back; the loss reported is the mean over the
     /// samples of the losses before each update.
     ///
     /// # Errors
     /// The model is not compiled, there is no data or it does not fit, a setting makes no sense, or those of the device.
     #[track_caller]
-    pub fn fit(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: Fit<'_>) -> Result<History> {
+    pub fn fit<'a>(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: impl Into<Fit<'a>>) -> Result<History> {
         entry(|| {
-            let mut run = Run::new(self, x.into(), y.into(), how)?;
+            let mut run = Run::new(self, x.into(), y.into(), how.into())?;
             run.epochs(self)
         })
     }

@@ -2,6 +2,7 @@
 
 use super::node::{IntoLayer, Node, Nodes};
 use crate::error::Result;
+use crate::nn::config::IntoSetting;
 use crate::nn::layers::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 
 macro_rules! merges {
@@ -27,11 +28,11 @@ merges! {
     concatenate, Concatenate::new(), "Nodes one after the other along the last axis, as a [`Concatenate`] layer.";
 }
 
-/// The products of two nodes summed along an axis of both, as a [`Dot`] layer.
+/// The products of two nodes summed along an axis of both, or one of each, as a [`Dot`] layer.
 ///
 /// # Errors
 /// Shapes that do not go together.
 #[track_caller]
-pub fn dot(inputs: impl Into<Nodes>, axis: isize) -> Result<Node> {
-    Dot::new(axis).on(inputs)
+pub fn dot(inputs: impl Into<Nodes>, axes: impl IntoSetting<(isize, isize)>) -> Result<Node> {
+    Dot::new(axes).on(inputs)
 }

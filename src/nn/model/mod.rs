@@ -18,6 +18,7 @@ mod merge;
 #[expect(clippy::module_inception, reason = "the struct that the folder is about")]
 mod model;
 mod node;
+mod outputs;
 mod sequential;
 mod summary;
 mod totals;
@@ -26,13 +27,14 @@ mod weights;
 
 pub use arrays::Arrays;
 pub use callback::{Callback, IntoCallbacks};
-pub use compile::{Compile, IntoLosses, IntoMetricLists, LossWeights, Losses, MetricLists};
+pub use compile::Compile;
 pub use entry::SharedLayer;
 pub use evaluate::{Evaluate, Predict};
 pub use fit::Fit;
 pub use merge::{add, average, concatenate, dot, maximum, minimum, multiply, subtract};
 pub use model::Model;
 pub use node::{Input, IntoLayer, Node, Nodes};
+pub use outputs::{IntoLosses, IntoMetricLists, LossWeights, Losses, MetricLists};
 pub use sequential::{IntoStep, Sequential, Step};
 
 #[cfg(all(test, feature = "cpu"))]

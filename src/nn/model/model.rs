@@ -26,7 +26,7 @@ use crate::{Device, Tensor, Var};
 /// moves the weights there. A model made of a part of another one has the same layers: what the one learns the other knows.
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::prelude::*;
 ///
 /// let x = Input::new([8]).node();
 /// let code = Dense::new(2).activation(Relu).name("code").on(&x)?;

@@ -15,7 +15,7 @@ use crate::nn::names;
 /// [`Input`] tells the shape. Data on another device moves the weights there.
 ///
 /// ```
-/// # use wgtensor::nn::*;
+/// # use wgtensor::nn::prelude::*;
 /// let mut model = Sequential::new()
 ///     .add(Input::new([8, 8, 1]))
 ///     .add(Conv2D::new(32, 3).activation(Relu))
@@ -57,7 +57,7 @@ impl Sequential {
     }
 
     /// Adds a layer at the end; an [`Input`], first of all, tells the shape of the samples instead. An
-    /// [`Activation`](crate::nn::Activation) is made a layer, and so is a model.
+    /// [`Activation`](crate::nn::activations::Activation) is made a layer, and so is a model.
     ///
     /// What the model has learnt stays: the new layer alone gets its weights when the model is next used. A name that
     /// another layer has, or an `Input` that is not the first, is an error when the model is compiled or built.

@@ -1,4 +1,8 @@
-use crate::nn::*;
+use crate::nn::callbacks::{Callback, Mode};
+use crate::nn::layers::{CallCtx, Layer, Subtract};
+use crate::nn::metrics::{IntoMetric, Metric};
+use crate::nn::prelude::*;
+use crate::nn::{Logs, SeedStream, average, dot, maximum, minimum, multiply, subtract};
 use crate::{DType, Device, DeviceOptions, Result, Tensor};
 
 mod callbacks;
@@ -193,7 +197,7 @@ fn early_stopping_restores_the_best() {
     // Targets of the validation are wrong, so its loss rises as the model learns.
     let wrong = y.neg().unwrap().add(1).unwrap();
     let mut stop = EarlyStopping::new().patience(1).restore_best_weights(true);
-    let how = quiet().epochs(30).validation_data(&x, &wrong).callback(&mut stop);
+    let how = quiet().epochs(30).validation_data(&x, &wrong).callbacks(&mut stop);
     let history = model.fit(&x, &y, how).unwrap();
     let epochs = history.epoch.len();
     assert!(epochs < 30);
@@ -238,7 +242,7 @@ fn callbacks_see_every_hook_and_set_the_rate() {
     let mut count = Count::default();
     let mut model = classifier();
     let schedule = LearningRateScheduler::new(|epoch, rate| if epoch == 0 { rate } else { rate / 2.0 });
-    let how = quiet().epochs(3).batch_size(16).callback(&mut count).callback(schedule);
+    let how = quiet().epochs(3).batch_size(16).callbacks(&mut count).callbacks(schedule);
     let history = model.fit(&x, &y, how).unwrap();
     assert_eq!(count.0, [1, 1, 3, 3, 9, 9]);
     assert_eq!(history["learning_rate"], [0.02, 0.01, 0.005]);

@@ -27,7 +27,7 @@ impl Totals {
         let there = |(var, sum): (&Var, &Tensor)| var.device() == sum.device();
         if self.sums.len() != sums.len() || !self.sums.iter().zip(sums).all(there) {
             let zero = |sum: &Tensor| {
-                let var = Var::new(&Tensor::zeros(sum.shape(), DType::F32, sum.device())?)?;
+                let var = Var::new(&Tensor::zeros(sum.shape(), DType::F32, sum.device())?);
                 var.set_trainable(false);
                 Ok(var)
             };
@@ -66,7 +66,7 @@ pub(super) fn read_all<'a>(totals: impl Iterator<Item = &'a Totals>) -> Result<V
     let numbers = match &flat[..] {
         [] => Vec::new(),
         [one] => one.to_f64_vec()?,
-        many => Tensor::concat(&many.iter().collect::<Vec<_>>(), 0)?.to_f64_vec()?,
+        many => Tensor::concat(many, 0)?.to_f64_vec()?,
     };
     let mut numbers = numbers.into_iter();
     let mut values = |var: &Var| numbers.by_ref().take(var.shape().numel()).collect::<Vec<f64>>();

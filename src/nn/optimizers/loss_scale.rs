@@ -20,7 +20,8 @@ const CLASS: &str = "LossScaleOptimizer";
 /// `compile` puts it around the optimizer of a model whose policy is [`Policy::MixedFloat16`](crate::nn::Policy).
 ///
 /// ```
-/// use wgtensor::nn::*;
+/// use wgtensor::nn::Policy;
+/// use wgtensor::nn::prelude::*;
 ///
 /// let mut model = Sequential::new().add(Dense::new(1));
 /// model.set_dtype_policy(Policy::MixedFloat16)?;
@@ -99,7 +100,7 @@ impl LossScaleOptimizer {
     fn state(&mut self, device: &Device) -> Result<&State> {
         if self.state.is_none() {
             let var = |name: &str, value: f64, dtype: DType| {
-                let var = Var::named(name, &Tensor::full((), value, dtype, device)?)?;
+                let var = Var::named(name, &Tensor::full((), value, dtype, device)?);
                 var.set_trainable(false);
                 Ok::<Var, Error>(var)
             };

@@ -83,10 +83,10 @@ impl Update {
 /// In a model, give it to `compile`. In a loop of your own:
 ///
 /// ```
-/// use wgtensor::nn::Adam;
+/// use wgtensor::nn::optimizers::Adam;
 /// use wgtensor::{Device, Tensor, Var};
 ///
-/// let w = Var::new(&Tensor::new([3.0f32, -4.0], &Device::cpu())?)?;
+/// let w = Var::new(&Tensor::new([3.0f32, -4.0], &Device::cpu())?);
 /// let mut optimizer = Adam::new(0.1);
 /// for _ in 0..100 {
 ///     let loss = w.value().square()?.sum(())?;
@@ -106,7 +106,7 @@ pub struct Optimizer<R> {
 declare! {
     /// The settings that all optimizers have.
     pub(crate) part Shared as "Optimizer" of [impl<R: Rule> Optimizer<R>] at shared {
-        /// A number, or a schedule such as [`CosineDecay`](crate::nn::CosineDecay).
+        /// A number, or a schedule such as [`CosineDecay`](crate::nn::schedules::CosineDecay).
         learning_rate: LearningRate = LearningRate::Constant(0.001),
         /// Before each update, takes this share times the learning rate off every parameter.
         weight_decay: Option<f64> = None,
@@ -190,8 +190,7 @@ impl<R: Rule> Optimizer<R> {
             }
         } else if let Some(limit) = global_clipnorm {
             let sums = pairs.iter().map(|(_, grad)| grad.square()?.sum(())).collect::<Result<Vec<_>>>()?;
-            let sums: Vec<&Tensor> = sums.iter().collect();
-            let norm = Tensor::stack(&sums, 0)?.sum(())?.sqrt()?;
+            let norm = Tensor::stack(sums, 0)?.sum(())?.sqrt()?;
             let scale = norm.maximum(limit)?.reciprocal()?.mul(limit)?;
             for (_, grad) in &mut pairs {
                 *grad = grad.mul(&scale)?;
@@ -210,7 +209,7 @@ impl<R: Rule> Optimizer<R> {
             return Ok(());
         }
         let state = |value: &Tensor| {
-            let var = Var::new(value)?;
+            let var = Var::new(value);
             var.set_trainable(false);
             Ok(var)
         };
@@ -340,7 +339,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         for (old, new) in from.iter().zip(to) {
             let Some(param) = self.params.remove(&old.id()) else { continue };
             let moved = |slot: Var| {
-                let var = Var::new(&slot.value().detach().to_device(new.device())?)?;
+                let var = Var::new(&slot.value().detach().to_device(new.device())?);
                 var.set_trainable(false);
                 Ok(var)
             };

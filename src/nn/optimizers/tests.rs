@@ -1,12 +1,12 @@
 use super::*;
-use crate::nn::{
+use crate::nn::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
 };
 use crate::{DType, Device};
 
 /// Five steps of `optimizer` on `sum(w^2)` from `w = (1, -2)`, by the public road.
 fn descend<R: Rule>(mut optimizer: Optimizer<R>) -> Vec<f32> {
-    let w = Var::new(&Tensor::from_slice(&[1.0f32, -2.0], [2], &Device::cpu()).unwrap()).unwrap();
+    let w = Var::new(&Tensor::from_slice(&[1.0f32, -2.0], [2], &Device::cpu()).unwrap());
     for _ in 0..5 {
         let loss = w.value().square().unwrap().sum(()).unwrap();
         let grads = loss.backward().unwrap();
@@ -55,7 +55,7 @@ fn names_of_optimizers() {
 
 #[test]
 fn frozen_variables_stay_and_no_gradient_is_an_error() {
-    let w = Var::new(&Tensor::ones([2], DType::F32, &Device::cpu()).unwrap()).unwrap();
+    let w = Var::new(&Tensor::ones([2], DType::F32, &Device::cpu()).unwrap());
     w.set_trainable(false);
     let grads = w.value().sum(()).unwrap().backward().unwrap();
     assert!(SGD::default().apply(&grads).unwrap_err().is_invalid_state());
@@ -101,10 +101,10 @@ fn state_moves_with_its_variable() {
     let start = Tensor::from_slice(&[1.0f32, -2.0], [2], &Device::cpu()).unwrap();
     let other = Device::open_with("cpu", &crate::DeviceOptions::default()).unwrap();
     let run = |moves: bool| {
-        let (mut w, mut optimizer) = (Var::new(&start).unwrap(), Adam::default());
+        let (mut w, mut optimizer) = (Var::new(&start), Adam::default());
         step(&mut optimizer, &w);
         if moves {
-            let there = Var::new(&w.value().detach().to_device(&other).unwrap()).unwrap();
+            let there = Var::new(&w.value().detach().to_device(&other).unwrap());
             let size = optimizer.size();
             optimizer.transfer(&[w], std::slice::from_ref(&there)).unwrap();
             assert_eq!(optimizer.size(), size);

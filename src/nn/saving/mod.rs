@@ -46,7 +46,7 @@ impl Model {
     /// Writes all weights to a safetensors file. A file of that name is replaced once the new one is whole.
     ///
     /// ```
-    /// use wgtensor::nn::*;
+    /// use wgtensor::nn::prelude::*;
     ///
     /// let model = || Sequential::named("m").add(Input::new([4])).add(Dense::new(3).name("top"));
     /// let (mut trained, mut fresh) = (model(), model());
@@ -189,5 +189,5 @@ types! {
     U32 "U32" u32;
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cpu"))]
 mod tests;

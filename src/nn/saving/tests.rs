@@ -1,6 +1,7 @@
 use super::*;
 use crate::Var;
-use crate::nn::*;
+use crate::nn::SharedLayer;
+use crate::nn::prelude::*;
 
 fn model() -> Sequential {
     Sequential::named("m")
@@ -147,6 +148,6 @@ fn damaged_files_are_errors() {
 
 #[test]
 fn weights_of_one_name_are_numbered() {
-    let var = |name: &str| Var::named(name, &Tensor::zeros([1], DType::F32, &Device::cpu()).unwrap()).unwrap();
+    let var = |name: &str| Var::named(name, &Tensor::zeros([1], DType::F32, &Device::cpu()).unwrap());
     assert_eq!(names(&[var("a/b"), var("c"), var("a/b")]), ["a/b", "c", "a/b_1"]);
 }

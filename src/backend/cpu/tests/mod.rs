@@ -30,6 +30,7 @@ macro_rules! unary {
             },
             wgsl: "",
             wgsl_int: "",
+            wgsl_bool: "",
         };
     };
 }
@@ -45,6 +46,7 @@ pub(super) static IS_NAN: UnaryFn = UnaryFn {
     },
     wgsl: "",
     wgsl_int: "",
+    wgsl_bool: "",
 };
 
 macro_rules! binary {

@@ -13,7 +13,7 @@ fn scripted(figures: &[f64]) -> impl Callback + '_ {
 /// Trains with these validation losses and a callback that hears them; the epochs run.
 fn epochs(figures: &[f64], callback: impl Callback) -> usize {
     let (x, y) = points(8);
-    let how = quiet().epochs(figures.len()).callback(scripted(figures)).callback(callback);
+    let how = quiet().epochs(figures.len()).callbacks(scripted(figures)).callbacks(callback);
     let history = classifier().fit(&x, &y, how).unwrap();
     assert_eq!(history["val_loss"], figures[..history.epoch.len()]);
     history.epoch.len()
@@ -45,7 +45,7 @@ fn early_stopping_may_start_later() {
 fn a_plateau_lowers_the_rate() {
     let (x, y) = points(8);
     let fit = |reduce: ReduceLROnPlateau, figures: &[f64]| {
-        let how = quiet().epochs(figures.len()).callback(scripted(figures)).callback(reduce);
+        let how = quiet().epochs(figures.len()).callbacks(scripted(figures)).callbacks(reduce);
         classifier().fit(&x, &y, how).map(|history| history["learning_rate"].to_vec())
     };
     let plateau = || ReduceLROnPlateau::new().factor(0.5).patience(2);
@@ -84,7 +84,7 @@ fn a_nan_ends_training_at_its_step() {
     let y = Tensor::full([20], f64::NAN, DType::F32, &cpu()).unwrap();
     let mut count = Count::default();
     let mut model = classifier();
-    let how = quiet().epochs(3).batch_size(5).callback(TerminateOnNaN).callback(&mut count);
+    let how = quiet().epochs(3).batch_size(5).callbacks(TerminateOnNaN).callbacks(&mut count);
     let history = model.fit(&x, &y, how).unwrap();
     assert_eq!((history.epoch.len(), count.batches), (1, 1));
 }
@@ -94,7 +94,7 @@ fn validations_are_heard_and_boxes_are_callbacks() {
     let (x, y) = points(20);
     let mut count = Count::default();
     let boxed: Box<dyn Callback + '_> = Box::new(&mut count);
-    let how = quiet().epochs(4).validation_freq(2).validation_split(0.5).callback(boxed);
+    let how = quiet().epochs(4).validation_freq(2).validation_split(0.5).callbacks(boxed);
     classifier().fit(&x, &y, how).unwrap();
     assert_eq!((count.tests, count.batches), ([2, 2], 4));
 }
@@ -108,7 +108,7 @@ fn a_function_after_each_epoch() {
         model.stop_training = epoch == 1;
         Ok(())
     });
-    classifier().fit(&x, &y, quiet().epochs(5).callback(note)).unwrap();
+    classifier().fit(&x, &y, quiet().epochs(5).callbacks(note)).unwrap();
     assert_eq!(seen, [(0, true), (1, true)]);
 }
 
@@ -116,7 +116,7 @@ fn a_function_after_each_epoch() {
 fn the_csv_file_has_a_place_for_validations_to_come() {
     let (x, y) = points(8);
     let path = std::env::temp_dir().join(format!("wgtensor_csv_{}.csv", std::process::id()));
-    let how = quiet().epochs(2).validation_data(&x, &y).validation_freq(2).callback(CSVLogger::new(&path));
+    let how = quiet().epochs(2).validation_data(&x, &y).validation_freq(2).callbacks(CSVLogger::new(&path));
     let history = classifier().fit(&x, &y, how).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::remove_file(&path).unwrap();

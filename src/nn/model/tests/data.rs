@@ -194,7 +194,7 @@ fn validation_data_that_does_not_fit_ends_nothing_half_done() {
         }
     }
     let mut fit = |x_val: &Tensor, y_val: &Tensor| {
-        model.fit(&x, &y, quiet().validation_data(x_val, y_val).callback(Begun(&mut begun))).unwrap_err()
+        model.fit(&x, &y, quiet().validation_data(x_val, y_val).callbacks(Begun(&mut begun))).unwrap_err()
     };
     assert!(fit(&wide, &rows(&y, 0, 3)).is_shape_mismatch());
     assert!(fit(&x, &rows(&y, 0, 3)).is_shape_mismatch());

@@ -37,7 +37,7 @@ fn a_shared_layer_has_one_set_of_weights() {
     // By hand: the same kernel on both sides.
     let weights = model.get_weights().unwrap();
     let side = |x: &Tensor| x.matmul(&weights[0]).unwrap().add(&weights[1]).unwrap().relu().unwrap();
-    let joined = Tensor::concat(&[&side(&a), &side(&b)], 1).unwrap();
+    let joined = Tensor::concat([&side(&a), &side(&b)], 1).unwrap();
     let size = joined.matmul(&weights[4]).unwrap().add(&weights[5]).unwrap();
     assert_eq!(outputs[0].dims(), [5, 3]);
     for (got, expected) in numbers(&outputs[1]).iter().zip(numbers(&size)) {
@@ -317,7 +317,8 @@ fn callbacks_and_metrics_come_in_any_mixture() {
     for how in [
         quiet().callbacks((stop(), TerminateOnNaN)),
         quiet().callbacks(boxed),
-        quiet().callbacks([stop(), stop()]).callback(&mut watched),
+        quiet().callbacks([stop(), stop()]).callbacks(&mut watched),
+        quiet().callbacks((TerminateOnNaN, vec![stop()], [TerminateOnNaN; 2], ())),
     ] {
         let mut model = classifier();
         let metrics: Vec<Box<dyn Metric>> = vec![Box::new(BinaryAccuracy::default()), Box::new(Recall::default())];
@@ -327,6 +328,24 @@ fn callbacks_and_metrics_come_in_any_mixture() {
     let mut model = classifier();
     model.compile("sgd", "bce", ("mae", Precision::default(), Accuracy)).unwrap();
     assert_eq!(model.fit(&x, &y, quiet()).unwrap().history.len(), 4);
+    let specs = vec!["mae".into_metric().unwrap(), Accuracy.into_metric().unwrap()];
+    let boxed: Vec<Box<dyn Metric>> = vec![Box::new(Precision::default())];
+    model.compile("sgd", "bce", (specs, (boxed, ["mse"]), (), Recall::default())).unwrap();
+    let names = ["loss", "mae", "accuracy", "precision", "mse", "recall"];
+    let figures = model.fit(&x, &y, quiet()).unwrap();
+    assert!(names.iter().all(|name| figures.get(name).is_some()) && figures.history.len() == names.len());
+}
+
+/// `fit` takes what `evaluate` and `predict` take: a batch size, or nothing.
+#[test]
+fn runs_are_told_how_in_one_way() {
+    let (x, y) = points(8);
+    let mut model = classifier();
+    assert_eq!(model.fit(&x, &y, ()).unwrap().epoch, [0]);
+    assert_eq!(model.fit(&x, &y, 4).unwrap().params.steps, 2);
+    assert!(model.fit(&x, &y, 0).is_err());
+    assert_eq!(model.predict(&x, 3).unwrap().dims(), [8, 1]);
+    model.evaluate(&x, &y, 3).unwrap();
 }
 
 /// Written as text, read, and written again.

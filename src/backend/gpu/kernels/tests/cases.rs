@@ -21,7 +21,7 @@ pub(super) struct Case {
 }
 
 const fn unary(name: &'static str, wgsl: &'static str) -> UnaryFn {
-    UnaryFn { name, cpu: Unary1::NONE, wgsl, wgsl_int: "" }
+    UnaryFn { name, cpu: Unary1::NONE, wgsl, wgsl_int: "", wgsl_bool: "" }
 }
 const fn binary(name: &'static str, wgsl: &'static str, compares: bool) -> BinaryFn {
     BinaryFn { name, cpu: Binary1::NONE, wgsl, wgsl_i32: "", wgsl_u32: "", wgsl_bool: "", compares }
