@@ -1,6 +1,7 @@
 //! The `loss` and `metric` kinds, and both from their Keras configurations.
 
 use serde_json::Value;
+use wgtensor::nn::constraints::Constraint;
 use wgtensor::nn::losses::{IntoLoss, Loss};
 use wgtensor::nn::metrics::{Figure, IntoMetric, Metric, MetricSpec};
 use wgtensor::nn::regularizers::Regularizer;
@@ -89,6 +90,14 @@ pub(crate) fn replay_regularizer(case: &Case, device: &Device) -> Replay<Vec<Out
         done.push(Output::read("grad.w", grad)?);
     }
     Ok(done)
+}
+
+/// Replays a `constraint` case: the constrained weight.
+pub(crate) fn replay_constraint(case: &Case, device: &Device) -> Replay<Vec<Output>> {
+    let config = keras(&string(&case.json["constraint"]), &case.json["config"])?;
+    let constraint = made(<dyn Constraint>::from_config(&config))?;
+    let w = upload(case.tensor("w").ok_or("no `w`".to_string())?, device)?;
+    Ok(vec![Output::read("out", &constraint.apply(&w)?)?])
 }
 
 fn number(name: String, figure: Figure) -> Output {

@@ -167,6 +167,7 @@ fn replay(case: &Case, device: &Device) -> Replay<Vec<Output>> {
         "metric" => losses::replay_metric(case, device),
         "optimizer" => optimizers::replay_optimizer(case, device),
         "schedule" => optimizers::replay_schedule(case),
+        "constraint" => losses::replay_constraint(case, device),
         "regularizer" => losses::replay_regularizer(case, device),
         "initializer" => optimizers::replay_initializer(case, device),
         "training" => training::replay(case, device),

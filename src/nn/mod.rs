@@ -29,6 +29,7 @@
 pub mod activations;
 pub mod callbacks;
 pub mod config;
+pub mod constraints;
 mod history;
 pub mod initializers;
 pub mod layers;

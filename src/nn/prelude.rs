@@ -45,5 +45,5 @@ pub use super::schedules::{
 };
 pub use super::{
     Compile, Evaluate, Fit, History, Input, IntoLayer, Model, Node, Predict, Sequential, Verbose, activations, add,
-    callbacks, concatenate, initializers, layers, losses, metrics, optimizers, schedules,
+    callbacks, concatenate, constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules,
 };

@@ -44,6 +44,34 @@ pub(super) struct Stuck(pub(super) usize);
 /// A kernel or a part of one, or what stands in its way.
 pub(super) type Built<T> = std::result::Result<T, Stuck>;
 
+/// What decides whether a value is written out.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// How many kernels use it, if all are apart.
+    uses: u32,
+    /// A user takes it from memory only.
+    must: bool,
+    /// What its inlined expression costs a GPU's compiler, in statements.
+    size: usize,
+    /// It reads nothing and costs little, so it is computed again wherever it is used.
+    pure: bool,
+    /// Buffers that its inlined expression reads, at most.
+    loads: usize,
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Weight { uses: 0, must: false, size: 1, pure: false, loads: 1 }
+    }
+}
+
+impl Weight {
+    /// Its users load it.
+    fn write_out(&mut self) {
+        (self.size, self.pure, self.loads) = (1, false, 1);
+    }
+}
+
 /// A value on its way into a variable's memory.
 struct Assign {
     n: usize,
@@ -128,15 +156,12 @@ impl Lower<'_> {
         }
     }
 
-    /// Decides which values are written out and gives them buffers.
-    fn choose(&mut self) {
-        let nodes = self.nodes;
-        let count = nodes.len();
-        let mut uses = vec![0u32; count];
-        let mut must = vec![false; count];
-        for (n, node) in nodes.iter().enumerate() {
-            let alias = matches!(node.op, Op::Var) && node.keep == Keep::No;
-            if node.leaf.is_some() || alias || node.op.is_view() && !self.forced[n] {
+    /// How often each value is used, and which have to be written out for their users.
+    fn uses(&self) -> Vec<Weight> {
+        let mut weights = vec![Weight::default(); self.nodes.len()];
+        for (n, node) in self.nodes.iter().enumerate() {
+            let passes_on = matches!(node.op, Op::Var) && node.keep == Keep::No;
+            if node.leaf.is_some() || passes_on || node.op.is_view() && !self.forced[n] {
                 continue;
             }
             let mut seen: SmallVec<[usize; 3]> = SmallVec::new();
@@ -144,22 +169,25 @@ impl Lower<'_> {
                 let base = self.through(input as usize);
                 if !seen.contains(&base) {
                     seen.push(base);
-                    uses[base] += 1;
+                    weights[base].uses += 1;
                 }
-                must[base] |= node.op.is_opaque() || i == 0 && matches!(node.op, Op::Gather { .. });
+                weights[base].must |= node.op.is_opaque() || i == 0 && matches!(node.op, Op::Gather { .. });
             }
         }
-        let mut size = vec![1usize; count];
-        let mut pure = vec![false; count];
-        // Buffers that the inlined expression of a value reads, at most.
-        let mut loads = vec![1usize; count];
-        self.buffer = vec![None; count];
+        weights
+    }
+
+    /// Decides which values are written out and gives them buffers.
+    fn choose(&mut self) {
+        let nodes = self.nodes;
+        let mut weights = self.uses();
+        self.buffer = vec![None; nodes.len()];
         self.buffers.clear();
         self.leaves.clear();
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_none() && node.op.is_pointwise() {
-                loads[n] = self.bound_loads(node, &mut loads, &mut size, &mut pure);
+                weights[n].loads = self.bound_loads(node, &mut weights);
             }
             let role = if let Some(leaf) = node.leaf {
                 Some(Role::Leaf(leaf))
@@ -170,48 +198,50 @@ impl Lower<'_> {
                 // Its parts are written out.
                 None
             } else if node.op.is_view() {
-                let below = node.inputs[0] as usize;
-                (size[n], pure[n], loads[n]) = (size[below] + 1, pure[below], loads[below]);
+                let Weight { size, pure, loads, .. } = weights[node.inputs[0] as usize];
+                weights[n] = Weight { size: size + 1, pure, loads, ..weights[n] };
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
-                size[n] = node.op.cost();
-                pure[n] = !matches!(node.op, Op::Gather { .. });
-                for &input in &node.inputs {
-                    let written = self.buffer[self.through(input as usize)].is_some();
-                    pure[n] &= !written && pure[input as usize];
-                    size[n] += if written { 1 } else { size[input as usize] };
-                }
-                pure[n] &= size[n] <= MAX_PURE;
-                let shared = uses[n] > 1 && !pure[n] || size[n] > MAX_INLINE;
-                let alone = !self.fusion && !node.inputs.is_empty() && !matches!(node.op, Op::Var);
-                // A pending variable passes its input on.
-                let alias = matches!(node.op, Op::Var);
-                ((shared || alone || must[n] || self.forced[n]) && !alias).then_some(Role::Temp { slot: 0 })
+                let pending = matches!(node.op, Op::Var);
+                (self.is_written_out(n, &mut weights) && !pending).then_some(Role::Temp { slot: 0 })
             } else {
                 Some(Role::Temp { slot: 0 })
             };
             if let Some(role) = role {
-                size[n] = 1;
-                loads[n] = 1;
-                pure[n] = false;
-                let len = node.shape.numel();
-                self.buffer[n] = Some(self.new_buffer(role, node.dtype, len));
+                weights[n].write_out();
+                self.buffer[n] = Some(self.new_buffer(role, node.dtype, node.shape.numel()));
             }
         }
     }
 
+    /// Weighs a pointwise value, and decides whether it is written out (a pending variable never: it passes its input on).
+    fn is_written_out(&self, n: usize, weights: &mut [Weight]) -> bool {
+        let node = &self.nodes[n];
+        let (mut size, mut pure) = (node.op.cost(), !matches!(node.op, Op::Gather { .. }));
+        for &input in &node.inputs {
+            let written = self.buffer[self.through(input as usize)].is_some();
+            pure &= !written && weights[input as usize].pure;
+            size += if written { 1 } else { weights[input as usize].size };
+        }
+        pure &= size <= MAX_PURE;
+        weights[n] = Weight { size, pure, ..weights[n] };
+        let shared = weights[n].uses > 1 && !pure || size > MAX_INLINE;
+        let alone = !self.fusion && !node.inputs.is_empty() && !matches!(node.op, Op::Var);
+        shared || alone || weights[n].must || self.forced[n]
+    }
+
     /// How many buffers a pointwise node reads with its inputs inlined. Where these would be more than a kernel may bind,
     /// the inputs that read most are written out.
-    fn bound_loads(&mut self, node: &PlanNode, loads: &mut [usize], size: &mut [usize], pure: &mut [bool]) -> usize {
+    fn bound_loads(&mut self, node: &PlanNode, weights: &mut [Weight]) -> usize {
         let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
         loop {
-            let total = bases.iter().map(|&b| if pure[b] { 0 } else { loads[b] }).sum::<usize>();
-            let widest =
-                bases.iter().copied().filter(|&b| self.buffer[b].is_none() && loads[b] > 1).max_by_key(|&b| loads[b]);
+            let total = bases.iter().map(|&b| if weights[b].pure { 0 } else { weights[b].loads }).sum::<usize>();
+            let wide = bases.iter().copied().filter(|&b| self.buffer[b].is_none() && weights[b].loads > 1);
+            let widest = wide.max_by_key(|&b| weights[b].loads);
             let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
             let PlanNode { dtype, shape, .. } = &self.nodes[widest];
             self.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
-            (loads[widest], size[widest], pure[widest]) = (1, 1, false);
+            weights[widest].write_out();
         }
     }
 
