@@ -20,6 +20,7 @@ pub use super::activations::Activation::{
 pub use super::callbacks::{
     CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau, TerminateOnNaN,
 };
+pub use super::constraints::{MaxNorm, MinMaxNorm, NonNeg, UnitNorm};
 pub use super::initializers::Initializer;
 pub use super::layers::{
     AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, ELU, Embedding, Flatten, GlobalAveragePooling2D,
@@ -40,6 +41,7 @@ pub use super::metrics::{
 pub use super::optimizers::{
     Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, LossScaleOptimizer, Nadam, RMSprop, SGD,
 };
+pub use super::regularizers::{L1, L1L2, L2, OrthogonalRegularizer};
 pub use super::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
 };

@@ -7,7 +7,7 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::{Axes, Op};
-use crate::shape::{Index, IntoShape, Shape, axis_index};
+use crate::shape::{Index, IntoShape, Shape, axis_index, signed};
 
 /// What [`Tensor::pad`] puts around a tensor, shown for `a b c`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -115,9 +115,9 @@ impl Tensor {
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
-    pub fn roll(&self, shift: isize, axis: isize) -> Result<Tensor> {
+    pub fn roll(&self, shift: impl Index, axis: impl Index) -> Result<Tensor> {
         let n = self.dims()[axis_index("roll", axis, self.rank())?];
-        let shift = shift.checked_rem_euclid(n as isize).unwrap_or(0) as usize;
+        let shift = signed("roll", shift)?.checked_rem_euclid(n as isize).unwrap_or(0) as usize;
         if shift == 0 {
             return Ok(self.clone());
         }

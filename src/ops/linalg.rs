@@ -4,7 +4,7 @@ use super::pointwise::{expect_dtype, same_device, same_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
-use crate::shape::axis_index;
+use crate::shape::{Index, axis_index, signed};
 
 impl Tensor {
     /// The lower triangle of each matrix `(.., rows, columns)`: 0 above diagonal `k` (0: the main one; positive: above it).
@@ -20,8 +20,8 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn tril(&self, k: isize) -> Result<Tensor> {
-        up_to_diagonal("tril", self, k)?.where_(self, 0.0)
+    pub fn tril(&self, k: impl Index) -> Result<Tensor> {
+        up_to_diagonal("tril", self, signed("tril", k)?)?.where_(self, 0.0)
     }
 
     /// The upper triangle of each matrix `(.., rows, columns)`: 0 below diagonal `k`.
@@ -29,8 +29,8 @@ impl Tensor {
     /// # Errors
     /// Fewer than two dimensions.
     #[track_caller]
-    pub fn triu(&self, k: isize) -> Result<Tensor> {
-        up_to_diagonal("triu", self, k.saturating_sub(1))?.where_(0.0, self)
+    pub fn triu(&self, k: impl Index) -> Result<Tensor> {
+        up_to_diagonal("triu", self, signed("triu", k)?.saturating_sub(1))?.where_(0.0, self)
     }
 
     /// The cross product of vectors of three elements along an axis; vectors of two lie in the plane of the first two,
@@ -47,7 +47,7 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn cross(&self, rhs: &Tensor, axis: isize) -> Result<Tensor> {
+    pub fn cross(&self, rhs: &Tensor, axis: impl Index) -> Result<Tensor> {
         let (a, b) = (axis_index("cross", axis, self.rank())?, axis_index("cross", axis, rhs.rank())?);
         same_device("cross", self, rhs)?;
         same_dtype("cross", self, rhs)?;

@@ -4,7 +4,7 @@ use super::pointwise::{expect_dtype, same_device, same_dtype};
 use super::reduce::in_register;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::Tensor;
-use crate::shape::{Axes, axes_set, axis_index};
+use crate::shape::{Axes, Index, axes_set, axis_index};
 
 /// The least norm that `normalize` divides by: Keras's fuzz factor.
 const EPSILON: f64 = 1e-7;
@@ -24,9 +24,9 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn normalize(&self, axis: isize, order: u32) -> Result<Tensor> {
+    pub fn normalize(&self, axis: impl Index, order: u32) -> Result<Tensor> {
         expect_dtype("normalize", self, self.dtype().is_float(), "a floating-point type")?;
-        axis_index("normalize", axis, self.rank())?;
+        let axis = axis_index("normalize", axis, self.rank())?;
         if order == 0 {
             return Err(Error::setting("`normalize`", "order", order, "at least 1"));
         }
@@ -52,7 +52,7 @@ impl Tensor {
         &self,
         mean: &Tensor,
         variance: &Tensor,
-        axis: isize,
+        axis: impl Index,
         offset: Option<&Tensor>,
         scale: Option<&Tensor>,
         epsilon: f64,

@@ -34,21 +34,21 @@ impl Tensor {
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
     #[track_caller]
-    pub fn sparsemax(&self, axis: isize) -> Result<Tensor> {
+    pub fn sparsemax(&self, axis: impl Index) -> Result<Tensor> {
         let axis = axis_index("sparsemax", axis, self.rank())?;
         expect_dtype("sparsemax", self, self.dtype().is_float(), "a floating-point type")?;
         entry(|| {
             in_register(self, |x| {
                 let x = x.sub(greatest(&x.detach(), &[axis]))?;
-                let (n, along) = (x.dims()[axis], axis as isize);
-                let (sorted, _) = x.top_k(n, along)?;
+                let n = x.dims()[axis];
+                let (sorted, _) = x.top_k(n, axis)?;
                 let mut shape = vec![1; x.rank()];
                 shape[axis] = n;
                 let rank = Tensor::arange(1.0, n as f64 + 1.0, 1.0, x.dtype(), x.device())?.reshape(shape)?;
                 // The elements that stay are the greatest `k` for which `1 + k x[k]` is more than their sum.
-                let stays = sorted.mul(rank)?.add(1.0)?.gt(sorted.cumsum(along)?)?;
-                let count = stays.cast(x.dtype())?.sum_keepdims(along)?;
-                let t = stays.where_(&sorted, 0.0)?.sum_keepdims(along)?.sub(1.0)?.div(count)?;
+                let stays = sorted.mul(rank)?.add(1.0)?.gt(sorted.cumsum(axis)?)?;
+                let count = stays.cast(x.dtype())?.sum_keepdims(axis)?;
+                let t = stays.where_(&sorted, 0.0)?.sum_keepdims(axis)?.sub(1.0)?.div(count)?;
                 x.sub(t)?.relu()
             })
         })

@@ -30,10 +30,7 @@ fn sizes_and_positions_of_either_sign() {
         assert_eq!(x.reshape([2i64, -1, 2])?.dims(), [2, 3, 2]);
         assert_eq!(x.sum(-1i64)?.dims(), [3]);
         assert_eq!(x.take(-1i32, 0u32)?.to_vec::<i32>()?, [8, 9, 10, 11]);
-        assert_eq!(
-            Tensor::zeros([2, 0, 3], DType::F32, device)?.reshape([0, -1, 3].map(|n: isize| n.max(0)))?.numel(),
-            0
-        );
+        assert_eq!(Tensor::zeros([2, 0, 3], DType::F32, device)?.reshape([-1, 3])?.dims(), [0, 3]);
         Ok(())
     });
 }
