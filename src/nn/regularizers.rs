@@ -7,7 +7,7 @@ use crate::nn::config::{Class, Config, by_name, choices, classes, declare, decla
 /// A penalty of a weight.
 ///
 /// ```
-/// use wgtensor::nn::{L2, Regularizer};
+/// use wgtensor::nn::regularizers::{L2, Regularizer};
 /// use wgtensor::{Device, Tensor};
 ///
 /// let w = Tensor::new([1.0f32, -2.0], &Device::cpu())?;
