@@ -224,6 +224,25 @@ fn futures_wait_in_any_order_or_not_at_all() {
     });
 }
 
+/// Several threads submit and await read-backs of their own on one device.
+#[test]
+fn threads_await_what_they_read_at_once() {
+    for_each_device_alone(|device| {
+        let one = |thread: u32| -> Result<()> {
+            for round in 0..150u32 {
+                let x = Tensor::full([64 + round as usize], f64::from(thread), DType::F32, device)?;
+                let values = pollster::block_on(x.add(f64::from(round))?.to_vec_async::<f32>())?;
+                assert!(values.iter().all(|&v| v == (thread + round) as f32));
+            }
+            Ok(())
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..6).map(|thread| scope.spawn(move || one(thread))).collect();
+            threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
+        })
+    });
+}
+
 /// A read-back is ordered by the call: what is submitted after it does not show in it.
 #[test]
 fn a_read_sees_what_was_there_when_it_was_asked_for() {

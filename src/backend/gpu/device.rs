@@ -41,8 +41,6 @@ type ScopeAnswer = BoxFuture<'static, Option<wgpu::Error>>;
 pub(super) enum Polled {
     /// What was waited for has happened.
     Done,
-    /// It has not, and the time given is over.
-    NotYet,
     /// It never will.
     Failed,
 }
@@ -156,7 +154,6 @@ impl Core {
         }
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
             Ok(Ok(_)) => Polled::Done,
-            Ok(Err(wgpu::PollError::Timeout)) => Polled::NotYet,
             Ok(Err(_)) => Polled::Failed,
             Err(_) => {
                 self.health.lose("the driver failed while it was waited for".into());

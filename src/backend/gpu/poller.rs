@@ -4,14 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::channel::oneshot;
 
 use super::device::{Core, Polled};
 use crate::error::{Error, Result};
 use crate::sys;
 
-/// How long the thread waits at a time. While it does, `wgpu` keeps a lock that destroying a buffer needs.
-const SLICE: Duration = Duration::from_millis(5);
+/// The shortest and the longest pause between two looks at the device.
+const PAUSES: [Duration; 2] = [Duration::from_micros(10), Duration::from_millis(1)];
 
 impl Core {
     /// What `then` gives once `submission` has run; it finds the device's answers there. It runs on the thread that
@@ -31,15 +32,26 @@ impl Core {
         }
         let (sender, result) = oneshot::channel();
         let core = Arc::clone(&self);
+        let mut then = then.boxed();
+        // It looks again and again. To wait in `wgpu` would hold a lock that destroying a buffer needs; to wait there for
+        // a limited time makes it panic when another thread finds the queue empty just after the time is up.
         self.poller.push(move || {
-            let wait = || wgpu::PollType::Wait { submission_index: Some(submission.clone()), timeout: Some(SLICE) };
-            while core.poll(wait()) == Polled::NotYet {}
-            // One more look delivers the loss of a device that refused the submission.
-            core.poll(wgpu::PollType::Poll);
-            // Of a future that was dropped nothing is wanted any more.
-            if !sender.is_canceled() {
-                let _ = sender.send(core.check().and_then(|()| pollster::block_on(then)));
-            }
+            let [mut pause, longest] = PAUSES;
+            let answer = loop {
+                let alive = core.poll(wgpu::PollType::Poll) == Polled::Done;
+                // Of a future that was dropped nothing is wanted any more.
+                if sender.is_canceled() {
+                    return;
+                }
+                match core.check().map(|()| (&mut then).now_or_never()) {
+                    Ok(None) if alive => std::thread::sleep(pause),
+                    Ok(None) => break Err(Error::internal("the device neither answers nor is lost")),
+                    Ok(Some(answer)) => break answer,
+                    Err(lost) => break Err(lost),
+                }
+                pause = (2 * pause).min(longest);
+            };
+            let _ = sender.send(answer);
         });
         match result.await {
             Ok(result) => result,
