@@ -5,18 +5,11 @@
 //! `b` for floats, the others stand in where it does not serve. `grad` is given the arguments, the result and the result's
 //! gradient, all of one shape. A row without `grad` has the gradient zero.
 
-use super::pointwise::{self, Operand};
+use super::pointwise::{self, BinaryRow, Operand};
 use crate::error::Result;
 use crate::graph::Tensor;
-use crate::graph::node::NodeVjp;
 use crate::ir::math::{self, Real};
 use crate::ir::scalar::{Binary1, BinaryFn};
-
-/// Everything the crate knows of a binary function.
-pub(crate) struct BinaryRow {
-    pub(crate) f: &'static BinaryFn,
-    pub(crate) grad: Option<NodeVjp>,
-}
 
 macro_rules! binary {
     ($(

@@ -2,14 +2,25 @@
 
 use std::borrow::Cow;
 
-use super::binary::BinaryRow;
-use super::unary::UnaryRow;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry, or_panic};
-use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
 use crate::graph::{Device, Tensor};
 use crate::ir::op::{Op, Runtime};
+use crate::ir::scalar::{BinaryFn, UnaryFn};
 use crate::shape::{self, Shape};
+
+/// Everything the crate knows of a unary function.
+pub(crate) struct UnaryRow {
+    pub(crate) f: &'static UnaryFn,
+    pub(crate) grad: Option<NodeVjp>,
+}
+
+/// Everything the crate knows of a binary function.
+pub(crate) struct BinaryRow {
+    pub(crate) f: &'static BinaryFn,
+    pub(crate) grad: Option<NodeVjp>,
+}
 
 mod sealed {
     pub trait Sealed {}

@@ -7,18 +7,11 @@
 
 use std::f64::consts::{FRAC_2_SQRT_PI, LN_2, LOG2_E, LOG10_E};
 
-use super::pointwise;
+use super::pointwise::{self, UnaryRow};
 use crate::error::Result;
 use crate::graph::Tensor;
-use crate::graph::node::NodeVjp;
 use crate::ir::math::{self, Real};
 use crate::ir::scalar::{Unary1, UnaryFn};
-
-/// Everything the crate knows of a unary function.
-pub(crate) struct UnaryRow {
-    pub(crate) f: &'static UnaryFn,
-    pub(crate) grad: Option<NodeVjp>,
-}
 
 macro_rules! unary {
     ($(

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
-use super::lower::{Lower, Stop, Stuck};
+use super::written::{Stop, Stuck, Written};
 use crate::ir::access::{Blocked, Space, project, pull_back};
 use crate::ir::encoding::{rounding, wrapping};
 use crate::ir::op::{Op, PlanNode};
@@ -22,7 +22,7 @@ impl Blocked {
 
 /// Writes one kernel's lines.
 pub(super) struct Builder<'a> {
-    lower: &'a Lower<'a>,
+    graph: &'a Written<'a>,
     pub(super) space: Space,
     pub(super) mask: u32,
     pub(super) lines: Vec<Line>,
@@ -31,8 +31,8 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(lower: &'a Lower<'a>, space: Space, mask: u32) -> Self {
-        Builder { lower, space, mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() }
+    pub(super) fn new(graph: &'a Written<'a>, space: Space, mask: u32) -> Self {
+        Builder { graph, space, mask, lines: Vec::new(), memo: FxHashMap::default(), ops: Vec::new() }
     }
 
     pub(super) fn push(&mut self, line: Line) -> Reg {
@@ -43,15 +43,15 @@ impl<'a> Builder<'a> {
     /// The register of node `n`'s element at `at` (flat in the node): loaded if it is written out, else computed.
     pub(super) fn value(&mut self, mut n: usize, mut at: Access) -> std::result::Result<Reg, Stop> {
         // Chains of views may be long: no recursion.
-        while self.lower.buffer[n].is_none() && self.lower.nodes[n].op.is_view() {
+        while self.graph.buffer[n].is_none() && self.graph.nodes[n].op.is_view() {
             (n, at) = self.below(n, &at)?;
         }
         if let Some(&reg) = self.memo.get(&(n, at.clone())) {
             return Ok(reg);
         }
-        let node = &self.lower.nodes[n];
+        let node = &self.graph.nodes[n];
         let key = (n, at.clone());
-        let reg = match self.lower.buffer[n] {
+        let reg = match self.graph.buffer[n] {
             Some(buf) => {
                 let instr = Instr::Load { buf, at, gather: SmallVec::new() };
                 self.push(Line { instr, dtype: node.dtype.register(), inner: false })
@@ -64,17 +64,17 @@ impl<'a> Builder<'a> {
 
     /// What a view looks at, and where.
     fn below(&self, n: usize, at: &Access) -> std::result::Result<(usize, Access), Stop> {
-        let node = &self.lower.nodes[n];
+        let node = &self.graph.nodes[n];
         let below = node.inputs[0] as usize;
-        let from = &self.lower.nodes[below].shape;
+        let from = &self.graph.nodes[below].shape;
         let at = pull_back(&node.op, &node.shape, from, at, &self.space).map_err(|b| b.stop(n))?;
         Ok((below, at))
     }
 
     /// Computes node `n`'s element at `at` from its inputs.
     pub(super) fn compute(&mut self, n: usize, at: Access) -> std::result::Result<Reg, Stop> {
-        let lower = self.lower;
-        let node = &lower.nodes[n];
+        let graph = self.graph;
+        let node = &graph.nodes[n];
         if node.op.is_view() {
             let (below, at) = self.below(n, &at)?;
             return self.value(below, at);
@@ -83,14 +83,14 @@ impl<'a> Builder<'a> {
         // Pointwise operands have the node's shape, or are scalars.
         let operand = |b: &mut Self, i: usize| {
             let input = node.inputs[i] as usize;
-            let scalar = lower.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
+            let scalar = graph.nodes[input].shape.rank() == 0 && node.shape.rank() != 0;
             b.value(input, if scalar { Access::constant(rank) } else { at.clone() })
         };
         let instr = match &node.op {
             Op::Var => return operand(self, 0),
-            Op::Scalar(_) => Instr::Param { slot: lower.slots[n] },
+            Op::Scalar(_) => Instr::Param { slot: graph.slots[n] },
             Op::Arange => Instr::Index { at: at.clone() },
-            Op::Random { stream, .. } => Instr::Random { at: at.clone(), key: lower.slots[n], stream: *stream },
+            Op::Random { stream, .. } => Instr::Random { at: at.clone(), key: graph.slots[n], stream: *stream },
             Op::Unary(f) => Instr::Unary(f, operand(self, 0)?),
             Op::Binary(f) => Instr::Binary(f, operand(self, 0)?, operand(self, 1)?),
             Op::Select => Instr::Select(operand(self, 0)?, operand(self, 1)?, operand(self, 2)?),
@@ -98,8 +98,8 @@ impl<'a> Builder<'a> {
             Op::Gather { axis, map } => {
                 let index = operand(self, 1)?;
                 let x = node.inputs[0] as usize;
-                let buf = lower.dense(x).map_err(|Stuck(n)| Stop::Force(n))?;
-                let shape = &lower.nodes[x].shape;
+                let buf = graph.dense(x).map_err(|Stuck(n)| Stop::Force(n))?;
+                let shape = &graph.nodes[x].shape;
                 let strides = shape.strides();
                 let axis = *axis as usize;
                 let mut moves = [0; 8];
@@ -118,7 +118,7 @@ impl<'a> Builder<'a> {
         let dtype = node.dtype.register();
         let reg = self.push(Line { instr, dtype, inner: false });
         let fit = match &node.op {
-            Op::Cast => rounding(lower.nodes[node.inputs[0] as usize].dtype, node.dtype),
+            Op::Cast => rounding(graph.nodes[node.inputs[0] as usize].dtype, node.dtype),
             Op::Unary(_) | Op::Binary(_) => wrapping(node.dtype),
             _ => None,
         };

@@ -6,9 +6,10 @@ use smallvec::SmallVec;
 use super::Limits;
 use super::expression::Builder;
 use super::rewrite::MAX_COST;
+use super::written::{Built, Stop, Stuck, Written};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::access::{Space, pull_back, squeeze};
+use crate::ir::access::{Space, squeeze};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
@@ -28,21 +29,6 @@ pub(crate) struct Lowered {
     /// `(before, after)` pairs of kernels, besides those that follow from reading what another wrote.
     pub(crate) order: Vec<(usize, usize)>,
 }
-
-/// Why a kernel could not be built as asked.
-pub(super) enum Stop {
-    /// The space needs a finer dimension.
-    Split { dim: usize, inner: usize },
-    /// The result of this view (or gather) has to be written out.
-    Force(usize),
-}
-
-/// The node whose result has to be written out before the kernel can be built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Stuck(pub(super) usize);
-
-/// A kernel or a part of one, or what stands in its way.
-pub(super) type Built<T> = std::result::Result<T, Stuck>;
 
 /// What decides whether a value is written out.
 #[derive(Clone, Copy)]
@@ -80,14 +66,9 @@ struct Assign {
 }
 
 pub(super) struct Lower<'a> {
-    pub(super) nodes: &'a [PlanNode],
-    /// First run-time scalar of each node.
-    pub(super) slots: Vec<u16>,
+    pub(super) graph: Written<'a>,
     /// Views and gathers whose result is written out.
     forced: Vec<bool>,
-    /// Whether a value is written out, and where.
-    pub(super) buffer: Vec<Option<BufId>>,
-    buffers: Vec<BufferInfo>,
     leaves: FxHashMap<u32, BufId>,
     fusion: bool,
     /// Distinct buffers a kernel may bind, its result among them.
@@ -106,11 +87,8 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
         return Err(Error::internal("a flush of more than 65,535 nodes"));
     }
     let mut lower = Lower {
-        nodes,
-        slots,
+        graph: Written { nodes, slots, buffer: Vec::new(), buffers: Vec::new() },
         forced: vec![false; nodes.len()],
-        buffer: Vec::new(),
-        buffers: Vec::new(),
         leaves: FxHashMap::default(),
         fusion: limits.fusion,
         max_buffers: limits.max_buffers,
@@ -119,10 +97,10 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
     loop {
         lower.choose();
         match lower.kernels() {
-            _ if lower.buffers.len() > usize::from(BufId::MAX) => {
+            _ if lower.graph.buffers.len() > usize::from(BufId::MAX) => {
                 return Err(Error::internal("a flush of more than 65,535 buffers"));
             }
-            Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.buffers, order }),
+            Ok((kernels, order)) => return Ok(Lowered { kernels, buffers: lower.graph.buffers, order }),
             Err(stuck) => {
                 for Stuck(n) in stuck {
                     if std::mem::replace(&mut lower.forced[n], true) {
@@ -137,8 +115,8 @@ pub(crate) fn lower(nodes: &[PlanNode], limits: Limits) -> Result<Lowered> {
 impl Lower<'_> {
     /// The value a chain of folded views looks at.
     fn base(&self, mut n: usize) -> usize {
-        while self.nodes[n].leaf.is_none() && self.nodes[n].op.is_view() && !self.forced[n] {
-            n = self.nodes[n].inputs[0] as usize;
+        while self.graph.nodes[n].leaf.is_none() && self.graph.nodes[n].op.is_view() && !self.forced[n] {
+            n = self.graph.nodes[n].inputs[0] as usize;
         }
         n
     }
@@ -147,7 +125,7 @@ impl Lower<'_> {
     fn through(&self, mut n: usize) -> usize {
         loop {
             n = self.base(n);
-            match &self.nodes[n] {
+            match &self.graph.nodes[n] {
                 PlanNode { op: Op::Var, leaf: None, keep, inputs, .. } if *keep != Keep::Output => {
                     n = inputs[0] as usize
                 }
@@ -158,8 +136,8 @@ impl Lower<'_> {
 
     /// How often each value is used, and which have to be written out for their users.
     fn uses(&self) -> Vec<Weight> {
-        let mut weights = vec![Weight::default(); self.nodes.len()];
-        for (n, node) in self.nodes.iter().enumerate() {
+        let mut weights = vec![Weight::default(); self.graph.nodes.len()];
+        for (n, node) in self.graph.nodes.iter().enumerate() {
             let passes_on = matches!(node.op, Op::Var) && node.keep == Keep::No;
             if node.leaf.is_some() || passes_on || node.op.is_view() && !self.forced[n] {
                 continue;
@@ -179,10 +157,10 @@ impl Lower<'_> {
 
     /// Decides which values are written out and gives them buffers.
     fn choose(&mut self) {
-        let nodes = self.nodes;
+        let nodes = self.graph.nodes;
         let mut weights = self.uses();
-        self.buffer = vec![None; nodes.len()];
-        self.buffers.clear();
+        self.graph.buffer = vec![None; nodes.len()];
+        self.graph.buffers.clear();
         self.leaves.clear();
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
@@ -209,17 +187,17 @@ impl Lower<'_> {
             };
             if let Some(role) = role {
                 weights[n].write_out();
-                self.buffer[n] = Some(self.new_buffer(role, node.dtype, node.shape.numel()));
+                self.graph.buffer[n] = Some(self.new_buffer(role, node.dtype, node.shape.numel()));
             }
         }
     }
 
     /// Weighs a pointwise value, and decides whether it is written out (a pending variable never: it passes its input on).
     fn is_written_out(&self, n: usize, weights: &mut [Weight]) -> bool {
-        let node = &self.nodes[n];
+        let node = &self.graph.nodes[n];
         let (mut size, mut pure) = (node.op.cost(), !matches!(node.op, Op::Gather { .. }));
         for &input in &node.inputs {
-            let written = self.buffer[self.through(input as usize)].is_some();
+            let written = self.graph.buffer[self.through(input as usize)].is_some();
             pure &= !written && weights[input as usize].pure;
             size += if written { 1 } else { weights[input as usize].size };
         }
@@ -236,11 +214,11 @@ impl Lower<'_> {
         let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
         loop {
             let total = bases.iter().map(|&b| if weights[b].pure { 0 } else { weights[b].loads }).sum::<usize>();
-            let wide = bases.iter().copied().filter(|&b| self.buffer[b].is_none() && weights[b].loads > 1);
+            let wide = bases.iter().copied().filter(|&b| self.graph.buffer[b].is_none() && weights[b].loads > 1);
             let widest = wide.max_by_key(|&b| weights[b].loads);
             let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
-            let PlanNode { dtype, shape, .. } = &self.nodes[widest];
-            self.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
+            let PlanNode { dtype, shape, .. } = &self.graph.nodes[widest];
+            self.graph.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
             weights[widest].write_out();
         }
     }
@@ -252,8 +230,8 @@ impl Lower<'_> {
         {
             return b;
         }
-        let b = self.buffers.len() as BufId;
-        self.buffers.push(BufferInfo { role, dtype, len });
+        let b = self.graph.buffers.len() as BufId;
+        self.graph.buffers.push(BufferInfo { role, dtype, len });
         if let Role::Leaf(leaf) = role {
             self.leaves.insert(leaf, b);
         }
@@ -262,7 +240,7 @@ impl Lower<'_> {
 
     /// One kernel for each value that is written out; or the values that must be, where some stand in the way.
     fn kernels(&mut self) -> std::result::Result<(Vec<Step>, Vec<(usize, usize)>), Vec<Stuck>> {
-        let nodes = self.nodes;
+        let nodes = self.graph.nodes;
         let mut kernels: Vec<Step> = Vec::new();
         let mut order = Vec::new();
         let mut assigns = Vec::new();
@@ -287,7 +265,7 @@ impl Lower<'_> {
                 }
                 continue;
             }
-            let Some(buf) = self.buffer[n].filter(|_| node.shape.numel() > 0) else { continue };
+            let Some(buf) = self.graph.buffer[n].filter(|_| node.shape.numel() > 0) else { continue };
             let made = match &node.op {
                 Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
                 Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
@@ -307,8 +285,8 @@ impl Lower<'_> {
 
     /// For each node with several results: which of them are wanted, and where.
     fn wanted_parts(&self) -> Vec<SmallVec<[(u8, BufId); 2]>> {
-        let mut parts: Vec<SmallVec<[(u8, BufId); 2]>> = vec![SmallVec::new(); self.nodes.len()];
-        for (node, buf) in self.nodes.iter().zip(&self.buffer) {
+        let mut parts: Vec<SmallVec<[(u8, BufId); 2]>> = vec![SmallVec::new(); self.graph.nodes.len()];
+        for (node, buf) in self.graph.nodes.iter().zip(&self.graph.buffer) {
             if let (Op::Part(i), None, Some(buf)) = (&node.op, node.leaf, *buf) {
                 parts[node.inputs[0] as usize].push((*i, buf));
             }
@@ -318,10 +296,11 @@ impl Lower<'_> {
 
     /// A value for a variable's memory, which is written out elsewhere first: the node, that buffer, and the variable's.
     fn assigned(&mut self, n: usize, leaf: u32, kernels: &mut Vec<Step>, stuck: &mut Vec<Stuck>) -> Assign {
-        let node = &self.nodes[n];
+        let node = &self.graph.nodes[n];
         let input = node.inputs[0] as usize;
         let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
-        let written = self.buffer[input].filter(|&b| !matches!(self.buffers[b as usize].role, Role::Leaf(_)));
+        let written =
+            self.graph.buffer[input].filter(|&b| !matches!(self.graph.buffers[b as usize].role, Role::Leaf(_)));
         let source = written.unwrap_or_else(|| {
             let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
             match self.pointwise(n, input, temp) {
@@ -348,7 +327,7 @@ impl Lower<'_> {
             let mut before = readers.remove(&target).unwrap_or_default();
             before.dedup();
             order.extend(before.into_iter().map(|k| (k, kernels.len())));
-            let node = &self.nodes[n];
+            let node = &self.graph.nodes[n];
             let space = squeeze(&node.shape);
             let at = Access::contiguous(&space);
             let instr = Instr::Load { buf: source, at: at.clone(), gather: SmallVec::new() };
@@ -369,7 +348,7 @@ impl Lower<'_> {
     ) -> Built<(T, Builder<'_>)> {
         let (mut space, mut mask) = (space, mask);
         loop {
-            let mut builder = Builder::new(self, space.clone(), mask);
+            let mut builder = Builder::new(&self.graph, space.clone(), mask);
             match build(&mut builder) {
                 Ok(out) => return Ok((out, builder)),
                 Err(Stop::Force(view)) => return Err(Stuck(view)),
@@ -387,7 +366,7 @@ impl Lower<'_> {
 
     /// A kernel that computes `n` pointwise (or reads it, if it is written already) and writes it to `buf`, in the space of node `of`.
     fn pointwise(&self, of: usize, n: usize, buf: BufId) -> Built<Step> {
-        let node = &self.nodes[of];
+        let node = &self.graph.nodes[of];
         let root = of == n;
         let (reg, builder) = self.attempt(squeeze(&node.shape), 0, |b| {
             let at = Access::contiguous(&b.space);
@@ -400,10 +379,10 @@ impl Lower<'_> {
     }
 
     fn reduce(&self, n: usize, buf: BufId) -> Built<Step> {
-        let node = &self.nodes[n];
+        let node = &self.graph.nodes[n];
         let Op::Reduce { op, axes } = node.op else { unreachable!("called for reductions") };
         let input = node.inputs[0] as usize;
-        let from = &self.nodes[input].shape;
+        let from = &self.graph.nodes[input].shape;
         let reduce = |b: &mut Builder<'_>, value: Reg| {
             // Every reduction reads an inner line.
             let line = Line { instr: Instr::Repeat(value), dtype: b.lines[value as usize].dtype, inner: true };
@@ -413,7 +392,7 @@ impl Lower<'_> {
         if from.numel() == 0 {
             // Nothing to reduce: the operation's identity, over an empty inner space.
             let space: Space = SmallVec::from_slice(&[node.shape.numel(), 0]);
-            let dtype = self.nodes[input].dtype.register();
+            let dtype = self.graph.nodes[input].dtype.register();
             let (reg, builder) = self.attempt(space, 0b10, |b| {
                 let value =
                     b.push(Line { instr: Instr::Index { at: Access::constant(2) }, dtype: DType::I32, inner: true });
@@ -461,7 +440,7 @@ impl Lower<'_> {
         kernels: &mut Vec<Step>,
         order: &mut Vec<(usize, usize)>,
     ) -> Built<()> {
-        let node = &self.nodes[n];
+        let node = &self.graph.nodes[n];
         let strides = node.shape.strides();
         let background = if fill {
             kernels.push(self.pointwise(n, node.inputs[starts.len()] as usize, buf)?);
@@ -471,7 +450,7 @@ impl Lower<'_> {
         };
         for (part, start) in starts.iter().enumerate() {
             let input = node.inputs[part] as usize;
-            let shape = self.nodes[input].shape;
+            let shape = self.graph.nodes[input].shape;
             if shape.numel() == 0 {
                 continue;
             }
@@ -496,12 +475,12 @@ impl Lower<'_> {
 
     /// A step of a family; `results`: which of its results go where.
     fn opaque(&self, n: usize, results: &[(u8, BufId)]) -> Built<Step> {
-        let node = &self.nodes[n];
+        let node = &self.graph.nodes[n];
         let (family, operands): (Family, SmallVec<[BufId; 4]>) = match &node.op {
             Op::MatMul => self.matmul(node)?,
             Op::Conv(g) | Op::ConvInputGrad(g) | Op::ConvKernelGrad(g) => self.convolution(node, **g)?,
             Op::Family(family) => {
-                let operands = node.inputs.iter().map(|&i| self.dense(i as usize)).collect::<Built<_>>()?;
+                let operands = node.inputs.iter().map(|&i| self.graph.dense(i as usize)).collect::<Built<_>>()?;
                 ((**family).clone(), operands)
             }
             op => unreachable!("{} is not opaque", op.name()),
@@ -509,37 +488,11 @@ impl Lower<'_> {
         let mut step = Step::new(family, &operands, Program::default());
         let at = Access::contiguous(&step.space);
         for (reg, &(i, buf)) in results.iter().enumerate() {
-            let dtype = self.buffers[buf as usize].dtype.register();
+            let dtype = self.graph.buffers[buf as usize].dtype.register();
             step.program.lines.push(Line { instr: Instr::Acc(i), dtype, inner: false });
             step.program.stores.push(Store { reg: reg as Reg, buf, at: at.clone(), inner: false });
         }
         Ok(Step { ops: vec![node.op.name()], at: node.at, ..step })
-    }
-
-    /// The buffer behind an operand and its address over the operand's own dimensions.
-    pub(super) fn strided(&self, n: usize) -> Built<(BufId, Access)> {
-        let shape = self.nodes[n].shape;
-        let mut at = Access::contiguous(&shape);
-        let mut n = n;
-        loop {
-            let node = &self.nodes[n];
-            if let Some(buf) = self.buffer[n] {
-                return Ok((buf, at));
-            }
-            let below = node.inputs[0] as usize;
-            if node.op.is_view() {
-                at = pull_back(&node.op, &node.shape, &self.nodes[below].shape, &at, &shape).map_err(|_| Stuck(n))?;
-            }
-            n = below;
-        }
-    }
-
-    /// The buffer of an operand that has to be contiguous, or the node to write out.
-    pub(super) fn dense(&self, n: usize) -> Built<BufId> {
-        let (buf, at) = self.strided(n)?;
-        let shape = &self.nodes[n].shape;
-        let whole = self.buffers[buf as usize].len == shape.numel();
-        if whole && at.same(&Access::contiguous(shape), shape) { Ok(buf) } else { Err(Stuck(n)) }
     }
 }
 

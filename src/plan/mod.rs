@@ -1,8 +1,8 @@
 //! From graph to steps.
 //!
 //! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values
-//! are written out and makes one kernel for each, its lines written by `expression`, or a step of a family (`product`
-//! for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their
+//! are written out (`written` holds which) and makes one kernel for each, its lines written by `expression`, or a step of
+//! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their
 //! buffers and gives temporaries slots.
 
 mod expression;
@@ -14,6 +14,7 @@ mod rewrite;
 #[cfg(test)]
 mod tests;
 mod widen;
+mod written;
 
 use crate::error::Result;
 use crate::ir::{op, step};

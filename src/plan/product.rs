@@ -2,7 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::lower::{Built, Lower};
+use super::lower::Lower;
+use super::written::Built;
 use crate::ir::access::Space;
 use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::op::{Op, PlanNode};
@@ -17,8 +18,8 @@ impl Lower<'_> {
     pub(super) fn matmul(&self, node: &PlanNode) -> Built<Product> {
         let rank = node.shape.rank();
         let (m, n) = (node.shape[rank - 2], node.shape[rank - 1]);
-        let k = self.nodes[node.inputs[0] as usize].shape[rank - 1];
-        let (a, b) = (self.strided(node.inputs[0] as usize)?, self.strided(node.inputs[1] as usize)?);
+        let k = self.graph.nodes[node.inputs[0] as usize].shape[rank - 1];
+        let (a, b) = (self.graph.strided(node.inputs[0] as usize)?, self.graph.strided(node.inputs[1] as usize)?);
         let batch_shape = &node.shape[..rank - 2];
         // Batch dimensions without ones, merged where both operands allow.
         let keep: SmallVec<[usize; 4]> = (0..rank - 2).filter(|&d| batch_shape[d] != 1).collect();
@@ -51,7 +52,7 @@ impl Lower<'_> {
             row: row as i64,
             col: col as i64,
         };
-        let (first, second) = (self.dense(node.inputs[0] as usize)?, self.dense(node.inputs[1] as usize)?);
+        let (first, second) = (self.graph.dense(node.inputs[0] as usize)?, self.graph.dense(node.inputs[1] as usize)?);
         // A kernel of one tap at every position is a plain product.
         let every = |n: usize, out: usize, stride: usize, pad: usize| out == n && pad == 0 && (stride == 1 || n == 1);
         let plain = taps == 1 && every(g.h, g.oh, g.stride_h, g.pad_h) && every(g.w, g.ow, g.stride_w, g.pad_w);

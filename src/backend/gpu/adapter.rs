@@ -4,11 +4,9 @@ use std::sync::OnceLock;
 
 use super::GpuBackend;
 use super::device::Core;
-use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions, Kernels};
+use super::info::{describe, kind, known_features};
+use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions};
 use crate::error::{Error, Kind, Result};
-
-/// The abilities used where present, with the names they are shown under.
-const FEATURES: [(wgpu::Features, &str); 1] = [(wgpu::Features::SUBGROUP, "subgroups")];
 
 struct Found {
     adapter: wgpu::Adapter,
@@ -99,48 +97,6 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
     })?;
     let core = Core::new(found.info.id.clone(), device, queue, false, options.kernels)?;
     GpuBackend::new(core, options)
-}
-
-/// A device as users see it.
-pub(super) fn describe(
-    id: String,
-    info: &wgpu::AdapterInfo,
-    features: wgpu::Features,
-    limits: &wgpu::Limits,
-) -> DeviceInfo {
-    DeviceInfo {
-        id,
-        name: info.name.clone(),
-        kind: kind(info.device_type),
-        api: format!("{:?}", info.backend),
-        driver: format!("{} {}", info.driver, info.driver_info).trim().to_string(),
-        kernels: Kernels::Auto,
-        features: FEATURES.iter().filter(|(f, _)| features.contains(*f)).map(|(_, name)| *name).collect(),
-        limits: vec![
-            ("max_buffer_size", limits.max_buffer_size),
-            ("max_storage_buffer_binding_size", limits.max_storage_buffer_binding_size),
-            ("max_storage_buffers_per_shader_stage", limits.max_storage_buffers_per_shader_stage.into()),
-            ("max_compute_workgroup_storage_size", limits.max_compute_workgroup_storage_size.into()),
-            ("max_compute_invocations_per_workgroup", limits.max_compute_invocations_per_workgroup.into()),
-            ("max_compute_workgroups_per_dimension", limits.max_compute_workgroups_per_dimension.into()),
-            ("subgroup_min_size", info.subgroup_min_size.into()),
-            ("subgroup_max_size", info.subgroup_max_size.into()),
-        ],
-    }
-}
-
-fn known_features() -> wgpu::Features {
-    FEATURES.iter().fold(wgpu::Features::empty(), |all, (f, _)| all | *f)
-}
-
-fn kind(device_type: wgpu::DeviceType) -> DeviceKind {
-    match device_type {
-        wgpu::DeviceType::DiscreteGpu => DeviceKind::Discrete,
-        wgpu::DeviceType::IntegratedGpu => DeviceKind::Integrated,
-        wgpu::DeviceType::VirtualGpu => DeviceKind::Virtual,
-        wgpu::DeviceType::Cpu => DeviceKind::Software,
-        wgpu::DeviceType::Other => DeviceKind::Other,
-    }
 }
 
 fn rank(kind: DeviceKind) -> u8 {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::adapter::describe;
 use super::dispatch::Caps;
+use super::info::describe;
 use crate::backend::worker::Worker;
 use crate::backend::{Counters, DeviceInfo, Kernels, count};
 use crate::error::{Error, Kind, Result};

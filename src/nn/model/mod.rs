@@ -17,6 +17,7 @@ mod graph;
 mod merge;
 #[expect(clippy::module_inception, reason = "the struct that the folder is about")]
 mod model;
+mod nested;
 mod node;
 mod outputs;
 mod sequential;

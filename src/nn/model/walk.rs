@@ -8,6 +8,13 @@ use super::graph::{Call, Graph, Member, Source, Value};
 use super::node::{Node, Origin};
 use crate::error::{Error, Kind, Result};
 
+impl Graph {
+    /// What leads from some nodes to others.
+    pub(super) fn between(inputs: &[Node], outputs: &[Node]) -> Result<Self> {
+        Walk::new(inputs).graph(outputs)
+    }
+}
+
 /// The walk from the outputs of a model back to its inputs, in the order of Keras's `map_graph`.
 pub(super) struct Walk<'a> {
     inputs: &'a [Node],
@@ -28,7 +35,7 @@ fn operation(node: &Node) -> usize {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(inputs: &'a [Node]) -> Self {
+    fn new(inputs: &'a [Node]) -> Self {
         Walk { inputs, finished: Vec::new(), place: HashMap::new(), met: HashMap::new() }
     }
 

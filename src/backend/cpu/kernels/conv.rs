@@ -6,7 +6,7 @@ use gemm_common::Parallelism;
 use rayon::prelude::*;
 
 use super::epilogue::Sink;
-use super::gemm::{Float, MULTIPLY, View, product};
+use super::matrix::{Float, MULTIPLY, View, product};
 use crate::backend::cpu::program::copies;
 use crate::backend::cpu::program::interp::Regs;
 use crate::backend::cpu::threads::forks;

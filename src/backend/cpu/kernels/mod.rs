@@ -5,6 +5,7 @@ mod custom;
 mod draft;
 mod epilogue;
 mod gemm;
+mod matrix;
 mod nest;
 mod pointwise;
 mod scan;

@@ -1,0 +1,127 @@
+//! Products of matrices in memory, by the real parts of the `gemm` crate (`gemm` itself brings complex numbers too).
+
+use gemm_common::Parallelism;
+
+use crate::error::{Error, Result};
+
+/// Picoseconds that a multiplication and its addition take on one thread.
+pub(in crate::backend::cpu) const MULTIPLY: usize = 50;
+
+/// Elements that matrices can be made of.
+pub(in crate::backend::cpu) trait Float:
+    bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static
+{
+    const ZERO: Self;
+    const ONE: Self;
+    /// The product for this processor.
+    fn kernel() -> Multiply<Self>;
+}
+
+/// `dst = alpha * dst + beta * lhs * rhs`: sizes `m, n, k`; each matrix with its steps between columns and between rows,
+/// the former not negative for `dst` and `lhs`; whether `dst` is read; `alpha`, `beta`; conjugations; threads.
+#[rustfmt::skip]
+type Multiply<T> = unsafe fn(
+    usize, usize, usize, *mut T, isize, isize, bool, *const T, isize, isize, *const T, isize, isize,
+    T, T, bool, bool, bool, Parallelism,
+);
+
+macro_rules! float {
+    ($t:ty, $kernel:path) => {
+        impl Float for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            fn kernel() -> Multiply<Self> {
+                $kernel()
+            }
+        }
+    };
+}
+float!(f32, gemm_f32::gemm::f32::get_gemm_fn);
+float!(f64, gemm_f64::gemm::f64::get_gemm_fn);
+
+/// A matrix inside a slice: where its first element is, and the steps between rows and columns.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cpu) struct View {
+    pub(in crate::backend::cpu) offset: i64,
+    pub(in crate::backend::cpu) row: i64,
+    pub(in crate::backend::cpu) col: i64,
+}
+
+impl View {
+    /// Row-major with `cols` columns, from `offset` on.
+    pub(in crate::backend::cpu) fn rows(offset: usize, cols: usize) -> Self {
+        View { offset: offset as i64, row: cols as i64, col: 1 }
+    }
+
+    /// The least and greatest index of a matrix of this size (neither dimension 0).
+    fn reach(&self, rows: usize, cols: usize) -> (i64, i64) {
+        let (r, c) = (self.row * (rows as i64 - 1), self.col * (cols as i64 - 1));
+        (self.offset + r.min(0) + c.min(0), self.offset + r.max(0) + c.max(0))
+    }
+}
+
+/// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous.
+#[allow(clippy::too_many_arguments, reason = "the arguments of a matrix product")]
+#[allow(unsafe_code, reason = "the gemm crate takes raw pointers; all bounds are checked first")]
+pub(in crate::backend::cpu) fn product<T: Float>(
+    (m, n, k): (usize, usize, usize),
+    dst: &mut [T],
+    add: bool,
+    a: &[T],
+    av: View,
+    b: &[T],
+    bv: View,
+    threads: Parallelism,
+) -> Result<()> {
+    let dst = dst.get_mut(..m * n).ok_or_else(|| Error::internal("a product larger than its place"))?;
+    if dst.is_empty() {
+        return Ok(());
+    }
+    if k == 0 {
+        if !add {
+            dst.fill(T::ZERO);
+        }
+        return Ok(());
+    }
+    for (len, (low, high)) in [(a.len(), av.reach(m, k)), (b.len(), bv.reach(k, n))] {
+        if low < 0 || high >= len as i64 {
+            return Err(Error::internal(format!("a matrix reaches {low}..={high} of {len} elements")));
+        }
+    }
+    // The kernels want a destination whose columns are contiguous, so this computes its transpose from the operands'
+    // transposes; and they walk the left one's columns, here the rows of `b`, upwards.
+    let (mut av, mut bv) = (av, bv);
+    if bv.row < 0 {
+        let last = k as i64 - 1;
+        (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
+        (bv.row, av.col) = (-bv.row, -av.col);
+    }
+    // SAFETY: `dst` holds m * n elements and is borrowed mutably, so it overlaps neither operand; its strides (n, 1) stay
+    // within them. The pointers to `a` and `b` point at `offset`, which lies within the slices, and every
+    // `offset + i * row + j * col` of the m x k and k x n matrices lies between the bounds of `reach`, which were found to
+    // be within the slices above; turning the direction of `k` keeps the set of elements.
+    unsafe {
+        T::kernel()(
+            n,
+            m,
+            k,
+            dst.as_mut_ptr(),
+            n as isize,
+            1,
+            add,
+            b.as_ptr().offset(bv.offset as isize),
+            bv.row as isize,
+            bv.col as isize,
+            a.as_ptr().offset(av.offset as isize),
+            av.row as isize,
+            av.col as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+    Ok(())
+}
