@@ -129,3 +129,74 @@ fn nothing_calls_upward() {
         }),
     );
 }
+
+/// The module paths that a `use` names, braces expanded: `a::{b, c::d}` is `a::b` and `a::c::d`.
+fn expand(path: &str) -> Vec<String> {
+    let Some((head, rest)) = path.split_once('{') else { return vec![path.trim().to_string()] };
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for c in rest.trim_end().trim_end_matches('}').chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        match c {
+            ',' if depth == 0 => parts.push(String::new()),
+            _ => parts.last_mut().expect("one at least").push(c),
+        }
+    }
+    parts.iter().flat_map(|part| expand(part)).map(|part| format!("{}{part}", head.trim())).collect()
+}
+
+/// Files that need each other are one file in two pieces. A tensor, its variable and its device are, on purpose.
+#[test]
+fn files_stand_in_no_circle() {
+    let test = |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
+    let files: Vec<(PathBuf, String)> =
+        sources(&["src"]).into_iter().filter(|(p, _)| !test(p) && p.extension().is_some_and(|e| e == "rs")).collect();
+    let find = |segments: &[String]| {
+        (1..=segments.len())
+            .rev()
+            .map(|n| Path::new("src").join(segments[..n].join("/")).with_extension("rs"))
+            .find_map(|wanted| files.iter().position(|(path, _)| *path == wanted))
+    };
+    let uses = |(path, text): &(PathBuf, String)| -> Vec<usize> {
+        let own: Vec<String> = path.with_extension("").iter().skip(1).map(|s| s.to_string_lossy().into()).collect();
+        // The folder's own file stands where its folder does.
+        let own = if own.last().is_some_and(|last| last == "mod") { &own[..own.len() - 1] } else { &own[..] };
+        let statements = format!("\n{text}");
+        let uses = statements.split("\nuse ").skip(1).map(|rest| rest.split(';').next().unwrap_or_default());
+        let named = uses.flat_map(expand).filter_map(|path| {
+            let mut at: Option<Vec<String>> = None;
+            for part in path.split("::").map(str::trim) {
+                at = match (part, at) {
+                    ("crate", None) => Some(Vec::new()),
+                    ("self", None) => Some(own.to_vec()),
+                    ("super", at) => {
+                        let from = at.unwrap_or_else(|| own.to_vec());
+                        Some(from[..from.len().saturating_sub(1)].to_vec())
+                    }
+                    (name, Some(mut at)) => {
+                        at.push(name.to_string());
+                        Some(at)
+                    }
+                    (_, None) => return None,
+                };
+            }
+            find(&at?)
+        });
+        named.collect()
+    };
+    let uses: Vec<Vec<usize>> = files.iter().map(uses).collect();
+    assert!(uses.iter().map(Vec::len).sum::<usize>() > 500, "most uses name a file");
+    let returns = |start: usize| {
+        let (mut seen, mut next) = (vec![false; files.len()], uses[start].clone());
+        while let Some(file) = next.pop() {
+            if !std::mem::replace(&mut seen[file], true) {
+                next.extend(&uses[file]);
+            }
+        }
+        seen[start]
+    };
+    let one = ["src/graph/device.rs", "src/graph/node.rs", "src/graph/var.rs"].map(Path::new);
+    let circles = (0..files.len()).filter(|&f| returns(f)).map(|f| files[f].0.as_path());
+    let (kept, found): (Vec<&Path>, Vec<&Path>) = circles.partition(|path| one.contains(path));
+    none("files in a circle", found.iter().map(|path| path.display().to_string()).collect());
+    assert_eq!(kept.len(), one.len(), "the circle that is kept is known here");
+}
