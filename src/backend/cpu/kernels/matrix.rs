@@ -9,7 +9,7 @@ pub(in crate::backend::cpu) const MULTIPLY: usize = 50;
 
 /// Elements that matrices can be made of.
 pub(in crate::backend::cpu) trait Float:
-    bytemuck::Pod + Send + Sync + std::ops::AddAssign + 'static
+    bytemuck::Pod + Send + Sync + std::ops::AddAssign + std::ops::Mul<Output = Self> + 'static
 {
     const ZERO: Self;
     const ONE: Self;
@@ -60,6 +60,30 @@ impl View {
     }
 }
 
+/// Up to so many multiplications a product is computed in place: a kernel of the `gemm` crate costs more than that before
+/// it begins, for it clears the memory that it packs into.
+const TINY: usize = 512;
+
+/// [`product`] of a few elements, of matrices that lie within their slices.
+fn tiny<T: Float>((m, n, k): (usize, usize, usize), dst: &mut [T], add: bool, a: &[T], av: View, b: &[T], bv: View) {
+    let at = |v: View, row: usize, col: usize| (v.offset + row as i64 * v.row + col as i64 * v.col) as usize;
+    if !add {
+        dst.fill(T::ZERO);
+    }
+    for (i, row) in dst.chunks_exact_mut(n).enumerate().take(m) {
+        for l in 0..k {
+            let x = a[at(av, i, l)];
+            match bv.col {
+                1 => {
+                    let first = at(bv, l, 0);
+                    row.iter_mut().zip(&b[first..first + n]).for_each(|(to, &y)| *to += x * y);
+                }
+                _ => row.iter_mut().enumerate().for_each(|(j, to)| *to += x * b[at(bv, l, j)]),
+            }
+        }
+    }
+}
+
 /// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a matrix product")]
 #[allow(unsafe_code, reason = "the gemm crate takes raw pointers; all bounds are checked first")]
@@ -87,6 +111,10 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         if low < 0 || high >= len as i64 {
             return Err(Error::internal(format!("a matrix reaches {low}..={high} of {len} elements")));
         }
+    }
+    if m.saturating_mul(n).saturating_mul(k) <= TINY {
+        tiny((m, n, k), dst, add, a, av, b, bv);
+        return Ok(());
     }
     // The kernels want a destination whose columns are contiguous, so this computes its transpose from the operands'
     // transposes; and they walk the left one's columns, here the rows of `b`, upwards.
