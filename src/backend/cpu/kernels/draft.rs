@@ -349,22 +349,13 @@ impl Walker<'_> {
         };
         for l in (0..lines.len()).filter(|&l| need[l]) {
             let fresh = !std::mem::replace(&mut self.done[l], true);
-            if !self.levels[l] {
-                if fresh {
-                    expands.push(Item::Expand(l as Reg));
-                }
-                users(l, &mut rest);
-            } else if in_place(l) {
-                if fresh {
-                    first.push(Item::Line(l as Reg));
-                }
-                users(l, &mut rest);
-            } else {
-                if fresh {
-                    rest.push(Item::Line(l as Reg));
-                }
-                users(l, &mut rest);
+            match (self.levels[l], in_place(l)) {
+                _ if !fresh => {}
+                (false, _) => expands.push(Item::Expand(l as Reg)),
+                (true, true) => first.push(Item::Line(l as Reg)),
+                (true, false) => rest.push(Item::Line(l as Reg)),
             }
+            users(l, &mut rest);
         }
         first.extend(rest);
         (expands, first)
