@@ -127,7 +127,8 @@ fn length(name: &str, bodies: &FxHashMap<&str, &str>) -> usize {
     body.matches(';').count() + words(body).map(|word| length(word, bodies)).sum::<usize>()
 }
 
-fn words(text: &str) -> impl Iterator<Item = &str> {
+/// The identifiers in a text.
+pub(crate) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
 }
 

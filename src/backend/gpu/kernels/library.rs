@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 use askama::Template;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::ir::scalar::words;
+
 /// The pairs of argmax and argmin, for each type.
 #[derive(Template)]
 #[template(path = "best.wgsl")]
@@ -63,11 +65,6 @@ impl Library {
         }
         Library { items, names }
     }
-}
-
-/// The identifiers in a text.
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|w| !w.is_empty())
 }
 
 /// A shader with the helpers that it calls.
