@@ -129,16 +129,24 @@ impl Model {
         entry_async(Ok(async move {
             self.compiled()?;
             let size = batch_size("`evaluate`", how.batch_size)?;
-            let data = self.data(x, Some(y), how.sample_weight)?;
-            let samples = data.some_samples()?;
-            self.ready_for(&data.x)?;
-            self.find_ranges(&data).await?;
+            let data = self.labelled(x, y, how.sample_weight).await?;
             self.prepare(&data, false)?;
+            let samples = data.samples();
             let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
             let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display)).await?;
             display.finish(&logs.clone().sorted());
             Ok(logs)
         }))
+    }
+
+    /// Samples with their labels, checked, and the model ready for them.
+    pub(super) async fn labelled(&mut self, x: Arrays, y: Arrays, weight: Option<Arrays>) -> Result<Data> {
+        self.compiled()?;
+        let data = self.data(x, Some(y), weight)?;
+        data.some_samples()?;
+        self.ready_for(&data.x)?;
+        self.find_ranges(&data).await?;
+        Ok(data)
     }
 
     /// Makes what steps need besides the weights (totals, the optimizer's accumulators), by recording a step on one
@@ -270,8 +278,7 @@ impl Model {
             data.device().flush_async().await?;
             display.step(step + 1, async || Result::Ok(Vec::new())).await?;
         }
-        let join = |batches: Vec<Tensor>| Tensor::concat(batches, 0);
-        let joined = outputs.into_iter().map(join).collect::<Result<_>>()?;
+        let joined = outputs.into_iter().map(|batches| Tensor::concat(batches, 0)).collect::<Result<_>>()?;
         data.device().flush_async().await?;
         display.finish(&[]);
         Ok(joined)
@@ -311,11 +318,7 @@ impl Model {
         sample_weight: Option<&Tensor>,
     ) -> Result<Logs> {
         let work = async {
-            self.compiled()?;
-            let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
-            data.some_samples()?;
-            self.ready_for(&data.x)?;
-            self.find_ranges(&data).await?;
+            let data = self.labelled(x.into(), y.into(), sample_weight.map(Arrays::from)).await?;
             self.compiled()?.reset()?;
             self.test_step(data.whole()).await?;
             self.compiled()?.read().await

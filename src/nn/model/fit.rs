@@ -250,11 +250,7 @@ impl Model {
         sample_weight: Option<&Tensor>,
     ) -> Result<Logs> {
         let work = async {
-            self.compiled()?;
-            let data = self.data(x.into(), Some(y.into()), sample_weight.map(Arrays::from))?;
-            data.some_samples()?;
-            self.ready_for(&data.x)?;
-            self.find_ranges(&data).await?;
+            let data = self.labelled(x.into(), y.into(), sample_weight.map(Arrays::from)).await?;
             if self.compiled()?.optimizer.size().is_none() {
                 self.prepare(&data, true)?;
             }
