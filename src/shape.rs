@@ -77,6 +77,17 @@ impl Shape {
         out
     }
 
+    /// This shape with more dimensions after its own.
+    ///
+    /// # Errors
+    /// Those of [`Shape::new`].
+    #[track_caller]
+    pub(crate) fn followed_by<const N: usize>(&self, more: [usize; N]) -> Result<Self> {
+        let mut dims: SmallVec<[usize; 2 * MAX_RANK]> = SmallVec::from_slice(self);
+        dims.extend_from_slice(&more);
+        Shape::new(&dims)
+    }
+
     /// A copy with dimension `axis` set to `extent`.
     pub(crate) fn with(&self, axis: usize, extent: usize) -> Self {
         let mut out = *self;

@@ -106,7 +106,8 @@ impl<'a> Cone<'a> {
         let live: Vec<Arc<Node>> = {
             let graph = self.device.graph();
             let pending = graph.pending.iter().filter_map(Weak::upgrade);
-            let live: Vec<_> = pending.filter(|n| n.is_held() && !n.is_ready() && !settled(n)).collect();
+            let mut live: Vec<_> = pending.filter(|n| n.is_held() && !n.is_ready() && !settled(n)).collect();
+            live.sort_unstable_by_key(|n| n.id);
             let is_held = |var: &&Arc<VarShared>| var.storage().node.upgrade().is_some_and(|old| old.is_held());
             self.held = live.iter().filter_map(|n| n.var.as_ref()).filter(is_held).map(|var| var.id).collect();
             live

@@ -29,21 +29,30 @@ pub(crate) struct Inner {
 /// What is pending on a device, and its plans.
 pub(crate) struct Graph {
     pub(crate) pending: Vec<Weak<Node>>,
+    /// How far the list has been looked through for nodes that are gone.
+    hand: usize,
     /// Flush when this many nodes are pending.
-    pub(crate) bound: usize,
+    bound: usize,
     pub(crate) plans: PlanCache,
     /// An error of a flush that nobody could be told about.
     pub(crate) failed: Option<crate::Error>,
 }
 
-/// So many nodes are remembered before the list is looked through for those that nobody needs any more.
-const SOME_PENDING: usize = 4 * 1024;
 /// More nodes than this that are still needed are flushed without being asked.
 const MAX_PENDING: usize = 8 * 1024;
 
 impl Graph {
-    /// Remembers a recorded node for the next full flush; whether there are too many.
+    /// Remembers a recorded node for the next full flush; whether there are too many. For each that is added two others
+    /// are looked at and forgotten if they are gone: those that are gone stay fewer than the others, and their memory
+    /// goes to new nodes while it is in the cache.
     pub(crate) fn note(&mut self, tensor: &Tensor) -> bool {
+        for _ in 0..2 {
+            match self.pending.get(self.hand).map(Weak::strong_count) {
+                Some(0) => drop(self.pending.swap_remove(self.hand)),
+                Some(_) => self.hand += 1,
+                None => self.hand = 0,
+            }
+        }
         self.pending.push(Arc::downgrade(&tensor.0));
         self.pending.len() > self.bound
     }
@@ -54,14 +63,15 @@ impl Graph {
         if self.pending.len() > MAX_PENDING {
             self.pending.retain(|n| n.upgrade().is_some_and(|n| !n.is_ready()));
         }
-        self.bound = SOME_PENDING.max(2 * self.pending.len());
+        self.bound = MAX_PENDING.max(2 * self.pending.len());
         self.pending.len() > MAX_PENDING
     }
 }
 
 impl Device {
     pub(crate) fn with_backend(backend: Box<dyn Backend>, limits: Limits, check: Option<Box<dyn PlanCheck>>) -> Device {
-        let graph = Graph { pending: Vec::new(), bound: SOME_PENDING, plans: PlanCache::default(), failed: None };
+        let graph =
+            Graph { pending: Vec::new(), hand: 0, bound: MAX_PENDING, plans: PlanCache::default(), failed: None };
         Device(Arc::new(Inner {
             backend,
             limits,

@@ -343,8 +343,10 @@ impl Tensor {
     fn node(op: Op, shape: Shape, dtype: DType, inputs: &[&Tensor], make: Make<'_>, extra: Extra) -> Tensor {
         let Extra { value, tracked, var, results, unlisted } = extra;
         let saved = if tracked { make.saved } else { &[] };
-        let pending = value.is_none() && !unlisted;
-        let edges = inputs.iter().chain(saved).map(|t| t.0.clone()).collect();
+        // (A number reads nothing that could be overwritten, and costs next to nothing once it is asked for.)
+        let pending = value.is_none() && !unlisted && !matches!(op, Op::Scalar(_));
+        let mut edges = Edges::new();
+        inputs.iter().chain(saved).for_each(|t| edges.push(t.0.clone()));
         let state = State { inputs: edges, storage: value.map_or(Storage::Pending, Storage::Ready), kept: Vec::new() };
         let tensor = Tensor(Arc::new(Node {
             id: NEXT_ID.fetch_add(1, Relaxed),

@@ -21,8 +21,8 @@ impl<T> Hash for Runtime<T> {
     fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
-/// The operation of a node, small, because recording moves it about: what is large is boxed. Shapes and types stand at the node. Inputs of pointwise operations have the node's shape
-/// or are scalars (rank 0).
+/// The operation of a node, small, because recording moves it about: what is large is boxed. Shapes and types stand at
+/// the node. Inputs of pointwise operations have the node's shape or are scalars (rank 0).
 #[derive(Clone, Debug, Hash)]
 pub(crate) enum Op {
     /// Values that exist.

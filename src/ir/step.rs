@@ -18,7 +18,7 @@ use crate::dtype::DType;
 pub(crate) type BufId = u16;
 
 /// Where a buffer of a plan comes from at run time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Role {
     /// `leaves[i]` of the run: values that exist before it; the run may also overwrite it (a variable).
     Leaf(u32),
@@ -35,6 +35,13 @@ pub(crate) struct BufferInfo {
     pub(crate) dtype: DType,
     /// Elements; row-major and contiguous.
     pub(crate) len: usize,
+}
+
+impl BufferInfo {
+    /// Whether its value exists before the run.
+    pub(crate) fn is_leaf(&self) -> bool {
+        matches!(self.role, Role::Leaf(_))
+    }
 }
 
 /// One unit of work: on the GPU one dispatch, or a few that share scratch memory.

@@ -1,12 +1,12 @@
 //! Matrix products.
 
-use super::pointwise::{expect_dtype, same_device, same_dtype};
+use super::pointwise::{expect_dtype, fit, same_device, same_dtype};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
 use crate::graph::node::{InputGrads, Make, Vjp};
 use crate::ir::op::Op;
-use crate::shape::{self, Shape};
+use crate::shape;
 
 impl Tensor {
     /// The matrix product by NumPy's rules: `(.., m, k) x (.., k, n) -> (.., m, n)`, batch dimensions broadcast, a
@@ -46,13 +46,13 @@ impl Tensor {
         let Some(batch) = shape::broadcast(&self.dims()[..ra - 2], &rhs.dims()[..rb - 2]) else {
             return Err(misfit(self, rhs, "the batch dimensions do not broadcast"));
         };
-        let with = |rows: usize, cols: usize| [&batch[..], &[rows, cols]].concat();
-        let (a, b) = (self.broadcast_to(with(m, k))?, rhs.broadcast_to(with(k, n))?);
+        let shape = batch.followed_by([m, n])?;
+        let (a, b) = (fit(self, &batch.followed_by([m, k])?)?, fit(rhs, &batch.followed_by([k, n])?)?);
         if !self.dtype().is_float() {
-            return whole_product(&a, &b, &batch)?.reshape(with(m, n));
+            return whole_product(&a, &b, &batch)?.reshape(shape);
         }
         let make = Make::new(self.device(), Vjp::Node(matmul_grad));
-        Ok(Tensor::record(Op::MatMul, Shape::new(&with(m, n))?, self.dtype(), &[&a, &b], make))
+        Ok(Tensor::record(Op::MatMul, shape, self.dtype(), &[&a, &b], make))
     }
 }
 

@@ -11,6 +11,8 @@ use crate::ir::step::{BufferInfo, Family, Role, Step};
 
 /// A reduction over more elements than this is not made part of a row kernel unless there are many rows.
 const MAX_ROW: usize = 16 * 1024;
+/// So many kernels are looked through for one that lies between two.
+const FAR: usize = 1000;
 
 /// Merges kernels where that is allowed and worth it, and puts them in an order that respects all dependencies.
 /// `max_buffers`: how many distinct buffers a kernel may bind.
@@ -38,6 +40,8 @@ struct Kernels {
     before: Vec<Set>,
     after: Vec<Set>,
     max_buffers: usize,
+    /// Of each kernel a number greater than those of all that run before it.
+    depth: Vec<usize>,
     /// For walks through the graph: the number of the last walk that came by.
     seen: Vec<u32>,
     walk: u32,
@@ -56,6 +60,7 @@ impl Kernels {
             before: sets(count),
             after: sets(count),
             max_buffers,
+            depth: vec![0; count],
             seen: vec![0; count],
             walk: 0,
         };
@@ -64,7 +69,28 @@ impl Kernels {
             out.before[second].push(first);
             out.after[first].push(second);
         }
+        for k in 0..count {
+            out.depth[k] = out.predecessors(k).map(|p| out.depth[p] + 1).max().unwrap_or(0);
+        }
+        // Most kernels come after all that they read.
+        (0..count).for_each(|k| out.deepen(k));
         out
+    }
+
+    /// Mends the depths behind a kernel.
+    fn deepen(&mut self, k: usize) {
+        let mut stack = vec![k];
+        while let Some(k) = stack.pop() {
+            let below = self.depth[k];
+            let next: Set = self.successors(k).filter(|&next| self.depth[next] <= below).collect();
+            for next in next {
+                // (In a cycle, which `sorted` reports, depths would grow for ever.)
+                self.depth[next] = (below + 1).min(self.depth.len());
+                if self.depth[next] > below {
+                    stack.push(next);
+                }
+            }
+        }
     }
 
     /// Notes what a kernel reads and writes.
@@ -76,7 +102,11 @@ impl Kernels {
                 set.push(k);
             }
         };
-        kernel.reads().for_each(|buf| note(&mut self.readers, buf));
+        // (Who reads a leaf is not asked; all may.)
+        kernel
+            .reads()
+            .filter(|&buf| !self.buffers[buf as usize].is_leaf())
+            .for_each(|buf| note(&mut self.readers, buf));
         kernel.writes().for_each(|buf| note(&mut self.writers, buf));
     }
 
@@ -132,6 +162,8 @@ impl Kernels {
             // Orders of the producer are the consumer's now, but for those between the two.
             hand_over(&mut self.before, &mut self.after, producer, consumer);
             hand_over(&mut self.after, &mut self.before, producer, consumer);
+            self.depth[consumer] = self.depth[consumer].max(self.depth[producer]);
+            self.deepen(consumer);
             return true;
         }
         false
@@ -152,20 +184,32 @@ impl Kernels {
     fn predecessors(&self, k: usize) -> impl Iterator<Item = usize> {
         let reads = self.kernels[k].iter().flat_map(Step::reads);
         // What a variable held before the run has no writer here; the order says who must read it first.
-        let bufs = reads.filter(|&buf| !matches!(self.buffers[buf as usize].role, Role::Leaf(_)));
+        let bufs = reads.filter(|&buf| !self.buffers[buf as usize].is_leaf());
         let writers = bufs.flat_map(|buf| self.writers[buf as usize].iter().copied()).filter(move |&w| w != k);
         writers.chain(self.before[k].iter().copied())
     }
 
-    /// Whether some other kernel must run after `first` and before `second`.
+    /// The kernels that must run right after one; some may be named twice.
+    fn successors(&self, k: usize) -> impl Iterator<Item = usize> {
+        let writes = self.kernels[k].iter().flat_map(Step::writes);
+        let bufs = writes.filter(|&buf| !self.buffers[buf as usize].is_leaf());
+        let readers = bufs.flat_map(|buf| self.readers[buf as usize].iter().copied()).filter(move |&r| r != k);
+        readers.chain(self.after[k].iter().copied())
+    }
+
+    /// Whether some other kernel must run after `first` and before `second`. In a very large graph those two may be so
+    /// far from each other that the answer is yes without a proof.
     fn between(&mut self, first: usize, second: usize) -> bool {
         self.walk += 1;
+        let mut steps = 0;
         let mut stack: Vec<usize> = self.predecessors(second).filter(|&p| p != first).collect();
         while let Some(k) = stack.pop() {
-            if k == first {
+            steps += 1;
+            if k == first || steps > FAR {
                 return true;
             }
-            if std::mem::replace(&mut self.seen[k], self.walk) != self.walk {
+            let behind = self.depth[k] > self.depth[first];
+            if behind && std::mem::replace(&mut self.seen[k], self.walk) != self.walk {
                 stack.extend(self.predecessors(k));
             }
         }
@@ -190,7 +234,7 @@ impl Kernels {
             if let Instr::Load { buf, at, gather } = &line.instr
                 && let Some(store) = first.program.stores.iter().find(|s| s.buf == *buf)
             {
-                let in_place = matches!(self.buffers[usize::from(*buf)].role, Role::Leaf(_));
+                let in_place = self.buffers[usize::from(*buf)].is_leaf();
                 if !gather.is_empty() || in_place || !at.same(&store.at, &space) {
                     return None;
                 }
@@ -230,7 +274,7 @@ impl Kernels {
     fn in_place_safe(&self, kernel: &Step) -> bool {
         kernel.program.stores.iter().all(|s| {
             let buf = s.buf;
-            if !matches!(self.buffers[buf as usize].role, Role::Leaf(_)) {
+            if !self.buffers[buf as usize].is_leaf() {
                 return true;
             }
             !kernel.operands.contains(&s.buf)

@@ -299,8 +299,7 @@ impl Lower<'_> {
         let node = &self.graph.nodes[n];
         let input = node.inputs[0] as usize;
         let target = self.new_buffer(Role::Leaf(leaf), node.dtype, node.shape.numel());
-        let written =
-            self.graph.buffer[input].filter(|&b| !matches!(self.graph.buffers[b as usize].role, Role::Leaf(_)));
+        let written = self.graph.buffer[input].filter(|&b| !self.graph.buffers[b as usize].is_leaf());
         let source = written.unwrap_or_else(|| {
             let temp = self.new_buffer(Role::Temp { slot: 0 }, node.dtype, node.shape.numel());
             match self.pointwise(n, input, temp) {

@@ -173,7 +173,7 @@ fn variables_can_be_exchanged() {
             }
         }
         let stores = step.program.stores.iter().map(|s| step.bufs[usize::from(s.buf)]);
-        written.extend(stores.filter(|&b| matches!(plan.buffers[b as usize].role, Role::Leaf(_))));
+        written.extend(stores.filter(|&b| plan.buffers[b as usize].is_leaf()));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLockReadGuard, RwLockWriteGuard};
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::bindings::Bindings;
@@ -42,6 +43,23 @@ struct Storage {
     written: bool,
 }
 
+/// Each role's storage.
+#[derive(Default)]
+struct Storages {
+    all: Vec<Storage>,
+    places: FxHashMap<Role, usize>,
+}
+
+impl Storages {
+    fn of(&mut self, role: Role) -> (usize, &mut Storage) {
+        let at = *self.places.entry(role).or_insert(self.all.len());
+        if at == self.all.len() {
+            self.all.push(Storage { role, bytes: 0, written: false });
+        }
+        (at, &mut self.all[at])
+    }
+}
+
 /// A step made ready.
 struct Ready {
     kernel: Box<dyn Kernel>,
@@ -53,17 +71,14 @@ struct Ready {
 }
 
 impl Ready {
-    fn new(plan: &Plan, step: &Step, storages: &mut Vec<Storage>) -> Result<Self> {
+    fn new(plan: &Plan, step: &Step, storages: &mut Storages) -> Result<Self> {
         let mut bufs = Bindings::new(plan, step);
         let kernel = kernels::prepare(step, &mut bufs)?;
         let mut mine = SmallVec::new();
         for (b, info) in bufs.infos.iter().enumerate() {
-            let at = storages.iter().position(|s| s.role == info.role).unwrap_or_else(|| {
-                storages.push(Storage { role: info.role, bytes: 0, written: false });
-                storages.len() - 1
-            });
-            storages[at].bytes = storages[at].bytes.max(info.bytes());
-            storages[at].written |= bufs.outs.contains(&(b as u16));
+            let (at, storage) = storages.of(info.role);
+            storage.bytes = storage.bytes.max(info.bytes());
+            storage.written |= bufs.outs.contains(&(b as u16));
             mine.push(at as u16);
         }
         let copies = bufs.infos.iter().filter(|i| i.copy).map(|i| i.bytes().div_ceil(8)).sum();
@@ -170,12 +185,13 @@ impl View<'_> {
 
 impl CpuPlan {
     pub(super) fn new(shared: Arc<Shared>, plan: Arc<Plan>) -> Result<Self> {
-        let mut storages = Vec::new();
+        let mut storages = Storages::default();
         let steps: Vec<Ready> = plan
             .steps
             .iter()
             .map(|s| Ready::new(&plan, s, &mut storages).map_err(|e| e.context(s.name())))
             .collect::<Result<_>>()?;
+        let storages = storages.all;
         // One scratch memory for all steps, so that nothing can be missing once the first of them has run.
         let scratch = steps.iter().map(|s| 8 * (s.copies + s.kernel.scratch())).max().unwrap_or(0);
         let sizes: Vec<usize> = plan.slots.iter().copied().chain([scratch]).collect();

@@ -73,7 +73,7 @@ fn compute(
         let both = case.plan.buffers.iter().zip(&buffers).filter(|(info, _)| wanted(info));
         both.map(|(_, buffer)| buffer.clone()).collect::<Vec<_>>()
     };
-    let leaves = of(|b| matches!(b.role, Role::Leaf(_)));
+    let leaves = of(BufferInfo::is_leaf);
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));

@@ -82,7 +82,7 @@ impl Draft {
     }
 
     pub(super) fn given(&mut self, dtype: DType, words: Vec<u32>) -> u16 {
-        let leaves = self.buffers.iter().filter(|b| matches!(b.role, Role::Leaf(_))).count();
+        let leaves = self.buffers.iter().filter(|b| b.is_leaf()).count();
         self.buffers.push(BufferInfo { role: Role::Leaf(leaves as u32), dtype, len: words.len() });
         self.data.push(words);
         self.buffers.len() as u16 - 1
