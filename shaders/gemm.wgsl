@@ -8,9 +8,23 @@
 {% include "head.wgsl" %}
 
 {%- if !direct %}
-var<workgroup> tile_a: array<vec4<f32>, {{ bm * bk / 4 }}>;
-var<workgroup> tile_b: array<vec4<f32>, {{ bn * bk / 4 }}>;
+{%- for s in self.sides() %}
+var<workgroup> tile_{{ s.name }}: array<{% if s.along_k %}f32{% else %}vec4<f32>{% endif %}, {{ self.tile_size(s) * buffers }}>;
+{%- endfor %}
 {%- endif %}
+
+// What is known of a vector of four before k is: where it lies (and for windows its row and column), and how far behind
+// the first k of a piece it begins: below 0 in a short piece.
+struct Place {
+    at: u32,
+    y: u32,
+    x: u32,
+    kk: i32,
+}
+
+// For each operand: `place` finds a line's vector, `load` reads it at `k` if it is there (of single elements along k those
+// that do not lie before `least`), and `present` keeps what a short piece has of it. What is not there is not read: the
+// first element is.
 {% for s in self.sides() %}
 {% match s.load %}
 {% when Load::Strided(w) %}{% include "load_strided.wgsl" %}
@@ -18,10 +32,16 @@ var<workgroup> tile_b: array<vec4<f32>, {{ bn * bk / 4 }}>;
 {% when Load::Spread(w) %}{% include "load_spread.wgsl" %}
 {% when Load::Kernel(w) %}{% include "load_kernel.wgsl" %}
 {% endmatch %}
+fn present_{{ s.name }}(place: Place, v: vec4<f32>) -> vec4<f32> {
+    {%- if s.by_lane() %}
+    return select(vec4<f32>(), v, vec4<i32>(place.kk) + vec4<i32>(0, 1, 2, 3) >= vec4<i32>());
+    {%- else %}
+    return select(vec4<f32>(), v, place.kk >= 0);
+    {%- endif %}
+}
 {% endfor %}
 // One element of the result{% if quads %} (four neighbours of a row; `n` counts fours){% endif %}.
-fn finish({% if split.is_some() %}part: u32, {% endif %}z: u32, m: u32, n: u32, acc: {% if quads %}vec4<f32>{% else %}f32{% endif %}) {
-    let o = (z * {{ m }} + m) * {{ width }} + n;
+fn finish({% if split.is_some() %}part: u32, {% endif %}z: u32, m: u32, n: u32, o: u32, acc: {% if quads %}vec4<f32>{% else %}f32{% endif %}) {
     {%- for s in finish %}
     {{ s }}
     {%- endfor %}
@@ -56,8 +76,9 @@ fn main(
     {%- for s in setup %}
     {{ s }}
     {%- endfor %}
-    let tx = t % {{ bn / tn }}u;
-    let ty = t / {{ bn / tn }}u;
+    // A warp has eight by four threads.
+    let tx = t / 32u % {{ bn / tn / 8 }}u * 8u + t % 8u;
+    let ty = t / {{ bn / tn * 4 }}u * 4u + t / 8u % 4u;
     {%- for i in 0..tm %}
     {%- for j in 0..(tn / 4) %}
     var c{{ i }}_{{ j }} = vec4<f32>();
@@ -68,17 +89,22 @@ fn main(
     {%- else %}
     {%- include "gemm_tiled.wgsl" %}
     {%- endif %}
+    let rows = {{ m }};
+    let columns = {{ n }};
+    let width = {{ width }};
     {%- for i in 0..tm %}
     {
         let row = m0 + (ty + {{ bm / tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
-        if row < {{ m }} {
+        if row < rows {
+            let line = (z * rows + row) * width;
         {%- for j in 0..(tn / 4) %}
             let column{{ j }} = n0 + (tx + {{ bn / tn * j }}u) * 4u;
             {%- if quads %}
-            if column{{ j }} < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} >> 2u, c{{ i }}_{{ j }}); }
+            if column{{ j }} < columns { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} >> 2u, line + (column{{ j }} >> 2u), c{{ i }}_{{ j }}); }
             {%- else %}
-            let done{{ j }} = c{{ i }}_{{ j }};
-            for (var c = 0u; c < 4u && column{{ j }} + c < {{ n }}; c++) { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} + c, done{{ j }}[c]); }
+            {%- for c in 0..4 %}
+            if column{{ j }} + {{ c }}u < columns { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} + {{ c }}u, line + column{{ j }} + {{ c }}u, c{{ i }}_{{ j }}.{{ LANES[c] }}); }
+            {%- endfor %}
             {%- endif %}
         {%- endfor %}
         }

@@ -1,53 +1,47 @@
 
-    // k in pieces of {{ bk }}: the pieces of both operands are copied to work-group memory, k-major, and multiplied from there.
-    // Vectors along k are transposed on the way, and their columns permuted (`^`) so that the writes of a warp spread
-    // over all banks.
-    for (var k0 = first_k; k0 < end_k; k0 += {{ bk }}u) {
+    // k in pieces of {{ bk }}, copied to work-group memory, k-major, and multiplied from there. While one piece is multiplied the
+    // next one is on its way to registers: loads are issued before the barrier and stored after the products, and none
+    // stands in a branch, which compilers would wait for. If k does not divide, the first piece is the short one.
+    let short = i32((first_k - end_k) & {{ bk - 1 }}u);
+    let last_k = end_k + u32(short);
+    {%- for s in self.sides() %}
+    {%- for r in 0..self.rounds(s) %}
+    {%- let u = self.piece(r) %}
+    {%- if s.along_k %}
+    let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} / {{ bk / 4 }}u, {{ s.extent }} - 1u), i32({{ u }} % {{ bk / 4 }}u * 4u) - short);
+    let store_{{ s.name }}{{ r }} = {{ u }} % {{ bk / 4 }}u * {{ s.lines * 4 + s.skew }}u + {{ u }} / {{ bk / 4 }}u;
+    {%- else %}
+    let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} % {{ s.lines / 4 }}u * 4u, {{ s.extent }} - {% if s.wide %}4{% else %}1{% endif %}u), i32({{ u }} / {{ s.lines / 4 }}u) - short);
+    {%- endif %}
+    var next_{{ s.name }}{{ r }} = present_{{ s.name }}(at_{{ s.name }}{{ r }}, load_{{ s.name }}(at_{{ s.name }}{{ r }}, first_k, {% if s.by_lane() %}select({{ NOTHING }}, 0, first_k < end_k){% else %}at_{{ s.name }}{{ r }}.kk >= 0 && first_k < end_k{% endif %}));
+    {%- endfor %}
+    {%- endfor %}
+    {%- for s in self.sides() %}
+    {%- for line in self.stores(s, "0u") %}
+    {{ line }}
+    {%- endfor %}
+    {%- endfor %}
+    {%- if buffers == 2 %}
+    var half = 0u;
+    {%- endif %}
+    for (var k = first_k; k < last_k; k += {{ bk }}u) {
+        // After the last piece nothing is read but the first element.
+        let more = k + {{ bk }}u < last_k;
         {%- for s in self.sides() %}
-        {%- let row = s.lines / 4 %}
-        {%- for u in self.rounds(s) %}
-        {%- if self.even(s) %}
-        {
-        {%- else %}
-        if {{ u }} < {{ self.pieces(s) }}u {
-        {%- endif %}
-            let u = {{ u }};
-            {%- if s.along_k %}
-            let q = u % {{ bk / 4 }}u;
-            let l = u / {{ bk / 4 }}u;
-            {%- if s.wide %}
-            {%- for c in 0..4 %}
-            let v{{ c }} = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + {{ c }}u, k0 + q * 4u);
-            {%- endfor %}
-            var rows = mat4x4<f32>(v0, v1, v2, v3);
-            {%- else %}
-            // A loop, because this loader is long and its copies would be too much for compilers.
-            var rows = mat4x4<f32>();
-            for (var c = 0u; c < 4u; c++) {
-                let next = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + l * 4u + c, k0 + q * 4u);
-                rows = mat4x4<f32>(rows[1], rows[2], rows[3], next);
-            }
-            {%- endif %}
-            let at = q * {{ s.lines }}u + (l ^ ((q & 3u) << 1u));
-            {%- for c in LANES %}
-            tile_{{ s.name }}[at + {{ row * loop.index0 as u32 }}u] = vec4<f32>(rows[0].{{ c }}, rows[1].{{ c }}, rows[2].{{ c }}, rows[3].{{ c }});
-            {%- endfor %}
-            {%- else %}
-            tile_{{ s.name }}[u] = load_{{ s.name }}(base_{{ s.name }}, {{ s.origin }} + u % {{ row }}u * 4u, k0 + u / {{ row }}u);
-            {%- endif %}
-        }
+        {%- for r in 0..self.rounds(s) %}
+        next_{{ s.name }}{{ r }} = load_{{ s.name }}(at_{{ s.name }}{{ r }}, k + {{ bk }}u, {% if s.by_lane() %}select({{ NOTHING }}, -{{ bk }}, more){% else %}more{% endif %});
         {%- endfor %}
         {%- endfor %}
         workgroupBarrier();
-        for (var k = 0u; k < {{ bk }}u; k++) {
-            {%- if a.along_k || b.along_k %}
-            let swizzle = ((k >> 2u) & 3u) << 1u;
-            {%- endif %}
-            {%- for i in 0..(tm / 4) %}
-            let x{{ i }} = tile_a[k * {{ bm / 4 }}u + {{ self.at("ty", bm / tm * i, a) }}];
+        {%- for s in self.sides() %}
+        let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ s.thread }}{% if s.along_k %} * 4u{% endif %};
+        {%- endfor %}
+        {%- for step in 0..self.steps() %}
+        {% if !unrolled %}for (var step = 0u; step < {{ bk }}u; step++) {% endif %}{
+            {%- for s in self.sides() %}
+            {%- for i in 0..self.vectors(s) %}
+            let {{ s.vector }}{{ i }} = {{ self.read(s, step, i) }};
             {%- endfor %}
-            {%- for j in 0..(tn / 4) %}
-            let y{{ j }} = tile_b[k * {{ bn / 4 }}u + {{ self.at("tx", bn / tn * j, b) }}];
             {%- endfor %}
             {%- for i in 0..tm %}
             {%- for j in 0..(tn / 4) %}
@@ -55,5 +49,15 @@
             {%- endfor %}
             {%- endfor %}
         }
+        {%- endfor %}
+        {%- if buffers == 2 %}
+        half = 1u - half;
+        {%- else %}
         workgroupBarrier();
+        {%- endif %}
+        {%- for s in self.sides() %}
+        {%- for line in self.stores(s, "half") %}
+        {{ line }}
+        {%- endfor %}
+        {%- endfor %}
     }

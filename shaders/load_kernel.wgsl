@@ -1,20 +1,24 @@
 // Operand {{ s.name }}, a convolution's kernel (kh, kw, c, f) for the gradient of its input: channel `line` against four
 // neighbouring taps (kh, kw, f) along k.
-fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
-    var v = vec4<f32>();
-    if line >= {{ s.extent }} || k >= {{ k }} { return v; }
+fn place_{{ s.name }}(base: u32, line: u32, kk: i32) -> Place {
+    return Place(base + line * {{ w.f }}, 0u, 0u, kk);
+}
+
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+    let first = k + u32(place.kk);
     {%- if s.wide %}
-    let spot = k / {{ w.f }};
-    v = b{{ s.buffer }}[((spot * {{ w.c }} + line) * {{ w.f }} + (k - spot * {{ w.f }})) >> 2u];
+    let spot = first / {{ w.f }};
+    let at = place.at + spot * {{ w.c }} * {{ w.f }} + (first - spot * {{ w.f }});
+    return b{{ s.buffer }}[select(0u, at >> 2u, there)];
     {%- else %}
+    var v = vec4<f32>();
     for (var e = 0u; e < 4u; e++) {
-        let tap = k + e;
+        let tap = first + e;
         let spot = tap / {{ w.f }};
-        var value = 0.0;
-        if tap < {{ k }} { value = b{{ s.buffer }}[(spot * {{ w.c }} + line) * {{ w.f }} + (tap - spot * {{ w.f }})]; }
+        let at = place.at + spot * {{ w.c }} * {{ w.f }} + (tap - spot * {{ w.f }});
         // Shifted in: a place chosen by a variable is more than every compiler takes.
-        v = vec4<f32>(v.yzw, value);
+        v = vec4<f32>(v.yzw, b{{ s.buffer }}[select(0u, at, place.kk + i32(e) >= least)]);
     }
-    {%- endif %}
     return v;
+    {%- endif %}
 }

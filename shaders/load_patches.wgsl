@@ -1,46 +1,69 @@
 // Operand {{ s.name }}, the patches of a convolution's input x (batch, h, w, c): an output position (n, oh, ow) against four
 // neighbouring taps (kh, kw, c), 0 where the tap falls outside of x. {% if s.along_k %}Taps run along k.{% else %}Positions run along k.{% endif %}
-fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
-    var v = vec4<f32>();
-    if line >= {{ s.extent }} || k >= {{ k }} { return v; }
-    let position = {% if s.along_k %}line{% else %}k{% endif %};
-    let tap = {% if s.along_k %}k{% else %}line{% endif %};
+// Coordinates below 0 wrap to the far end, so one comparison finds both sides.
+
+// Where the window of a position begins: its image, row and column.
+fn window_{{ s.name }}(position: u32) -> vec3<u32> {
     let row = position / {{ w.ow }};
     let image = row / {{ w.oh }};
-    // Addresses below 0 wrap to the far end, so one comparison finds both sides.
-    let y0 = (row - image * {{ w.oh }}) * {{ w.stride_h }} - {{ w.pad_h }};
-    let x0 = (position - row * {{ w.ow }}) * {{ w.stride_w }} - {{ w.pad_w }};
-    let tap_row = tap / {{ w.c }};
-    var c = tap - tap_row * {{ w.c }};
-    var kh = tap_row / {{ w.kw }};
-    var kw = tap_row - kh * {{ w.kw }};
-    {%- if s.wide %}
-    let y = y0 + kh * {{ w.dilation_h }};
-    let x = x0 + kw * {{ w.dilation_w }};
-    if y < {{ w.h }} && x < {{ w.w }} {
-        v = b{{ s.buffer }}[(((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c) >> 2u];
-    }
+    return vec3<u32>(image, (row - image * {{ w.oh }}) * {{ w.stride_h }} - {{ w.pad_h }}, (position - row * {{ w.ow }}) * {{ w.stride_w }} - {{ w.pad_w }});
+}
+
+// How far a tap lies from there: rows, columns; and its channel.
+fn tap_{{ s.name }}(tap: u32) -> vec3<u32> {
+    let spot = tap / {{ w.c }};
+    let kh = spot / {{ w.kw }};
+    return vec3<u32>(kh * {{ w.dilation_h }}, (spot - kh * {{ w.kw }}) * {{ w.dilation_w }}, tap - spot * {{ w.c }});
+}
+
+fn place_{{ s.name }}(base: u32, line: u32, kk: i32) -> Place {
+    {%- if s.along_k %}
+    let start = window_{{ s.name }}(line);
+    return Place(start.x, start.y, start.z, kk);
+    {%- else if s.wide %}
+    let tap = tap_{{ s.name }}(line);
+    return Place(tap.z, tap.x, tap.y, kk);
     {%- else %}
-    let taps = {% if s.along_k %}{{ k }}{% else %}{{ s.extent }}{% endif %};
-    for (var e = 0u; e < 4u; e++) {
-        let y = y0 + kh * {{ w.dilation_h }};
-        let x = x0 + kw * {{ w.dilation_w }};
-        var value = 0.0;
-        if tap + e < taps && y < {{ w.h }} && x < {{ w.w }} {
-            value = b{{ s.buffer }}[((image * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + c];
-        }
-        // Shifted in: a place chosen by a variable is more than every compiler takes.
-        v = vec4<f32>(v.yzw, value);
-        c++;
-        if c == {{ w.c }} {
-            c = 0u;
-            kw++;
-            if kw == {{ w.kw }} {
-                kw = 0u;
-                kh++;
-            }
-        }
-    }
+    return Place(line, 0u, 0u, kk);
     {%- endif %}
+}
+
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+    let first = k + u32(place.kk);
+    {%- if s.wide %}
+    {%- if s.along_k %}
+    let start = vec3<u32>(place.at, place.y, place.x);
+    let tap = tap_{{ s.name }}(first);
+    {%- else %}
+    let start = window_{{ s.name }}(first);
+    let tap = vec3<u32>(place.y, place.x, place.at);
+    {%- endif %}
+    let y = start.y + tap.x;
+    let x = start.z + tap.y;
+    let inside = y < {{ w.h }} && x < {{ w.w }} && there;
+    let at = ((start.x * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + tap.z;
+    return select(vec4<f32>(), b{{ s.buffer }}[select(0u, at >> 2u, inside)], inside);
+    {%- else %}
+    {%- if s.along_k %}
+    let start = vec3<u32>(place.at, place.y, place.x);
+    {%- else %}
+    let start = window_{{ s.name }}(first);
+    {%- endif %}
+    var v = vec4<f32>();
+    for (var e = 0u; e < 4u; e++) {
+        {%- if s.along_k %}
+        let tap = tap_{{ s.name }}(first + e);
+        let there = place.kk + i32(e) >= least;
+        {%- else %}
+        let tap = tap_{{ s.name }}(min(place.at + e, {{ s.extent }} - 1u));
+        {%- endif %}
+        let y = start.y + tap.x;
+        let x = start.z + tap.y;
+        let inside = y < {{ w.h }} && x < {{ w.w }} && there;
+        let at = ((start.x * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + tap.z;
+        // Shifted in: a place chosen by a variable is more than every compiler takes.
+        v = vec4<f32>(v.yzw, select(0.0, b{{ s.buffer }}[select(0u, at, inside)], inside));
+    }
     return v;
+    {%- endif %}
 }

@@ -1,46 +1,39 @@
 // Operand {{ s.name }}, the outputs that an input position (n, h, w) took part in, from the output's gradient dy (batch, oh, ow, f):
 // four neighbouring taps (kh, kw, f) along k, 0 where the tap reaches no output.
-fn load_{{ s.name }}(base: u32, line: u32, k: u32) -> vec4<f32> {
-    var v = vec4<f32>();
-    if line >= {{ s.extent }} || k >= {{ k }} { return v; }
+fn place_{{ s.name }}(base: u32, line: u32, kk: i32) -> Place {
     let row = line / {{ w.w }};
     let image = row / {{ w.h }};
-    let y0 = row - image * {{ w.h }} + {{ w.pad_h }};
-    let x0 = line - row * {{ w.w }} + {{ w.pad_w }};
-    let tap_row = k / {{ w.f }};
-    var f = k - tap_row * {{ w.f }};
-    var kh = tap_row / {{ w.kw }};
-    var kw = tap_row - kh * {{ w.kw }};
-    for (var e = 0u; e < {% if s.wide %}1u{% else %}4u{% endif %}; e++) {
-        // Below 0 wraps to the far end, and is outside as well.
-        let y = y0 - kh * {{ w.dilation_h }};
-        let x = x0 - kw * {{ w.dilation_w }};
-        let oh = y / {{ w.stride_h }};
-        let ow = x / {{ w.stride_w }};
-        {%- if !s.wide %}
-        var value = 0.0;
-        {%- endif %}
-        if {% if !s.wide %}k + e < {{ k }} && {% endif %}oh * {{ w.stride_h }} == y && ow * {{ w.stride_w }} == x && oh < {{ w.oh }} && ow < {{ w.ow }} {
-            let at = ((image * {{ w.oh }} + oh) * {{ w.ow }} + ow) * {{ w.f }} + f;
-            {%- if s.wide %}
-            v = b{{ s.buffer }}[at >> 2u];
-            {%- else %}
-            value = b{{ s.buffer }}[at];
-            {%- endif %}
-        }
-        {%- if !s.wide %}
+    return Place(image * {{ w.oh }}, row - image * {{ w.h }} + {{ w.pad_h }}, line - row * {{ w.w }} + {{ w.pad_w }}, kk);
+}
+
+// Where in dy a tap of a place is; whether it is there at all.
+fn output_{{ s.name }}(place: Place, tap: u32, inside: ptr<function, bool>) -> u32 {
+    let spot = tap / {{ w.f }};
+    let kh = spot / {{ w.kw }};
+    // Below 0 wraps to the far end, and is outside as well.
+    let y = place.y - kh * {{ w.dilation_h }};
+    let x = place.x - (spot - kh * {{ w.kw }}) * {{ w.dilation_w }};
+    let oh = y / {{ w.stride_h }};
+    let ow = x / {{ w.stride_w }};
+    *inside = oh * {{ w.stride_h }} == y && ow * {{ w.stride_w }} == x && oh < {{ w.oh }} && ow < {{ w.ow }};
+    return ((place.at + oh) * {{ w.ow }} + ow) * {{ w.f }} + (tap - spot * {{ w.f }});
+}
+
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+    let first = k + u32(place.kk);
+    var reached = false;
+    {%- if s.wide %}
+    let at = output_{{ s.name }}(place, first, &reached);
+    let inside = reached && there;
+    return select(vec4<f32>(), b{{ s.buffer }}[select(0u, at >> 2u, inside)], inside);
+    {%- else %}
+    var v = vec4<f32>();
+    for (var e = 0u; e < 4u; e++) {
+        let at = output_{{ s.name }}(place, first + e, &reached);
+        let inside = reached && place.kk + i32(e) >= least;
         // Shifted in: a place chosen by a variable is more than every compiler takes.
-        v = vec4<f32>(v.yzw, value);
-        f++;
-        if f == {{ w.f }} {
-            f = 0u;
-            kw++;
-            if kw == {{ w.kw }} {
-                kw = 0u;
-                kh++;
-            }
-        }
-        {%- endif %}
+        v = vec4<f32>(v.yzw, select(0.0, b{{ s.buffer }}[select(0u, at, inside)], inside));
     }
     return v;
+    {%- endif %}
 }

@@ -19,6 +19,7 @@ use crate::ir::step::Plan;
 /// What every WebGPU device has.
 pub(super) const PLAIN: Caps = Caps {
     software: false,
+    unroll: true,
     subgroups: false,
     max_workgroup_size: 256,
     max_workgroup_memory: 16384,
@@ -28,6 +29,7 @@ pub(super) const PLAIN: Caps = Caps {
 /// A large discrete GPU.
 pub(super) const LARGE: Caps = Caps {
     software: false,
+    unroll: true,
     subgroups: true,
     max_workgroup_size: 1024,
     max_workgroup_memory: 49152,
@@ -35,7 +37,7 @@ pub(super) const LARGE: Caps = Caps {
 };
 
 /// A driver that computes on the processor.
-pub(super) const SOFTWARE: Caps = Caps { software: true, ..PLAIN };
+pub(super) const SOFTWARE: Caps = Caps { software: true, unroll: false, ..PLAIN };
 
 /// Checks the shaders of plans, each shader once.
 #[derive(Default)]

@@ -62,6 +62,7 @@ impl Core {
         info.kernels = kernels.on(info.kind)?;
         let caps = Caps {
             software: info.kernels == Kernels::Software,
+            unroll: info.kind != crate::backend::DeviceKind::Software,
             subgroups: features.contains(wgpu::Features::SUBGROUP),
             max_workgroup_size: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
             max_workgroup_memory: limits.max_compute_workgroup_storage_size,

@@ -121,6 +121,8 @@ pub(crate) enum Target {
 pub(crate) struct Caps {
     /// The driver computes on the processor: work-group memory gains nothing there, and barriers compile slowly.
     pub(crate) software: bool,
+    /// Long loops may be written out, which compilers of real GPUs order better; those of software adapters take seconds.
+    pub(crate) unroll: bool,
     /// Subgroup operations may be used.
     pub(crate) subgroups: bool,
     pub(crate) max_workgroup_size: u32,

@@ -7,7 +7,7 @@ use askama::Template;
 use super::lanes::{Lanes, quads, single};
 use super::nest;
 use super::render::{Coordinates, Emitter, LANES};
-use super::window::GeometryWords;
+use super::window::Numbers;
 use super::{Build, Head, numel};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::dtype::DType;
@@ -18,27 +18,37 @@ use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
 
-/// Work-groups below which a smaller tile or a split of `k` is worth its cost.
-const ENOUGH_GROUPS: usize = 64;
+/// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
+const ENOUGH_GROUPS: usize = 128;
+/// Where even the smallest tile gives fewer, `k` is split until there are so many.
+const MANY_GROUPS: usize = 256;
 /// The least part of `k` for a work-group of a split product.
-const LEAST_PART: usize = 512;
+const LEAST_PART: usize = 64;
 
-/// Tiles from the largest down: rows, columns, and rows and columns of a thread. All walk `k` by 16.
+/// Tiles from the largest down: rows, columns, and rows and columns of a thread; how much of `k` is in work-group memory
+/// at a time. Every thread copies as many vectors as every other. 128 rows and columns by 8 of `k` is what both AMD's and
+/// NVIDIA's compilers do best with: two loads on their way, 128 registers.
 const TILES: [Tile; 5] = [
-    Tile { bm: 128, bn: 128, tm: 8, tn: 8 },
-    Tile { bm: 128, bn: 32, tm: 8, tn: 4 },
-    Tile { bm: 32, bn: 128, tm: 4, tn: 8 },
-    Tile { bm: 64, bn: 64, tm: 4, tn: 4 },
-    Tile { bm: 32, bn: 32, tm: 4, tn: 4 },
+    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4 },
+    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
 ];
-const BK: u32 = 16;
+const SMALLEST: Tile = TILES[4];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tile {
     bm: u32,
     bn: u32,
+    bk: u32,
     tm: u32,
     tn: u32,
+}
+
+/// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
+const fn skew(bk: u32) -> u32 {
+    128 / bk
 }
 
 impl Tile {
@@ -46,8 +56,14 @@ impl Tile {
         (self.bm / self.tm) * (self.bn / self.tn)
     }
 
+    /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next.
+    fn buffers(self, caps: &Caps) -> u32 {
+        let bytes = (self.bm + self.bn) * self.bk * 4 + 2 * (self.bk / 4 - 1) * skew(self.bk) * 4;
+        (caps.max_workgroup_memory / bytes).min(2)
+    }
+
     fn fits(self, caps: &Caps) -> bool {
-        self.threads() <= caps.max_workgroup_size && (self.bm + self.bn) * BK * 4 <= caps.max_workgroup_memory
+        self.threads() <= caps.max_workgroup_size && self.buffers(caps) > 0
     }
 
     fn count(self, g: &Gemm) -> usize {
@@ -56,7 +72,7 @@ impl Tile {
 
     /// Those that a device may get. One that computes on a processor reads operands straight from memory.
     fn of(caps: &Caps) -> impl Iterator<Item = Self> {
-        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == TILES[4]))
+        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == SMALLEST))
     }
 }
 
@@ -68,21 +84,24 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// The largest tile that keeps the device busy and wastes little at the edges.
+    /// The largest tile that keeps the device busy and wastes little at the edges; where none does, the smallest that
+    /// wastes little of a long `k`, which is split.
     fn by_rule(g: &Gemm, caps: &Caps) -> Self {
         if caps.software {
-            return Choice { tile: TILES[4], parts: 1 };
+            return Choice { tile: SMALLEST, parts: 1 };
         }
-        let most = if g.k >= 4 * LEAST_PART { (g.k / LEAST_PART).min(64) } else { 1 };
         let useful = numel(&g.batch) * g.m * g.n;
-        let good = |t: &Tile| {
-            let area = t.count(g) * (t.bm * t.bn) as usize;
-            t.count(g) * most >= ENOUGH_GROUPS && area <= useful + useful / 3
-        };
-        let tile = Tile::of(caps).find(good).unwrap_or(TILES[4]);
-        let groups = tile.count(g);
-        let parts = if groups >= ENOUGH_GROUPS / 2 { 1 } else { most.min((2 * ENOUGH_GROUPS).div_ceil(groups)) };
-        Choice { tile, parts }
+        let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
+        let busy = |t: &Tile, parts: usize| t.count(g) * parts >= ENOUGH_GROUPS;
+        let most = (g.k / LEAST_PART).clamp(1, 64);
+        let tiles = || Tile::of(caps).filter(tight);
+        if let Some(tile) = tiles().find(|t| busy(t, 1)) {
+            return Choice { tile, parts: 1 };
+        }
+        // Of a long `k` each part is still long enough to repay a large tile.
+        let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
+        let tile = tiles().find(long).unwrap_or(SMALLEST);
+        Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
     }
 
     /// Every tile with each way to cut `k`.
@@ -106,7 +125,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
     let mut out = Vec::new();
     for tile in Tile::of(caps) {
         for (split, quads) in both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software) {
-            out.push(Product::form(tile, split, quads, caps.software));
+            out.push(Product::form(tile, split, quads, caps.software, tile.buffers(caps)));
         }
         for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
             for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
@@ -123,12 +142,18 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
 #[template(path = "gemm.wgsl")]
 struct Product {
     head: Head,
-    /// The tile of a work-group, of a step along k, and of a thread.
+    /// The tile of a work-group, of a piece of k, and of a thread.
     bm: u32,
     bn: u32,
     bk: u32,
     tm: u32,
     tn: u32,
+    /// How many pieces of k are in work-group memory.
+    buffers: u32,
+    /// Whether the steps of a piece are written out.
+    unrolled: bool,
+    /// Whether k does not divide by what is read at a time (where that changes the source).
+    ragged: bool,
     a: Side,
     b: Side,
     /// Words: the extents, the tiles along them, the work-groups, and a row's length in what `finish` counts.
@@ -161,6 +186,11 @@ struct Side {
     /// Where its tile begins, and how many lines the tile has.
     origin: &'static str,
     lines: u32,
+    /// A thread's place along the tile, and what the vectors that it reads from there are called.
+    thread: &'static str,
+    vector: &'static str,
+    /// Of vectors along k, which are taken apart: words between their rows in work-group memory.
+    skew: u32,
     /// Word: lines of the whole operand.
     extent: String,
     buffer: usize,
@@ -171,12 +201,22 @@ struct Side {
     load: Load,
 }
 
+impl Side {
+    /// Whether a part of a vector may lie beyond k.
+    fn by_lane(&self) -> bool {
+        self.along_k && !self.wide
+    }
+}
+
+/// What no place in a piece reaches: nothing is read from there on.
+const NOTHING: &str = "0x7fffffff";
+
 #[derive(PartialEq, Eq, Hash)]
 enum Load {
     Strided(Strides),
-    Patches(GeometryWords),
-    Spread(GeometryWords),
-    Kernel(GeometryWords),
+    Patches(Numbers),
+    Spread(Numbers),
+    Kernel(Numbers),
 }
 
 listed! {
@@ -229,16 +269,21 @@ impl Named for Product {
     const NAME: &'static str = "gemm";
 
     fn variants(&self) -> Vec<String> {
-        let Product { bm, bn, tm, tn, .. } = *self;
-        let tile = Tile { bm, bn, tm, tn };
+        let Product { bm, bn, bk, tm, tn, buffers, .. } = *self;
+        let tile = Tile { bm, bn, bk, tm, tn };
         let reads = self.sides().map(|s| s.load.read().form(tile, s.name, s.along_k, s.wide));
-        [Self::form(tile, self.split.is_some(), self.quads, self.direct)].into_iter().chain(reads).collect()
+        let form = Self::form(tile, self.split.is_some(), self.quads, self.direct, buffers);
+        [form].into_iter().chain(reads).collect()
     }
 }
 
 impl Product {
-    fn form(tile: Tile, split: bool, quads: bool, direct: bool) -> String {
-        let way = if direct { "direct" } else { "tiled" };
+    fn form(tile: Tile, split: bool, quads: bool, direct: bool, buffers: u32) -> String {
+        let way = match (direct, buffers) {
+            (true, _) => "direct",
+            (false, 1) => "through one buffer",
+            (false, _) => "through two buffers",
+        };
         let (k, width) = (if split { "split" } else { "whole" }, if quads { "quads" } else { "singles" });
         format!("{tile} {way} {k} {width}")
     }
@@ -251,43 +296,73 @@ impl Product {
         [&self.a, &self.b]
     }
 
-    /// What is copied at once for an operand's tile: vectors, or patches of four vectors that are transposed.
-    fn pieces(&self, side: &Side) -> u32 {
-        side.lines * self.bk / if side.along_k { 16 } else { 4 }
+    /// How many vectors of an operand's piece each thread copies.
+    fn rounds(&self, side: &Side) -> u32 {
+        side.lines * self.bk / 4 / self.threads()
     }
 
-    /// Whether all threads copy in every round.
-    fn even(&self, side: &Side) -> bool {
-        self.pieces(side).is_multiple_of(self.threads())
+    /// The number of a thread's vector in a round of copying.
+    fn piece(&self, round: &u32) -> String {
+        format!("(t + {}u)", round * self.threads())
     }
 
-    /// A thread's piece in each round of copying. Where few threads copy patches, those of b are the last ones.
-    fn rounds(&self, side: &Side) -> Vec<String> {
-        let threads = self.threads();
-        let firsts = (0..self.pieces(side).div_ceil(threads)).map(|round| round * threads);
-        firsts
-            .map(|first| match side.name == "b" && side.along_k {
-                true => format!("({}u - t)", first + threads - 1),
-                false => format!("(t + {first}u)"),
-            })
-            .collect()
+    /// Elements of an operand's piece in work-group memory: words where vectors are taken apart, else vectors.
+    fn tile_size(&self, side: &Side) -> u32 {
+        match side.along_k {
+            true => side.lines * self.bk + (self.bk / 4 - 1) * side.skew,
+            false => side.lines * self.bk / 4,
+        }
+    }
+
+    /// The statements that store what a thread has read, in the piece that `half` names.
+    fn stores(&self, side: &Side, half: &str) -> Vec<String> {
+        let name = side.name;
+        let piece = if self.buffers == 2 { format!("{half} * {}u + ", self.tile_size(side)) } else { String::new() };
+        let mut out = Vec::new();
+        for round in 0..self.rounds(side) {
+            match side.along_k {
+                true => out.extend((0..4).map(|c| {
+                    let row = c as u32 * side.lines;
+                    format!("tile_{name}[{piece}store_{name}{round} + {row}u] = next_{name}{round}.{};", LANES[c])
+                })),
+                false => out.push(format!("tile_{name}[{piece}{}] = next_{name}{round};", self.piece(&round))),
+            }
+        }
+        out
+    }
+
+    /// The steps of a piece that are written out.
+    fn steps(&self) -> u32 {
+        if self.unrolled { self.bk } else { 1 }
+    }
+
+    /// A thread's `i`th vector of an operand at a step of a piece that is written out, or in the loop over them.
+    fn read(&self, side: &Side, step: &u32, i: &u32) -> String {
+        let (name, unit) = (side.name, if side.along_k { 1 } else { 4 });
+        let row = side.lines / unit;
+        let mut first = side.lines / self.vectors(side) * i / unit;
+        let mut from = format!("from_{name}");
+        if self.unrolled {
+            first += step * row + if side.along_k { step / 4 * side.skew } else { 0 };
+        } else {
+            from += &format!(" + step * {row}u");
+            from += &if side.along_k { format!(" + step / 4u * {}u", side.skew) } else { String::new() };
+        }
+        let at = |c: u32| format!("tile_{name}[{from} + {}u]", first + c);
+        match side.along_k {
+            true => format!("vec4<f32>({}, {}, {}, {})", at(0), at(1), at(2), at(3)),
+            false => at(0),
+        }
     }
 
     /// How many vectors of four lines a thread holds of an operand.
-    fn patches(&self, side: &Side) -> u32 {
+    fn vectors(&self, side: &Side) -> u32 {
         if side.name == "a" { self.tm / 4 } else { self.tn / 4 }
     }
 
     /// Where the lines of such a vector begin, in fours.
-    fn first(&self, side: &Side, patch: u32) -> String {
-        let thread = if side.name == "a" { "ty" } else { "tx" };
-        format!("({thread} + {}u)", side.lines / 4 / self.patches(side) * patch)
-    }
-
-    /// The column of a vector in a tile.
-    fn at(&self, thread: &str, shift: u32, side: &Side) -> String {
-        let plain = if shift == 0 { thread.to_string() } else { format!("({thread} + {shift}u)") };
-        if side.along_k { format!("({plain} ^ swizzle)") } else { plain }
+    fn first(&self, side: &Side, i: &u32) -> String {
+        format!("({} + {}u)", side.thread, side.lines / 4 / self.vectors(side) * i)
     }
 }
 
@@ -298,16 +373,22 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
             format!("Matrix products on the GPU are f32. Received: {}. Expected: f32. Cast the operands.", g.dtype),
         ));
     }
-    if let Some(nest) = as_nest(g, step) {
+    let choice = Choice::by_rule(g, caps);
+    // Too little work for tiles to fill a GPU.
+    let few = !caps.software && choice.tile.count(g) * choice.parts < ENOUGH_GROUPS;
+    let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
+    if (few || thin)
+        && let Some(nest) = as_nest(g, step)
+    {
         return nest::build(plan, &nest, caps);
     }
-    tiled(plan, step, caps, g, Choice::by_rule(g, caps))
+    tiled(plan, step, caps, g, choice)
 }
 
 /// The product with a tile and a cut that somebody has chosen.
 pub(super) fn tiled(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, choice: Choice) -> Result<Vec<Dispatch>> {
     let Choice { tile, parts } = choice;
-    let chunk = g.k.div_ceil(parts).next_multiple_of(BK as usize).max(BK as usize);
+    let chunk = g.k.div_ceil(parts).next_multiple_of(tile.bk as usize).max(tile.bk as usize);
     let parts = g.k.div_ceil(chunk).max(1);
     let mut kernels = vec![product(plan, step, caps, g, tile, (parts > 1).then_some((parts, chunk)))?];
     if parts > 1 {
@@ -340,8 +421,8 @@ fn product(
     let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));
     let mut setup = Vec::new();
     let mut batch = Coordinates::new(&g.batch, "z");
-    let a = side(&mut cx, (a_buf, &g.a), a, ("a", "m0", tile.bm, &m), &mut batch, &mut setup)?;
-    let b = side(&mut cx, (b_buf, &g.b), b, ("b", "n0", tile.bn, &n), &mut batch, &mut setup)?;
+    let a = side(&mut cx, (a_buf, &g.a), a, ("a", tile, &m), &mut batch, &mut setup)?;
+    let b = side(&mut cx, (b_buf, &g.b), b, ("b", tile, &n), &mut batch, &mut setup)?;
     let mut decode = Vec::new();
     batch.decode(&mut cx, &mut decode);
     setup.splice(0..0, decode);
@@ -370,15 +451,19 @@ fn product(
         }
     };
     let width = cx.size(if quads { g.n / 4 } else { g.n });
-    let Tile { bm, bn, tm, tn } = tile;
+    let Tile { bm, bn, bk, tm, tn } = tile;
+    let (direct, buffers) = (caps.software, if caps.software { 0 } else { tile.buffers(caps) });
     let head = cx.head();
     let shader = Product {
         head,
         bm,
         bn,
-        bk: BK,
+        bk,
         tm,
         tn,
+        buffers,
+        unrolled: caps.unroll,
+        ragged: direct && !g.k.is_multiple_of(4),
         a,
         b,
         m,
@@ -389,7 +474,7 @@ fn product(
         groups,
         width,
         split,
-        direct: caps.software,
+        direct,
         quads,
         setup,
         finish,
@@ -451,7 +536,7 @@ fn side(
     cx: &mut Build,
     (buf, load): (u16, &Loader),
     Way { along_k, wide }: Way,
-    (name, origin, lines, extent): (&'static str, &'static str, u32, &str),
+    (name, tile, extent): (&'static str, Tile, &str),
     batch: &mut Coordinates,
     setup: &mut Vec<String>,
 ) -> Result<Side> {
@@ -473,13 +558,18 @@ fn side(
             }
             Load::Strided(Strides { line: cx.stride(line / unit), k: cx.stride(k / unit) })
         }
-        Loader::Patches { conv, .. } if name == "a" => Load::Patches(GeometryWords::new(cx, conv)),
-        Loader::Spread { conv } if name == "a" => Load::Spread(GeometryWords::new(cx, conv)),
-        Loader::Kernel { conv } if name == "b" => Load::Kernel(GeometryWords::new(cx, conv)),
+        Loader::Patches { conv, .. } if name == "a" => Load::Patches(Numbers::of(conv)),
+        Loader::Spread { conv } if name == "a" => Load::Spread(Numbers::of(conv)),
+        Loader::Kernel { conv } if name == "b" => Load::Kernel(Numbers::of(conv)),
         other => return Err(Error::internal(format!("operand {name} of a product cannot be read as {other:?}"))),
     };
     setup.push(format!("let base_{name} = {base};"));
-    Ok(Side { name, origin, lines, extent: extent.to_string(), buffer, along_k, wide, load })
+    let (origin, lines, thread, vector) = match name {
+        "a" => ("m0", tile.bm, "ty", "x"),
+        _ => ("n0", tile.bn, "tx", "y"),
+    };
+    let (extent, skew) = (extent.to_string(), skew(tile.bk));
+    Ok(Side { name, origin, lines, thread, vector, skew, extent, buffer, along_k, wide, load })
 }
 
 static MUL: BinaryFn = BinaryFn {
@@ -492,10 +582,9 @@ static MUL: BinaryFn = BinaryFn {
     compares: false,
 };
 
-/// A product with a vector, or with next to nothing to reuse, as a loop nest with a sum: it reads each operand about once
-/// from memory, which tiles of 32 could not.
+/// A product of matrices as a loop nest with a sum: with a vector, or with next to nothing to reuse, it reads each operand
+/// about once from memory, which tiles could not; and teams of threads share each of a few elements.
 fn as_nest(g: &Gemm, step: &Step) -> Option<Step> {
-    let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
     let (
         Loader::Strided { offset: oa, batch: ba, row: ma, col: ka },
         Loader::Strided { offset: ob, batch: bb, row: kb, col: nb },
@@ -503,9 +592,6 @@ fn as_nest(g: &Gemm, step: &Step) -> Option<Step> {
     else {
         return None;
     };
-    if !thin {
-        return None;
-    }
     let access = |offset: i64, batch: &[i64], rest: [i64; 3]| Access {
         offset,
         strides: batch.iter().copied().chain(rest).collect(),

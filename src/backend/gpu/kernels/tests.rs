@@ -186,7 +186,30 @@ fn pipelines_do_not_depend_on_extents() {
     );
     assert_same_shaders(cases::softmax(&[64], &[512], false), cases::softmax(&[300], &[600], false));
     let t = [false, false];
-    assert_same_shaders(cases::gemm(&[], [512, 512, 512], t, 0), cases::gemm(&[], [640, 1024, 256], t, 0));
+    assert_same_shaders(cases::gemm(&[], [1024, 1024, 512], t, 0), cases::gemm(&[], [1152, 1024, 256], t, 0));
+}
+
+/// The products of a small network's step leave no large GPU empty, nor does the cube of 1024.
+#[test]
+fn small_products_are_cut_into_enough_work_groups() {
+    // m, k and n, and which operands are turned.
+    let products = [
+        ([64, 784, 512], [false, false]),
+        ([64, 512, 784], [false, true]),
+        ([784, 64, 512], [true, false]),
+        ([64, 512, 10], [false, false]),
+        ([64, 10, 512], [false, true]),
+        ([512, 64, 10], [true, false]),
+        ([1024, 1024, 1024], [false, false]),
+    ];
+    for ([m, k, n], turned) in products {
+        let case = cases::gemm(&[], [m, n, k], turned, 0);
+        for caps in [PLAIN, LARGE] {
+            let groups: Vec<Grid> = kernels(&case, &caps).iter().map(|k| k.groups).collect();
+            let Grid::Row(first) = groups[0] else { panic!("{groups:?}") };
+            assert!(first >= 128, "{m}x{k}x{n}: {groups:?}");
+        }
+    }
 }
 
 #[test]

@@ -12,20 +12,21 @@ use crate::error::{Error, Result};
 use crate::ir::step::{Plan, Step};
 use crate::ir::window::{Geometry, Window, WindowOp};
 
-macro_rules! geometry_words {
+macro_rules! numbers {
     ($($name:ident),*) => {
-        /// The words of a window's geometry, and of a convolution's.
+        /// The numbers of a window's geometry, and of a convolution's, as literals: compilers turn divisions by them into
+        /// products, and unroll loops over them. A layer has a pipeline of its own, for batches of any size.
         #[derive(PartialEq, Eq, Hash)]
-        pub(super) struct GeometryWords { $(pub(super) $name: String),* }
+        pub(super) struct Numbers { $(pub(super) $name: String),* }
 
-        impl GeometryWords {
-            pub(super) fn new(cx: &mut Build, geometry: &Geometry) -> Self {
-                GeometryWords { $($name: cx.size(geometry.$name)),* }
+        impl Numbers {
+            pub(super) fn of(geometry: &Geometry) -> Self {
+                Numbers { $($name: format!("{}u", geometry.$name)),* }
             }
         }
     };
 }
-geometry_words!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
+numbers!(h, w, c, kh, kw, f, oh, ow, stride_h, stride_w, dilation_h, dilation_w, pad_h, pad_w);
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "window.wgsl")]
@@ -38,7 +39,7 @@ struct Pool {
     lowest: &'static str,
     count: String,
     inputs: Vec<usize>,
-    v: GeometryWords,
+    v: Numbers,
     body: Vec<String>,
 }
 
@@ -100,7 +101,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> R
     };
     let mut cx = Build::new(plan, step);
     let inputs: Result<Vec<usize>> = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
-    let (inputs, count_word, v) = (inputs?, cx.size(count), GeometryWords::new(&mut cx, &window.geometry));
+    let (inputs, count_word, v) = (inputs?, cx.size(count), Numbers::of(&window.geometry));
     let space = Coordinates::new(&[count], "o");
     let mut e = Emitter::new(cx, single(&step.program), 1, space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];

@@ -23,6 +23,8 @@ pub(super) enum Choice {
     /// The rules themselves, where they have nothing to choose.
     Rule,
     Product(gemm::Choice),
+    /// With its loop written out, as real GPUs get it.
+    Unrolled(gemm::Choice),
     Nest(tiling::Choice),
 }
 
@@ -31,6 +33,9 @@ impl Choice {
     pub(super) fn build(self, plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
         match (self, &step.family) {
             (Choice::Product(choice), Family::Gemm(g)) => gemm::tiled(plan, step, caps, g, choice),
+            (Choice::Unrolled(choice), Family::Gemm(g)) => {
+                gemm::tiled(plan, step, &Caps { unroll: true, ..*caps }, g, choice)
+            }
             (Choice::Nest(choice), _) => nest::laid_out(plan, step, caps, choice),
             _ => build(plan, step, caps),
         }
@@ -66,7 +71,12 @@ pub(super) fn products(caps: &Caps) -> Forced {
         let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
         wanted.map(|(_, &choice)| Choice::Product(choice)).collect()
     };
-    cases.into_iter().enumerate().map(|(i, case)| (case, some(i))).collect()
+    let mut out: Forced = cases.into_iter().enumerate().map(|(i, case)| (case, some(i))).collect();
+    if !caps.software {
+        let unrolled = all.iter().filter(|c| c.parts == 1).map(|&choice| Choice::Unrolled(choice)).collect();
+        out.push((shifted_gemm(&[], [odd, odd, k_odd], [false, false], [0, 1]), unrolled));
+    }
+    out
 }
 
 /// Every layout of teams, whole and split, and every reduction in every way in which teams combine.

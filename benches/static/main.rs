@@ -1,0 +1,130 @@
+//! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
+//! GPU: `benches/static/amd.sh` gives the driver's own figures for each. `--dump DIRECTORY` writes the kernels' WGSL there.
+
+use std::path::PathBuf;
+
+use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
+
+fn random(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
+    let t = Tensor::uniform(shape, -0.5, 0.5, seed, device)?;
+    t.realize()?;
+    Ok(t)
+}
+
+/// What `f` gives, with its kernels named on stderr and written down.
+fn show(device: &Device, name: &str, dump: Option<&PathBuf>, f: impl Fn() -> Result<Tensor>) -> Result<()> {
+    device.sync()?;
+    eprintln!("=== {name}");
+    f()?.realize()?;
+    device.sync()?;
+    eprintln!("=== end");
+    for (i, source) in device.last_kernels().iter().enumerate() {
+        if let Some(dump) = dump {
+            let path = dump.join(format!("{}_{i}.wgsl", name.replace([' ', ':'], "_")));
+            std::fs::write(&path, source).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+    Ok(())
+}
+
+/// `product NN 64x784x512`: m, k and n, and which operands are read transposed.
+fn product(device: &Device, ways: &str, sizes: &str) -> Result<(Tensor, Tensor)> {
+    let sizes: Vec<usize> = sizes.split('x').map(|s| s.parse().expect("a size")).collect();
+    let [m, k, n] = sizes[..] else { panic!("three sizes") };
+    let operand = |turned: bool, rows: usize, columns: usize, seed: u64| {
+        let t = random(&if turned { [columns, rows] } else { [rows, columns] }, seed, device)?;
+        if turned { t.t() } else { Ok(t) }
+    };
+    Ok((operand(ways.starts_with('T'), m, k, 1)?, operand(ways.ends_with('T'), k, n, 2)?))
+}
+
+fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
+    let words: Vec<&str> = name.split(' ').collect();
+    let show = |f: &dyn Fn() -> Result<Tensor>| show(device, name, dump, f);
+    match words[..] {
+        ["product", ways, sizes] => {
+            let (a, b) = product(device, ways, sizes)?;
+            show(&|| a.matmul(&b))
+        }
+        ["convolution", what] => {
+            let same = ConvOptions { padding: Padding::Same, ..ConvOptions::default() };
+            let x = Var::new(&random(&[64, 28, 28, 32], 1, device)?);
+            let kernel = Var::new(&random(&[3, 3, 32, 64], 2, device)?);
+            let dy = random(&[64, 28, 28, 64], 3, device)?;
+            let gradient = |of: &Var, x: &Tensor, kernel: &Tensor| -> Result<Tensor> {
+                Ok(x.conv2d(kernel, &same)?.mul(&dy)?.sum(())?.backward()?.get(of).expect("a gradient").clone())
+            };
+            let (plain_x, plain_kernel) = (x.value().detach(), kernel.value().detach());
+            show(&|| match what {
+                "forward" => plain_x.conv2d(&plain_kernel, &same),
+                "input-gradient" => gradient(&x, &x.value(), &plain_kernel),
+                _ => gradient(&kernel, &plain_x, &kernel.value()),
+            })
+        }
+        ["max-pool-gradient"] => {
+            let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
+            let x = Var::new(&random(&[64, 28, 28, 64], 1, device)?);
+            let dy = random(&[64, 14, 14, 64], 2, device)?;
+            show(&|| {
+                let grads = x.value().max_pool2d(&half)?.mul(&dy)?.sum(())?.backward()?;
+                Ok(grads.get(&x).expect("a gradient").clone())
+            })
+        }
+        ["softmax"] => {
+            let x = random(&[4096, 1024], 1, device)?;
+            show(&|| x.softmax(-1))
+        }
+        ["column-sums"] => {
+            let x = random(&[4096, 1024], 1, device)?;
+            show(&|| x.sum(0))
+        }
+        ["sum"] => {
+            let x = random(&[1 << 24], 1, device)?;
+            show(&|| x.sum(()))
+        }
+        ["scatter-add"] => {
+            let table = random(&[10_000, 128], 1, device)?;
+            let index = Tensor::uniform([4096], 0.0, 10_000.0, 3, device)?.cast(DType::I32)?;
+            let rows = random(&[4096, 128], 2, device)?;
+            show(&|| table.index_add(0, &index, &rows))
+        }
+        _ => panic!("no workload is called `{name}`"),
+    }
+}
+
+const ALL: [&str; 20] = [
+    "product NN 4096x4096x4096",
+    "product NT 4096x4096x4096",
+    "product TN 4096x4096x4096",
+    "product NN 1024x1024x1024",
+    "product NN 1000x1000x1000",
+    "product NN 1001x1001x1001",
+    "product NN 64x784x512",
+    "product TN 784x64x512",
+    "product NN 64x512x10",
+    "product TN 512x64x10",
+    "product NT 64x10x512",
+    "convolution forward",
+    "convolution input-gradient",
+    "convolution kernel-gradient",
+    "max-pool-gradient",
+    "softmax",
+    "column-sums",
+    "sum",
+    "scatter-add",
+    "product NN 50000x32x32",
+];
+
+fn main() -> Result<()> {
+    let mut names: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let dump = names.iter().position(|a| a == "--dump").map(|at| {
+        names.remove(at);
+        PathBuf::from(names.remove(at))
+    });
+    let device = Device::from_env()?;
+    let all = ALL.map(String::from).to_vec();
+    for name in if names.is_empty() { &all } else { &names } {
+        run(&device, name, dump.as_ref())?;
+    }
+    Ok(())
+}
