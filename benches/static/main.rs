@@ -1,5 +1,5 @@
 //! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
-//! GPU: `benches/static/amd.sh` gives the driver's own figures for each. `--dump DIRECTORY` writes the kernels' WGSL there.
+//! GPU. `--dump DIRECTORY` writes the kernels' WGSL there.
 
 use std::path::PathBuf;
 

@@ -1,7 +1,8 @@
 //! From steps to kernels: each family has a file here and templates of the same name in `shaders/`.
 //!
 //! What goes into a shader's source is structure: instructions, types, ranks, which strides vanish or run contiguously,
-//! tile sizes. Extents, strides, offsets and run-time scalars are words of the uniform `p`, so a new batch size reuses the pipeline.
+//! tile sizes, and the geometry of windows and convolutions. Extents, strides, offsets and run-time scalars are words of
+//! the uniform `p`, so a new batch size reuses the pipeline.
 
 mod combining;
 mod custom;
