@@ -1,5 +1,5 @@
 //! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
-//! GPU. `--dump DIRECTORY` writes the kernels' WGSL there.
+//! GPU: `amd.py` beside this file asks AMD's. `--dump DIRECTORY` writes the kernels' WGSL there.
 
 use std::path::PathBuf;
 
