@@ -16,9 +16,10 @@ fn show(device: &Device, name: &str, dump: Option<&PathBuf>, f: impl Fn() -> Res
     device.sync()?;
     eprintln!("=== {name}");
     f()?.realize()?;
+    let kernels = device.last_kernels();
     device.sync()?;
     eprintln!("=== end");
-    for (i, source) in device.last_kernels().iter().enumerate() {
+    for (i, source) in kernels.iter().enumerate() {
         if let Some(dump) = dump {
             let path = dump.join(format!("{}_{i}.wgsl", name.replace([' ', ':'], "_")));
             std::fs::write(&path, source).unwrap_or_else(|e| panic!("{}: {e}", path.display()));

@@ -390,13 +390,19 @@ pub(super) fn tiled(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, choice: Cho
     let Choice { tile, parts } = choice;
     let chunk = g.k.div_ceil(parts).next_multiple_of(tile.bk as usize).max(tile.bk as usize);
     let parts = g.k.div_ceil(chunk).max(1);
-    let mut kernels = vec![product(plan, step, caps, g, tile, (parts > 1).then_some((parts, chunk)))?];
+    let split = (parts > 1).then_some((parts, chunk));
+    let mut kernel = product(plan, step, caps, g, tile, split, false)?;
+    if kernel.bindings.len() > caps.max_storage_bindings as usize {
+        kernel = product(plan, step, caps, g, tile, split, true)?;
+    }
+    let mut kernels = vec![kernel];
     if parts > 1 {
         kernels.push(nest::elementwise(plan, step, caps, Some(parts))?);
     }
     Ok(kernels)
 }
 
+/// `once`: no buffer is bound twice, as vectors and as elements, which takes fewer bindings.
 fn product(
     plan: &Plan,
     step: &Step,
@@ -404,18 +410,18 @@ fn product(
     g: &Gemm,
     tile: Tile,
     split: Option<(usize, usize)>,
+    once: bool,
 ) -> Result<Dispatch> {
     let mut cx = Build::new(plan, step);
     let (outer, program) = (&step.space[..], &step.program);
     let [a_buf, b_buf] = step.operands[..] else { return Err(Error::internal("a product of other than two")) };
-    // A buffer that the epilogue uses too is bound once, as scalars.
     let ids = |buf: u16| step.bufs[buf as usize];
     let stores = program.stores.iter().map(|s| ids(s.buf));
     let used: Vec<_> = loads(program).map(ids).chain(stores).collect();
     let shared = |buf: u16| split.is_none() && used.contains(&ids(buf));
     let (a, b) = (Way::of(g, &g.a, g.m, true), Way::of(g, &g.b, g.n, false));
     let same = ids(a_buf) == ids(b_buf);
-    let scalar = shared(a_buf) || shared(b_buf) || (same && a.wide != b.wide);
+    let scalar = once && (shared(a_buf) || shared(b_buf) || (same && a.wide != b.wide));
     let (a, b) = if scalar { (a.scalar(), b.scalar()) } else { (a, b) };
 
     let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));

@@ -148,7 +148,7 @@ impl<'a> Build<'a> {
     }
 
     /// The number of a buffer of the step among `b0`, `b1`, ...; `wide` buffers hold vectors of four,
-    /// and narrow ones always words.
+    /// and narrow ones always words. One that is only read may be bound as vectors and as elements.
     fn buffer(&mut self, buf: u16, wide: bool, write: bool) -> Result<usize> {
         let id = self.step.bufs[buf as usize];
         let ty = match self.dtype(buf) {
@@ -159,16 +159,19 @@ impl<'a> Build<'a> {
         // Atomic words are never read-only.
         let write = write || ty == "atomic<u32>";
         let same = |target: &Target| matches!(target, Target::Step(other) if self.step.bufs[*other as usize] == id);
-        if let Some(at) = self.slots.iter().position(|(target, _)| same(target)) {
-            let slot = &mut self.slots[at].1;
-            slot.write |= write;
-            if slot.ty != ty {
+        let mut bound = None;
+        for (at, (_, slot)) in self.slots.iter_mut().enumerate().filter(|(_, (target, _))| same(target)) {
+            if slot.ty == ty {
+                slot.write |= write;
+                bound = Some(at);
+            } else if slot.write || write {
                 return Err(Error::internal(format!("one buffer bound as {} and {ty}", slot.ty)));
             }
-            return Ok(at);
         }
-        self.slots.push((Target::Step(buf), Slot { ty, write }));
-        Ok(self.slots.len() - 1)
+        Ok(bound.unwrap_or_else(|| {
+            self.slots.push((Target::Step(buf), Slot { ty, write }));
+            self.slots.len() - 1
+        }))
     }
 
     /// Binds a buffer for a shader that declares it itself, also if another binding has it already.

@@ -212,6 +212,21 @@ fn small_products_are_cut_into_enough_work_groups() {
     }
 }
 
+/// Where the epilogue cannot read it so, it is bound once more, as elements; and where there are too few bindings for that,
+/// it is read as elements everywhere.
+#[test]
+fn an_operand_that_the_epilogue_reads_stays_in_vectors() {
+    for (turned, most, bindings, width) in [(false, 8, 3, "vectors"), (true, 8, 4, "vectors"), (true, 3, 3, "scalars")]
+    {
+        let case = cases::residual(512, turned);
+        let caps = Caps { max_storage_bindings: most, ..LARGE };
+        let kernel = &build(&case.plan, &case.plan.steps[0], &caps).unwrap()[0];
+        assert_eq!(kernel.bindings.len(), bindings, "{turned} {most}");
+        let a = format!("gemm 32x32 a Strided along k in {width}");
+        assert!(kernel.shader.variants().contains(&a), "{:?}", kernel.shader.variants());
+    }
+}
+
 #[test]
 fn a_space_beyond_32_bits_is_refused() {
     let mut case = cases::chain(&[4]);

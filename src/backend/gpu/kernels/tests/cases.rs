@@ -406,6 +406,20 @@ pub(super) fn shifted_gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2],
     d.step(Family::Gemm(Gemm { dtype: F32, batch, m, n, k, a, b }), &bufs)
 }
 
+/// A product whose epilogue adds one of its operands, `[n, n]` both: as it lies in memory, or turned, which it reads element
+/// by element.
+pub(super) fn residual(n: usize, turned: bool) -> Case {
+    let mut d = Draft::new(format!("residual {n} {turned}"));
+    let (a, b) = (d.input(F32, n * n), d.input(F32, n * n));
+    let acc = d.line(Instr::Acc(0), F32, false);
+    let x = d.load(a, 0, &if turned { [1, n as i64] } else { [n as i64, 1] }, false);
+    let y = d.binary(&ADD, acc, x);
+    d.keep(y, &[n, n], false);
+    let strided = || Loader::Strided { offset: 0, batch: Dims::new(), row: n as i64, col: 1 };
+    let gemm = Gemm { dtype: F32, batch: Dims::new(), m: n, n, k: n, a: strided(), b: strided() };
+    d.step(Family::Gemm(gemm), &[a, b])
+}
+
 fn geometry(c: usize, f: usize, stride: usize, dilation: usize, pad: usize) -> Geometry {
     placed([2, 7, 6], c, f, stride, dilation, pad)
 }

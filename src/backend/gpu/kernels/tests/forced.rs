@@ -1,7 +1,9 @@
 //! Every variant of every kernel, by force: at sizes that a test can afford the rules would never choose most of them. The
 //! sizes are three tiles (or teams, or work-groups) and a remainder in each direction.
 
-use super::cases::{Case, Draft, chain, conv, in_place, placed, reduce, scatter, shifted_gemm, softmax, window};
+use super::cases::{
+    Case, Draft, chain, conv, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, window,
+};
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
 use crate::backend::gpu::kernels::{STORED, build, gemm, nest, tiling};
 use crate::dtype::DType;
@@ -66,6 +68,7 @@ pub(super) fn products(caps: &Caps) -> Forced {
         cases.push(conv(placed([1, 20, 21], channels, filters, 3, 2, 2), 1));
         cases.push(conv(placed([3, 13, 10], filters, taps, 2, 1, 0), 2));
     }
+    cases.extend([residual(132, false), residual(132, true), residual(133, false)]);
     let all = gemm::Choice::all(caps);
     let some = |i: usize| {
         let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
