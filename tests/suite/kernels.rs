@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use wgtensor::{ConvOptions, Device, Kernels, Padding, Result, Tensor, grad};
+use wgtensor::{ConvOptions, DType, Device, Kernels, Padding, PoolOptions, Result, Tensor, grad};
 
 use super::close::{Tolerance, assert_close, check};
 use super::devices::{for_each_device_alone, for_each_gpu};
@@ -88,6 +88,10 @@ fn convolutions_with_both_gradients_at_sizes_for_large_tiles() {
             ([4, 31, 30, 8], [3, 3, 8, 36], (1, 1)),
             ([3, 40, 41, 5], [3, 2, 5, 33], (2, 1)),
             ([2, 46, 46, 32], [1, 1, 32, 64], (1, 1)),
+            // Nothing to sum: no channels, no filters, no images.
+            ([2, 46, 46, 0], [3, 3, 0, 64], (1, 1)),
+            ([2, 9, 9, 4], [3, 3, 4, 0], (1, 1)),
+            ([0, 9, 9, 4], [3, 3, 4, 5], (1, 1)),
         ] {
             let options = ConvOptions { strides, padding: Padding::Same, ..ConvOptions::default() };
             let (x, w) = (pair(&image, 3, device)?, pair(&kernel, 4, device)?);
@@ -102,6 +106,24 @@ fn convolutions_with_both_gradients_at_sizes_for_large_tiles() {
             }
             for (i, what) in ["the output", "the input's gradient", "the kernel's gradient"].into_iter().enumerate() {
                 assert_equal(&format!("{what} of {image:?} by {kernel:?}"), [&results[0][i], &results[1][i]])?;
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Numbers that are written into a shader may be zero: no channels, no images.
+#[test]
+fn windows_of_nothing() {
+    for_each_gpu(|device| {
+        let options = PoolOptions::default();
+        for shape in [[2, 4, 4, 0], [0, 4, 4, 3]] {
+            let x = Tensor::ones(shape, DType::F32, device)?.requires_grad();
+            for y in [x.max_pool2d(&options)?, x.avg_pool2d(&options)?] {
+                assert_eq!(y.numel(), 0);
+                assert!(y.to_vec::<f32>()?.is_empty());
+                let g = &grad(&y.sum(())?, &[&x])?[0];
+                assert_eq!(g.to_vec::<f32>()?, vec![0.0; x.numel()], "{shape:?}");
             }
         }
         Ok(())

@@ -373,6 +373,10 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
             format!("Matrix products on the GPU are f32. Received: {}. Expected: f32. Cast the operands.", g.dtype),
         ));
     }
+    // Of nothing: a convolution's geometry may then have zeros, by which no shader may divide.
+    let nothing = || Loader::Strided { offset: 0, batch: g.batch.iter().map(|_| 0).collect(), row: 0, col: 0 };
+    let empty = (g.k == 0).then(|| Gemm { a: nothing(), b: nothing(), ..g.clone() });
+    let g = empty.as_ref().unwrap_or(g);
     let choice = Choice::by_rule(g, caps);
     // Too little work for tiles to fill a GPU.
     let few = !caps.software && choice.tile.count(g) * choice.parts < ENOUGH_GROUPS;
