@@ -2,10 +2,13 @@
 //! training steps, small sizes included.
 
 mod common;
+#[path = "common/data.rs"]
+mod data;
 
 use std::cell::RefCell;
 
 use common::time;
+use data::random;
 use wgtensor::nn::optimizers::Adam;
 use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
 
@@ -15,12 +18,6 @@ fn bench(device: &Device, label: &str, f: impl Fn() -> Result<Tensor>) {
     time(&label, 1.0, || {
         f().and_then(|t| t.realize()).and_then(|()| device.sync()).unwrap_or_else(|e| panic!("{label}: {e}"));
     });
-}
-
-fn random(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
-    let t = Tensor::uniform(shape, -0.5, 0.5, seed, device)?;
-    t.realize()?;
-    Ok(t)
 }
 
 /// A step of plain gradient descent; the new values are computed, the loss is not read.

@@ -1,15 +1,13 @@
 //! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
 //! GPU: `amd.py` beside this file asks AMD's. `--dump DIRECTORY` writes the kernels' WGSL there.
 
+#[path = "../common/data.rs"]
+mod data;
+
 use std::path::PathBuf;
 
+use data::random;
 use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
-
-fn random(shape: &[usize], seed: u64, device: &Device) -> Result<Tensor> {
-    let t = Tensor::uniform(shape, -0.5, 0.5, seed, device)?;
-    t.realize()?;
-    Ok(t)
-}
 
 /// What `f` gives, with its kernels named on stderr and written down.
 fn show(device: &Device, name: &str, dump: Option<&PathBuf>, f: impl Fn() -> Result<Tensor>) -> Result<()> {
@@ -63,11 +61,10 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
             })
         }
         ["max-pool-gradient"] => {
-            let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
             let x = Var::new(&random(&[64, 28, 28, 64], 1, device)?);
             let dy = random(&[64, 14, 14, 64], 2, device)?;
             show(&|| {
-                let grads = x.value().max_pool2d(&half)?.mul(&dy)?.sum(())?.backward()?;
+                let grads = x.value().max_pool2d(&PoolOptions::default())?.mul(&dy)?.sum(())?.backward()?;
                 Ok(grads.get(&x).expect("a gradient").clone())
             })
         }
