@@ -57,7 +57,7 @@ def log_of(chip, library):
         run = subprocess.run([max(built, key=os.path.getmtime)], env=env, capture_output=True, text=True, errors="replace")
     if run.returncode:
         sys.exit(f"{chip}: the workloads failed\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
-    return run.stderr + run.stdout if "SHADER STATS" not in run.stderr else run.stderr
+    return run.stderr
 
 
 def kind(op):
@@ -139,8 +139,12 @@ def main():
     now, wrong = {}, []
     for chip in chips:
         now[chip] = figures(log_of(chip, library))
+        for name in now[chip].keys() | (table := known.get("chips", {}).get(chip, {})).keys():
+            counts = [len(rows.get(name, [])) for rows in (table, now[chip])]
+            if judged and table and counts[0] != counts[1]:
+                wrong.append(f"{chip} {name}: {counts[0]} -> {counts[1]} pipelines")
         for name, rows in now[chip].items():
-            before = known.get("chips", {}).get(chip, {}).get(name, [])
+            before = table.get(name, [])
             for i, row in enumerate(rows):
                 share = f"; {row['multiply-adds'] / row['slots']:.0%} of the slots multiply" if row.get("slots") else ""
                 print(f"{chip} {name}: " + ", ".join(f"{k} {v}" for k, v in row.items()) + share)
@@ -149,8 +153,6 @@ def main():
                 old = before[i] if judged and len(before) == len(rows) else {}
                 wrong += [f"{chip} {name}: {k} {old[k]} -> {row[k]}" for k in JUDGED
                           if k in old and row.get(k, 0) > old[k] * 1.03 + 1]
-            if judged and before and len(before) != len(rows):
-                wrong.append(f"{chip} {name}: {len(before)} -> {len(rows)} pipelines")
     if write:
         TABLE.write_text(json.dumps({"driver": version, "chips": now}, indent=1) + "\n")
     elif not judged:
