@@ -1,13 +1,13 @@
 // A tiled matrix product with an epilogue: c[z, m, n] = sum over k of a[z, m, k] * b[z, k, n], then a fused program on each element.
-// A work-group computes a tile of {{ bm }} x {{ bn }} elements, a thread {{ tm }} x {{ tn }} of them in registers.
+// A work-group computes a tile of {{ tile.bm }} x {{ tile.bn }} elements, a thread {{ tile.tm }} x {{ tile.tn }} of them in registers.
 // Loaders read vectors of four along k or along the tile, whichever way the operand lies in memory.
 {%- if split.is_some() %}
 // Here a work-group takes only one part of k, and leaves its sums in scratch.
 {%- endif %}
-// Globals: the uniform words `p`, the buffers `b0`, `b1`, ...{% if !direct %}, and the two tiles{% endif %}.
+// Globals: the uniform words `p`, the buffers `b0`, `b1`, ...{% if buffers != 0 %}, and the two tiles{% endif %}.
 {% include "head.wgsl" %}
 
-{%- if !direct %}
+{%- if buffers != 0 %}
 {%- for s in self.sides() %}
 var<workgroup> tile_{{ s.name }}: array<{% if s.along_k %}f32{% else %}vec4<f32>{% endif %}, {{ self.tile_size(s) * buffers }}>;
 {%- endfor %}
@@ -47,7 +47,7 @@ fn finish({% if split.is_some() %}part: u32, {% endif %}z: u32, m: u32, n: u32, 
     {%- endfor %}
 }
 
-@compute @workgroup_size({{ self.threads() }})
+@compute @workgroup_size({{ tile.threads() }})
 fn main(
     @builtin(workgroup_id) w: vec3<u32>,
     @builtin(num_workgroups) nw: vec3<u32>,
@@ -71,20 +71,20 @@ fn main(
     let band = order / ({{ tiles_n }} * 8u);
     let height = min({{ tiles_m }} - band * 8u, 8u);
     let within = order - band * {{ tiles_n }} * 8u;
-    let m0 = (band * 8u + within % height) * {{ bm }}u;
-    let n0 = (within / height) * {{ bn }}u;
+    let m0 = (band * 8u + within % height) * {{ tile.bm }}u;
+    let n0 = (within / height) * {{ tile.bn }}u;
     {%- for s in setup %}
     {{ s }}
     {%- endfor %}
     // A warp has eight by four threads.
-    let tx = t / 32u % {{ bn / tn / 8 }}u * 8u + t % 8u;
-    let ty = t / {{ bn / tn * 4 }}u * 4u + t / 8u % 4u;
-    {%- for i in 0..tm %}
-    {%- for j in 0..(tn / 4) %}
+    let tx = t / 32u % {{ tile.bn / tile.tn / 8 }}u * 8u + t % 8u;
+    let ty = t / {{ tile.bn / tile.tn * 4 }}u * 4u + t / 8u % 4u;
+    {%- for i in 0..tile.tm %}
+    {%- for j in 0..(tile.tn / 4) %}
     var c{{ i }}_{{ j }} = vec4<f32>();
     {%- endfor %}
     {%- endfor %}
-    {%- if direct %}
+    {%- if buffers == 0 %}
     {%- include "gemm_direct.wgsl" %}
     {%- else %}
     {%- include "gemm_tiled.wgsl" %}
@@ -92,13 +92,13 @@ fn main(
     let rows = {{ m }};
     let columns = {{ n }};
     let width = {{ width }};
-    {%- for i in 0..tm %}
+    {%- for i in 0..tile.tm %}
     {
-        let row = m0 + (ty + {{ bm / tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
+        let row = m0 + (ty + {{ tile.bm / tile.tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
         if row < rows {
             let line = (z * rows + row) * width;
-        {%- for j in 0..(tn / 4) %}
-            let column{{ j }} = n0 + (tx + {{ bn / tn * j }}u) * 4u;
+        {%- for j in 0..(tile.tn / 4) %}
+            let column{{ j }} = n0 + (tx + {{ tile.bn / tile.tn * j }}u) * 4u;
             {%- if quads %}
             if column{{ j }} < columns { finish({% if split.is_some() %}part, {% endif %}z, row, column{{ j }} >> 2u, line + (column{{ j }} >> 2u), c{{ i }}_{{ j }}); }
             {%- else %}

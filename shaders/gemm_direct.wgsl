@@ -53,8 +53,8 @@
         {%- endfor %}
         {%- endfor %}
         {%- for kk in 0..4 %}
-        {%- for i in 0..tm %}
-        {%- for j in 0..(tn / 4) %}
+        {%- for i in 0..tile.tm %}
+        {%- for j in 0..(tile.tn / 4) %}
         c{{ i }}_{{ j }} += as{{ i / 4 }}[{{ kk }}].{{ LANES[(i % 4) as usize] }} * bs{{ j }}[{{ kk }}];
         {%- endfor %}
         {%- endfor %}

@@ -1,15 +1,15 @@
 
-    // k in pieces of {{ bk }}, copied to work-group memory, k-major, and multiplied from there. While one piece is multiplied the
+    // k in pieces of {{ tile.bk }}, copied to work-group memory, k-major, and multiplied from there. While one piece is multiplied the
     // next one is on its way to registers: loads are issued before the barrier and stored after the products, and none
     // stands in a branch, which compilers would wait for. If k does not divide, the first piece is the short one.
-    let short = i32((first_k - end_k) & {{ bk - 1 }}u);
+    let short = i32((first_k - end_k) & {{ tile.bk - 1 }}u);
     let last_k = end_k + u32(short);
     {%- for s in self.sides() %}
     {%- for r in 0..self.rounds(s) %}
     {%- let u = self.piece(r) %}
     {%- if s.along_k %}
-    let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} / {{ bk / 4 }}u, {{ s.extent }} - 1u), i32({{ u }} % {{ bk / 4 }}u * 4u) - short);
-    let store_{{ s.name }}{{ r }} = {{ u }} % {{ bk / 4 }}u * {{ s.lines * 4 + s.skew }}u + {{ u }} / {{ bk / 4 }}u;
+    let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} / {{ tile.bk / 4 }}u, {{ s.extent }} - 1u), i32({{ u }} % {{ tile.bk / 4 }}u * 4u) - short);
+    let store_{{ s.name }}{{ r }} = {{ u }} % {{ tile.bk / 4 }}u * {{ s.lines * 4 + tile.skew() }}u + {{ u }} / {{ tile.bk / 4 }}u;
     {%- else %}
     let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} % {{ s.lines / 4 }}u * 4u, {{ s.extent }} - {% if s.wide %}4{% else %}1{% endif %}u), i32({{ u }} / {{ s.lines / 4 }}u) - short);
     {%- endif %}
@@ -24,12 +24,12 @@
     {%- if buffers == 2 %}
     var half = 0u;
     {%- endif %}
-    for (var k = first_k; k < last_k; k += {{ bk }}u) {
+    for (var k = first_k; k < last_k; k += {{ tile.bk }}u) {
         // After the last piece nothing is read but the first element.
-        let more = k + {{ bk }}u < last_k;
+        let more = k + {{ tile.bk }}u < last_k;
         {%- for s in self.sides() %}
         {%- for r in 0..self.rounds(s) %}
-        next_{{ s.name }}{{ r }} = load_{{ s.name }}(at_{{ s.name }}{{ r }}, k + {{ bk }}u, {% if s.by_lane() %}select({{ NOTHING }}, -{{ bk }}, more){% else %}more{% endif %});
+        next_{{ s.name }}{{ r }} = load_{{ s.name }}(at_{{ s.name }}{{ r }}, k + {{ tile.bk }}u, {% if s.by_lane() %}select({{ NOTHING }}, -{{ tile.bk }}, more){% else %}more{% endif %});
         {%- endfor %}
         {%- endfor %}
         workgroupBarrier();
@@ -37,14 +37,14 @@
         let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ s.thread }}{% if s.along_k %} * 4u{% endif %};
         {%- endfor %}
         {%- for step in 0..self.steps() %}
-        {% if !unrolled %}for (var step = 0u; step < {{ bk }}u; step++) {% endif %}{
+        {% if !unrolled %}for (var step = 0u; step < {{ tile.bk }}u; step++) {% endif %}{
             {%- for s in self.sides() %}
             {%- for i in 0..self.vectors(s) %}
             let {{ s.vector }}{{ i }} = {{ self.read(s, step, i) }};
             {%- endfor %}
             {%- endfor %}
-            {%- for i in 0..tm %}
-            {%- for j in 0..(tn / 4) %}
+            {%- for i in 0..tile.tm %}
+            {%- for j in 0..(tile.tn / 4) %}
             c{{ i }}_{{ j }} += x{{ i / 4 }}.{{ LANES[(i % 4) as usize] }} * y{{ j }};
             {%- endfor %}
             {%- endfor %}

@@ -37,7 +37,7 @@ const TILES: [Tile; 5] = [
 ];
 const SMALLEST: Tile = TILES[4];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tile {
     bm: u32,
     bn: u32,
@@ -46,24 +46,30 @@ pub(super) struct Tile {
     tn: u32,
 }
 
-/// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
-const fn skew(bk: u32) -> u32 {
-    128 / bk
-}
-
 impl Tile {
     fn threads(self) -> u32 {
         (self.bm / self.tm) * (self.bn / self.tn)
     }
 
-    /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next.
+    /// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
+    fn skew(self) -> u32 {
+        128 / self.bk
+    }
+
+    /// Words of work-group memory for a piece of an operand with so many lines, whose vectors are taken apart or not.
+    fn words(self, lines: u32, apart: bool) -> u32 {
+        lines * self.bk + if apart { (self.bk / 4 - 1) * self.skew() } else { 0 }
+    }
+
+    /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next;
+    /// none on a device that computes on a processor, which reads operands straight from the buffers.
     fn buffers(self, caps: &Caps) -> u32 {
-        let bytes = (self.bm + self.bn) * self.bk * 4 + 2 * (self.bk / 4 - 1) * skew(self.bk) * 4;
-        (caps.max_workgroup_memory / bytes).min(2)
+        let bytes = 4 * (self.words(self.bm, true) + self.words(self.bn, true));
+        if caps.software { 0 } else { (caps.max_workgroup_memory / bytes).min(2) }
     }
 
     fn fits(self, caps: &Caps) -> bool {
-        self.threads() <= caps.max_workgroup_size && self.buffers(caps) > 0
+        self.threads() <= caps.max_workgroup_size && (caps.software || self.buffers(caps) > 0)
     }
 
     fn count(self, g: &Gemm) -> usize {
@@ -84,23 +90,21 @@ pub(super) struct Choice {
 }
 
 impl Choice {
-    /// The largest tile that keeps the device busy and wastes little at the edges; where none does, the smallest that
-    /// wastes little of a long `k`, which is split.
+    /// The largest tile that keeps the device busy and wastes little at the edges; where none does, one with `k` split.
     fn by_rule(g: &Gemm, caps: &Caps) -> Self {
         if caps.software {
             return Choice { tile: SMALLEST, parts: 1 };
         }
         let useful = numel(&g.batch) * g.m * g.n;
         let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
-        let busy = |t: &Tile, parts: usize| t.count(g) * parts >= ENOUGH_GROUPS;
-        let most = (g.k / LEAST_PART).clamp(1, 64);
         let tiles = || Tile::of(caps).filter(tight);
-        if let Some(tile) = tiles().find(|t| busy(t, 1)) {
+        if let Some(tile) = tiles().find(|t| t.count(g) >= ENOUGH_GROUPS) {
             return Choice { tile, parts: 1 };
         }
         // Of a long `k` each part is still long enough to repay a large tile.
         let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
         let tile = tiles().find(long).unwrap_or(SMALLEST);
+        let most = (g.k / LEAST_PART).clamp(1, 64);
         Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
     }
 
@@ -125,7 +129,7 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
     let mut out = Vec::new();
     for tile in Tile::of(caps) {
         for (split, quads) in both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software) {
-            out.push(Product::form(tile, split, quads, caps.software, tile.buffers(caps)));
+            out.push(Product::form(tile, split, quads, tile.buffers(caps)));
         }
         for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
             for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
@@ -142,13 +146,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
 #[template(path = "gemm.wgsl")]
 struct Product {
     head: Head,
-    /// The tile of a work-group, of a piece of k, and of a thread.
-    bm: u32,
-    bn: u32,
-    bk: u32,
-    tm: u32,
-    tn: u32,
-    /// How many pieces of k are in work-group memory.
+    tile: Tile,
+    /// How many pieces of k are in work-group memory; 0 where operands are read straight from the buffers.
     buffers: u32,
     /// Whether the steps of a piece are written out.
     unrolled: bool,
@@ -165,8 +164,6 @@ struct Product {
     groups: String,
     width: String,
     split: Option<Split>,
-    /// Whether operands are read straight from the buffers, without work-group memory.
-    direct: bool,
     /// Whether the epilogue takes four elements at a time.
     quads: bool,
     setup: Vec<String>,
@@ -189,8 +186,6 @@ struct Side {
     /// A thread's place along the tile, and what the vectors that it reads from there are called.
     thread: &'static str,
     vector: &'static str,
-    /// Of vectors along k, which are taken apart: words between their rows in work-group memory.
-    skew: u32,
     /// Word: lines of the whole operand.
     extent: String,
     buffer: usize,
@@ -269,27 +264,17 @@ impl Named for Product {
     const NAME: &'static str = "gemm";
 
     fn variants(&self) -> Vec<String> {
-        let Product { bm, bn, bk, tm, tn, buffers, .. } = *self;
-        let tile = Tile { bm, bn, bk, tm, tn };
-        let reads = self.sides().map(|s| s.load.read().form(tile, s.name, s.along_k, s.wide));
-        let form = Self::form(tile, self.split.is_some(), self.quads, self.direct, buffers);
+        let reads = self.sides().map(|s| s.load.read().form(self.tile, s.name, s.along_k, s.wide));
+        let form = Self::form(self.tile, self.split.is_some(), self.quads, self.buffers);
         [form].into_iter().chain(reads).collect()
     }
 }
 
 impl Product {
-    fn form(tile: Tile, split: bool, quads: bool, direct: bool, buffers: u32) -> String {
-        let way = match (direct, buffers) {
-            (true, _) => "direct",
-            (false, 1) => "through one buffer",
-            (false, _) => "through two buffers",
-        };
+    fn form(tile: Tile, split: bool, quads: bool, buffers: u32) -> String {
+        let way = ["direct", "through one buffer", "through two buffers"][buffers as usize];
         let (k, width) = (if split { "split" } else { "whole" }, if quads { "quads" } else { "singles" });
         format!("{tile} {way} {k} {width}")
-    }
-
-    fn threads(&self) -> u32 {
-        (self.bm / self.tm) * (self.bn / self.tn)
     }
 
     fn sides(&self) -> [&Side; 2] {
@@ -298,20 +283,17 @@ impl Product {
 
     /// How many vectors of an operand's piece each thread copies.
     fn rounds(&self, side: &Side) -> u32 {
-        side.lines * self.bk / 4 / self.threads()
+        side.lines * self.tile.bk / 4 / self.tile.threads()
     }
 
     /// The number of a thread's vector in a round of copying.
     fn piece(&self, round: &u32) -> String {
-        format!("(t + {}u)", round * self.threads())
+        format!("(t + {}u)", round * self.tile.threads())
     }
 
     /// Elements of an operand's piece in work-group memory: words where vectors are taken apart, else vectors.
     fn tile_size(&self, side: &Side) -> u32 {
-        match side.along_k {
-            true => side.lines * self.bk + (self.bk / 4 - 1) * side.skew,
-            false => side.lines * self.bk / 4,
-        }
+        self.tile.words(side.lines, side.along_k) / if side.along_k { 1 } else { 4 }
     }
 
     /// The statements that store what a thread has read, in the piece that `half` names.
@@ -333,7 +315,7 @@ impl Product {
 
     /// The steps of a piece that are written out.
     fn steps(&self) -> u32 {
-        if self.unrolled { self.bk } else { 1 }
+        if self.unrolled { self.tile.bk } else { 1 }
     }
 
     /// A thread's `i`th vector of an operand at a step of a piece that is written out, or in the loop over them.
@@ -343,10 +325,10 @@ impl Product {
         let mut first = side.lines / self.vectors(side) * i / unit;
         let mut from = format!("from_{name}");
         if self.unrolled {
-            first += step * row + if side.along_k { step / 4 * side.skew } else { 0 };
+            first += step * row + if side.along_k { step / 4 * self.tile.skew() } else { 0 };
         } else {
             from += &format!(" + step * {row}u");
-            from += &if side.along_k { format!(" + step / 4u * {}u", side.skew) } else { String::new() };
+            from += &if side.along_k { format!(" + step / 4u * {}u", self.tile.skew()) } else { String::new() };
         }
         let at = |c: u32| format!("tile_{name}[{from} + {}u]", first + c);
         match side.along_k {
@@ -357,7 +339,7 @@ impl Product {
 
     /// How many vectors of four lines a thread holds of an operand.
     fn vectors(&self, side: &Side) -> u32 {
-        if side.name == "a" { self.tm / 4 } else { self.tn / 4 }
+        if side.name == "a" { self.tile.tm / 4 } else { self.tile.tn / 4 }
     }
 
     /// Where the lines of such a vector begin, in fours.
@@ -461,19 +443,14 @@ fn product(
         }
     };
     let width = cx.size(if quads { g.n / 4 } else { g.n });
-    let Tile { bm, bn, bk, tm, tn } = tile;
-    let (direct, buffers) = (caps.software, if caps.software { 0 } else { tile.buffers(caps) });
+    let buffers = tile.buffers(caps);
     let head = cx.head();
     let shader = Product {
         head,
-        bm,
-        bn,
-        bk,
-        tm,
-        tn,
+        tile,
         buffers,
         unrolled: caps.unroll,
-        ragged: direct && !g.k.is_multiple_of(4),
+        ragged: buffers == 0 && !g.k.is_multiple_of(4),
         a,
         b,
         m,
@@ -484,7 +461,6 @@ fn product(
         groups,
         width,
         split,
-        direct,
         quads,
         setup,
         finish,
@@ -578,8 +554,8 @@ fn side(
         "a" => ("m0", tile.bm, "ty", "x"),
         _ => ("n0", tile.bn, "tx", "y"),
     };
-    let (extent, skew) = (extent.to_string(), skew(tile.bk));
-    Ok(Side { name, origin, lines, thread, vector, skew, extent, buffer, along_k, wide, load })
+    let extent = extent.to_string();
+    Ok(Side { name, origin, lines, thread, vector, extent, buffer, along_k, wide, load })
 }
 
 static MUL: BinaryFn = BinaryFn {
