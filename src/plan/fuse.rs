@@ -162,7 +162,7 @@ impl Kernels {
             // Orders of the producer are the consumer's now, but for those between the two.
             hand_over(&mut self.before, &mut self.after, producer, consumer);
             hand_over(&mut self.after, &mut self.before, producer, consumer);
-            self.depth[consumer] = self.depth[consumer].max(self.depth[producer]);
+            // What else read the producer comes after the consumer now.
             self.deepen(consumer);
             return true;
         }
