@@ -2,8 +2,8 @@
 //!
 //! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values
 //! are written out (`written` holds which) and makes one kernel for each, its lines written by `expression`, or a step of
-//! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place` numbers their
-//! buffers and gives temporaries slots.
+//! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place`
+//! numbers their buffers and gives temporaries slots.
 
 mod expression;
 mod fuse;
