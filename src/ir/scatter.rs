@@ -2,9 +2,9 @@
 
 use crate::dtype::DType;
 
-/// `out[o, v, i] = base[o, v, i] + sum over j with index[j] == v of src[o, j, i]`, in the order of `j`: deterministic.
-/// Negative indices count from the end; an index still outside `0..extent` adds nothing. Operands: base, index (`i32` or
-/// `u32`), src, all contiguous. Over the flat space of the result.
+/// `out[o, v, i] = base[o, v, i] + sum over j with index[j] == v of src[o, j, i]`, in an order that the indices alone
+/// decide: deterministic. Negative indices count from the end; an index still outside `0..extent` adds nothing. Operands:
+/// base, index (`i32` or `u32`), src, all contiguous. Over the flat space of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scatter {
     pub(crate) dtype: DType,

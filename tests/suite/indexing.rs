@@ -209,3 +209,41 @@ fn products_of_integers_wrap_and_of_booleans_test() {
         Ok(())
     });
 }
+
+/// Few indices, more than a work-group orders at once, one place that gets half of them, and places of few and of many bits.
+#[test]
+fn index_add_sums_each_place_whatever_the_indices() {
+    for_each_device(|device| {
+        for (count, extent, inner) in
+            [(1, 1, 1), (33, 5, 4), (1025, 300, 1), (5000, 7, 3), (9001, 70_001, 4), (40_000, 2, 1), (2500, 255, 8)]
+        {
+            let draw = |i: usize| (i as u32).wrapping_mul(0x9e37_79b1) >> 9;
+            let place = |j: usize| if draw(j).is_multiple_of(2) { extent / 2 } else { draw(j) as usize / 2 % extent };
+            let index: Vec<i32> =
+                (0..count).map(|j| place(j) as i32 - if j % 3 == 0 { extent as i32 } else { 0 }).collect();
+            let whole: Vec<i32> = (0..count * inner).map(|i| draw(i).cast_signed() << 9).collect();
+            let mut want: Vec<i32> = (0..extent * inner).map(|i| i as i32).collect();
+            for (i, x) in whole.iter().enumerate() {
+                let to = &mut want[place(i / inner) * inner + i % inner];
+                *to = to.wrapping_add(*x);
+            }
+            let at = Tensor::from_slice(&index, [count], device)?;
+            let base =
+                Tensor::arange(0.0, (extent * inner) as f64, 1.0, DType::I32, device)?.reshape([extent, inner])?;
+            let src = Tensor::from_slice(&whole, [count, inner], device)?;
+            let got = base.index_add(0, &at, &src)?;
+            assert_eq!(got.to_vec::<i32>()?, want, "{count} to {extent} of {inner}");
+            // Floats, each time the same bits, and along the last axis.
+            let (base, src) = (base.cast(DType::F32)?, src.cast(DType::F32)?.mul(1e-3)?);
+            let sums = || base.index_add(0, &at, &src)?.to_vec::<f32>();
+            let first = sums()?;
+            assert_eq!(
+                first.iter().map(|x| x.to_bits()).collect::<Vec<_>>(),
+                sums()?.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            );
+            let turned = base.t()?.index_add(1, &at, &src.t()?)?.t()?;
+            assert_close("turned", &turned, &[extent, inner], &first.iter().map(|&x| f64::from(x)).collect::<Vec<_>>());
+        }
+        Ok(())
+    });
+}

@@ -10,6 +10,7 @@ mod gemm;
 mod lanes;
 pub(crate) mod library;
 mod nest;
+mod radix;
 mod render;
 mod scan;
 mod scatter;
@@ -179,10 +180,15 @@ impl<'a> Build<'a> {
         self.slots.push((Target::Step(buf), Slot { ty: "", write }));
     }
 
-    /// The number of a new scratch buffer of so many elements of 4 bytes.
-    fn scratch(&mut self, elements: usize, ty: &'static str, write: bool) -> usize {
-        let bytes = (elements as u64 * 4).next_multiple_of(16);
-        self.slots.push((Target::Scratch { id: 0, bytes }, Slot { ty, write }));
+    /// The number of the step's scratch, of so many words.
+    fn scratch(&mut self, words: usize, ty: &'static str, write: bool) -> usize {
+        self.scratch_of(0, words, ty, write)
+    }
+
+    /// The number of one of several scratch buffers of the step.
+    fn scratch_of(&mut self, id: u16, words: usize, ty: &'static str, write: bool) -> usize {
+        let bytes = (words as u64 * 4).next_multiple_of(16);
+        self.slots.push((Target::Scratch { id, bytes }, Slot { ty, write }));
         self.slots.len() - 1
     }
 

@@ -201,72 +201,120 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
         return Err(Error::internal(format!("{} of {} {}", scan.name(), step.operands.len(), scan.dtype)));
     }
     let carried = Carried::new(scan.op, scan.dtype)?;
-    let lines = scan.outer * scan.inner;
-    let width = threads(caps);
-    let tile = 4 * width as usize;
-    let serial = caps.software || scan.extent < SHORT || scan.inner >= 32 && lines >= 4 * tile;
-    let parts = match serial {
-        true => 1,
-        false => (ENOUGH_GROUPS / lines).min(scan.extent / (2 * tile)).max(1),
-    };
-    let chunk = scan.extent.div_ceil(parts).next_multiple_of(tile);
-    let parts = scan.extent.div_ceil(chunk).max(1);
-    let kernel = |partial: bool| -> Result<Dispatch> {
-        let mut cx = Build::new(plan, step);
-        let buffers = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect::<Result<Vec<_>>>()?;
-        let groups = if serial { lines.div_ceil(width as usize) } else { lines * parts };
-        let parts = (parts > 1).then(|| Parts {
-            count: cx.size(parts),
-            chunk: cx.size(chunk),
-            scratch: cx.scratch(lines * parts * carried.words(), carried.state(), partial),
-        });
-        let (lines, extent, inner) = (cx.size(lines), cx.size(scan.extent), cx.size(scan.inner));
-        let groups_word = cx.size(groups);
+    let Scan { outer, extent, inner, backwards, .. } = *scan;
+    let lines = Lines { plan, step, caps, what: scan.name(), carried, outer, extent, inner, backwards };
+    let bind = |cx: &mut Build, _| step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
+    lines.kernels(&bind, &|cx, _, extent| {
         let mut e =
             Emitter::new(cx, single(&step.program), 1, Coordinates::new(&step.space, "o"), Coordinates::new(&[], "i"));
         e.accs = carried.results();
-        let mut body = if partial { Vec::new() } else { pointwise(&mut e)? };
-        if carried.results().contains(&"place") && !partial {
-            let place = if scan.backwards { format!("{extent} - 1u - acc.index") } else { "acc.index".into() };
+        let mut body = pointwise(&mut e)?;
+        if carried.results().contains(&"place") {
+            let place = if backwards { format!("{extent} - 1u - acc.index") } else { "acc.index".into() };
             body.insert(0, format!("let place = bitcast<i32>({place});"));
         }
-        let shader = Line {
-            head: e.cx.head(),
+        Ok((e.cx, body))
+    })
+}
+
+/// Replaces each `u32` of `lines` by the sum of those before it in its line; `bind` binds them.
+pub(super) fn before(
+    plan: &Plan,
+    step: &Step,
+    caps: &Caps,
+    [outer, extent]: [usize; 2],
+    bind: &dyn Fn(&mut Build, bool) -> usize,
+) -> Result<Vec<Dispatch>> {
+    let carried = Carried::new(ScanOp::Sum, DType::U32)?;
+    let lines = Lines { plan, step, caps, what: "sum", carried, outer, extent, inner: 1, backwards: false };
+    lines.kernels(&|cx, write| Ok(vec![bind(cx, write)]), &|cx, buffers, _| {
+        let x = buffers[0];
+        Ok((cx, vec![format!("b{x}[o] = acc - b{x}[o];")]))
+    })
+}
+
+/// A scan along the middle axis of (outer, extent, inner).
+struct Lines<'a> {
+    plan: &'a Plan,
+    step: &'a Step,
+    caps: &'a Caps,
+    what: &'static str,
+    carried: Carried,
+    outer: usize,
+    extent: usize,
+    inner: usize,
+    backwards: bool,
+}
+
+impl Lines<'_> {
+    /// The kernels: `bind` binds what is scanned, `true` where the kernel also writes; `body` gives the statements for each
+    /// element, from those buffers and the word of the extent.
+    fn kernels<'b>(
+        &'b self,
+        bind: &dyn Fn(&mut Build, bool) -> Result<Vec<usize>>,
+        body: &dyn Fn(Build<'b>, &[usize], &str) -> Result<(Build<'b>, Vec<String>)>,
+    ) -> Result<Vec<Dispatch>> {
+        let &Lines { plan, step, caps, carried, .. } = self;
+        let lines = self.outer * self.inner;
+        let width = threads(caps);
+        let tile = 4 * width as usize;
+        let serial = caps.software || self.extent < SHORT || self.inner >= 32 && lines >= 4 * tile;
+        let parts = match serial {
+            true => 1,
+            false => (ENOUGH_GROUPS / lines).min(self.extent / (2 * tile)).max(1),
+        };
+        let chunk = self.extent.div_ceil(parts).next_multiple_of(tile);
+        let parts = self.extent.div_ceil(chunk).max(1);
+        let kernel = |partial: bool| -> Result<Dispatch> {
+            let mut cx = Build::new(plan, step);
+            let buffers = bind(&mut cx, !partial)?;
+            let groups = if serial { lines.div_ceil(width as usize) } else { lines * parts };
+            let parts = (parts > 1).then(|| Parts {
+                count: cx.size(parts),
+                chunk: cx.size(chunk),
+                scratch: cx.scratch(lines * parts * carried.words(), carried.state(), partial),
+            });
+            let (lines, extent, inner) = (cx.size(lines), cx.size(self.extent), cx.size(self.inner));
+            let groups_word = cx.size(groups);
+            let (cx, body) = if partial { (cx, Vec::new()) } else { body(cx, &buffers, &extent)? };
+            let shader = Line {
+                head: cx.head(),
+                threads: width,
+                what: self.what,
+                carried,
+                state: carried.state(),
+                identity: carried.identity(),
+                load: carried.load(&buffers),
+                backwards: self.backwards,
+                serial,
+                partial,
+                parts,
+                lines,
+                extent,
+                inner,
+                groups: groups_word,
+                body,
+            };
+            Ok(cx.kernel(shader, groups))
+        };
+        if parts == 1 {
+            return Ok(vec![kernel(false)?]);
+        }
+        let mut cx = Build::new(plan, step);
+        let scratch = cx.scratch(lines * parts * carried.words(), carried.state(), true);
+        let (lines_word, parts_word) = (cx.size(lines), cx.size(parts));
+        let before = Before {
+            head: cx.head(),
             threads: width,
-            what: scan.name(),
             carried,
+            scratch,
             state: carried.state(),
             identity: carried.identity(),
-            load: carried.load(&buffers),
-            backwards: scan.backwards,
-            serial,
-            partial,
-            parts,
-            lines,
-            extent,
-            inner,
-            groups: groups_word,
-            body,
+            combine: carried.combine("acc", "x"),
+            lines: lines_word,
+            parts: parts_word,
         };
-        Ok(e.cx.kernel(shader, groups))
-    };
-    if parts == 1 {
-        return Ok(vec![kernel(false)?]);
+        let before = cx.kernel(before, lines.div_ceil(width as usize));
+        Ok(vec![kernel(true)?, before, kernel(false)?])
     }
-    let mut cx = Build::new(plan, step);
-    let scratch = cx.scratch(lines * parts * carried.words(), carried.state(), true);
-    let (lines_word, parts_word) = (cx.size(lines), cx.size(parts));
-    let before = Before {
-        head: cx.head(),
-        threads: width,
-        carried,
-        scratch,
-        state: carried.state(),
-        identity: carried.identity(),
-        combine: carried.combine("acc", "x"),
-        lines: lines_word,
-        parts: parts_word,
-    };
-    let before = cx.kernel(before, lines.div_ceil(width as usize));
-    Ok(vec![kernel(true)?, before, kernel(false)?])
 }

@@ -1,9 +1,12 @@
-//! Sorting rows by a network of comparisons: short rows within a work-group, long ones through scratch memory.
+//! Sorting rows: short ones by a network of comparisons within a work-group, long ones by their digits.
 
 use askama::Template;
 
 use super::lanes::single;
 use super::nest::pointwise;
+#[cfg(test)]
+use super::radix;
+use super::radix::Keys;
 use super::render::{Coordinates, Emitter};
 use super::{Build, Head, MAX_SPACE, storage_type, threads};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
@@ -22,27 +25,14 @@ listed! {
     enum Part {
         /// All of it, for rows of up to a tile.
         Whole,
-        /// Tiles of longer rows.
-        Tiles,
-        /// Comparisons further apart than a tile.
-        Across,
-        /// The rest of a round.
-        Within,
-        /// The results.
+        /// The results of longer rows, once they are in order.
         Last,
-    }
-}
-
-impl Part {
-    /// Whether it works in work-group memory.
-    fn shares(self) -> bool {
-        matches!(self, Part::Whole | Part::Tiles | Part::Within)
     }
 }
 
 #[derive(Template, PartialEq, Eq, Hash)]
 #[template(path = "sort.wgsl")]
-struct Network {
+struct Sorted {
     head: Head,
     part: Part,
     dtype: DType,
@@ -54,21 +44,18 @@ struct Network {
     /// The statement that makes an element's `key` from its place in `line`.
     key: String,
     x: usize,
-    scratch: usize,
-    /// Words: rows, elements of a row, pairs of a row, what is kept of it, work-groups, threads, distance of a
-    /// comparison, and whether it turns the second half around.
+    pairs: usize,
+    /// Words: rows, elements of a row, pairs of a row, what is kept of it, work-groups, threads.
     rows: String,
     extent: String,
     width: String,
     keep: String,
     groups: String,
     count: String,
-    apart: String,
-    turn: String,
     body: Vec<String>,
 }
 
-impl Named for Network {
+impl Named for Sorted {
     const NAME: &'static str = "sort";
 
     fn variants(&self) -> Vec<String> {
@@ -78,71 +65,73 @@ impl Named for Network {
 
 impl Part {
     fn form(self, dtype: DType, descending: bool) -> String {
-        format!("{self:?} of {dtype}, {}", if descending { "descending" } else { "ascending" })
+        format!("{self:?} of {}", ordered_by(dtype, descending))
     }
+}
+
+/// What rows of `dtype` are ordered by, for the list of kernels' variants.
+fn ordered_by(dtype: DType, descending: bool) -> String {
+    format!("{dtype}, {}", if descending { "descending" } else { "ascending" })
 }
 
 /// Every variant of sorts.
 #[cfg(test)]
 pub(super) fn variants() -> Vec<String> {
     let kinds = super::STORED.iter().flat_map(|&dtype| [(dtype, false), (dtype, true)]);
-    kinds.flat_map(|(t, down)| Part::ALL.iter().map(move |part| format!("sort {}", part.form(t, down)))).collect()
+    let of = |(t, down): (DType, bool)| {
+        let parts = Part::ALL.iter().map(move |part| format!("sort {}", part.form(t, down)));
+        parts.chain(radix::variants(&ordered_by(t, down), false))
+    };
+    kinds.flat_map(of).collect()
 }
 
 struct Sorter<'a> {
     plan: &'a Plan,
     step: &'a Step,
+    caps: &'a Caps,
     sort: &'a Sort,
-    threads: usize,
-    /// Pairs of a row, a power of two.
-    width: usize,
-    tile: usize,
 }
 
 impl Sorter<'_> {
-    /// One kernel; `apart` and `turn` are those of comparisons across tiles.
-    fn kernel(&self, part: Part, apart: usize, turn: bool) -> Result<Dispatch> {
+    /// The kernel that gives results: of rows that share its memory, or of `ordered` ones.
+    fn kernel(&self, ordered: Option<&Keys>) -> Result<Dispatch> {
         let Sort { dtype, rows, extent, keep, descending } = *self.sort;
         let mut cx = Build::new(self.plan, self.step);
-        let reads = matches!(part, Part::Whole | Part::Tiles | Part::Last);
-        let x = if reads { cx.buffer(self.step.operands[0], false, false)? } else { 0 };
-        let pairs = rows * self.width;
-        let scratch = if part == Part::Whole { 0 } else { cx.scratch(2 * pairs, "vec2<u32>", part != Part::Last) };
-        let tile = if part == Part::Whole { self.tile } else { TILE };
-        let threads = match part.shares() {
-            true => self.threads.min(tile / 2),
-            false => self.threads,
+        let x = cx.buffer(self.step.operands[0], false, false)?;
+        let pairs = ordered.map_or(0, |keys| keys.ordered(&mut cx, self.caps));
+        // Short rows share a work-group.
+        let width = extent.next_power_of_two();
+        let tile = width.clamp(128, TILE);
+        let (part, most) = (if ordered.is_some() { Part::Last } else { Part::Whole }, threads(self.caps) as usize);
+        let (threads, groups) = match part {
+            Part::Whole => (most.min(tile / 2), (rows * width).div_ceil(tile)),
+            Part::Last => (most, (rows * keep).div_ceil(most)),
         };
-        let count = if part == Part::Last { rows * keep } else { pairs / 2 };
-        let groups = if part.shares() { pairs.div_ceil(tile) } else { count.div_ceil(threads) };
-        let words = [rows, extent, self.width, keep, groups, count, apart, usize::from(turn)].map(|v| cx.size(v));
-        let element = format!("b{x}[line * {} + place]", words[1]);
-        let key = key(&element, dtype, descending);
+        let words = [rows, extent, width, keep, groups, rows * keep].map(|v| cx.size(v));
+        let key = key(&format!("b{x}[line * {} + place]", words[1]), dtype, descending);
         let space = Coordinates::new(&self.step.space, "o");
         let mut e = Emitter::new(cx, single(&self.step.program), 1, space, Coordinates::new(&[], "i"));
         let bool = dtype == DType::Bool;
         e.accs = if bool { &["(value != 0u)", "bitcast<i32>(place)"] } else { &["value", "bitcast<i32>(place)"] };
-        let body = if matches!(part, Part::Whole | Part::Last) { pointwise(&mut e)? } else { Vec::new() };
-        let [rows, extent, width, keep, groups_word, count, apart, turn] = words;
-        let shader = Network {
+        let body = pointwise(&mut e)?;
+        let [rows, extent, width_word, keep, groups_word, count] = words;
+        let shader = Sorted {
             head: e.cx.head(),
             part,
             dtype,
             descending,
             threads: threads as u32,
             tile: tile as u32,
-            row: self.width.min(tile) as u32,
+            row: width.min(tile) as u32,
             key,
             x,
-            scratch,
+            pairs,
             rows,
             extent,
-            width,
+            width: width_word,
             keep,
             groups: groups_word,
             count,
-            apart,
-            turn,
             body,
         };
         Ok(e.cx.kernel(shader, groups))
@@ -155,42 +144,35 @@ fn key(element: &str, dtype: DType, descending: bool) -> String {
     match dtype {
         DType::F32 => format!("key = k_order({element}, {descending});"),
         DType::I32 => format!("key = {not}(bitcast<u32>({element}) ^ 0x80000000u);"),
+        DType::Bool if descending => format!("key = 1u - {element};"),
         _ => format!("key = {not}{element};"),
     }
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, sort: &Sort) -> Result<Vec<Dispatch>> {
     storage_type(sort.dtype, false)?;
-    let width = sort.extent.next_power_of_two();
-    if sort.rows * width > MAX_SPACE {
+    let Sort { dtype, rows, extent, descending, .. } = *sort;
+    let sorter = Sorter { plan, step, caps, sort };
+    // Filled up to a power of two where they are short, counted by digits and work-groups where they are long.
+    if rows * extent.next_power_of_two() > MAX_SPACE {
         return Err(Error::parts(
             Kind::Unsupported,
             "Sorting on the GPU indexes with 32 bits",
-            &format!("{} rows of {} elements, filled up to {width}", sort.rows, sort.extent),
+            &format!("{rows} rows of {extent} elements, filled up to {}", extent.next_power_of_two()),
             &format!("at most {MAX_SPACE} elements"),
             "Sort fewer rows at once, or use the CPU engine",
         ));
     }
-    let threads = threads(caps) as usize;
-    let one = |tile: usize| Sorter { plan, step, sort, threads, width, tile };
-    if width <= TILE {
-        // Short rows share a work-group.
-        let tile = width.max(128).max(2);
-        return Ok(vec![one(tile).kernel(Part::Whole, 0, false)?]);
+    if extent <= TILE {
+        return Ok(vec![sorter.kernel(None)?]);
     }
-    let sorter = one(TILE);
-    let mut out = vec![sorter.kernel(Part::Tiles, 0, false)?];
-    let mut size = 2 * TILE;
-    while size <= width {
-        out.push(sorter.kernel(Part::Across, size / 2, true)?);
-        let mut apart = size / 4;
-        while apart >= TILE {
-            out.push(sorter.kernel(Part::Across, apart, false)?);
-            apart /= 2;
-        }
-        out.push(sorter.kernel(Part::Within, 0, false)?);
-        size *= 2;
-    }
-    out.push(sorter.kernel(Part::Last, 0, false)?);
+    let operand = |cx: &mut Build, extent: &str| {
+        let x = cx.buffer(step.operands[0], false, false)?;
+        Ok(key(&format!("b{x}[line * {extent} + place]"), dtype, descending))
+    };
+    let (bits, of) = (if dtype == DType::Bool { 1 } else { 32 }, ordered_by(dtype, descending));
+    let keys = Keys { plan, step, rows, extent, bits, of, key: &operand };
+    let mut out = keys.order(caps)?;
+    out.push(sorter.kernel(Some(&keys))?);
     Ok(out)
 }

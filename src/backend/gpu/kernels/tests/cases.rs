@@ -502,7 +502,15 @@ pub(super) fn scatter(dtype: DType, index: DType, [outer, extent, inner, count]:
     let mut d = Draft::new(format!("scatter {dtype} {index} {outer} {extent} {inner} {count}"));
     let len = outer * extent * inner;
     let base = d.input(dtype, len);
-    let (index, src) = (d.input(index, count), d.input(dtype, outer * count * inner));
+    // Half of the indices are one, in runs; the rest are everywhere and, a few, outside.
+    let places: Vec<u32> = (0..count as u32)
+        .map(|j| match j.wrapping_mul(0x9e37_79b1) >> 8 {
+            _ if j / 3 % 2 == 0 => extent as u32 / 3,
+            x if index == I32 => (x % (2 * extent as u32 + 4)).wrapping_sub(extent as u32 + 2),
+            x => x % (extent as u32 + 2),
+        })
+        .collect();
+    let (index, src) = (d.given(index, places), d.input(dtype, outer * count * inner));
     let acc = d.line(Instr::Acc(0), dtype, false);
     let out = d.output(dtype, len);
     d.store(acc, out, 0, &[1], false);
@@ -591,7 +599,7 @@ pub(super) fn all() -> Vec<Case> {
             }
         }
     }
-    for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [3, 10, 4, 50], [1, 64, 64, 100]] {
+    for sizes in [[1, 40, 5, 30], [2, 20, 1, 7], [3, 10, 4, 0], [3, 10, 4, 50], [1, 64, 64, 100], [2, 300, 3, 1500]] {
         out.push(scatter(F32, I32, sizes));
         out.push(scatter(F32, U32, sizes));
         out.push(scatter(I32, I32, sizes));

@@ -154,8 +154,11 @@ pub(super) fn others() -> Forced {
     }
     for dtype in [F32, I32, U32] {
         for index in [I32, U32] {
-            // Few indices, which every element of the result looks through; and many, in lists.
-            cases.extend([scatter(dtype, index, [2, 40, 11, 7]), scatter(dtype, index, [2, 700, 3, 90])]);
+            // Few indices, which every element of the result looks through; more, which a work-group puts in order; and many,
+            // in three passes of several, with runs of whole chunks. Elements alone and by four.
+            let sizes = [[2, 40, 11, 7], [2, 40, 12, 7], [2, 700, 3, 90], [2, 700, 8, 90]];
+            cases.extend(sizes.map(|sizes| scatter(dtype, index, sizes)));
+            cases.extend([[2, 700, 1, 3 * 1024 + 5], [1, 70_000, 4, 3 * 1024 + 5]].map(|s| scatter(dtype, index, s)));
         }
     }
     for op in ScanOp::ALL {
