@@ -1,8 +1,9 @@
 // A loop nest with reductions: sums, softmax, norms, losses, and their gradients in one pass over the grid.
-// A team of {{ team }} threads owns one outer point; {{ rows }} teams make a work-group. A thread walks every {{ team }}th point of the
-// inner space once a stage; the team combines what its threads reduced, and goes on to the next stage with the results.
+// A team of {{ team }} threads owns one outer point{% if column && quads %} of four columns{% endif %}; {{ rows }} teams make a work-group. A thread walks every {{ team }}th point of the
+// inner space once a stage (or keeps them all, where they are few); the team combines what its threads reduced, and goes on
+// to the next stage with the results.
 // Lines of the outer level are computed by the whole team alike, and stored by its first thread.
-{%- if split.is_some() %}
+{%- if part.is_some() %}
 // Here a work-group takes only one part of the inner space, and leaves its partial results in scratch.
 {%- endif %}
 // Globals: the uniform words `p`, the buffers `b0`, `b1`, ..., and one work-group array for each reduction of a stage.
@@ -27,11 +28,11 @@ fn main(
 ) {
     let gid = (w.z * n.y + w.y) * n.x + w.x;
     if gid >= {{ groups }} { return; }
-    {%- if let Some(split) = split %}
-    let part = gid / {{ split.tiles }};
-    let tile = gid - part * {{ split.tiles }};
-    let lo = part * {{ split.chunk }};
-    let hi = min(lo + {{ split.chunk }}, {{ inner }});
+    {%- if let Some(part) = part %}
+    let part = gid / {{ part.tiles }};
+    let tile = gid - part * {{ part.tiles }};
+    let lo = part * {{ part.chunk }};
+    let hi = min(lo + {{ part.chunk }}, {{ inner }});
     {%- else %}
     let tile = gid;
     let lo = 0u;
@@ -59,11 +60,9 @@ fn main(
     var {{ name }}: {{ a.ty }} = {{ a.identity }};
     {%- endfor %}
     {%- endfor %}
-    for (var i = lo + lane; i < hi; i += {{ team }}u) {
-        {%- for s in l.body %}
-        {{ s }}
-        {%- endfor %}
-    }
+    {%- for s in l.walk %}
+    {{ s }}
+    {%- endfor %}
     {%- if team == 1 %}
     {%- for a in l.accs %}
     let {{ a.result }} = {{ a.folded }};

@@ -72,6 +72,14 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
             let x = random(&[4096, 1024], 1, device)?;
             show(&|| x.softmax(-1))
         }
+        ["softmax-gradient"] => {
+            let x = Var::new(&random(&[4096, 1024], 1, device)?);
+            let dy = random(&[4096, 1024], 2, device)?;
+            show(&|| {
+                let grads = x.value().softmax(-1)?.mul(&dy)?.sum(())?.backward()?;
+                Ok(grads.get(&x).expect("a gradient").clone())
+            })
+        }
         ["column-sums"] => {
             let x = random(&[4096, 1024], 1, device)?;
             show(&|| x.sum(0))
@@ -90,7 +98,7 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
     }
 }
 
-const ALL: [&str; 20] = [
+const ALL: [&str; 21] = [
     "product NN 4096x4096x4096",
     "product NT 4096x4096x4096",
     "product TN 4096x4096x4096",
@@ -107,6 +115,7 @@ const ALL: [&str; 20] = [
     "convolution kernel-gradient",
     "max-pool-gradient",
     "softmax",
+    "softmax-gradient",
     "column-sums",
     "sum",
     "scatter-add",

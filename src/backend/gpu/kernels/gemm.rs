@@ -434,10 +434,10 @@ fn product(
             (quads, vec![format!("b{scratch}[part * {total} + o] = acc;")], Some(words))
         }
         None => {
-            let lanes = if scalar { None } else { quads(step, program, false, outer) };
+            let lanes = if scalar { None } else { quads(step, program, outer.len() - 1, outer) };
             let quads = lanes.is_some();
             let lanes = lanes.unwrap_or_else(|| single(program));
-            let (built, finish) = epilogue(cx, lanes, outer, quads)?;
+            let (built, finish) = epilogue(cx, lanes, outer)?;
             cx = built;
             (quads, finish, None)
         }
@@ -476,13 +476,9 @@ fn loads(program: &Program) -> impl Iterator<Item = u16> {
 }
 
 /// The statements of `finish`.
-fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize], quads: bool) -> Result<(Build<'a>, Vec<String>)> {
-    let mut extents = outer.to_vec();
-    if let (true, Some(last)) = (quads, extents.last_mut()) {
-        *last /= 4;
-    }
-    let space = Coordinates::given(&extents, "o", "z", &["m", "n"]);
-    let mut e = Emitter::new(cx, lanes, if quads { 4 } else { 1 }, space, Coordinates::new(&[], "i"));
+fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize]) -> Result<(Build<'a>, Vec<String>)> {
+    let space = Coordinates::given(outer, "o", "z", &["m", "n"]);
+    let mut e = Emitter::new(cx, lanes, space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];
     let body = nest::pointwise(&mut e)?;
     Ok((e.cx, body))

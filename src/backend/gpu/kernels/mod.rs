@@ -12,12 +12,15 @@ pub(crate) mod library;
 mod nest;
 mod radix;
 mod render;
+mod rows;
 mod scan;
 mod scatter;
 mod sort;
+mod sweeps;
 #[cfg(test)]
 mod tests;
 mod tiling;
+mod walk;
 mod window;
 
 use std::collections::HashMap;
@@ -223,7 +226,11 @@ const STORED: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
 #[cfg(test)]
 fn variants(caps: &Caps, accs: usize) -> std::collections::BTreeSet<String> {
     let products = gemm::variants(caps).into_iter().map(|v| format!("gemm {v}"));
-    let rest = nest::variants(caps, accs).into_iter().chain(window::variants()).chain(scatter::variants());
+    let rest = nest::variants(caps)
+        .into_iter()
+        .chain(rows::variants(caps, accs))
+        .chain(window::variants())
+        .chain(scatter::variants());
     products.chain(rest).chain(scan::variants(caps)).chain(sort::variants()).collect()
 }
 

@@ -90,8 +90,6 @@ impl Coordinates {
 pub(super) struct Emitter<'a> {
     pub(super) cx: Build<'a>,
     pub(super) lanes: Lanes,
-    /// Lanes of a thread, 1 or 4.
-    pub(super) width: usize,
     pub(super) outer: Coordinates,
     pub(super) inner: Coordinates,
     /// The names of the values that `Acc` reads: vectors where there are four lanes.
@@ -104,11 +102,16 @@ pub(super) struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    pub(super) fn new(cx: Build<'a>, lanes: Lanes, width: usize, outer: Coordinates, inner: Coordinates) -> Self {
+    /// `outer` and `inner` count elements, also along the dimension that is cut into lanes.
+    pub(super) fn new(cx: Build<'a>, lanes: Lanes, mut outer: Coordinates, mut inner: Coordinates) -> Self {
         let (hoisted, addresses, own) = Default::default();
-        let mut e = Emitter { cx, lanes, width, outer, inner, accs: &[], hoisted, addresses, own };
+        let mut extents = outer.extents.iter_mut().chain(&mut inner.extents);
+        if let Some(cut) = lanes.along.and_then(|d| extents.nth(d)) {
+            *cut /= 4;
+        }
+        let mut e = Emitter { cx, lanes, outer, inner, accs: &[], hoisted, addresses, own };
         for store in &e.lanes.program.stores {
-            if e.cx.dtype(store.buf).is_narrow() && !e.is_wide(store) {
+            if e.cx.dtype(store.buf).is_narrow() && !e.lanes.stores(store) {
                 e.cx.shared_words.push(e.cx.step.bufs[usize::from(store.buf)]);
             }
         }
@@ -134,7 +137,7 @@ impl<'a> Emitter<'a> {
     pub(super) fn line(&mut self, reg: Reg, out: &mut Vec<String>) -> Result<()> {
         let line = self.lanes.program.lines[reg as usize].clone();
         let ty = value_type(line.dtype)?;
-        let lanes = if self.lanes.varies[reg as usize] { self.width } else { 1 };
+        let lanes = if self.lanes.varies[reg as usize] { self.lanes.width() } else { 1 };
         if let Instr::Load { buf, at, gather } = &line.instr {
             return self.load(reg, *buf, at, gather, line.inner, lanes, out);
         }
@@ -184,7 +187,7 @@ impl<'a> Emitter<'a> {
             Instr::Param { slot } => from_bits(dtype, &self.cx.param(*slot, dtype)),
             Instr::Random { .. } if self.lanes.wide[reg as usize] => format!("r{reg}_bits.{}", LANES[lane]),
             Instr::Random { .. } => format!("{}_bits", self.name(reg, lane)),
-            Instr::Acc(i) => match (self.accs.get(usize::from(*i)), self.width) {
+            Instr::Acc(i) => match (self.accs.get(usize::from(*i)), self.lanes.width()) {
                 (Some(acc), 1) => acc.to_string(),
                 (Some(acc), _) => format!("{acc}.{}", LANES[lane]),
                 (None, _) => return Err(Error::internal("a result that the family does not have")),
@@ -315,7 +318,7 @@ impl<'a> Emitter<'a> {
     /// The statement of a store.
     pub(super) fn store(&mut self, store: &Store, out: &mut Vec<String>) -> Result<()> {
         let dtype = self.dtype(store.reg);
-        let wide = self.is_wide(store);
+        let wide = self.lanes.stores(store);
         let b = self.cx.buffer(store.buf, wide, true)?;
         let address = self.address(&store.at, store.inner);
         if let Some(narrow) = Narrow::of(&self.cx, store.buf, b) {
@@ -331,16 +334,6 @@ impl<'a> Emitter<'a> {
             out.push(format!("b{b}[{address}] = {};", value(self.name(store.reg, 0))));
         }
         Ok(())
-    }
-
-    /// Stores at the level of the lanes are whole vectors.
-    fn is_wide(&self, store: &Store) -> bool {
-        self.width == 4 && store.inner == self.lanes_inner()
-    }
-
-    /// Whether the lanes run along the inner level.
-    fn lanes_inner(&self) -> bool {
-        !self.inner.extents.is_empty()
     }
 
     fn lane_address(&mut self, reg: Reg, at: &Access, inner: bool, lane: usize) -> String {
@@ -499,6 +492,11 @@ fn cast(from: DType, to: DType, x: &str) -> String {
 
 /// `expression` with whole identifiers replaced. Members (`.x`) are not identifiers.
 pub(super) fn substitute(expression: &str, names: &[(&str, &str)]) -> String {
+    replace(expression, |token| names.iter().find(|(from, _)| *from == token).map(|(_, to)| to.to_string()))
+}
+
+/// `expression` with the whole identifiers replaced for which `to` gives something.
+pub(super) fn replace(expression: &str, to: impl Fn(&str) -> Option<String>) -> String {
     let mut out = String::with_capacity(expression.len() + 16);
     let mut rest = expression;
     let mut member = false;
@@ -506,8 +504,10 @@ pub(super) fn substitute(expression: &str, names: &[(&str, &str)]) -> String {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let end = if word(first) { rest.find(|c| !word(c)).unwrap_or(rest.len()) } else { first.len_utf8() };
         let (token, tail) = rest.split_at(end);
-        let name = names.iter().find(|(from, _)| *from == token && !member).map_or(token, |(_, to)| to);
-        out.push_str(name);
+        match to(token).filter(|_| !member) {
+            Some(name) => out.push_str(&name),
+            None => out.push_str(token),
+        }
         member = token == ".";
         rest = tail;
     }

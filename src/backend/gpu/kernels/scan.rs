@@ -206,7 +206,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, scan: &Scan) -> Resul
     let bind = |cx: &mut Build, _| step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
     lines.kernels(&bind, &|cx, _, extent| {
         let mut e =
-            Emitter::new(cx, single(&step.program), 1, Coordinates::new(&step.space, "o"), Coordinates::new(&[], "i"));
+            Emitter::new(cx, single(&step.program), Coordinates::new(&step.space, "o"), Coordinates::new(&[], "i"));
         e.accs = carried.results();
         let mut body = pointwise(&mut e)?;
         if carried.results().contains(&"place") {

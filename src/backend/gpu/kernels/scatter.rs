@@ -140,11 +140,9 @@ impl Adder<'_> {
 
     fn kernel(&self, how: How) -> Result<Dispatch> {
         let (plan, step, s) = (self.plan, self.step, self.scatter);
-        let mut lanes = None;
-        if s.inner % 4 == 0 {
-            lanes = quads(step, &step.program, false, &[s.numel()]);
-        }
-        let width = if lanes.is_some() { 4 } else { 1 };
+        let lanes = if s.inner.is_multiple_of(4) { quads(step, &step.program, 0, &[s.numel()]) } else { None };
+        let lanes = lanes.unwrap_or_else(|| single(&step.program));
+        let width = lanes.width();
         let ty = storage_type(s.dtype, width == 4)?;
         let mut cx = Build::new(plan, step);
         let sums = |cx: &mut Build, write| cx.scratch_of(SUMS, s.outer * self.chunks() * s.inner, ty, write);
@@ -167,9 +165,8 @@ impl Adder<'_> {
         let words = [count, inner, extent, s.count, self.chunks()].map(|n| cx.size(n));
         let mut body = Vec::new();
         if how != How::Chunks {
-            let space = Coordinates::new(&[count], "o");
-            let lanes = lanes.unwrap_or_else(|| single(&step.program));
-            let mut e = Emitter::new(cx, lanes, width, space, Coordinates::new(&[], "i"));
+            let space = Coordinates::new(&[s.numel()], "o");
+            let mut e = Emitter::new(cx, lanes, space, Coordinates::new(&[], "i"));
             e.accs = &["acc"];
             body = pointwise(&mut e)?;
             cx = e.cx;

@@ -110,7 +110,7 @@ impl Sorter<'_> {
         let words = [rows, extent, width, keep, groups, rows * keep].map(|v| cx.size(v));
         let key = key(&format!("b{x}[line * {} + place]", words[1]), dtype, descending);
         let space = Coordinates::new(&self.step.space, "o");
-        let mut e = Emitter::new(cx, single(&self.step.program), 1, space, Coordinates::new(&[], "i"));
+        let mut e = Emitter::new(cx, single(&self.step.program), space, Coordinates::new(&[], "i"));
         let bool = dtype == DType::Bool;
         e.accs = if bool { &["(value != 0u)", "bitcast<i32>(place)"] } else { &["value", "bitcast<i32>(place)"] };
         let body = pointwise(&mut e)?;

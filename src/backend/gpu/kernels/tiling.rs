@@ -31,8 +31,8 @@ impl Layout {
         }
         let team = [1024, 256, 64, 16, 4].into_iter().find(|&t| {
             let allowed = t <= most || (t <= caps.max_workgroup_size && inner >= 8 * t as usize && outer < 256);
-            // A few steps for each thread, or one where threads are few.
-            let busy = if outer * t as usize > 1 << 16 { 4 * t as usize <= inner } else { t as usize <= inner };
+            // Two steps and more for each thread, or one where threads are few.
+            let busy = if outer * t as usize > 1 << 16 { 2 * t as usize <= inner } else { t as usize <= inner };
             !column && allowed && busy
         });
         let team = team.unwrap_or(1);
@@ -89,33 +89,66 @@ impl Layout {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Choice {
     pub(super) layout: Layout,
-    /// How many work-groups share an outer point, and the layout of the kernel that combines their results.
-    pub(super) split: Option<(usize, Layout)>,
+    /// Whether a thread's steps are written out one after the other, so that their loads go out together and what they
+    /// compute stays in registers from sweep to sweep; otherwise each sweep walks them in a loop.
+    pub(super) written: bool,
+    pub(super) split: Option<Split>,
+}
+
+/// Several work-groups share an outer point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Split {
+    /// How many.
+    pub(super) parts: usize,
+    /// The layout of the kernel that combines their results, and whether its steps are written out.
+    pub(super) second: Layout,
+    pub(super) written: bool,
 }
 
 /// What the choice depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extents {
+    /// In what a thread takes at a time, as are the steps of the inner space.
     pub(super) outer: usize,
-    /// Of the inner space, in what a thread takes at a time.
     pub(super) steps: usize,
     pub(super) column: bool,
-    /// Reductions.
+    /// Values that a thread accumulates.
     pub(super) accs: usize,
     /// Whether there is one sweep and nothing is stored in it.
     pub(super) simple: bool,
+    /// Statements of a step, and values that a later sweep needs again.
+    pub(super) cost: usize,
+    pub(super) kept: usize,
+}
+
+/// Steps that are written out at most; the statements of all together, and the registers that they may hold between sweeps.
+const MOST_STEPS: usize = 8;
+const MOST_STATEMENTS: usize = 512;
+const MOST_KEPT: usize = 96;
+
+/// How many of `steps` a work-group takes where `parts` share them: as much for each thread of a team.
+pub(super) fn chunk(steps: usize, parts: usize, team: u32) -> usize {
+    steps.div_ceil(parts).next_multiple_of(team as usize)
 }
 
 impl Choice {
     pub(super) fn by_rule(extents: Extents, caps: &Caps) -> Self {
-        let Extents { outer, steps, column, accs, simple } = extents;
+        let Extents { outer, steps, column, accs, simple, cost, kept } = extents;
         let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
         let tiles = outer.div_ceil(layout.rows as usize);
         // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
-        let parts = (ENOUGH_GROUPS / tiles).min(steps / (layout.team as usize * 8));
-        let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
-        let second = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
-        Choice { layout, split: (simple && parts >= 4).then_some((parts, second)) }
+        let parts = (ENOUGH_GROUPS / tiles).min(steps.div_ceil(layout.team as usize * MOST_STEPS));
+        let written = |steps: usize, cost: usize, kept: usize| {
+            let fits = steps * cost <= MOST_STATEMENTS && steps * kept <= MOST_KEPT;
+            !caps.software && (1..=MOST_STEPS).contains(&steps) && fits
+        };
+        let split = (simple && parts >= 4).then(|| {
+            let (team, rows) = if outer == 1 { (64, 1) } else { (8, threads(caps) / 8) };
+            let second = Layout { team, rows, column: outer > 1 }.fit(8 * accs, caps);
+            Split { parts, second, written: written(parts.div_ceil(second.team as usize), accs, 0) }
+        });
+        let each = split.map_or(steps, |s| chunk(steps, s.parts, layout.team)).div_ceil(layout.team as usize);
+        Choice { layout, written: written(each, cost, kept), split }
     }
 
     /// Every choice that the rule makes for some extents and up to `accs` reductions; of the numbers of parts one.
@@ -124,10 +157,11 @@ impl Choice {
         let sizes: Vec<usize> = (0..=20).flat_map(|bit| [1 << bit, (1 << bit) + 1, 3 << bit]).collect();
         let mut out: Vec<Choice> = Vec::new();
         for (&outer, &steps) in sizes.iter().flat_map(|o| sizes.iter().map(move |s| (o, s))) {
-            for accs in 1..=accs {
+            for (accs, cost) in (1..=accs).flat_map(|accs| [(accs, 1), (accs, MOST_STATEMENTS)]) {
                 for (column, simple) in [(false, false), (false, true), (true, false), (true, true)] {
-                    let mut choice = Self::by_rule(Extents { outer, steps, column, accs, simple }, caps);
-                    choice.split = choice.split.map(|(_, second)| (4, second));
+                    let extents = Extents { outer, steps, column, accs, simple, cost, kept: 0 };
+                    let mut choice = Self::by_rule(extents, caps);
+                    choice.split = choice.split.map(|split| Split { parts: 4, ..split });
                     if !out.contains(&choice) {
                         out.push(choice);
                     }

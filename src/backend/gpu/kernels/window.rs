@@ -103,7 +103,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, window: &Window) -> R
     let inputs: Result<Vec<usize>> = step.operands.iter().map(|&buf| cx.buffer(buf, false, false)).collect();
     let (inputs, count_word, v) = (inputs?, cx.size(count), Numbers::of(&window.geometry));
     let space = Coordinates::new(&[count], "o");
-    let mut e = Emitter::new(cx, single(&step.program), 1, space, Coordinates::new(&[], "i"));
+    let mut e = Emitter::new(cx, single(&step.program), space, Coordinates::new(&[], "i"));
     e.accs = &["acc"];
     let body = pointwise(&mut e)?;
     let threads = threads(caps);

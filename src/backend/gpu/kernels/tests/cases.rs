@@ -348,6 +348,23 @@ pub(super) fn softmax(outer: &[usize], inner: &[usize], leading: bool) -> Case {
     d.nest(outer, inner)
 }
 
+/// The sum of values that take long to compute, which are kept too or not.
+pub(super) fn costly(outer: usize, inner: usize, kept: bool) -> Case {
+    let mut d = Draft::new(format!("costly {outer} {inner} {kept}"));
+    let x = d.input(F32, outer * inner);
+    let x = d.load(x, 0, &[inner as i64, 1], true);
+    let y = (0..10).fold(x, |y, _| {
+        let less = d.binary(&SUB, x, y);
+        d.unary(&EXP, less)
+    });
+    let sum = d.reduce(ReduceOp::Sum, y);
+    d.keep(sum, &[outer], false);
+    if kept {
+        d.keep(y, &[outer, inner], true);
+    }
+    d.nest(&[outer], &[inner])
+}
+
 /// A running mean updated in place while its row is centred in place.
 pub(super) fn in_place(rows: usize, cols: usize) -> Case {
     let mut d = Draft::new(format!("in place {rows}x{cols}"));

@@ -2,10 +2,10 @@
 //! sizes are three tiles (or teams, or work-groups) and a remainder in each direction.
 
 use super::cases::{
-    Case, Draft, chain, conv, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, window,
+    Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, window,
 };
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
-use crate::backend::gpu::kernels::{STORED, build, gemm, nest, tiling};
+use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiling};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Instr, ReduceOp};
@@ -38,7 +38,7 @@ impl Choice {
             (Choice::Unrolled(choice), Family::Gemm(g)) => {
                 gemm::tiled(plan, step, &Caps { unroll: true, ..*caps }, g, choice)
             }
-            (Choice::Nest(choice), _) => nest::laid_out(plan, step, caps, choice),
+            (Choice::Nest(choice), _) => rows::laid_out(plan, step, caps, choice),
             _ => build(plan, step, caps),
         }
     }
@@ -96,29 +96,50 @@ pub(super) fn nests(caps: &Caps) -> Forced {
         let tiling::Layout { team, rows, column } = choice.layout;
         let (t, r) = (team as usize, rows as usize);
         let ops = |most: usize| &[ReduceOp::Sum, ReduceOp::ArgMax, ReduceOp::Min][..most.min(3)];
-        let Some((_, second)) = choice.split else {
-            let (outer, ops) = ([3 * r + 1], ops(most(t as u32 * rows)));
-            let (quads, singles) = ([4 * (3 * t + 1)], [if t == 2 { 7 } else { 3 * t + 2 }]);
-            forced(reduce(ops, F32, &outer, &singles, column), choice);
-            forced(softmax(&outer, &singles, column), choice);
+        // A team takes four points of the outer space at a time where it walks columns, else of the inner space.
+        let by_four = |n: usize, wanted: bool| if wanted { 4 * n } else { n };
+        let Some(split) = choice.split else {
+            let (outer, ops) = (3 * r + 1, ops(most(t as u32 * rows)));
+            // Written out to the end, and past it.
+            let exact = choice.written.then_some(3 * t);
+            let singles = if t == 2 { 7 } else { 3 * t + 2 };
+            for steps in [singles].into_iter().chain(exact) {
+                forced(reduce(ops, F32, &[outer], &[steps], column), choice);
+                forced(softmax(&[outer], &[steps], column), choice);
+                let few = if column { &ops[..ops.len().min(most(4 * t as u32 * rows))] } else { ops };
+                let (outer, steps) = (by_four(outer, column), by_four(steps, !column));
+                if !few.is_empty() {
+                    forced(reduce(few, F32, &[outer], &[steps], column), choice);
+                    forced(softmax(&[outer], &[steps], column), choice);
+                }
+            }
             if !column {
-                forced(reduce(ops, F32, &outer, &quads, false), choice);
-                forced(softmax(&outer, &quads, false), choice);
-                forced(in_place(outer[0], singles[0]), choice);
+                forced(in_place(outer, singles), choice);
             }
             continue;
         };
+        let second = split.second;
         let parts = 3 * second.team as usize + 1;
-        let steps = t * (parts - 1) + 1;
         let rows = r.max(second.rows as usize);
-        // A point that many long parts share costs plain loops too much to have many of them.
-        let outer = if steps > 1 << 15 { rows + 1 } else { 3 * rows + 1 };
-        let ops = ops(most(choice.layout.threads().max(second.threads())));
-        let choice = tiling::Choice { split: Some((parts, second)), ..choice };
-        forced(reduce(ops, F32, &[outer], &[steps], column), choice);
-        if !column && outer * steps < 1 << 18 {
-            forced(reduce(ops, F32, &[outer], &[4 * steps], false), choice);
+        // A loop takes four steps at a time, and one more.
+        let part = if choice.written { 2 * t } else { 5 * t };
+        for steps in [part * (parts - 1) + 1].into_iter().chain(choice.written.then_some(part * parts)) {
+            // A point that many long parts share costs plain loops too much to have many of them.
+            let outer = if steps > 1 << 15 { rows + 1 } else { 3 * rows + 1 };
+            let ops = ops(most(choice.layout.threads().max(second.threads())));
+            let choice = tiling::Choice { split: Some(tiling::Split { parts, ..split }), ..choice };
+            forced(reduce(ops, F32, &[outer], &[steps], column), choice);
+            let few = if column { &ops[..ops.len().min(most(4 * choice.layout.threads()))] } else { ops };
+            if !few.is_empty() && outer * steps < 1 << 18 {
+                forced(reduce(few, F32, &[by_four(outer, column)], &[by_four(steps, !column)], column), choice);
+            }
         }
+    }
+    // Too long for four steps at a time, whole and in parts.
+    let loops = |split: bool| all.iter().find(|c| !c.written && !c.layout.column && c.split.is_some() == split);
+    for &choice in [false, true].iter().filter_map(|&split| loops(split)) {
+        let inner = 4 * choice.layout.team as usize * choice.split.map_or(3, |s| s.second.team as usize) + 4;
+        forced(costly(3 * choice.layout.rows as usize + 1, inner, choice.split.is_none()), choice);
     }
     for (way, column) in
         ["alone", "at once", "in two levels", "by subgroups"].into_iter().flat_map(|w| [(w, false), (w, true)])
