@@ -27,7 +27,7 @@ take() {
 
 build() {
     set -e
-    local dir stage loader
+    local dir loader
     mkdir -p "$1"
     dir="$(cd "$1" && pwd)"
     stage="$(mktemp -d)"

@@ -35,7 +35,7 @@ fn describe(device: &Device) -> Value {
     let info = device.info();
     let limits: serde_json::Map<_, _> = info.limits.iter().map(|(name, n)| ((*name).into(), json!(n))).collect();
     json!({
-        "name": info.name, "kind": info.kind.to_string(), "api": info.api, "driver": info.driver,
+        "version": env!("CARGO_PKG_VERSION"), "name": info.name, "kind": info.kind.to_string(), "api": info.api, "driver": info.driver,
         "kernels": info.kernels.to_string(), "features": info.features, "limits": limits,
     })
 }
@@ -45,7 +45,7 @@ fn run(file: &Path, small: bool, filter: &str) -> std::result::Result<(), Box<dy
     let device = open()?;
     let small = small || device.info().kind == DeviceKind::Software || !device.is_gpu();
     let mut results = json!({
-        "version": env!("CARGO_PKG_VERSION"), "adapter": describe(&device), "small": small,
+        "adapter": describe(&device), "small": small,
         "ceilings": [], "works": [], "complete": false,
     });
     let lists = [
@@ -73,7 +73,12 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--small").collect();
     let small = words.len() < arguments.len();
     let done = match words[..] {
-        ["info"] => open().map_err(Into::into).map(|device| println!("{:#}", describe(&device))),
+        ["info"] => open().map_err(Into::into).map(|device| {
+            println!("{:#}", describe(&device));
+            // A line for people, behind what programs read.
+            let info = device.info();
+            eprintln!("{} ({}, {}), driver {}", info.name, info.kind, info.api, info.driver);
+        }),
         ["run", file] => run(Path::new(file), small, ""),
         ["run", file, filter] => run(Path::new(file), small, filter),
         ["report", dir] => report::write(Path::new(dir)),

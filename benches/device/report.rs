@@ -87,7 +87,7 @@ fn table(all: &Value) -> Result<String, std::fmt::Error> {
         text(&adapter["kind"]),
         text(&adapter["api"]),
         text(&adapter["driver"]),
-        text(&all["version"])
+        text(&adapter["version"])
     )?;
     if all["small"] == json!(true) {
         writeln!(out, "\n**Small sizes, for a driver that computes on the processor: no figure of a GPU.**")?;
