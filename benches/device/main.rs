@@ -4,7 +4,9 @@
 //!
 //! ```text
 //! device info                                what WGTENSOR_DEVICE (the first GPU, if it is not set) is
-//! device run FILE [--small] [PART OF A NAME]  measures, and writes FILE after each workload
+//! device run FILE [--small | --large] [PART OF A NAME]
+//!                                            measures, and writes FILE after each workload; sizes go by the device if
+//!                                            they are not given
 //! device report DIR                          FILE, parts.txt and peers.json of DIR as results.json and results.md
 //! ```
 
@@ -41,9 +43,9 @@ fn describe(device: &Device) -> Value {
 }
 
 /// Measures everything, or what `filter` names.
-fn run(file: &Path, small: bool, filter: &str) -> std::result::Result<(), Box<dyn std::error::Error>> {
+fn run(file: &Path, small: Option<bool>, filter: &str) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let device = open()?;
-    let small = small || device.info().kind == DeviceKind::Software || !device.is_gpu();
+    let small = small.unwrap_or(device.info().kind == DeviceKind::Software || !device.is_gpu());
     let mut results = json!({
         "adapter": describe(&device), "small": small,
         "ceilings": [], "works": [], "complete": false,
@@ -70,8 +72,13 @@ fn run(file: &Path, small: bool, filter: &str) -> std::result::Result<(), Box<dy
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--small").collect();
-    let small = words.len() < arguments.len();
+    let (sizes, words): (Vec<&str>, Vec<&str>) =
+        arguments.iter().map(String::as_str).partition(|a| a.starts_with("--"));
+    let small = match sizes[..] {
+        ["--small"] => Some(true),
+        ["--large"] => Some(false),
+        _ => None,
+    };
     let done = match words[..] {
         ["info"] => open().map_err(Into::into).map(|device| {
             println!("{:#}", describe(&device));
@@ -82,7 +89,7 @@ fn main() -> ExitCode {
         ["run", file] => run(Path::new(file), small, ""),
         ["run", file, filter] => run(Path::new(file), small, filter),
         ["report", dir] => report::write(Path::new(dir)),
-        _ => Err("device info | device run FILE [--small] [PART OF A NAME] | device report DIR".into()),
+        _ => Err("device info | device run FILE [--small | --large] [PART OF A NAME] | device report DIR".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
