@@ -4,13 +4,13 @@
 mod common;
 #[path = "common/data.rs"]
 mod data;
-
-use std::cell::RefCell;
+#[path = "common/steps.rs"]
+mod steps;
 
 use common::time;
 use data::random;
-use wgtensor::nn::optimizers::Adam;
-use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
+use steps::{HALF, adam_update, cnn_adam, mlp_adam, variables};
+use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
 fn bench(device: &Device, label: &str, f: impl Fn() -> Result<Tensor>) {
@@ -31,10 +31,6 @@ fn descend(loss: &Tensor, vars: &[Var]) -> Result<()> {
     vars.first().map_or(Ok(()), |v| v.device().flush())
 }
 
-fn variables(shapes: &[&[usize]], device: &Device) -> Result<Vec<Var>> {
-    shapes.iter().enumerate().map(|(i, shape)| random(shape, i as u64, device).map(|t| Var::new(&t))).collect()
-}
-
 fn mlp(device: &Device, batch: usize, width: usize) -> Result<()> {
     let (x, y) = (random(&[batch, width], 1, device)?, random(&[batch, 10], 2, device)?);
     let vars = variables(&[&[width, width], &[width], &[width, 10], &[10]], device)?;
@@ -51,53 +47,12 @@ fn cnn(device: &Device, batch: usize) -> Result<()> {
     let (x, y) = (random(&[batch, 28, 28, 1], 1, device)?, random(&[batch, 10], 2, device)?);
     let vars = variables(&[&[3, 3, 1, 32], &[3, 3, 32, 64], &[7 * 7 * 64, 10]], device)?;
     let same = ConvOptions { padding: Padding::Same, ..ConvOptions::default() };
-    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
     bench(device, &format!("CNN step on 28x28 images, batch {batch}"), || {
-        let one = x.conv2d(&vars[0].value(), &same)?.relu()?.max_pool2d(&half)?;
-        let two = one.conv2d(&vars[1].value(), &same)?.relu()?.max_pool2d(&half)?;
+        let one = x.conv2d(&vars[0].value(), &same)?.relu()?.max_pool2d(&HALF)?;
+        let two = one.conv2d(&vars[1].value(), &same)?.relu()?.max_pool2d(&HALF)?;
         let logits = two.reshape([batch, 7 * 7 * 64])?.matmul(&vars[2].value())?;
         let loss = logits.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
         descend(&loss, &vars)?;
-        Ok(loss)
-    });
-    Ok(())
-}
-
-/// A step of Adam on a stack of dense layers with biases, cross-entropy at the end.
-fn mlp_adam(device: &Device, batch: usize, sizes: &[usize]) -> Result<()> {
-    let (x, y) = (random(&[batch, sizes[0]], 1, device)?, random(&[batch, sizes[sizes.len() - 1]], 2, device)?);
-    let shapes: Vec<Vec<usize>> = sizes.windows(2).flat_map(|s| [s.to_vec(), vec![s[1]]]).collect();
-    let vars = variables(&shapes.iter().map(Vec::as_slice).collect::<Vec<_>>(), device)?;
-    let adam = RefCell::new(Adam::default());
-    bench(device, &format!("MLP Adam step {sizes:?}, batch {batch}"), || {
-        let mut h = x.clone();
-        for (i, pair) in vars.chunks(2).enumerate() {
-            h = h.matmul(&pair[0].value())?.add(pair[1].value())?;
-            h = if i + 2 < sizes.len() { h.relu()? } else { h };
-        }
-        let loss = h.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
-        adam.borrow_mut().apply(&loss.backward()?)?;
-        Ok(loss)
-    });
-    Ok(())
-}
-
-/// A step of Adam on two convolutions, each pooled, and two dense layers.
-fn cnn_adam(device: &Device, batch: usize) -> Result<()> {
-    let (x, y) = (random(&[batch, 28, 28, 1], 1, device)?, random(&[batch, 10], 2, device)?);
-    let kernels: [&[usize]; 8] =
-        [&[3, 3, 1, 32], &[32], &[3, 3, 32, 64], &[64], &[5 * 5 * 64, 128], &[128], &[128, 10], &[10]];
-    let vars = variables(&kernels, device)?;
-    let value = |i: usize| vars[i].value();
-    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
-    let adam = RefCell::new(Adam::default());
-    bench(device, &format!("CNN Adam step (32, 64 filters, dense 128), batch {batch}"), || {
-        let one = x.conv2d(&value(0), &ConvOptions::default())?.add(value(1))?.relu()?.max_pool2d(&half)?;
-        let two = one.conv2d(&value(2), &ConvOptions::default())?.add(value(3))?.relu()?.max_pool2d(&half)?;
-        let hidden = two.reshape([batch, 5 * 5 * 64])?.matmul(&value(4))?.add(value(5))?.relu()?;
-        let logits = hidden.matmul(&value(6))?.add(value(7))?;
-        let loss = logits.log_softmax(-1)?.mul(&y)?.sum(())?.neg()?;
-        adam.borrow_mut().apply(&loss.backward()?)?;
         Ok(loss)
     });
     Ok(())
@@ -162,14 +117,7 @@ fn indices(device: &Device) -> Result<()> {
     let rows = random(&[4096, 128], 2, device)?;
     bench(device, "take 4096 rows of 128", || table.take(&index, 0));
     bench(device, "index_add 4096 rows of 128 to 10000", || table.index_add(0, &index, &rows));
-    let vars = variables(&[&[784, 512]], device)?;
-    let gradient = random(&[784, 512], 4, device)?;
-    let adam = RefCell::new(Adam::default());
-    bench(device, "Adam update of 784x512", || {
-        let loss = vars[0].value().mul(&gradient)?.sum(())?;
-        adam.borrow_mut().apply(&loss.backward()?)?;
-        vars[0].value().slice(0, 0..1)
-    });
+    bench(device, "Adam update of 784x512", adam_update(device, &[784, 512])?);
     Ok(())
 }
 
@@ -192,12 +140,11 @@ fn convolutions(device: &Device) -> Result<()> {
             Ok(loss.backward()?.get(&kernel).expect("a gradient").clone())
         });
     }
-    let half = PoolOptions { size: (2, 2), strides: (2, 2), padding: Padding::Valid };
     let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?);
     let (xv, dy) = (x.value().detach(), random(&[64, 13, 13, 32], 2, device)?);
-    bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&half));
+    bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&HALF));
     bench(device, "max-pool 2x2 of 64x26x26x32, gradient", || {
-        let loss = x.value().max_pool2d(&half)?.mul(&dy)?.sum(())?;
+        let loss = x.value().max_pool2d(&HALF)?.mul(&dy)?.sum(())?;
         Ok(loss.backward()?.get(&x).expect("a gradient").clone())
     });
     Ok(())
@@ -218,9 +165,11 @@ fn main() -> Result<()> {
             cnn(&device, batch)?;
         }
         for batch in [64, 1024] {
-            mlp_adam(&device, batch, &[784, 512, 512, 10])?;
+            let sizes = [784, 512, 512, 10];
+            bench(&device, &format!("MLP Adam step {sizes:?}, batch {batch}"), mlp_adam(&device, batch, &sizes)?);
         }
-        cnn_adam(&device, 64)?;
+        let label = "CNN Adam step (32, 64 filters, dense 128), batch 64";
+        bench(&device, label, cnn_adam(&device, 64)?);
     }
     Ok(())
 }

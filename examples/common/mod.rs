@@ -1,13 +1,15 @@
 //! What the examples share: reading and preparing the data.
 #![allow(dead_code, reason = "each example uses a part")]
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use wgtensor::nn::SeedStream;
 
 /// The features, row after row, and the labels (the last column) of a file in `examples/data`.
 pub(crate) fn read_csv(name: &str) -> Result<(Vec<f32>, Vec<i32>), Box<dyn std::error::Error>> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name);
+    // Cargo names the folder when it runs a program, and so may whoever runs it on another machine.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into());
+    let path = PathBuf::from(root).join("examples/data").join(name);
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let (mut features, mut labels) = (Vec::new(), Vec::new());
     for line in text.lines().skip(1).filter(|line| !line.is_empty()) {

@@ -75,8 +75,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// The folder of the crate. Cargo names it when it runs a program, and so may whoever runs it on another machine than the
+/// one that it was built on.
+pub(crate) fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or(env!("CARGO_MANIFEST_DIR").into()).into()
+}
+
 fn command(arguments: &[String]) -> Result<BTreeMap<String, Tally>, String> {
-    let mut dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras");
+    let mut dir = root().join("tests/fixtures/keras");
     let (mut device, mut kind, mut name) = ("cpu".to_string(), String::new(), String::new());
     // The kernels that users have, even where the adapter here would get others; the environment may say otherwise.
     let kernels = if std::env::var_os("WGTENSOR_KERNELS").is_some() { Kernels::Auto } else { Kernels::Hardware };

@@ -4,6 +4,7 @@
 pub(crate) mod cpu;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
+pub(crate) mod profile;
 pub(crate) mod worker;
 
 use std::any::Any;
@@ -17,6 +18,7 @@ use futures::future::BoxFuture;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
+pub use profile::{KernelTime, Profile};
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
 ///
@@ -75,6 +77,11 @@ pub(crate) trait Backend: Send + Sync {
     fn memory(&self) -> MemoryStats;
     /// Gives unused pooled memory back to the system.
     fn trim(&self);
+    /// Notes what each kernel takes, from now until the recording goes.
+    ///
+    /// # Errors
+    /// The device has no clock for it.
+    fn record(&self) -> Result<Box<dyn profile::Recording>>;
     /// What has been counted since the device was opened.
     fn counters(&self) -> &Counters;
 }

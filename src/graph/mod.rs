@@ -2,7 +2,8 @@
 //!
 //! `node` (a recorded operation, and [`Tensor`], the handle to one), `device` and `var` know of each other: a tensor
 //! knows its device, the device what is pending on it. Above them stands `flush`: it walks the `cone` below what is asked
-//! for, decides what is kept (`keep`), finds the plan in the `cache` or makes one, and runs it.
+//! for, decides what is kept (`keep`), finds the plan in the `cache` or makes one, and runs it. `profile` has the device
+//! tell what that took.
 
 mod cache;
 mod cone;
@@ -10,6 +11,7 @@ pub(crate) mod device;
 pub(crate) mod flush;
 mod keep;
 pub(crate) mod node;
+mod profile;
 #[cfg(all(test, feature = "cpu"))]
 mod tests;
 pub(crate) mod var;

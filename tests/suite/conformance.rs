@@ -1,9 +1,7 @@
 //! The reference cases, on every device.
 
-use std::path::Path;
-
 use super::devices::for_each_device_alone;
-use crate::conformance::run;
+use crate::conformance::{root, run};
 
 /// How many cases of each kind pass. A feature that goes away makes its cases skipped, not failed: it shows here, and so
 /// does one that arrives, whose number then grows.
@@ -25,7 +23,7 @@ const PASSING: [(&str, usize); 13] = [
 
 #[test]
 fn reference_cases_pass() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras");
+    let dir = root().join("tests/fixtures/keras");
     for_each_device_alone(|device| {
         let mut report = String::new();
         let kinds = run(&dir, device, |_, _| true, |line| report.extend([line, "\n"])).unwrap();

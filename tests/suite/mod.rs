@@ -18,6 +18,7 @@ mod models;
 mod naive;
 mod narrow;
 mod pointwise;
+mod profile;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;

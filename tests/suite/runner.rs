@@ -1,7 +1,5 @@
 //! The conformance runner's own parts.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use wgtensor::Device;
 
@@ -115,10 +113,13 @@ fn play(name: &str, mut json: Value, tensors: &[(&str, &str, &[usize])]) -> Outc
     json["file"] = format!("{name}.safetensors").into();
     let header = Value::Object(header).to_string();
     let file = [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &bytes].concat();
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let dir = &std::env::temp_dir().join(format!("wgtensor-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(dir).unwrap();
     std::fs::write(dir.join(format!("{name}.safetensors")), file).unwrap();
     std::fs::write(dir.join(format!("{name}.json")), json.to_string()).unwrap();
-    one(dir, name, &Device::cpu())
+    let outcome = one(dir, name, &Device::cpu());
+    std::fs::remove_dir_all(dir).unwrap();
+    outcome
 }
 
 /// A call `keras.ops.<op>(x, ..)` of a `(2, 3)` tensor of ones, expected to give `(2, 3)` ones, with these changes.

@@ -23,14 +23,17 @@ mod threads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use self::later::Later;
 use self::memory::{Memory, words_of, words_of_mut};
 use self::run::CpuPlan;
 use self::threads::Pool;
+use super::profile::{Log, Recording};
 use super::{
-    Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, Kernels, MemoryStats, Take, count,
+    Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, KernelTime, Kernels, MemoryStats,
+    Take, count,
 };
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -55,6 +58,8 @@ struct Shared {
     later: Later,
     /// Tables of temporaries not in use: one, unless several threads run plans at once.
     tables: Mutex<Vec<Table>>,
+    /// What steps take, while somebody asks.
+    times: Log<Vec<KernelTime>>,
 }
 
 impl Shared {
@@ -77,7 +82,13 @@ impl CpuBackend {
         let memory = Memory::new(options.reserve, options.cap);
         CpuBackend {
             info: info(),
-            shared: Arc::new(Shared { memory, later: Later::new(&pool), pool, tables: Mutex::default() }),
+            shared: Arc::new(Shared {
+                memory,
+                later: Later::new(&pool),
+                pool,
+                tables: Mutex::default(),
+                times: Log::default(),
+            }),
         }
     }
 }
@@ -196,7 +207,31 @@ impl Backend for CpuBackend {
         self.shared.memory.trim();
     }
 
+    fn record(&self) -> Result<Box<dyn Recording>> {
+        let from = self.shared.times.begin(Vec::len);
+        Ok(Box::new(CpuRecording { shared: Arc::clone(&self.shared), from }))
+    }
+
     fn counters(&self) -> &Counters {
         &self.shared.memory.counters
+    }
+}
+
+/// Somebody who profiles.
+struct CpuRecording {
+    shared: Arc<Shared>,
+    from: usize,
+}
+
+impl Recording for CpuRecording {
+    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Vec<KernelTime>>> {
+        let noted = self.shared.times.lock()[self.from..].to_vec();
+        futures::future::ready(Ok(noted)).boxed()
+    }
+}
+
+impl Drop for CpuRecording {
+    fn drop(&mut self) {
+        self.shared.times.end();
     }
 }

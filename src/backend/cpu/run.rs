@@ -11,10 +11,10 @@ use super::memory::{CpuBuffer, Line, words_of, words_of_mut};
 use super::program::interp::Ctx;
 use super::program::space::{Out, Outs, Words};
 use super::{Shared, Table, foreign};
-use crate::backend::{Buffer, Executable, count};
+use crate::backend::{Buffer, Executable, KernelTime, count, profile};
 use crate::error::{Error, Result};
 use crate::ir::step::{Plan, Role, Step};
-use crate::sys;
+use crate::sys::{self, Instant};
 
 /// A plan of the CPU engine.
 pub(super) struct CpuPlan(Arc<Prepared>);
@@ -260,8 +260,14 @@ impl Prepared {
                 return Err(Error::internal(format!("a buffer of {room} bytes where {} are used", storage.bytes)));
             }
         }
+        let times = &self.shared.times;
         for (ready, step) in self.steps.iter().zip(&self.plan.steps) {
+            let begin = times.is_wanted().then(Instant::now);
             ready.run(&mut views, &place, params, scratch).map_err(|e| e.context(step.name()))?;
+            if let Some((begin, mut noted)) = begin.zip(times.wanted()) {
+                let (name, seconds) = (profile::name(step.name(), &step.ops), begin.elapsed().as_secs_f64());
+                noted.push(KernelTime { name, groups: [0; 3], seconds });
+            }
         }
         Ok(())
     }

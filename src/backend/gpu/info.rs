@@ -3,7 +3,8 @@
 use crate::backend::{DeviceInfo, DeviceKind, Kernels};
 
 /// The abilities used where present, with the names they are shown under.
-const FEATURES: [(wgpu::Features, &str); 1] = [(wgpu::Features::SUBGROUP, "subgroups")];
+const FEATURES: [(wgpu::Features, &str); 2] =
+    [(wgpu::Features::SUBGROUP, "subgroups"), (wgpu::Features::TIMESTAMP_QUERY, "timestamps")];
 
 /// A device as users see it.
 pub(super) fn describe(

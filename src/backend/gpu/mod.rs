@@ -4,7 +4,7 @@
 //! faults, `memory` pools buffers, `kernels` writes shaders and hands them over as `dispatch` says (a file for each
 //! family, named as on the CPU), `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to
 //! the host, `poller` waits for them on a thread while futures are pending, `check` validates shaders for GPUs that are
-//! not here (and `scope` that no name in them hides another), `reflect` reads what a program's own shader declares, and
+//! not here (and `scope` that no name in them hides another), `timing` has the device tell how long each kernel took, `reflect` reads what a program's own shader declares, and
 //! `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
@@ -20,6 +20,7 @@ mod readback;
 pub(crate) mod reflect;
 mod run;
 mod scope;
+mod timing;
 mod trusted;
 
 #[cfg(test)]
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::profile::{Log, Recording};
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats, Take};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -39,6 +41,7 @@ pub(crate) use memory::GpuBuffer;
 use memory::Pool;
 use pipeline::Pipelines;
 use readback::Staging;
+use timing::{GpuRecording, Times};
 
 /// A GPU that was opened, or that a host program lent.
 pub(crate) struct GpuBackend {
@@ -46,6 +49,8 @@ pub(crate) struct GpuBackend {
     pool: Arc<Pool>,
     pipelines: Pipelines,
     staging: Arc<Staging>,
+    /// What kernels take, while somebody asks.
+    times: Arc<Log<Times>>,
 }
 
 impl GpuBackend {
@@ -57,6 +62,7 @@ impl GpuBackend {
             staging: Arc::new(Staging::new(Arc::clone(&core), Arc::clone(&pool))),
             pool,
             core,
+            times: Arc::default(),
         })
     }
 
@@ -115,7 +121,7 @@ impl Backend for GpuBackend {
     }
 
     fn read(&self, buffer: &Buffer, bytes: usize, take: Take) -> BoxFuture<'static, Result<()>> {
-        let copy = self.own(buffer).and_then(|b| self.staging.copy(b, bytes as u64));
+        let copy = self.own(buffer).and_then(|b| self.staging.copy(&b.raw, bytes as u64));
         match copy {
             Ok(pending) => pending.finish(take).boxed(),
             Err(e) => futures::future::ready(Err(e)).boxed(),
@@ -137,6 +143,10 @@ impl Backend for GpuBackend {
     fn trim(&self) {
         self.pool.trim();
         self.staging.trim();
+    }
+
+    fn record(&self) -> Result<Box<dyn Recording>> {
+        Ok(Box::new(GpuRecording::begin(&self.core, &self.staging, &self.times)?))
     }
 
     fn counters(&self) -> &Counters {

@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use futures::channel::oneshot;
 
-use super::GpuBuffer;
 use super::device::{Core, lock};
 use super::memory::{Pool, round_up};
 use crate::backend::{Take, count};
@@ -35,15 +34,15 @@ impl Staging {
     }
 
     /// Submits the copy of the first `bytes` bytes of `source`.
-    pub(super) fn copy(self: &Arc<Self>, source: &GpuBuffer, bytes: u64) -> Result<Pending> {
+    pub(super) fn copy(self: &Arc<Self>, source: &wgpu::Buffer, bytes: u64) -> Result<Pending> {
         self.core.check()?;
         let (sender, mapped) = oneshot::channel();
         if bytes == 0 {
             let _ = sender.send(Ok(()));
             return Ok(Pending { staging: Arc::clone(self), buffer: None, bytes: 0, submission: None, mapped });
         }
-        if bytes > source.raw.size() {
-            return Err(Error::internal(format!("{bytes} bytes asked of a buffer of {}", source.raw.size())));
+        if bytes > source.size() {
+            return Err(Error::internal(format!("{bytes} bytes asked of a buffer of {}", source.size())));
         }
         let padded = bytes.next_multiple_of(wgpu::COPY_BUFFER_ALIGNMENT);
         let buffer = self.take(padded)?;
@@ -51,7 +50,7 @@ impl Staging {
         count(&core.counters.readbacks, 1);
         let submission = core.attempt(|| {
             let mut encoder = core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            encoder.copy_buffer_to_buffer(&source.raw, 0, &buffer, 0, padded);
+            encoder.copy_buffer_to_buffer(source, 0, &buffer, 0, padded);
             core.submit(encoder.finish())
         })?;
         buffer.map_async(wgpu::MapMode::Read, 0..padded, move |done| {

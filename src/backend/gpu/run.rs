@@ -1,4 +1,5 @@
-//! A plan made ready for the GPU, and its submission: one upload at most, one compute pass, one submit.
+//! A plan made ready for the GPU, and its submission: one upload at most, one compute pass (or, to be timed, one for each
+//! kernel), one submit.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -9,7 +10,9 @@ use smallvec::SmallVec;
 use super::device::{Core, lock};
 use super::dispatch::{Caps, Dispatch, Grid, Target};
 use super::pipeline::{Access, Pipeline};
+use super::timing::{Chunk, PER_SET, Times};
 use super::{GpuBackend, GpuBuffer};
+use crate::backend::profile::{self, Log};
 use crate::backend::{Buffer, Executable, count};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -21,6 +24,7 @@ const REMEMBERED: usize = 8;
 /// A plan made ready by the GPU engine.
 pub(super) struct GpuExecutable {
     core: Arc<Core>,
+    times: Arc<Log<Times>>,
     kernels: Vec<Ready>,
     /// Temporaries and scratch.
     owned: Vec<Arc<GpuBuffer>>,
@@ -38,6 +42,8 @@ pub(super) struct GpuExecutable {
 
 /// A kernel that lacks nothing but the buffers of the run.
 struct Ready {
+    /// What it is called in a profile.
+    name: Arc<str>,
     pipeline: Arc<Pipeline>,
     sources: SmallVec<[Source; 8]>,
     /// How much of each is bound; `None` for all of it.
@@ -83,6 +89,9 @@ struct State {
 type Bound = SmallVec<[(Ids, wgpu::BindGroup); 1]>;
 type Ids = SmallVec<[u64; 8]>;
 
+/// A kernel, what its bindings are made of, and the operations of its step.
+type Built<'a> = (Dispatch, SmallVec<[Source; 8]>, &'a [&'static str]);
+
 impl GpuBackend {
     /// Makes `plan` ready with the kernels that `build` gives for each step.
     pub(super) fn prepare_with(
@@ -112,22 +121,22 @@ impl GpuBackend {
                     },
                 };
                 let sources = kernel.bindings.iter().map(|b| source(b.target)).collect();
-                kernels.push((kernel, sources));
+                kernels.push((kernel, sources, &step.ops[..]));
             }
         }
         self.assemble(plan, kernels, arena.owned)
     }
 
     /// Lays out the kernels' parameters, those of kernels that follow run-time scalars first.
-    fn parameters(&self, plan: &Plan, kernels: &[(Dispatch, SmallVec<[Source; 8]>)]) -> Result<Parameters> {
+    fn parameters(&self, plan: &Plan, kernels: &[Built<'_>]) -> Result<Parameters> {
         let align = self.core.limits.min_uniform_buffer_offset_alignment as usize / size_of::<u32>();
         let mut words: Vec<u32> = Vec::new();
         let mut places = vec![0; kernels.len()];
         let mut dynamic = Vec::new();
         let mut dynamic_words = 0;
         for changes in [true, false] {
-            let chosen = places.iter_mut().zip(kernels).filter(|(_, (k, _))| k.dynamic.is_empty() != changes);
-            for (place, (kernel, _)) in chosen {
+            let chosen = places.iter_mut().zip(kernels).filter(|(_, (k, ..))| k.dynamic.is_empty() != changes);
+            for (place, (kernel, ..)) in chosen {
                 *place = words.len();
                 words.extend(&kernel.params);
                 words.resize(*place + padded(kernel), 0);
@@ -151,12 +160,7 @@ impl GpuBackend {
     }
 
     /// Uploads nothing yet: makes room for the parameters and fetches the pipelines.
-    fn assemble(
-        &self,
-        plan: &Plan,
-        kernels: Vec<(Dispatch, SmallVec<[Source; 8]>)>,
-        owned: Vec<Arc<GpuBuffer>>,
-    ) -> Result<GpuExecutable> {
+    fn assemble(&self, plan: &Plan, kernels: Vec<Built<'_>>, owned: Vec<Arc<GpuBuffer>>) -> Result<GpuExecutable> {
         let Parameters { words, places, dynamic, dynamic_words } = self.parameters(plan, &kernels)?;
         let slab = match words.len() {
             0 => None,
@@ -169,28 +173,27 @@ impl GpuBackend {
 
         let mut shaders = Vec::with_capacity(kernels.len());
         let mut rest = Vec::with_capacity(kernels.len());
-        for ((kernel, sources), place) in kernels.into_iter().zip(places) {
+        for ((kernel, sources, ops), place) in kernels.into_iter().zip(places) {
             let groups = match kernel.groups {
                 Grid::Given(groups) => groups,
                 Grid::Row(groups) => fold(groups, self.core.limits.max_compute_workgroups_per_dimension)
                     .map_err(|e| e.context(format!("shader `{}`", kernel.shader.name())))?,
             };
             let parts = kernel.bindings.iter().map(|b| b.bytes).collect();
-            rest.push((sources, parts, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
+            let variant = kernel.shader.variants().into_iter().next();
+            let name = profile::name(variant.as_deref().unwrap_or(kernel.shader.name()), ops);
+            rest.push((Arc::from(name), sources, parts, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
             shaders.push((kernel.shader, Access::of(&kernel.bindings)));
         }
         let pipelines = self.pipelines.get(shaders)?;
-        let ready = pipelines.into_iter().zip(rest).map(|(pipeline, (sources, parts, offset, size, groups))| Ready {
-            pipeline,
-            sources,
-            parts,
-            offset,
-            size: NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN),
-            groups,
+        let ready = pipelines.into_iter().zip(rest).map(|(pipeline, (name, sources, parts, offset, size, groups))| {
+            let size = NonZeroU64::new(size).unwrap_or(NonZeroU64::MIN);
+            Ready { name, pipeline, sources, parts, offset, size, groups }
         });
         let kernels: Vec<_> = ready.collect();
         Ok(GpuExecutable {
             core: Arc::clone(&self.core),
+            times: Arc::clone(&self.times),
             leaves: least_bytes(plan, |r| if let Role::Leaf(i) = r { Some(i) } else { None }),
             outputs: least_bytes(plan, |r| if let Role::Output(i) = r { Some(i) } else { None }),
             params: plan.params,
@@ -230,27 +233,47 @@ impl Executable for GpuExecutable {
         };
         let mut state = lock(&self.state);
         let State { words, uploaded, bound } = &mut *state;
+        // Held until the run is submitted, so that whoever reads the times finds them written.
+        let mut times = self.times.wanted();
+        let before = times.as_ref().map_or(0, |times| times.len());
+        let chunks = times.as_mut().map(|times| self.room(times)).transpose()?;
         let ran = self.core.attempt(|| {
             self.upload(slab, words, uploaded, params);
             let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-            let mut current: Option<&Arc<Pipeline>> = None;
-            for (kernel, bound) in self.kernels.iter().zip(bound) {
-                if !current.is_some_and(|p| Arc::ptr_eq(p, &kernel.pipeline)) {
-                    pass.set_pipeline(&kernel.pipeline.raw);
-                    current = Some(&kernel.pipeline);
+            let find = |&source: &Source| self.resolve(source, leaves, outputs);
+            match &chunks {
+                None => {
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                    let mut current: Option<&Arc<Pipeline>> = None;
+                    for (kernel, bound) in self.kernels.iter().zip(bound) {
+                        let changes = !current.is_some_and(|p| Arc::ptr_eq(p, &kernel.pipeline));
+                        current = Some(&kernel.pipeline);
+                        self.dispatch(&mut pass, kernel, changes, self.bind_group(kernel, slab, bound, find));
+                    }
                 }
-                let find = |&source: &Source| self.resolve(source, leaves, outputs);
-                pass.set_bind_group(0, self.bind_group(kernel, slab, bound, find), &[]);
-                let [x, y, z] = kernel.groups;
-                pass.dispatch_workgroups(x, y, z);
+                Some(chunks) => {
+                    let pieces = self.kernels.chunks(PER_SET).zip(bound.chunks_mut(PER_SET));
+                    for ((kernels, bound), chunk) in pieces.zip(chunks) {
+                        for (i, (kernel, bound)) in kernels.iter().zip(bound).enumerate() {
+                            let timestamp_writes = Some(chunk.writes(i));
+                            let descriptor = wgpu::ComputePassDescriptor { label: None, timestamp_writes };
+                            let mut pass = encoder.begin_compute_pass(&descriptor);
+                            self.dispatch(&mut pass, kernel, true, self.bind_group(kernel, slab, bound, find));
+                        }
+                        chunk.resolve(&mut encoder, kernels.len());
+                    }
+                }
             }
-            drop(pass);
             count(&self.core.counters.dispatches, self.kernels.len() as u64);
             self.core.submit(encoder.finish());
         });
-        // Nothing ran, and who knows what was uploaded.
-        ran.inspect_err(|_| *uploaded = false)
+        ran.inspect_err(|_| {
+            // Nothing ran, and who knows what was uploaded.
+            *uploaded = false;
+            if let Some(times) = &mut times {
+                times.forget(before);
+            }
+        })
     }
 
     fn sources(&self) -> Vec<String> {
@@ -260,6 +283,22 @@ impl Executable for GpuExecutable {
 }
 
 impl GpuExecutable {
+    /// Where the times of this run go.
+    fn room(&self, times: &mut Times) -> Result<Vec<Chunk>> {
+        let before = times.len();
+        let room = times.room(&self.core, self.kernels.iter().map(|k| (&k.name, k.groups)));
+        room.inspect_err(|_| times.forget(before))
+    }
+
+    fn dispatch(&self, pass: &mut wgpu::ComputePass<'_>, kernel: &Ready, changes: bool, group: &wgpu::BindGroup) {
+        if changes {
+            pass.set_pipeline(&kernel.pipeline.raw);
+        }
+        pass.set_bind_group(0, group, &[]);
+        let [x, y, z] = kernel.groups;
+        pass.dispatch_workgroups(x, y, z);
+    }
+
     /// The shaders run unchecked, so what they rely on is checked here.
     fn verify(&self, given: &[Buffer], least: &[u64], what: &str) -> Result<()> {
         if given.len() < least.len() {

@@ -1,0 +1,56 @@
+//! What kernels take.
+
+use super::device::Device;
+use crate::backend::Profile;
+use crate::error::{Result, entry, entry_async};
+use crate::sys::{Instant, block_on};
+
+impl Device {
+    /// Runs `work` and times every kernel that runs on the device meanwhile, also those that other threads submit. What
+    /// was pending before is done first and not counted; what `work` leaves pending is submitted, waited for and counted.
+    ///
+    /// On a GPU the times are the device's own. Each kernel then has a pass of its own, and a plan takes a little longer
+    /// in all than without being timed; the results are the same. On the CPU engine they are the host's times of each
+    /// step, which all threads share. Calls may be nested, and threads may profile at once: each sees all kernels of its time.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let device = Device::best();
+    /// let x = Tensor::ones([64, 64], DType::F32, &device)?;
+    /// let (y, profile) = device.profile(|| x.matmul(&x)?.relu())?;
+    /// println!("{profile}");
+    /// assert!(profile.kernels.iter().any(|k| k.name.contains("matmul")));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of `work`, after which the device is as good as before; the GPU has no timestamp queries (its info does not
+    /// list `timestamps`): `work` is not run then; out of memory, a lost device.
+    #[track_caller]
+    pub fn profile<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<(T, Profile)> {
+        entry(|| block_on(self.profiled(async { work() })))
+    }
+
+    /// [`profile`](Device::profile) without blocking: everything that runs on the device while `work` is awaited.
+    ///
+    /// # Errors
+    /// Those of [`profile`](Device::profile).
+    #[track_caller]
+    pub fn profile_async<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> impl Future<Output = Result<(T, Profile)>> {
+        entry_async(Ok(self.profiled(work)))
+    }
+
+    async fn profiled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Profile)> {
+        self.sync_async().await?;
+        // Whatever ends this early ends the recording too.
+        let recording = self.backend().record()?;
+        let begin = Instant::now();
+        let out = work.await?;
+        self.sync_async().await?;
+        let wall = begin.elapsed().as_secs_f64();
+        Ok((out, Profile { kernels: recording.finish().await?, wall }))
+    }
+}
