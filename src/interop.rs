@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::graph::flush::realise;
 use crate::graph::{Device, Tensor};
 
-/// A device of the crate on a host program's `wgpu` device and queue. Subgroups and timestamp queries
-/// are used if the host enabled the feature. While a future of the crate is pending, a thread of the crate polls the device, and may be
+/// A device of the crate on a host program's `wgpu` device and queue. Subgroups and timestamp queries are used if the
+/// host enabled the feature. While a future of the crate is pending, a thread of the crate polls the device, and may be
 /// the one that runs callbacks of the host's.
 ///
 /// # Errors

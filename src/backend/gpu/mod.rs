@@ -4,8 +4,9 @@
 //! faults, `memory` pools buffers, `kernels` writes shaders and hands them over as `dispatch` says (a file for each
 //! family, named as on the CPU), `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to
 //! the host, `poller` waits for them on a thread while futures are pending, `check` validates shaders for GPUs that are
-//! not here (and `scope` that no name in them hides another), `timing` has the device tell how long each kernel took, `reflect` reads what a program's own shader declares, and
-//! `trusted` is the one place that switches wgpu's run-time checks off.
+//! not here (and `scope` that no name in them hides another), `timing` has the device tell how long each kernel took,
+//! `reflect` reads what a program's own shader declares, and `trusted` is the one place that switches wgpu's run-time
+//! checks off.
 
 pub(crate) mod adapter;
 pub(crate) mod check;
