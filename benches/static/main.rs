@@ -80,6 +80,10 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
                 Ok(grads.get(&x).expect("a gradient").clone())
             })
         }
+        ["transpose"] => {
+            let x = random(&[2048, 2048], 1, device)?;
+            show(&|| x.t()?.mul(2.0))
+        }
         ["column-sums"] => {
             let x = random(&[4096, 1024], 1, device)?;
             show(&|| x.sum(0))
@@ -98,7 +102,7 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
     }
 }
 
-const ALL: [&str; 21] = [
+const ALL: [&str; 22] = [
     "product NN 4096x4096x4096",
     "product NT 4096x4096x4096",
     "product TN 4096x4096x4096",
@@ -116,6 +120,7 @@ const ALL: [&str; 21] = [
     "max-pool-gradient",
     "softmax",
     "softmax-gradient",
+    "transpose",
     "column-sums",
     "sum",
     "scatter-add",

@@ -20,6 +20,7 @@ mod sweeps;
 #[cfg(test)]
 mod tests;
 mod tiling;
+mod turned;
 mod walk;
 mod window;
 
@@ -227,6 +228,8 @@ const STORED: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
 fn variants(caps: &Caps, accs: usize) -> std::collections::BTreeSet<String> {
     let products = gemm::variants(caps).into_iter().map(|v| format!("gemm {v}"));
     let rest = nest::variants(caps)
+        .into_iter()
+        .chain(turned::variants(caps))
         .into_iter()
         .chain(rows::variants(caps, accs))
         .chain(window::variants())

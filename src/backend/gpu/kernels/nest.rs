@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::lanes::{quads, single};
 use super::render::{Coordinates, Emitter};
-use super::{Build, Head, numel, rows, threads};
+use super::{Build, Head, numel, rows, threads, turned};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
 use crate::error::{Error, Result};
 use crate::ir::program::{Instr, Reg};
@@ -14,7 +14,10 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
     let reduces = step.program.lines.iter().any(|l| matches!(l.instr, Instr::Reduce(..)));
     match (reduces, step.mask) {
         (true, _) => rows::build(plan, step, caps),
-        (false, 0) => Ok(vec![elementwise(plan, step, caps, None)?]),
+        (false, 0) => Ok(vec![match turned::build(plan, step, caps)? {
+            Some(kernel) => kernel,
+            None => elementwise(plan, step, caps, None)?,
+        }]),
         (false, _) => Err(Error::internal("a nest with an inner space and no reduction")),
     }
 }

@@ -350,7 +350,7 @@ impl<'a> Emitter<'a> {
     }
 
     /// The expression of an address; what depends on the outer point alone is hoisted.
-    fn address(&mut self, at: &Access, inner: bool) -> String {
+    pub(super) fn address(&mut self, at: &Access, inner: bool) -> String {
         let key = (at.clone(), inner);
         if let Some(known) = self.addresses.get(&key) {
             return known.clone();
@@ -471,7 +471,7 @@ fn from_bits(dtype: DType, word: &str) -> String {
 }
 
 /// A value of `dtype` from an element of a buffer.
-fn from_storage(dtype: DType, element: &str) -> String {
+pub(super) fn from_storage(dtype: DType, element: &str) -> String {
     if dtype == DType::Bool { format!("({element} != 0u)") } else { element.to_string() }
 }
 

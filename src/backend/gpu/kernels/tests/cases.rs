@@ -207,6 +207,24 @@ fn views(rows: usize, cols: usize) -> Case {
     d.nest(&[rows, cols], &[])
 }
 
+/// A result of (a, m, c, n) from an operand of its own shape and `turned` ones that lie along m: (a, n, c, m), (n, a, c, m) one
+/// further, and like the first one of booleans, two further.
+pub(super) fn turned(extents: [usize; 4], turned: usize) -> Case {
+    let mut d = Draft::new(format!("turned {extents:?} {turned}"));
+    let [a, m, c, n] = extents.map(|e| e as i64);
+    let plain = d.input(F32, product(&extents));
+    let mut sum = d.load(plain, 0, &row_major(&extents), false);
+    let ways = [[m * c * n, 1, m, m * c], [c * m, 1, m, a * c * m], [m * c * n, 1, m, m * c]];
+    for (i, strides) in ways.iter().enumerate().take(turned) {
+        let x = d.input(if i == 2 { Bool } else { F32 }, product(&extents) + i);
+        let x = d.load(x, i as i64, strides, false);
+        let x = d.cast(x, F32);
+        sum = d.binary(&SUB, sum, x);
+    }
+    d.keep(sum, &extents, false);
+    d.nest(&extents, &[])
+}
+
 /// All types, casts, comparison and selection; special floats.
 fn types(n: usize) -> Case {
     let mut d = Draft::new(format!("types {n}"));

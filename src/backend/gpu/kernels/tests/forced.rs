@@ -2,7 +2,8 @@
 //! sizes are three tiles (or teams, or work-groups) and a remainder in each direction.
 
 use super::cases::{
-    Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, window,
+    Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, turned,
+    window,
 };
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
 use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiling};
@@ -162,6 +163,10 @@ pub(super) fn nests(caps: &Caps) -> Forced {
 /// What has no rules: windows, scatter-adds, pointwise work.
 pub(super) fn others() -> Forced {
     let mut cases = vec![chain(&[13, 256]), chain(&[7, 131])];
+    // Three tiles and a remainder each way, several of them, and less than one.
+    cases.extend(
+        (1..=3).flat_map(|n| [turned([2, 101, 3, 99], n), turned([1, 17, 1, 19], n), turned([3, 64, 1, 32], n)]),
+    );
     for op in WindowOp::ALL {
         for dtype in STORED.into_iter().filter(|&t| t != Bool) {
             cases.push(window(
