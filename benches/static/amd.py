@@ -54,7 +54,9 @@ def log_of(chip, library):
         env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=library, WGTENSOR_DEVICE="gpu",
                    VK_DRIVER_FILES=glob.glob("/usr/share/vulkan/icd.d/radeon_icd*.json")[0],
                    RADV_DEBUG="shaderstats,asm,nocache")
-        run = subprocess.run([max(built, key=os.path.getmtime)], env=env, capture_output=True, text=True, errors="replace")
+        # On one core pipelines are compiled one after the other, in one order.
+        run = subprocess.run([max(built, key=os.path.getmtime)], env=env, capture_output=True, text=True, errors="replace",
+                             preexec_fn=lambda: os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}))
     if run.returncode:
         sys.exit(f"{chip}: the workloads failed\n{run.stdout[-2000:]}{run.stderr[-2000:]}")
     return run.stderr
