@@ -80,7 +80,7 @@ fn find(plan: &Plan, step: &Step) -> Option<Found> {
         }
         _ => None,
     };
-    let regs = || (0..step.program.lines.len() as Reg);
+    let regs = || 0..step.program.lines.len() as Reg;
     let first = regs().find_map(|reg| along(&reg))?;
     (space[last] >= SIDE / 2)
         .then(|| Found { along: first, lines: regs().filter(|r| along(r) == Some(first)).take(MOST).collect() })
