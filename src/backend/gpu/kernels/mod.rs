@@ -227,13 +227,8 @@ const STORED: [DType; 4] = [DType::F32, DType::I32, DType::U32, DType::Bool];
 #[cfg(test)]
 fn variants(caps: &Caps, accs: usize) -> std::collections::BTreeSet<String> {
     let products = gemm::variants(caps).into_iter().map(|v| format!("gemm {v}"));
-    let rest = nest::variants(caps)
-        .into_iter()
-        .chain(turned::variants(caps))
-        .into_iter()
-        .chain(rows::variants(caps, accs))
-        .chain(window::variants())
-        .chain(scatter::variants());
+    let nests = [nest::variants(caps), turned::variants(caps), rows::variants(caps, accs)].concat();
+    let rest = nests.into_iter().chain(window::variants()).chain(scatter::variants());
     products.chain(rest).chain(scan::variants(caps)).chain(sort::variants()).collect()
 }
 
