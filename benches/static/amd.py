@@ -88,9 +88,9 @@ def pipelines(log):
     return rows
 
 
-def of_folder(folder, chip):
+def of_folder(folder, chip, debug="shaderstats,asm,nocache"):
     """The figures of each WGSL file of a folder, and what the driver says of those it refuses."""
-    log, done = common.on_noop([common.built(), "--compile", folder], chip, RADV_DEBUG="shaderstats,asm,nocache")
+    log, done = common.on_noop([common.built(), "--compile", folder], chip, RADV_DEBUG=debug)
     if not done:
         sys.exit(f"{chip}: the compiler stopped\n{log[-2000:]}")
     found = {name: (pipelines(text), text) for name, text in common.sections(log)}

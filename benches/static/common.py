@@ -4,6 +4,7 @@ import glob, json, os, pathlib, re, subprocess, sys, tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".cache")) / "wgtensor"
+NO_SHIM = "no Debian with mesa-vulkan-drivers and the mesa-drm-shim of its version"
 
 
 def built(place="release/deps/static-*", how="cargo build --release --bench static"):
@@ -25,23 +26,25 @@ def driver():
 
 
 def shim():
-    """The file of the shim that belongs to the driver."""
+    """The file of the shim that belongs to the driver, fetched where it is not here yet; or none, said on stderr."""
     version = driver()
     cache = CACHE / f"shim-{version}"
     pattern = str(cache / "usr/lib/*/libamdgpu_noop_drm_shim.so")
-    if not version:
-        sys.exit("Mesa's Vulkan drivers are not installed (Debian: mesa-vulkan-drivers).")
-    if not glob.glob(pattern):
+    if version and not glob.glob(pattern):
         cache.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", f"mesa-drm-shim={version}"], cwd=cache, check=True, stdout=sys.stderr)
-        subprocess.run(["dpkg", "-x", *glob.glob(str(cache / "*.deb")), str(cache)], check=True)
-    return glob.glob(pattern)[0]
+        try:
+            subprocess.run(["apt-get", "download", f"mesa-drm-shim={version}"], cwd=cache, check=True, stdout=sys.stderr)
+            subprocess.run(["dpkg", "-x", *glob.glob(str(cache / "*.deb")), str(cache)], check=True)
+        except (OSError, subprocess.CalledProcessError) as e:
+            print(e, file=sys.stderr)
+    return next(iter(glob.glob(pattern)), None)
 
 
 def on_noop(command, chip="navi31", **more):
     """Runs a program on an AMD GPU that computes nothing; what it said on stderr, and whether it succeeded."""
+    library = shim() or sys.exit(NO_SHIM)
     with tempfile.TemporaryDirectory() as runtime:
-        env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=shim(), WGTENSOR_DEVICE="gpu",
+        env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=library, WGTENSOR_DEVICE="gpu",
                    VK_DRIVER_FILES=glob.glob("/usr/share/vulkan/icd.d/radeon_icd*.json")[0], **more)
         run = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
     return run.stderr, run.returncode == 0
@@ -76,24 +79,30 @@ def report(table, compiler, version, chips, figures, less, more=()):
         for name, row in sorted(now[chip].items()):
             share = f"; {row['multiply-adds'] / row['slots']:.0%} of the slots multiply" if row.get("slots") else ""
             print(f"{chip} {name}: " + ", ".join(f"{k} {v}" for k, v in row.items()) + share)
-            if row.get("spills"):
-                wrong.append(f"{chip} {name}: spills")
             old = before.get(name, {})
+            if row.get("spills", 0) > old.get("spills", 0):
+                wrong.append(f"{chip} {name}: spills")
             worse = [k for k in less if k in old and row.get(k, 0) > old[k] * 1.03 + 1]
             worse += [k for k in more if k in old and row.get(k, 0) < old[k] * 0.97 - 1]
             wrong += [f"{chip} {name}: {k} {old[k]} -> {row.get(k)}" for k in worse]
     if write:
-        path.write_text(json.dumps({"compiler": version, "chips": now}, indent=1) + "\n")
+        line = lambda kernel: f"  {json.dumps(kernel[0])}: {json.dumps(kernel[1])}"
+        part = lambda chip: f' "{chip}": {{\n' + ",\n".join(map(line, sorted(now[chip].items()))) + "\n }"
+        path.write_text(f'{{"compiler": "{version}", "chips": {{\n' + ",\n".join(map(part, now)) + "\n}}\n")
+        print(*wrong, sep="\n", end="\n" if wrong else "")
     elif not judged:
         print(f"Not judged: the table is of {known.get('compiler')}, {compiler} here is {version}.")
-    if wrong:
+    if wrong and not write:
         sys.exit("Worse than before:\n" + "\n".join(wrong))
 
 
 def same_version(table, compiler, version):
-    """With `--same-version`, ends where the table is of another version."""
+    """With `--same-version`, ends where the table is of another version or the kernels cannot be had."""
     path = HERE / table
     known = json.loads(path.read_text())["compiler"] if path.exists() else None
-    if "--same-version" in sys.argv and version != known:
-        print(f"{compiler} is not asked: the table is of {known}, here is {version or 'none'}.")
-        sys.exit()
+    if "--same-version" not in sys.argv:
+        return
+    if version != known:
+        sys.exit(print(f"{compiler} is not asked: the table is of {known}, here is {version or 'none'}."))
+    if not shim():
+        sys.exit(print(f"{compiler} is not asked: {NO_SHIM}."))

@@ -20,23 +20,32 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
     paths.into_iter().map(read).collect()
 }
 
-/// Writes FILE.msl and FILE.hlsl beside every FILE.wgsl, without run-time checks, as the crate's own shaders get them.
+/// Writes FILE.msl and FILE.hlsl beside every FILE.wgsl, without run-time checks, as the crate's own shaders get them; and
+/// FILE.refused with the reason where naga does not take it.
 pub(crate) fn translate(folder: &Path) {
     for (path, source) in sources(folder) {
-        let module =
-            naga::front::wgsl::parse_str(&source).unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
-        let info = Validator::new(ValidationFlags::all(), Capabilities::all())
-            .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
-            .subgroup_operations(naga::valid::SubgroupOperationSet::all())
-            .validate(&module)
-            .unwrap_or_else(|e| panic!("{}", e.emit_to_string(&source)));
         let write = |extension: &str, text: String| {
             let path = path.with_extension(extension);
             std::fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         };
-        write("msl", metal(&module, &info));
-        write("hlsl", dx12(&module, &info));
+        match read(&source) {
+            Ok((module, info)) => {
+                write("msl", metal(&module, &info));
+                write("hlsl", dx12(&module, &info));
+            }
+            Err(why) => write("refused", why),
+        }
     }
+}
+
+fn read(source: &str) -> Result<(naga::Module, naga::valid::ModuleInfo), String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::all())
+        .subgroup_stages(naga::valid::ShaderStages::COMPUTE)
+        .subgroup_operations(naga::valid::SubgroupOperationSet::all())
+        .validate(&module)
+        .map_err(|e| e.emit_to_string(source))?;
+    Ok((module, info))
 }
 
 /// Metal's, after a line with the size of a work-group.
