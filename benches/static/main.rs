@@ -1,8 +1,12 @@
 //! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
-//! GPU: `amd.py` beside this file asks AMD's. `--dump DIRECTORY` writes the kernels' WGSL there.
+//! GPU: `amd.py` beside this file asks AMD's, `nvidia.py` NVIDIA's. `--dump DIRECTORY` writes the kernels' WGSL there.
+//!
+//! `--translate DIRECTORY` writes MSL and HLSL beside each WGSL file of a directory, and `--compile DIRECTORY` has the GPU's
+//! driver compile each; no workload runs then.
 
 #[path = "../common/data.rs"]
 mod data;
+mod translate;
 
 use std::path::PathBuf;
 
@@ -129,10 +133,18 @@ const ALL: [&str; 22] = [
 
 fn main() -> Result<()> {
     let mut names: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let dump = names.iter().position(|a| a == "--dump").map(|at| {
+    let mut folder = |flag: &str| {
+        let at = names.iter().position(|a| a == flag)?;
         names.remove(at);
-        PathBuf::from(names.remove(at))
-    });
+        Some(PathBuf::from(names.remove(at)))
+    };
+    let dump = folder("--dump");
+    let (translated, compiled) = (folder("--translate"), folder("--compile"));
+    translated.iter().for_each(|d| translate::translate(d));
+    compiled.iter().for_each(|d| translate::compile(d));
+    if translated.or(compiled).is_some() {
+        return Ok(());
+    }
     let device = Device::from_env()?;
     let all = ALL.map(String::from).to_vec();
     for name in if names.is_empty() { &all } else { &names } {

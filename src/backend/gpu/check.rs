@@ -9,6 +9,7 @@ use rustc_hash::{FxHashSet, FxHasher};
 
 use super::device::lock;
 use super::dispatch::Caps;
+use super::dump;
 use super::kernels;
 use super::scope;
 use crate::backend::PlanCheck;
@@ -77,6 +78,7 @@ impl PlanCheck for ShaderCheck {
 /// Parses and validates a shader, and writes it as SPIR-V, MSL and HLSL. In the crate's own no name may hide another.
 pub(crate) fn translate(source: &str, subgroups: bool, own: bool) -> Result<()> {
     let refused = |by: &str, why: String| Error::internal(format!("{by} refuses a shader: {why}\n{source}"));
+    dump::keep("checked", source);
     if own {
         scope::check(source).map_err(|e| refused("the crate", e.to_string()))?;
     }

@@ -5,13 +5,14 @@
 //! family, named as on the CPU), `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to
 //! the host, `poller` waits for them on a thread while futures are pending, `check` validates shaders for GPUs that are
 //! not here (and `scope` that no name in them hides another), `timing` has the device tell how long each kernel took,
-//! `reflect` reads what a program's own shader declares, and `trusted` is the one place that switches wgpu's run-time
+//! `dump` writes sources down, `reflect` reads what a program's own shader declares, and `trusted` is the one place that switches wgpu's run-time
 //! checks off.
 
 pub(crate) mod adapter;
 pub(crate) mod check;
 mod device;
 pub(crate) mod dispatch;
+mod dump;
 mod info;
 pub(crate) mod kernels;
 mod memory;

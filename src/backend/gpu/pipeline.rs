@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHasher};
 
 use super::device::{Core, lock};
 use super::dispatch::{Binding, Shader};
+use super::dump;
 use super::trusted;
 use crate::backend::count;
 use crate::error::{Error, Result};
@@ -124,6 +125,7 @@ impl Pipelines {
     fn compile(&self, Missing { digest, shader, access }: Missing) -> Result<Arc<Pipeline>> {
         let source = shader.source()?;
         let name = shader.name();
+        dump::keep(name, &source);
         let (bind_group, layout) = self.layout(access).map_err(|e| e.context(format!("shader `{name}`")))?;
         let (raw, error) = self.core.scoped(|| match shader.trusted() {
             true => trusted::pipeline(&self.core.device, name, source, &layout),
