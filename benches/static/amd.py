@@ -51,7 +51,8 @@ def log_of(chip, library):
     if not built:
         sys.exit("The workloads are not built: cargo build --release --bench static")
     with tempfile.TemporaryDirectory() as runtime:
-        env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=library, WGTENSOR_DEVICE="gpu", WGTENSOR_CACHE="off",
+        env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=library, WGTENSOR_DEVICE="gpu",
+                   WGTENSOR_CACHE="off",
                    VK_DRIVER_FILES=glob.glob("/usr/share/vulkan/icd.d/radeon_icd*.json")[0],
                    RADV_DEBUG="shaderstats,asm,nocache")
         run = subprocess.run([max(built, key=os.path.getmtime)], env=env, capture_output=True, text=True, errors="replace")

@@ -238,7 +238,8 @@ pub struct DeviceOptions {
     pub webgpu_defaults: bool,
     /// Which kernels a GPU gets.
     pub kernels: Kernels,
-    /// Where a GPU's compiled kernels are kept for the next process.
+    /// Where a GPU's compiled kernels are kept for the next process. The driver trusts in what it finds there: see
+    /// [`KernelCache`].
     pub cache: KernelCache,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a

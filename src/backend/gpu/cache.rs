@@ -3,18 +3,17 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
 use std::fs::{self, File, OpenOptions};
 use std::hash::Hasher;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHasher;
 
-use super::device::{Core, lock};
-use super::trusted;
 use crate::backend::KernelCache;
 use crate::sys::Instant;
 
@@ -31,15 +30,13 @@ const STALE: Duration = Duration::from_secs(60);
 pub(super) struct Cache {
     pub(super) raw: wgpu::PipelineCache,
     file: PathBuf,
-    /// Bytes that the driver took from the file.
-    pub(super) loaded: usize,
     /// Whether to write at the next occasion.
     due: AtomicBool,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Bytes in the file, of those that are of use.
+    /// Bytes that the cache gave out when it was what is in the file; 0 if nothing of use is.
     kept: usize,
     /// What compiling has taken since the file was written.
     spent: Duration,
@@ -48,9 +45,15 @@ struct State {
 }
 
 impl Cache {
-    /// The cache of this device, if it is wanted and the driver has such a thing.
-    pub(super) fn open(core: &Core, choice: &KernelCache, lent: bool) -> Option<Cache> {
-        if !core.device.features().contains(wgpu::Features::PIPELINE_CACHE) {
+    /// The cache of this device, if it is wanted and the driver has such a thing. `create` makes one with what a cache gave
+    /// out before, or with nothing.
+    pub(super) fn open(
+        device: &wgpu::Device,
+        choice: &KernelCache,
+        lent: bool,
+        create: impl Fn(Option<&[u8]>) -> Result<wgpu::PipelineCache, wgpu::Error>,
+    ) -> Option<Cache> {
+        if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
         let directory = choice.directory(lent)?;
@@ -58,35 +61,35 @@ impl Cache {
             log::debug!("no kernel cache in {}: {e}", directory.display());
             return None;
         }
-        let info = core.device.adapter_info();
+        let info = device.adapter_info();
         // Two drivers of one GPU get a file each. Versions share it: the newer replaces what the older wrote.
         let driver: String = info.driver.chars().filter(char::is_ascii_alphanumeric).collect();
         let file = directory.join(format!("{}_{driver}", wgpu::util::pipeline_cache_key(&info)?));
-        let data = load(&file).inspect_err(|e| log::debug!("kernel cache {}: {e}", file.display())).ok();
-        let create = |data: Option<&[u8]>| match core.scoped(|| trusted::cache(&core.device, data)) {
-            (raw, None) => Some(raw),
-            (_, Some(e)) => {
-                log::debug!("kernel cache {}: {e}", file.display());
-                None
+        let say = |e: &dyn Display| log::debug!("kernel cache {}: {e}", file.display());
+        let data = load(&file).inspect_err(|e| say(e)).ok();
+        // Another adapter's file is an error even with a fallback; ...
+        let made = data.and_then(|data| Some((create(Some(&data)).inspect_err(|e| say(e)).ok()?, data.len())));
+        let (raw, kept) = match made {
+            Some((raw, len)) => {
+                // ... that of another version is left out in silence. The cache gives out as much as the file had, but for
+                // how it is padded, if it was taken.
+                let out = raw.get_data().map_or(0, |data| data.len());
+                (raw, if out.abs_diff(len) < len / 8 { out } else { 0 })
             }
+            None => (create(None).inspect_err(|e| say(e)).ok()?, 0),
         };
-        // Another adapter's file is an error even with a fallback; that of another version is left out in silence, and what
-        // the cache has shows it.
-        let (raw, loaded) = match data.and_then(|data| create(Some(&data))) {
-            Some(raw) => {
-                let loaded = raw.get_data().map_or(0, |data| data.len());
-                (raw, loaded)
-            }
-            None => (create(None)?, 0),
-        };
-        log::debug!("kernel cache {}: {loaded} bytes", file.display());
-        let state = Mutex::new(State { kept: loaded, spent: Duration::ZERO, cost: Duration::ZERO });
-        Some(Cache { raw, file, loaded, due: AtomicBool::new(false), state })
+        say(&format_args!("{kept} bytes"));
+        let state = Mutex::new(State { kept, spent: Duration::ZERO, cost: Duration::ZERO });
+        Some(Cache { raw, file, due: AtomicBool::new(false), state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes that pipelines were made, in `took`.
     pub(super) fn grew(&self, took: Duration) {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         state.spent += took;
         self.due.store(state.spent >= state.cost * SHARE, Relaxed);
     }
@@ -99,11 +102,11 @@ impl Cache {
     }
 
     fn save(&self) {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         let start = Instant::now();
-        let data = self.raw.get_data().unwrap_or_default();
+        let data = self.raw.get_data();
         // The driver does not say what it found and what it compiled; but what it compiled makes the cache longer.
-        if data.len() != state.kept {
+        if let Some(data) = data.filter(|data| data.len() != state.kept) {
             match store(&self.file, &data) {
                 Ok(()) => state.kept = data.len(),
                 Err(e) => log::debug!("kernel cache {}: {e}", self.file.display()),
@@ -116,7 +119,7 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        if lock(&self.state).spent > Duration::ZERO {
+        if self.state().spent > Duration::ZERO {
             self.save();
         }
     }

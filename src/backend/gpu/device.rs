@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use super::cache::Cache;
 use super::dispatch::Caps;
 use super::info::describe;
+use super::trusted;
 use crate::backend::worker::Worker;
 use crate::backend::{Counters, DeviceInfo, DeviceOptions, Kernels, count};
 use crate::error::{Error, Kind, Result};
@@ -93,7 +94,11 @@ impl Core {
         if !guest {
             core.watch();
         }
-        core.cache = Cache::open(&core, &options.cache, guest);
+        let create = |data: Option<&[u8]>| {
+            let (made, error) = core.scoped(|| trusted::cache(&core.device, data));
+            error.map_or(Ok(made), Err)
+        };
+        core.cache = Cache::open(&core.device, &options.cache, guest, create);
         Ok(core)
     }
 
