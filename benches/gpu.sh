@@ -98,7 +98,7 @@ run() {
     tar -xzf "$binaries/gpu.tar.gz" -C "$work" || exit 1
     printf 'date\t%s\n' "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$work/parts.txt"
     # Where the tests and the cases find their files.
-    export CARGO_MANIFEST_DIR="$work" WGTENSOR_REQUIRE_GPU=1
+    export CARGO_MANIFEST_DIR="$work" WGTENSOR_REQUIRE_GPU=1 WGTENSOR_CACHE=off
     if ! (PATH="$PATH:/sbin:/usr/sbin" ldconfig -p) 2>/dev/null | grep -q 'libvulkan\.so\.1 '; then
         export LD_LIBRARY_PATH="$work/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
     fi

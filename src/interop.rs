@@ -13,7 +13,8 @@ use crate::graph::{Device, Tensor};
 
 /// A device of the crate on a host program's `wgpu` device and queue. Subgroups and timestamp queries are used if the
 /// host enabled the feature. While a future of the crate is pending, a thread of the crate polls the device, and may be
-/// the one that runs callbacks of the host's.
+/// the one that runs callbacks of the host's. Compiled kernels are kept between processes only if the options name a directory
+/// and the host enabled `PIPELINE_CACHE`.
 ///
 /// # Errors
 /// The memory to reserve is not there; `WGTENSOR_KERNELS` is asked and says nonsense.

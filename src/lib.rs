@@ -80,7 +80,9 @@ pub mod interop;
 mod shape;
 mod sys;
 
-pub use backend::{CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, KernelTime, Kernels, MemoryStats, Profile};
+pub use backend::{
+    CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, KernelCache, KernelTime, Kernels, MemoryStats, Profile,
+};
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
 pub use graph::{Device, Tensor, Var};

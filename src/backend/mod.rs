@@ -1,5 +1,7 @@
 //! The two engines behind one small trait: allocate, write, read, prepare a plan, run it.
 
+#[cfg_attr(not(feature = "gpu"), allow(dead_code, reason = "the CPU engine keeps nothing"))]
+mod cache;
 #[cfg(feature = "cpu")]
 pub(crate) mod cpu;
 #[cfg(feature = "gpu")]
@@ -18,6 +20,7 @@ use futures::future::BoxFuture;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
+pub use cache::KernelCache;
 pub use profile::{KernelTime, Profile};
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
@@ -224,7 +227,7 @@ pub struct DeviceInfo {
     pub limits: Vec<(&'static str, u64)>,
 }
 
-/// How a device uses memory, and which of its abilities are used.
+/// How a device uses memory, which of its abilities are used, and where its compiled kernels are kept.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Bytes to take when the device is opened; 0 (the default) grows on demand.
@@ -235,6 +238,9 @@ pub struct DeviceOptions {
     pub webgpu_defaults: bool,
     /// Which kernels a GPU gets.
     pub kernels: Kernels,
+    /// Where a GPU's compiled kernels are kept for the next process. The driver trusts in what it finds there: see
+    /// [`KernelCache`].
+    pub cache: KernelCache,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
     /// shader that fails is an error of the flush. Needs the crate's feature `gpu`. Plans with f64 in them, which no GPU runs, are passed over.

@@ -95,7 +95,7 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
             "Update the GPU's driver, choose another device, or use `Device::cpu()`",
         )
     })?;
-    let core = Core::new(found.info.id.clone(), device, queue, false, options.kernels)?;
+    let core = Core::new(found.info.id.clone(), device, queue, false, options)?;
     GpuBackend::new(core, options)
 }
 

@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
+use super::cache::Cache;
 use super::dispatch::Caps;
 use super::info::describe;
+use super::trusted;
 use crate::backend::worker::Worker;
-use crate::backend::{Counters, DeviceInfo, Kernels, count};
+use crate::backend::{Counters, DeviceInfo, DeviceOptions, Kernels, count};
 use crate::error::{Error, Kind, Result};
 
 /// What every part of the engine on one device shares.
@@ -23,6 +25,8 @@ pub(super) struct Core {
     pub(super) caps: Caps,
     pub(super) counters: Counters,
     pub(super) health: Arc<Health>,
+    /// Where compiled pipelines are kept for the next process.
+    pub(super) cache: Option<Cache>,
     /// Whether the device is a host program's.
     guest: bool,
     /// What is waited for without blocking.
@@ -55,11 +59,11 @@ impl Core {
         device: wgpu::Device,
         queue: wgpu::Queue,
         guest: bool,
-        kernels: Kernels,
+        options: &DeviceOptions,
     ) -> Result<Self> {
         let (features, limits) = (device.features(), device.limits());
         let mut info = describe(id, &device.adapter_info(), features, &limits);
-        info.kernels = kernels.on(info.kind)?;
+        info.kernels = options.kernels.on(info.kind)?;
         let caps = Caps {
             software: info.kernels == Kernels::Software,
             unroll: info.kind != crate::backend::DeviceKind::Software,
@@ -73,7 +77,7 @@ impl Core {
                 .min(limits.max_buffers_and_acceleration_structures_per_shader_stage.saturating_sub(1))
                 .min(32),
         };
-        let core = Core {
+        let mut core = Core {
             info,
             device,
             queue,
@@ -81,6 +85,7 @@ impl Core {
             caps,
             counters: Counters::default(),
             health: Arc::default(),
+            cache: None,
             guest,
             poller: Arc::default(),
             answers: Mutex::default(),
@@ -89,6 +94,11 @@ impl Core {
         if !guest {
             core.watch();
         }
+        let create = |data: Option<&[u8]>| {
+            let (made, error) = core.scoped(|| trusted::cache(&core.device, data));
+            error.map_or(Ok(made), Err)
+        };
+        core.cache = Cache::open(&core.device, &options.cache, guest, create);
         Ok(core)
     }
 
@@ -244,6 +254,10 @@ impl Core {
         };
         if oldest.is_some() && !cfg!(target_arch = "wasm32") {
             self.poll(wgpu::PollType::Wait { submission_index: oldest, timeout: None });
+        }
+        // The device has work now, and the host has time.
+        if let Some(cache) = &self.cache {
+            cache.save_if_due();
         }
         submission
     }

@@ -3,8 +3,11 @@
 use crate::backend::{DeviceInfo, DeviceKind, Kernels};
 
 /// The abilities used where present, with the names they are shown under.
-const FEATURES: [(wgpu::Features, &str); 2] =
-    [(wgpu::Features::SUBGROUP, "subgroups"), (wgpu::Features::TIMESTAMP_QUERY, "timestamps")];
+const FEATURES: [(wgpu::Features, &str); 3] = [
+    (wgpu::Features::SUBGROUP, "subgroups"),
+    (wgpu::Features::TIMESTAMP_QUERY, "timestamps"),
+    (wgpu::Features::PIPELINE_CACHE, "pipeline cache"),
+];
 
 /// A device as users see it.
 pub(super) fn describe(

@@ -2,13 +2,14 @@
 //!
 //! `adapter` finds and opens devices, `info` describes them, `device` holds what all parts share and notices loss and
 //! faults, `memory` pools buffers, `kernels` writes shaders and hands them over as `dispatch` says (a file for each
-//! family, named as on the CPU), `pipeline` caches compiled shaders, `run` submits plans, `readback` brings results to
-//! the host, `poller` waits for them on a thread while futures are pending, `check` validates shaders for GPUs that are
-//! not here (and `scope` that no name in them hides another), `timing` has the device tell how long each kernel took,
-//! `dump` writes sources down, `reflect` reads what a program's own shader declares, and `trusted` is the one place that switches wgpu's run-time
-//! checks off.
+//! family, named as on the CPU), `pipeline` holds compiled shaders and `cache` keeps them for the next process, `run`
+//! submits plans, `readback` brings results to the host, `poller` waits for them on a thread while futures are pending,
+//! `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), `timing` has
+//! the device tell how long each kernel took, `dump` writes sources down, `reflect` reads what a program's own shader
+//! declares, and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
+mod cache;
 pub(crate) mod check;
 mod device;
 pub(crate) mod dispatch;
@@ -71,7 +72,7 @@ impl GpuBackend {
     /// The engine on a host program's own device. The crate is a guest there: it installs no error handler and no
     /// loss callback; it looks at every call whether the device still answers.
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Self> {
-        Self::new(Core::new("gpu:host".into(), device, queue, true, options.kernels)?, options)
+        Self::new(Core::new("gpu:host".into(), device, queue, true, options)?, options)
     }
 
     /// Distinct buffers that one kernel may bind.

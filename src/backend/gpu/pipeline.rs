@@ -11,6 +11,7 @@ use super::dump;
 use super::trusted;
 use crate::backend::count;
 use crate::error::{Error, Result};
+use crate::sys::Instant;
 
 /// How the storage bindings of a kernel are declared: bit `i` of `writes` stands for the i-th.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +61,7 @@ impl Pipelines {
         Pipelines { core, compiled: Mutex::default(), layouts: Mutex::default() }
     }
 
-    /// The pipelines of these kernels, in order; what is new is compiled, on several threads if it is much.
+    /// The pipelines of these kernels, in order; what is new is compiled, on all of the processor's cores.
     pub(super) fn get(&self, kernels: Vec<(Box<dyn Shader>, Access)>) -> Result<Vec<Arc<Pipeline>>> {
         let mut missing: Vec<Missing> = Vec::new();
         let mut slots = Vec::with_capacity(kernels.len());
@@ -77,7 +78,7 @@ impl Pipelines {
             }
             slots.push(Slot::Missing(at));
         }
-        let fresh = self.compile_all(missing)?;
+        let fresh = if missing.is_empty() { Vec::new() } else { self.compile_all(missing)? };
         Ok(slots
             .into_iter()
             .map(|slot| match slot {
@@ -95,28 +96,32 @@ impl Pipelines {
     /// Compiles in parallel with plain threads: a work-stealing pool could run a caller's job that waits for a lock
     /// which this very call's caller holds. The cache is not locked meanwhile.
     fn compile_all(&self, missing: Vec<Missing>) -> Result<Vec<Arc<Pipeline>>> {
-        let threads = match missing.len() {
-            0..4 => 1,
-            _ if cfg!(target_arch = "wasm32") => 1,
-            many => std::thread::available_parallelism().map_or(1, usize::from).min(many / 2),
-        };
-        if threads == 1 {
-            return missing.into_iter().map(|m| self.compile(m)).collect();
-        }
+        let start = Instant::now();
         let total = missing.len();
+        let threads = match total {
+            1 => 1,
+            _ if cfg!(target_arch = "wasm32") => 1,
+            many => std::thread::available_parallelism().map_or(1, usize::from).min(many),
+        };
         let work = Mutex::new(missing.into_iter().enumerate());
         let done = Mutex::new(Vec::with_capacity(total));
-        std::thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(|| {
-                    loop {
-                        let Some((at, m)) = lock(&work).next() else { break };
-                        let pipeline = self.compile(m);
-                        lock(&done).push((at, pipeline));
-                    }
-                });
+        let compile = || {
+            loop {
+                let Some((at, m)) = lock(&work).next() else { break };
+                let pipeline = self.compile(m);
+                lock(&done).push((at, pipeline));
             }
+        };
+        std::thread::scope(|scope| {
+            // This thread is one of them. Those that the system does not grant are done without.
+            for _ in 1..threads {
+                let _ = std::thread::Builder::new().spawn_scoped(scope, compile);
+            }
+            compile();
         });
+        if let Some(cache) = &self.core.cache {
+            cache.grew(start.elapsed());
+        }
         let mut done = std::mem::take(&mut *lock(&done));
         done.sort_by_key(|(at, _)| *at);
         done.into_iter().map(|(_, pipeline)| pipeline).collect()
@@ -127,9 +132,10 @@ impl Pipelines {
         let name = shader.name();
         dump::keep(name, &source);
         let (bind_group, layout) = self.layout(access).map_err(|e| e.context(format!("shader `{name}`")))?;
+        let cache = self.core.cache.as_ref().map(|c| &c.raw);
         let (raw, error) = self.core.scoped(|| match shader.trusted() {
-            true => trusted::pipeline(&self.core.device, name, source, &layout),
-            false => checked(&self.core.device, &*shader, source, &layout),
+            true => trusted::pipeline(&self.core.device, name, source, &layout, cache),
+            false => checked(&self.core.device, &*shader, source, &layout, cache),
         });
         if let Some(e) = error {
             self.core.check()?;
@@ -195,6 +201,7 @@ fn checked(
     shader: &dyn Shader,
     source: String,
     layout: &wgpu::PipelineLayout,
+    cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
     let (label, source) = (Some(shader.name()), wgpu::ShaderSource::Wgsl(source.into()));
     let module = device.create_shader_module(wgpu::ShaderModuleDescriptor { label, source });
@@ -204,7 +211,7 @@ fn checked(
         module: &module,
         entry_point: Some(shader.entry()),
         compilation_options: wgpu::PipelineCompilationOptions::default(),
-        cache: None,
+        cache,
     })
 }
 

@@ -1,5 +1,5 @@
-//! Compiling without wgpu's run-time checks: the one `unsafe` module of the GPU engine.
-#![allow(unsafe_code, reason = "wgpu marks trusted shader modules unsafe; see the safety note")]
+//! Compiling without wgpu's run-time checks, and what was compiled before: the one `unsafe` module of the GPU engine.
+#![allow(unsafe_code, reason = "wgpu marks trusted shader modules and stored pipelines unsafe; see the safety notes")]
 
 /// A compute pipeline of one of the crate's own shaders, entry point `main`, without bounds checks, loop bounding,
 /// division checks and zeroing of workgroup memory (17-40 % on matrix products).
@@ -8,6 +8,7 @@ pub(super) fn pipeline(
     name: &str,
     source: String,
     layout: &wgpu::PipelineLayout,
+    cache: Option<&wgpu::PipelineCache>,
 ) -> wgpu::ComputePipeline {
     let descriptor =
         wgpu::ShaderModuleDescriptor { label: Some(name), source: wgpu::ShaderSource::Wgsl(source.into()) };
@@ -24,6 +25,15 @@ pub(super) fn pipeline(
             zero_initialize_workgroup_memory: false,
             ..Default::default()
         },
-        cache: None,
+        cache,
     })
+}
+
+/// A pipeline cache with `data` in it, which a cache gave out before. Data of another version of the driver is left out.
+pub(super) fn cache(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
+    let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgtensor"), data, fallback: true };
+    // SAFETY: `data` is what a cache gave out, as far as a program can know: it comes from a file that carries its
+    // checksum, in a directory that the user chose for it or that was made for the user alone; wgpu compares the adapter's
+    // and the driver's identities. That nobody forges it the documentation of `KernelCache` asks for.
+    unsafe { device.create_pipeline_cache(&descriptor) }
 }
