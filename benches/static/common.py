@@ -81,7 +81,7 @@ def report(table, compiler, version, chips, figures, less, more=()):
             share = f"; {row['multiply-adds'] / row['slots']:.0%} of the slots multiply" if row.get("slots") else ""
             print(f"{chip} {name}: " + ", ".join(f"{k} {v}" for k, v in row.items()) + share)
             old = before.get(name, {})
-            if row.get("spills", 0) > old.get("spills", 0):
+            if row.get("spills"):
                 wrong.append(f"{chip} {name}: spills")
             worse = [k for k in less if k in old and row.get(k, 0) > old[k] * 1.03 + 1]
             worse += [k for k in more if k in old and row.get(k, 0) < old[k] * 0.97 - 1]

@@ -103,13 +103,7 @@ WGT_INLINE uint max(uint a, uint b) { return a > b ? a : b; }
 WGT_INLINE int min(int a, int b) { return a < b ? a : b; }
 WGT_INLINE int max(int a, int b) { return a > b ? a : b; }
 template <class T> WGT_INLINE T clamp(T x, T a, T b) { return min(max(x, a), b); }
-WGT_INLINE float clamp(float x, double a, double b) { return min(max(x, float(a)), float(b)); }
 WGT_INLINE float fma(float a, float b, float c) { return ::__fmaf_rn(a, b, c); }
-WGT_INLINE float fma(double a, float b, float c) { return ::__fmaf_rn(float(a), b, c); }
-WGT_INLINE float fma(float a, double b, float c) { return ::__fmaf_rn(a, float(b), c); }
-WGT_INLINE float fma(float a, float b, double c) { return ::__fmaf_rn(a, b, float(c)); }
-WGT_INLINE float fma(double a, float b, double c) { return ::__fmaf_rn(float(a), b, float(c)); }
-WGT_INLINE float fma(float a, double b, double c) { return ::__fmaf_rn(a, float(b), float(c)); }
 template <class T> WGT_INLINE T mix(T a, T b, T t) { return fma(b - a, t, a); }
 WGT_INLINE uint popcount(uint x) { return __popc(x); }
 WGT_INLINE uint clz(uint x) { return __clz(x); }

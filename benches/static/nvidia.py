@@ -56,6 +56,8 @@ def cuda(msl):
     msl = re.sub(r"(?m)^#include.*$|^using metal::uint;$", "", msl)
     # An array at a buffer's end has no length that the compiler could build on.
     msl = re.sub(r"typedef ([^;\[]+) (\w+)\[1\];", r"typedef \1 \2[];", msl)
+    # In MSL a constant without a suffix is single.
+    msl = re.sub(r"(?<![\w.])(\d+\.\d*(?:e[+-]?\d+)?)(?![\w.])", r"\1f", msl)
     parts = lambda m: f".of<{', '.join(str('xyzw'.index(c)) for c in m[1])}>()"
     msl = re.sub(r"(?<=[\w\])])\.([xyzw]{2,4})\b", parts, msl)
     kernel = r"(?s)(.*?)(?:\[\[max_total[^\]]*\]\] )?kernel void (\w+)\((.*?)\n\) \{(.*)"
