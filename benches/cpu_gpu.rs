@@ -9,7 +9,7 @@ mod steps;
 
 use common::time;
 use data::random;
-use steps::{HALF, adam_update, cnn_adam, mlp_adam, variables};
+use steps::{HALF, adam_update, cnn_adam, gradient, mlp_adam, variables};
 use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
@@ -125,28 +125,20 @@ fn indices(device: &Device) -> Result<()> {
 fn convolutions(device: &Device) -> Result<()> {
     let valid = ConvOptions::default();
     for (batch, side, c, f) in [(64, 28, 1, 32), (64, 13, 32, 64), (64, 13, 64, 32), (8, 56, 64, 64)] {
-        let x = Var::new(&random(&[batch, side, side, c], 1, device)?);
-        let kernel = Var::new(&random(&[3, 3, c, f], 2, device)?);
+        let (x, kernel) = (random(&[batch, side, side, c], 1, device)?, random(&[3, 3, c, f], 2, device)?);
         let dy = random(&[batch, side - 2, side - 2, f], 3, device)?;
         let label = format!("conv 3x3 {batch}x{side}x{side}x{c} to {f}");
-        let (xv, kv) = (x.value().detach(), kernel.value().detach());
-        bench(device, &label, || xv.conv2d(&kv, &valid));
-        bench(device, &format!("{label}, input gradient"), || {
-            let loss = x.value().conv2d(&kv, &valid)?.mul(&dy)?.sum(())?;
-            Ok(loss.backward()?.get(&x).expect("a gradient").clone())
-        });
-        bench(device, &format!("{label}, kernel gradient"), || {
-            let loss = xv.conv2d(&kernel.value(), &valid)?.mul(&dy)?.sum(())?;
-            Ok(loss.backward()?.get(&kernel).expect("a gradient").clone())
-        });
+        bench(device, &label, || x.conv2d(&kernel, &valid));
+        let (k, d) = (kernel.clone(), dy.clone());
+        let of_input = gradient(x.clone(), move |x| x.conv2d(&k, &valid)?.mul(&d)?.sum(()))?;
+        bench(device, &format!("{label}, input gradient"), of_input);
+        let of_kernel = gradient(kernel, move |kernel| x.conv2d(kernel, &valid)?.mul(&dy)?.sum(()))?;
+        bench(device, &format!("{label}, kernel gradient"), of_kernel);
     }
-    let x = Var::new(&random(&[64, 26, 26, 32], 1, device)?);
-    let (xv, dy) = (x.value().detach(), random(&[64, 13, 13, 32], 2, device)?);
-    bench(device, "max-pool 2x2 of 64x26x26x32", || xv.max_pool2d(&HALF));
-    bench(device, "max-pool 2x2 of 64x26x26x32, gradient", || {
-        let loss = x.value().max_pool2d(&HALF)?.mul(&dy)?.sum(())?;
-        Ok(loss.backward()?.get(&x).expect("a gradient").clone())
-    });
+    let (x, dy) = (random(&[64, 26, 26, 32], 1, device)?, random(&[64, 13, 13, 32], 2, device)?);
+    bench(device, "max-pool 2x2 of 64x26x26x32", || x.max_pool2d(&HALF));
+    let of_input = gradient(x, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))?;
+    bench(device, "max-pool 2x2 of 64x26x26x32, gradient", of_input);
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! Training steps, whose programs several benches run.
+//! Training steps and gradients, whose programs several benches run.
 
 use std::cell::RefCell;
 
@@ -64,5 +64,14 @@ pub(crate) fn adam_update(device: &Device, shape: &[usize]) -> Result<Step> {
         let grads = vars[0].value().mul(&gradient)?.sum(())?.backward()?;
         adam.borrow_mut().apply(&grads)?;
         vars[0].value().slice(0, 0..1)
+    }))
+}
+
+/// The gradient of what `loss` makes of a value, and nothing else.
+pub(crate) fn gradient(of: Tensor, loss: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Result<Step> {
+    let of = Var::new(&of);
+    Ok(Box::new(move || {
+        let grads = loss(&of.value())?.backward()?;
+        Ok(grads.get(&of).expect("the loss depends on it").clone())
     }))
 }

@@ -2,10 +2,10 @@
 //!
 //! A name says all of a workload, its kind and its sizes: `peers_gpu.py` reads it and does the same elsewhere.
 
-use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor, Var};
+use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor};
 
 use crate::data::random;
-use crate::steps::{HALF, Step, adam_update, cnn_adam, mlp_adam};
+use crate::steps::{HALF, Step, adam_update, cnn_adam, gradient, mlp_adam};
 
 /// What bounds a workload.
 #[derive(Clone, Copy)]
@@ -181,13 +181,4 @@ fn convolutions(small: bool, all: &mut Vec<Work>) {
         let dy = random(&[batch, side / 2, side / 2, channels], 2, d)?;
         gradient(random(&[batch, side, side, channels], 1, d)?, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))
     }));
-}
-
-/// The gradient of what `loss` makes of a value, and nothing else.
-fn gradient(of: Tensor, loss: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Result<Step> {
-    let of = Var::new(&of);
-    Ok(Box::new(move || {
-        let grads = loss(&of.value())?.backward()?;
-        Ok(grads.get(&of).expect("the loss depends on it").clone())
-    }))
 }

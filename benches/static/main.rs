@@ -6,12 +6,16 @@
 
 #[path = "../common/data.rs"]
 mod data;
+#[path = "../common/steps.rs"]
+#[allow(dead_code, reason = "other benches' steps")]
+mod steps;
 mod translate;
 
 use std::path::PathBuf;
 
 use data::random;
-use wgtensor::{ConvOptions, DType, Device, Padding, PoolOptions, Result, Tensor, Var};
+use steps::{HALF, Step, gradient};
+use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor};
 
 /// What `f` gives, with its kernels named on stderr and written down.
 fn show(device: &Device, name: &str, dump: Option<&PathBuf>, f: impl Fn() -> Result<Tensor>) -> Result<()> {
@@ -51,38 +55,27 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
         }
         ["convolution", what] => {
             let same = ConvOptions { padding: Padding::Same, ..ConvOptions::default() };
-            let x = Var::new(&random(&[64, 28, 28, 32], 1, device)?);
-            let kernel = Var::new(&random(&[3, 3, 32, 64], 2, device)?);
+            let (x, kernel) = (random(&[64, 28, 28, 32], 1, device)?, random(&[3, 3, 32, 64], 2, device)?);
             let dy = random(&[64, 28, 28, 64], 3, device)?;
-            let gradient = |of: &Var, x: &Tensor, kernel: &Tensor| -> Result<Tensor> {
-                Ok(x.conv2d(kernel, &same)?.mul(&dy)?.sum(())?.backward()?.get(of).expect("a gradient").clone())
+            let step: Step = match what {
+                "forward" => Box::new(move || x.conv2d(&kernel, &same)),
+                "input-gradient" => gradient(x, move |x| x.conv2d(&kernel, &same)?.mul(&dy)?.sum(()))?,
+                _ => gradient(kernel, move |kernel| x.conv2d(kernel, &same)?.mul(&dy)?.sum(()))?,
             };
-            let (plain_x, plain_kernel) = (x.value().detach(), kernel.value().detach());
-            show(&|| match what {
-                "forward" => plain_x.conv2d(&plain_kernel, &same),
-                "input-gradient" => gradient(&x, &x.value(), &plain_kernel),
-                _ => gradient(&kernel, &plain_x, &kernel.value()),
-            })
+            show(&*step)
         }
         ["max-pool-gradient"] => {
-            let x = Var::new(&random(&[64, 28, 28, 64], 1, device)?);
             let dy = random(&[64, 14, 14, 64], 2, device)?;
-            show(&|| {
-                let grads = x.value().max_pool2d(&PoolOptions::default())?.mul(&dy)?.sum(())?.backward()?;
-                Ok(grads.get(&x).expect("a gradient").clone())
-            })
+            let x = random(&[64, 28, 28, 64], 1, device)?;
+            show(&*gradient(x, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))?)
         }
         ["softmax"] => {
             let x = random(&[4096, 1024], 1, device)?;
             show(&|| x.softmax(-1))
         }
         ["softmax-gradient"] => {
-            let x = Var::new(&random(&[4096, 1024], 1, device)?);
-            let dy = random(&[4096, 1024], 2, device)?;
-            show(&|| {
-                let grads = x.value().softmax(-1)?.mul(&dy)?.sum(())?.backward()?;
-                Ok(grads.get(&x).expect("a gradient").clone())
-            })
+            let (x, dy) = (random(&[4096, 1024], 1, device)?, random(&[4096, 1024], 2, device)?);
+            show(&*gradient(x, move |x| x.softmax(-1)?.mul(&dy)?.sum(()))?)
         }
         ["transpose"] => {
             let x = random(&[2048, 2048], 1, device)?;

@@ -224,11 +224,20 @@ fn extents(step: &Step, lanes: &Lanes) -> (usize, usize) {
 }
 
 pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
-    let (program, lanes) = (&step.program, lanes(step));
-    let sweeps = Sweeps::of(step);
+    laid_out(plan, step, caps, |extents| Choice::by_rule(extents, caps))
+}
+
+/// A nest with reductions, in the layout that `choose` finds for its extents.
+pub(super) fn laid_out(
+    plan: &Plan,
+    step: &Step,
+    caps: &Caps,
+    choose: impl Fn(Extents) -> Choice,
+) -> Result<Vec<Dispatch>> {
+    let (program, lanes, sweeps) = (&step.program, lanes(step), Sweeps::of(step));
     let (outer, steps) = extents(step, &lanes);
     let reductions = program.lines.iter().enumerate().filter(|(_, l)| matches!(l.instr, Instr::Reduce(..)));
-    let extents = Extents {
+    let Choice { layout, written, split } = choose(Extents {
         outer,
         steps,
         column: column_major(step),
@@ -236,21 +245,13 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatc
         simple: sweeps.count == 1 && !program.stores.iter().any(|s| s.inner),
         cost: lanes.width() * program.lines.iter().filter(|l| l.inner).map(Line::cost).sum::<usize>(),
         kept: lanes.width() * sweeps.kept(program),
-    };
-    laid_out(plan, step, caps, Choice::by_rule(extents, caps))
-}
-
-/// A nest with reductions whose layout somebody has chosen.
-pub(super) fn laid_out(plan: &Plan, step: &Step, caps: &Caps, choice: Choice) -> Result<Vec<Dispatch>> {
-    let Choice { layout, written, split } = choice;
-    let lanes = lanes(step);
-    let (outer, steps) = extents(step, &lanes);
-    let first = Writer::new(plan, step, lanes, layout, written, caps);
+    });
+    let first = Writer::new(plan, step, lanes, &sweeps, layout, written, caps);
     let Some(split) = split else { return Ok(vec![first.whole(outer, steps)?]) };
     let chunk = chunk(steps, split.parts, layout.team);
     let parts = steps.div_ceil(chunk);
     let first = first.partial(outer, steps, chunk, parts)?;
-    let second = Writer::new(plan, step, single(&step.program), split.second, split.written, caps);
+    let second = Writer::new(plan, step, single(program), &sweeps, split.second, split.written, caps);
     Ok(vec![first, second.combined(numel(&step.outer()), parts)?])
 }
 
@@ -260,7 +261,7 @@ struct Writer<'a> {
     layout: Layout,
     written: bool,
     software: bool,
-    sweeps: Sweeps,
+    sweeps: &'a Sweeps,
     subgroups: bool,
     shared: Vec<(String, &'static str)>,
     /// The inner lines that are written out already.
@@ -268,11 +269,19 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(plan: &'a Plan, step: &'a Step, lanes: Lanes, layout: Layout, written: bool, caps: &Caps) -> Self {
+    fn new(
+        plan: &'a Plan,
+        step: &'a Step,
+        lanes: Lanes,
+        sweeps: &'a Sweeps,
+        layout: Layout,
+        written: bool,
+        caps: &Caps,
+    ) -> Self {
         let (outer, inner) = (Coordinates::new(&step.outer(), "o"), Coordinates::new(&step.inner(), "i"));
         let e = Emitter::new(Build::new(plan, step), lanes, outer, inner);
         let known = vec![false; step.program.lines.len()];
-        let (sweeps, subgroups, shared) = (Sweeps::of(step), layout.shuffles(caps), Vec::new());
+        let (subgroups, shared) = (layout.shuffles(caps), Vec::new());
         Writer { e, layout, written, software: caps.software, sweeps, subgroups, shared, known }
     }
 
@@ -282,9 +291,7 @@ impl<'a> Writer<'a> {
 
     /// The reductions that end with sweep `s`.
     fn reductions(&self, s: u16) -> Result<Vec<Reduction>> {
-        let Sweeps { live, stages, .. } = &self.sweeps;
-        let ends = (0..stages.len()).filter(|&at| live[at] && stages[at] == s + 1);
-        ends.filter_map(|at| Reduction::new(self.program(), at).transpose()).collect()
+        self.sweeps.ends(s).filter_map(|at| Reduction::new(self.program(), at).transpose()).collect()
     }
 
     /// Whether the lanes run along the inner level.
@@ -334,8 +341,7 @@ impl<'a> Writer<'a> {
 
     /// What a step of sweep `s` does: the inner lines that its reductions and stores need, as far as they are not known.
     fn body(&mut self, s: u16, reductions: &[Reduction], stores: &[Store]) -> Result<Draft> {
-        let roots = reductions.iter().map(|r| r.operand).chain(stores.iter().map(|s| s.reg));
-        let need = closure(self.program(), roots, false);
+        let need = closure(self.program(), self.sweeps.roots(self.program(), s), false);
         let (mut values, mut adds, mut stored, mut cost) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for at in (0..need.len()).filter(|&at| need[at]) {
             if self.program().lines[at].inner && !self.known[at] {
@@ -374,15 +380,15 @@ impl<'a> Writer<'a> {
     /// The whole nest in one kernel.
     fn whole(mut self, outer: usize, steps: usize) -> Result<Dispatch> {
         let all: Vec<Store> = self.program().stores.clone();
-        let need = self.sweeps.live.clone();
+        let need = &self.sweeps.live;
         let (mut first, mut bodies) = (Vec::new(), Vec::new());
-        self.outer_lines(0, &need, &mut first)?;
+        self.outer_lines(0, need, &mut first)?;
         for s in 0..self.sweeps.count {
             let reductions = self.reductions(s)?;
             let here = all.iter().zip(&self.sweeps.stores).filter(|(_, of)| **of == Some(s));
             let stores: Vec<Store> = here.map(|(store, _)| store.clone()).collect();
             let mut body = self.body(s, &reductions, &stores)?;
-            self.outer_lines(s + 1, &need, &mut body.after)?;
+            self.outer_lines(s + 1, need, &mut body.after)?;
             bodies.push(body);
         }
         let mut stores = Vec::new();
@@ -392,9 +398,7 @@ impl<'a> Writer<'a> {
         }
         let settle = last.iter().any(|s| loads(self.e.cx.step, s.buf));
         let groups = outer.div_ceil(self.layout.rows as usize);
-        let team = self.layout.team as usize;
-        let copies = steps.div_ceil(team);
-        let walk = Walk::Written { steps: copies, whole: steps / team };
+        let walk = Walk::written(steps, self.layout.team);
         Ok(self.kernel([outer, steps, groups], walk, None, first, bodies, stores, settle))
     }
 
@@ -461,8 +465,7 @@ impl<'a> Writer<'a> {
         let body = Draft { step: Body { values, adds, stores: Vec::new() }, cost, accs, after };
         let groups = outer.div_ceil(self.layout.rows as usize);
         let settle = all.iter().any(|s| loads(self.e.cx.step, s.buf));
-        let team = self.layout.team as usize;
-        let walk = Walk::Written { steps: parts.div_ceil(team), whole: parts / team };
+        let walk = Walk::written(parts, self.layout.team);
         Ok(self.kernel([outer, parts, groups], walk, None, first, vec![body], stores, settle))
     }
 

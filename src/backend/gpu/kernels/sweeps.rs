@@ -47,10 +47,14 @@ impl Sweeps {
         Sweeps { count, stages, live, stores }
     }
 
+    /// The lines that are known once the sweep is over: its reductions, and what follows from them.
+    pub(super) fn ends(&self, sweep: u16) -> impl Iterator<Item = usize> + '_ {
+        (0..self.stages.len()).filter(move |&at| self.live[at] && self.stages[at] == sweep + 1)
+    }
+
     /// What the sweep's reductions and stores read.
-    fn roots<'a>(&'a self, program: &'a Program, sweep: u16) -> impl Iterator<Item = Reg> + 'a {
-        let ends = (0..self.stages.len()).filter(move |&at| self.live[at] && self.stages[at] == sweep + 1);
-        let reduced = ends.filter_map(|at| match program.lines[at].instr {
+    pub(super) fn roots<'a>(&'a self, program: &'a Program, sweep: u16) -> impl Iterator<Item = Reg> + 'a {
+        let reduced = self.ends(sweep).filter_map(|at| match program.lines[at].instr {
             Instr::Reduce(_, operand) => Some(operand),
             _ => None,
         });

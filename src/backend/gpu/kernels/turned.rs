@@ -111,20 +111,16 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Option<Disp
     let (mut loads, mut body, mut setup) = (Vec::new(), Vec::new(), Vec::new());
     for reg in 0..program.lines.len() as Reg {
         let line = &program.lines[usize::from(reg)];
-        let Instr::Load { buf, at, .. } = &line.instr else {
-            e.line(reg, &mut body)?;
-            continue;
-        };
-        if !lines.contains(&reg) {
-            e.line(reg, &mut body)?;
-            continue;
+        match &line.instr {
+            Instr::Load { buf, at, .. } if lines.contains(&reg) => {
+                let b = e.cx.buffer(*buf, false, false)?;
+                let element = format!("b{b}[{}]", e.address(at, false));
+                let value = from_storage(line.dtype, &format!("t{}[turned]", loads.len()));
+                body.push(format!("let r{reg}: {} = {value};", value_type(line.dtype)?));
+                loads.push(Load { ty: storage_type(line.dtype, false)?, element });
+            }
+            _ => e.line(reg, &mut body)?,
         }
-        let dtype = line.dtype;
-        let b = e.cx.buffer(*buf, false, false)?;
-        let element = format!("b{b}[{}]", e.address(at, false));
-        let value = from_storage(dtype, &format!("t{}[turned]", loads.len()));
-        body.push(format!("let r{reg}: {} = {value};", value_type(dtype)?));
-        loads.push(Load { ty: storage_type(dtype, false)?, element });
     }
     for store in &program.stores {
         e.store(store, &mut body)?;

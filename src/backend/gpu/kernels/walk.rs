@@ -14,6 +14,11 @@ pub(super) enum Walk {
 }
 
 impl Walk {
+    /// Written out, where a team has so many steps.
+    pub(super) fn written(steps: usize, team: u32) -> Self {
+        Walk::Written { steps: steps.div_ceil(team as usize), whole: steps / team as usize }
+    }
+
     pub(super) fn form(self) -> &'static str {
         match self {
             Walk::Loop { four: false } => "by one",

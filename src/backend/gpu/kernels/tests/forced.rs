@@ -39,7 +39,7 @@ impl Choice {
             (Choice::Unrolled(choice), Family::Gemm(g)) => {
                 gemm::tiled(plan, step, &Caps { unroll: true, ..*caps }, g, choice)
             }
-            (Choice::Nest(choice), _) => rows::laid_out(plan, step, caps, choice),
+            (Choice::Nest(choice), _) => rows::laid_out(plan, step, caps, |_| choice),
             _ => build(plan, step, caps),
         }
     }
