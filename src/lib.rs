@@ -25,7 +25,8 @@
 //!   [`Device::flush`] (an optimizer's step), or when very many nodes are pending.
 //! - `plan`: the unrealised cone becomes a few kernels. Views are folded into addresses, pointwise chains into
 //!   programs, programs into the reductions and products beside them. Plans are cached by structure, so the second
-//!   training step costs a hash and an encode.
+//!   training step costs a hash and an encode; a captured step ([`Device::capture`], and those of `fit`) is not even
+//!   recorded again.
 //! - `backend`: the CPU engine and the GPU engine: allocate, write, read, prepare a plan, run it. `wgpu` is named in
 //!   `backend/gpu` and in [`interop`] only.
 //! - `ir`: the language that planner and engines share: programs, steps, addresses, the meaning of scalar functions.
@@ -85,7 +86,7 @@ pub use backend::{
 };
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
-pub use graph::{Device, Tensor, Var};
+pub use graph::{Captured, Device, Scalar, Seed, Tensor, Var};
 pub use nn::set_random_seed;
 pub use ops::{
     ConvOptions, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, PadMode, Padding, PoolOptions, SliceRange,

@@ -337,8 +337,10 @@ counters! {
     bind_groups,
     /// Plans built because the structure was new.
     plan_misses,
-    /// Plans replayed.
+    /// Plans that were there already.
     plan_hits,
+    /// Those of them that ran without being recorded again: calls of [captured](crate::Captured) steps.
+    replays,
     /// Distinct shaders checked for other GPUs, if the device was opened with
     /// [`check_shaders`](DeviceOptions::check_shaders).
     shaders_checked,

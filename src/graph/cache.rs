@@ -1,6 +1,7 @@
 //! Plans by structure, so that what has been planned once is replayed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustc_hash::FxHashMap;
 
@@ -10,41 +11,50 @@ use crate::ir::step::Plan;
 /// Plans by structure, least recently used out first.
 #[derive(Default)]
 pub(crate) struct PlanCache {
-    plans: FxHashMap<Box<[u64]>, Cached>,
+    plans: FxHashMap<Box<[u64]>, Arc<Cached>>,
     clock: u64,
 }
 
-struct Cached {
-    plan: Arc<Plan>,
-    executable: Arc<dyn Executable>,
-    used: u64,
+/// A plan, ready to run.
+pub(crate) struct Cached {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) executable: Arc<dyn Executable>,
+    /// When it was used last, by the cache's clock.
+    used: AtomicU64,
 }
 
 /// How many plans a device remembers.
 const MAX_PLANS: usize = 256;
 
 impl PlanCache {
-    /// The plan of this structure, ready to run.
-    pub(crate) fn get(&mut self, key: &[u64]) -> Option<Arc<dyn Executable>> {
+    /// The plan of this structure.
+    pub(crate) fn get(&mut self, key: &[u64]) -> Option<Arc<Cached>> {
+        let hit = self.plans.get(key)?.clone();
+        self.use_again(&hit);
+        Some(hit)
+    }
+
+    /// Notes that a plan is used.
+    pub(crate) fn use_again(&mut self, cached: &Cached) {
         self.clock += 1;
-        let hit = self.plans.get_mut(key)?;
-        hit.used = self.clock;
-        Some(hit.executable.clone())
+        cached.used.store(self.clock, Relaxed);
     }
 
     /// Remembers a plan, instead of the one not used for longest where there are many.
-    pub(crate) fn insert(&mut self, key: Box<[u64]>, plan: Arc<Plan>, executable: Arc<dyn Executable>) {
+    pub(crate) fn insert(&mut self, key: Box<[u64]>, plan: Arc<Plan>, executable: Arc<dyn Executable>) -> Arc<Cached> {
         if self.plans.len() >= MAX_PLANS
-            && let Some(oldest) = self.plans.iter().min_by_key(|(_, c)| c.used).map(|(k, _)| k.clone())
+            && let Some(oldest) = self.plans.iter().min_by_key(|(_, c)| c.used.load(Relaxed)).map(|(k, _)| k.clone())
         {
             self.plans.remove(&oldest);
         }
-        self.plans.insert(key, Cached { plan, executable, used: self.clock });
+        let cached = Arc::new(Cached { plan, executable, used: AtomicU64::new(0) });
+        self.use_again(&cached);
+        self.plans.insert(key, cached.clone());
+        cached
     }
 
-    /// The plan used last, and its kernels' sources.
-    pub(crate) fn last(&self) -> Option<(Arc<Plan>, Arc<dyn Executable>)> {
-        let newest = self.plans.values().max_by_key(|c| c.used)?;
-        Some((newest.plan.clone(), newest.executable.clone()))
+    /// The plan used last.
+    pub(crate) fn last(&self) -> Option<Arc<Cached>> {
+        self.plans.values().max_by_key(|c| c.used.load(Relaxed)).cloned()
     }
 }

@@ -86,6 +86,11 @@ impl Device {
         &*self.0.backend
     }
 
+    /// A number that no other device has while this one is open.
+    pub(super) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
     pub(crate) fn graph(&self) -> MutexGuard<'_, Graph> {
         self.0.graph.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

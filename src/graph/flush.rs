@@ -3,10 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use super::cache::Cached;
+use super::capture;
 use super::cone::{Cone, Entry, settled};
 use super::device::Device;
 use super::node::{Storage, Tensor};
-use crate::backend::{Buffer, Executable, PlanCheck, count};
+use crate::backend::{Buffer, PlanCheck, count};
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
@@ -17,6 +19,7 @@ use crate::sys::{block_on, deferring, may_block, yielded};
 pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Result<T> {
     entry(|| {
         let device = tensor.device();
+        capture::refuse(device.id(), "reads a value")?;
         let _flushing = begin(device)?;
         if !tensor.0.is_ready() {
             let mut cone = Cone::new(device);
@@ -25,7 +28,7 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
                 // Assigning overwrites what other pending work may still want to read: that goes along.
                 cone.visit_pending()?;
             }
-            run(cone)?;
+            run(&mut cone)?;
         }
         match &tensor.0.state().storage {
             Storage::Ready(buffer) => Ok(f(buffer)),
@@ -35,32 +38,35 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
 }
 
 impl Device {
-    /// Submits everything that is pending and can still be asked for. Does not wait.
+    /// Submits everything that is pending and can still be asked for. Does not wait. Within a [captured](crate::Captured)
+    /// step it does nothing: that is submitted as a whole.
     ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
     pub fn flush(&self) -> Result<()> {
         entry(|| {
+            if capture::records(self.id()) {
+                return Ok(());
+            }
             let _flushing = begin(self)?;
-            let mut cone = Cone::new(self);
-            cone.visit_pending()?;
-            run(cone)
+            flush_pending(self)
         })
     }
 
-    /// [`flush`](Self::flush) within a future. Whoever polls it has the thread back in between, and on the CPU engine does
-    /// not compute; in a blocking call it is `flush`.
-    pub(crate) async fn flush_async(&self) -> Result<()> {
+    /// Submits work by `submit` within a future. Whoever polls it has the thread back in between, and on the CPU engine
+    /// does not compute; in a blocking call it is `submit`.
+    pub(crate) async fn submit_async(&self, submit: impl FnOnce() -> Result<()>) -> Result<()> {
         if may_block() {
-            return self.flush();
+            return submit();
         }
         if self.is_gpu() {
-            self.flush()?;
+            submit()?;
             yielded().await;
             return Ok(());
         }
-        self.sync_async().await
+        let done = deferring(|| submit().map(|()| self.backend().sync()))?;
+        done.await
     }
 
     /// Submits everything pending and waits until the device is done.
@@ -80,6 +86,7 @@ impl Device {
     #[track_caller]
     pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         entry_async(entry(|| {
+            capture::refuse(self.id(), "waits for the device")?;
             deferring(|| {
                 self.flush()?;
                 Ok(self.backend().sync())
@@ -90,7 +97,8 @@ impl Device {
     /// Forgets nodes that nobody needs any more, and flushes if there are very many others.
     pub(crate) fn relieve(&self) {
         let full = self.graph().tidy();
-        if full {
+        // A step is submitted as a whole.
+        if full && !capture::records(self.id()) {
             if let Err(error) = self.flush() {
                 self.graph().failed.get_or_insert(error);
             }
@@ -101,18 +109,18 @@ impl Device {
     /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
     /// source line. `None` before the first.
     pub fn last_plan(&self) -> Option<String> {
-        self.graph().plans.last().map(|(plan, _)| plan.to_string())
+        self.graph().plans.last().map(|cached| cached.plan.to_string())
     }
 
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
     pub fn last_kernels(&self) -> Vec<String> {
         let last = self.graph().plans.last();
-        last.map_or_else(Vec::new, |(_, executable)| executable.sources())
+        last.map_or_else(Vec::new, |cached| cached.executable.sources())
     }
 }
 
 /// One flush at a time; none on a device that is lost or has failed since.
-fn begin(device: &Device) -> Result<MutexGuard<'_, ()>> {
+pub(super) fn begin(device: &Device) -> Result<MutexGuard<'_, ()>> {
     let flushing = device.0.flushing.lock().unwrap_or_else(PoisonError::into_inner);
     match device.backend().lost().or_else(|| device.graph().failed.take()) {
         Some(error) => Err(error),
@@ -120,41 +128,53 @@ fn begin(device: &Device) -> Result<MutexGuard<'_, ()>> {
     }
 }
 
-/// Decides what is kept, finds or makes the plan, and submits it.
-fn run(mut cone: Cone<'_>) -> Result<()> {
+/// Flushes everything pending, within a flush that has begun.
+pub(super) fn flush_pending(device: &Device) -> Result<()> {
+    let mut cone = Cone::new(device);
+    cone.visit_pending()?;
+    run(&mut cone).map(drop)
+}
+
+/// Decides what is kept, finds or makes the plan, and submits it: the plan, unless there was nothing to do.
+pub(super) fn run(cone: &mut Cone<'_>) -> Result<Option<Arc<Cached>>> {
     cone.visit_results();
     cone.decide();
     if cone.order.iter().all(|e| e.leaf.is_some() || e.keep == Keep::No) {
-        finish(&cone, Vec::new());
-        return Ok(());
+        finish(cone, Vec::new());
+        return Ok(None);
     }
-    // Out of memory: other plans' memory goes, and there is one more try. Nothing has run yet.
-    let (executable, outputs) = match prepare(&cone) {
-        Err(error) if error.is_out_of_memory() => {
-            cone.device.trim();
-            prepare(&cone)
-        }
-        prepared => prepared,
-    }?;
+    // Nothing has run yet.
+    let (cached, outputs) = or_trim(cone.device, || prepare(cone))?;
     let mut params = Vec::new();
     for entry in cone.order.iter().filter(|e| e.leaf.is_none()) {
         entry.node.op.push_params(&mut params);
     }
-    executable.run(&cone.leaves, &outputs, &params)?;
-    finish(&cone, outputs);
-    Ok(())
+    cached.executable.run(&cone.leaves, &outputs, &params)?;
+    finish(cone, outputs);
+    Ok(Some(cached))
+}
+
+/// Out of memory: other plans' memory goes, and there is one more try.
+pub(super) fn or_trim<T>(device: &Device, take: impl Fn() -> Result<T>) -> Result<T> {
+    match take() {
+        Err(error) if error.is_out_of_memory() => {
+            device.trim();
+            take()
+        }
+        taken => taken,
+    }
 }
 
 /// The plan, found or made, and memory for what it gives.
-fn prepare(cone: &Cone<'_>) -> Result<(Arc<dyn Executable>, Vec<Buffer>)> {
+fn prepare(cone: &Cone<'_>) -> Result<(Arc<Cached>, Vec<Buffer>)> {
     let device = cone.device;
     let backend = device.backend();
     let key = cone.signature();
     let hit = device.graph().plans.get(&key);
-    let executable = match hit {
-        Some(executable) => {
+    let cached = match hit {
+        Some(cached) => {
             count(&backend.counters().plan_hits, 1);
-            executable
+            cached
         }
         None => {
             count(&backend.counters().plan_misses, 1);
@@ -165,15 +185,14 @@ fn prepare(cone: &Cone<'_>) -> Result<(Arc<dyn Executable>, Vec<Buffer>)> {
             if let Some(check) = &device.0.check {
                 count(&backend.counters().shaders_checked, check_plans(&**check, &nodes, limits)?);
             }
-            let executable: Arc<dyn Executable> = Arc::from(backend.prepare(plan.clone())?);
-            device.graph().plans.insert(key.into_boxed_slice(), plan, executable.clone());
-            executable
+            let executable = Arc::from(backend.prepare(plan.clone())?);
+            device.graph().plans.insert(key.into_boxed_slice(), plan, executable)
         }
     };
     let outputs = cone.order.iter().filter(|e| e.leaf.is_none() && e.keep == Keep::Output);
     let outputs = outputs.map(|e| backend.alloc(e.node.dtype.bytes(e.node.shape.numel())));
     let outputs = outputs.collect::<Result<_>>()?;
-    Ok((executable, outputs))
+    Ok((cached, outputs))
 }
 
 /// Plans for the devices that are not here, and checks what they would run; how much of it was new.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use smallvec::SmallVec;
 
+use super::capture;
 use super::device::Device;
 use super::var::VarShared;
 use crate::backend::Buffer;
@@ -370,6 +371,7 @@ impl Tensor {
         if pending && make.device.graph().note(&tensor) {
             make.device.relieve();
         }
+        capture::noted(tensor.0.id);
         tensor
     }
 

@@ -4,7 +4,7 @@ use super::pointwise::number;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::Make;
-use crate::graph::{Device, Tensor};
+use crate::graph::{Device, Seed, Tensor};
 use crate::ir::op::{Op, Runtime};
 use crate::shape::{IntoShape, Shape};
 
@@ -117,8 +117,8 @@ impl Tensor {
     /// # Errors
     /// A shape too large.
     #[track_caller]
-    pub fn random_bits(shape: impl IntoShape, seed: u64, device: &Device) -> Result<Tensor> {
-        bits(shape.into_shape()?, seed, 0, device)
+    pub fn random_bits(shape: impl IntoShape, seed: impl Into<Seed>, device: &Device) -> Result<Tensor> {
+        bits(shape.into_shape()?, seed.into(), 0, device)
     }
 
     /// Uniform numbers in `low..high` (`f32`, 24 random bits each), the same for a seed on every device.
@@ -126,8 +126,14 @@ impl Tensor {
     /// # Errors
     /// A shape too large.
     #[track_caller]
-    pub fn uniform(shape: impl IntoShape, low: f64, high: f64, seed: u64, device: &Device) -> Result<Tensor> {
-        let unit = unit(shape.into_shape()?, seed, 0, device)?;
+    pub fn uniform(
+        shape: impl IntoShape,
+        low: f64,
+        high: f64,
+        seed: impl Into<Seed>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let unit = unit(shape.into_shape()?, seed.into(), 0, device)?;
         unit.mul(high - low)?.add(low)
     }
 
@@ -136,8 +142,14 @@ impl Tensor {
     /// # Errors
     /// A shape too large.
     #[track_caller]
-    pub fn normal(shape: impl IntoShape, mean: f64, std: f64, seed: u64, device: &Device) -> Result<Tensor> {
-        let shape = shape.into_shape()?;
+    pub fn normal(
+        shape: impl IntoShape,
+        mean: f64,
+        std: f64,
+        seed: impl Into<Seed>,
+        device: &Device,
+    ) -> Result<Tensor> {
+        let (shape, seed) = (shape.into_shape()?, seed.into());
         // In (0, 1]: its logarithm is finite.
         let u = unit(shape, seed, 0, device)?.mul(-1.0)?.add(1.0)?;
         let angle = unit(shape, seed, 1, device)?.mul(std::f64::consts::TAU)?;
@@ -150,7 +162,7 @@ impl Tensor {
     /// # Errors
     /// A shape too large; `p` outside 0..=1.
     #[track_caller]
-    pub fn bernoulli(shape: impl IntoShape, p: f64, seed: u64, device: &Device) -> Result<Tensor> {
+    pub fn bernoulli(shape: impl IntoShape, p: f64, seed: impl Into<Seed>, device: &Device) -> Result<Tensor> {
         if !(0.0..=1.0).contains(&p) {
             return Err(Error::parts(
                 Kind::Argument,
@@ -160,7 +172,7 @@ impl Tensor {
                 "Check the probability",
             ));
         }
-        unit(shape.into_shape()?, seed, 0, device)?.lt(p)
+        unit(shape.into_shape()?, seed.into(), 0, device)?.lt(p)
     }
 
     /// The numbers `0..n` in random order (`i32`), shuffled on the host by Fisher and Yates's method.
@@ -210,7 +222,7 @@ pub(crate) fn splitmix(state: &mut u64) -> u64 {
 }
 
 #[track_caller]
-fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor> {
+fn bits(shape: Shape, seed: Seed, stream: u32, device: &Device) -> Result<Tensor> {
     if shape.numel() > u32::MAX as usize {
         return Err(Error::parts(
             Kind::Unsupported,
@@ -220,13 +232,16 @@ fn bits(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor>
             "Draw them in several tensors with different seeds",
         ));
     }
-    let op = Op::Random { key: Runtime([seed as u32, (seed >> 32) as u32]), stream };
+    let key = seed.value();
+    let op = Op::Random { key: Runtime([key as u32, (key >> 32) as u32]), stream };
     // Recorded flat: the counter is the element's flat index, whatever the shape.
-    Ok(Tensor::record(op, shape, DType::U32, &[], Make::constant(device)))
+    let random = Tensor::record(op, shape, DType::U32, &[], Make::constant(device));
+    seed.is_key_of(&random);
+    Ok(random)
 }
 
 /// Uniform in `[0, 1)`.
 #[track_caller]
-fn unit(shape: Shape, seed: u64, stream: u32, device: &Device) -> Result<Tensor> {
+fn unit(shape: Shape, seed: Seed, stream: u32, device: &Device) -> Result<Tensor> {
     bits(shape, seed, stream, device)?.right_shift(8u32)?.cast(DType::F32)?.mul((2f64).powi(-24))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry, or_panic};
 use crate::graph::node::{InputGrads, Make, NodeVjp, Vjp};
-use crate::graph::{Device, Tensor};
+use crate::graph::{Device, Scalar, Tensor};
 use crate::ir::op::{Op, Runtime};
 use crate::ir::scalar::{BinaryFn, UnaryFn};
 use crate::shape::{self, Shape};
@@ -70,6 +70,16 @@ macro_rules! number {
     )*};
 }
 number!(f32, f64, i8, u8, i16, u16, i32, u32, i64, u64, isize, usize);
+
+impl sealed::Sealed for Scalar {}
+impl Operand for Scalar {
+    #[track_caller]
+    fn operand(self, like: &Tensor) -> Result<Tensor> {
+        let scalar = number(self.value(), like.dtype(), like.device())?;
+        self.is_at(&scalar);
+        Ok(scalar)
+    }
+}
 
 impl sealed::Sealed for bool {}
 impl Operand for bool {

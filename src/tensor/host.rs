@@ -61,8 +61,9 @@ impl Tensor {
         Self::from_bytes(&T::to_bytes(values), shape, T::DTYPE, bounds, device)
     }
 
+    /// The same of elements in memory, with the least and the greatest where they are known.
     #[track_caller]
-    fn from_bytes(
+    pub(crate) fn from_bytes(
         bytes: &[u8],
         shape: Shape,
         dtype: DType,

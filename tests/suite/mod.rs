@@ -1,6 +1,7 @@
 //! The tests by subject, and what they share.
 
 mod arguments;
+mod captured;
 mod close;
 mod composites;
 mod conformance;

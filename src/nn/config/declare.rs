@@ -42,7 +42,8 @@ pub(crate) trait Declared {
 /// Written from it: the struct, `new` with the settings that have no default (else `Default` and `new` without
 /// arguments), a builder method for each other setting, `from_config`, and [`Declared`], from which `declared!` makes
 /// the methods that traits ask for.
-/// A `part AdamRule as "Adam" of [impl Optimizer<AdamRule>] at rule` has its builder methods on its owner, and no constructor.
+/// A `part AdamRule as "Adam" of [impl Optimizer<AdamRule>] at rule` has its builder methods on its owner, and no
+/// constructor; `rule` is a field of what the owner's `state_mut` gives.
 /// A value that makes no sense is kept as an error, with the line it was given on, until the object is used.
 macro_rules! declare {
     (
@@ -130,7 +131,7 @@ macro_rules! declare {
             [$(#[$meta])* $vis] $name [$class] [] [$($key: $ty, [$($check)?], $default;)*]
             $($rest)*
         }
-        $crate::nn::config::declare! { @builders [$($owner)*] [.$at]
+        $crate::nn::config::declare! { @builders [$($owner)*] [$at]
             [$class] [$($(#[$doc])* $key: $ty, [$($check)?], $default;)*]
         }
     };
@@ -204,21 +205,29 @@ macro_rules! declare {
             }
         )*}
     };
-    (@builder [$($at:tt)*] [$class:expr] [$($doc:tt)*] $key:ident, $ty:ty, $check:tt, [$default:expr]) => {
+    (@builder $at:tt [$class:expr] [$($doc:tt)*] $key:ident, $ty:ty, $check:tt, [$default:expr]) => {
         $($doc)*
         ///
         #[doc = concat!("Default: `", stringify!($default), "`.")]
         #[track_caller]
         pub fn $key(mut self, $key: impl $crate::nn::config::IntoSetting<$ty>) -> Self {
-            $crate::nn::config::set(
-                &mut self $($at)* .$key,
-                &mut self $($at)* .invalid,
-                ($class, stringify!($key)),
-                $key,
-                $crate::nn::config::declare!(@check $check),
-            );
+            {
+                $crate::nn::config::declare!(@part settings of self $at);
+                $crate::nn::config::set(
+                    &mut settings.$key,
+                    &mut settings.invalid,
+                    ($class, stringify!($key)),
+                    $key,
+                    $crate::nn::config::declare!(@check $check),
+                );
+            }
             self
         }
+    };
+    (@part $part:ident of $owner:ident []) => { let $part = &mut $owner; };
+    (@part $part:ident of $owner:ident [$at:ident]) => {
+        let mut state = $owner.state_mut();
+        let $part = &mut state.$at;
     };
     (@read $name:ident [$($needed:ident, $needed_check:tt, $needed_default:tt;)*]) => {
         impl $name {

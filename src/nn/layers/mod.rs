@@ -25,12 +25,13 @@ pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D};
 
 use crate::error::{Error, Kind, Result};
+use crate::graph::live::{self, Source, Words};
 use crate::nn::config::{Class, Config, classes, from_config, unwritten};
 use crate::nn::initializers::Initializer;
 use crate::nn::names::with_batch;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
-use crate::{DType, Device, Tensor, Var};
+use crate::{DType, Device, Seed, Tensor, Var};
 
 /// One step of a model: weights, and a function from a batch to a batch.
 ///
@@ -123,6 +124,10 @@ pub trait Layer: Send + Sync {
     }
 
     /// The layer applied to a batch.
+    ///
+    /// `fit`, `evaluate` and `predict` call it to record a step, and then replay that: what it does besides computing with
+    /// tensors happens then only, and it must read no values, unless the model is compiled with
+    /// [`run_eagerly`](crate::nn::Compile::run_eagerly).
     ///
     /// # Errors
     /// A batch of another shape than the layer was built for.
@@ -279,19 +284,23 @@ pub struct CallCtx {
 }
 
 impl CallCtx {
-    fn new(training: bool, seed: u64) -> Self {
-        let seeds = Arc::new(Mutex::new(SeedStream::new(seed)));
+    fn new(training: bool, seeds: Arc<Mutex<SeedStream>>) -> Self {
         CallCtx { training, frozen: false, seeds, masks: Vec::new(), compute: DType::F32, set: RefCell::default() }
     }
 
     /// A call for inference: no dropout, stored statistics.
     pub fn inference() -> Self {
-        Self::new(false, 0)
+        Self::new(false, Arc::new(Mutex::new(SeedStream::new(0))))
     }
 
     /// A call for training; whatever is random follows from `seed`.
     pub fn training(seed: u64) -> Self {
-        Self::new(true, seed)
+        Self::drawing(Arc::new(Mutex::new(SeedStream::new(seed))))
+    }
+
+    /// A call for training whose seeds come from this stream.
+    pub(crate) fn drawing(seeds: Arc<Mutex<SeedStream>>) -> Self {
+        Self::new(true, seeds)
     }
 
     /// The same call, with a mask for each input that has one.
@@ -356,9 +365,20 @@ impl CallCtx {
         set[output] = Some(mask);
     }
 
-    /// A fresh seed for a random operation of this call.
-    pub fn seed(&self) -> u64 {
-        self.seeds.lock().unwrap_or_else(PoisonError::into_inner).draw()
+    /// A fresh seed for a random operation of this call; where the call is replayed, a fresh one at each replay.
+    pub fn seed(&self) -> Seed {
+        let drawn = live::seed(Draws(self.seeds.clone()));
+        // (One word is drawn, always.)
+        drawn.unwrap_or_else(|| Seed::from(0u64))
+    }
+}
+
+/// The seeds of a call, one by one.
+struct Draws(Arc<Mutex<SeedStream>>);
+
+impl Source for Draws {
+    fn draw(&mut self) -> Words {
+        Words::from_slice(&[self.0.lock().unwrap_or_else(PoisonError::into_inner).draw()])
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::nn::seeds::SeedStream;
+use crate::shape::Shape;
 use crate::{Device, Tensor};
 
 /// Arrays with one row a sample, all on one device, floats in single precision.
@@ -102,10 +103,15 @@ impl Data {
         self.each(1, |t| t.narrow(0, 0, 1))
     }
 
-    /// Gathers rows on the device; the row numbers are all that is uploaded.
-    pub(super) fn batch(&self, rows: &[i32]) -> Result<Batch> {
-        let rows_there = Tensor::from_slice(rows, rows.len(), self.device())?;
-        self.each(rows.len(), |t| t.take(&rows_there, 0))
+    /// Numbers of rows of this data on its device: all that is uploaded for a batch.
+    pub(super) fn numbers(&self, rows: &[i32]) -> Result<Tensor> {
+        let (bytes, last) = (bytemuck::cast_slice(rows), self.samples() as i64 - 1);
+        Tensor::from_bytes(bytes, Shape::new(&[rows.len()])?, DType::I32, Some((0, last)), self.device())
+    }
+
+    /// Gathers rows on the device.
+    pub(super) fn batch(&self, rows: &Tensor) -> Result<Batch> {
+        self.each(rows.numel(), |t| t.take(rows, 0))
     }
 
     /// All rows as one batch.

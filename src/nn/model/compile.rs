@@ -1,5 +1,7 @@
 //! What `compile` sets: an optimizer, and for each output its loss and its metrics.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::Model;
 use super::batches::Batch;
 use super::entry::Masked;
@@ -35,6 +37,7 @@ pub struct Compile {
     weighted: Result<MetricLists>,
     loss_weights: Option<LossWeights>,
     auto_scale_loss: bool,
+    run_eagerly: bool,
 }
 
 impl Compile {
@@ -49,6 +52,7 @@ impl Compile {
             weighted: Ok(MetricLists::All(Vec::new())),
             loss_weights: None,
             auto_scale_loss: true,
+            run_eagerly: false,
         }
     }
 
@@ -73,6 +77,14 @@ impl Compile {
         self
     }
 
+    /// Whether `fit` and `evaluate` call layers, loss, metrics and optimizer at every step. They do not by default: a step is
+    /// recorded for the first batches of a size and then replayed, which costs the host a fraction of that. Needed for layers
+    /// and losses that do more than compute with tensors, such as reading a value or counting their calls.
+    pub fn run_eagerly(mut self, yes: bool) -> Self {
+        self.run_eagerly = yes;
+        self
+    }
+
     /// What the loss of each output counts for in the whole: a list, or pairs of an output's name and a number; 1 by default.
     pub fn loss_weights(mut self, weights: impl Into<LossWeights>) -> Self {
         self.loss_weights = Some(weights.into());
@@ -82,10 +94,15 @@ impl Compile {
 
 /// The result of `compile`.
 pub(super) struct Compiled {
+    /// A number unique to it.
+    pub(super) id: u64,
+    eager: bool,
     pub(super) optimizer: Box<dyn AnyOptimizer>,
     outputs: Vec<Output>,
     loss_total: Totals,
 }
+
+static NEXT: AtomicU64 = AtomicU64::new(0);
 
 /// What is asked of an output.
 struct Output {
@@ -160,7 +177,13 @@ impl Compiled {
             metrics: Vec::new(),
             loss_total: Totals::default(),
         };
-        Ok(Compiled { optimizer, outputs: parts.map(output).collect(), loss_total: Totals::default() })
+        Ok(Compiled {
+            id: NEXT.fetch_add(1, Relaxed),
+            eager: how.run_eagerly,
+            optimizer,
+            outputs: parts.map(output).collect(),
+            loss_total: Totals::default(),
+        })
     }
 
     /// Whether the targets of an output are class numbers, or may be where the shapes are to choose.
@@ -244,7 +267,12 @@ impl Compiled {
 
     /// Adds a batch to the totals of the losses and the metrics.
     pub(super) fn track(&mut self, batch: &Batch, outputs: &[Masked], losses: &BatchLosses) -> Result<()> {
-        self.each_total(batch, outputs, losses, |totals, sums| totals.add(sums, batch.len))
+        self.each_total(batch, outputs, losses, Totals::add)
+    }
+
+    /// Counts the samples of a batch that was tracked, now or when the step was recorded.
+    pub(super) fn count(&mut self, samples: usize) {
+        self.totals_mut().for_each(|totals| totals.count(samples));
     }
 
     /// Makes the totals for batches like this one.
@@ -376,6 +404,11 @@ impl Model {
             self.compiled = Some(Compiled::new(how, &self.output_names(), self.policy)?);
             Ok(())
         })
+    }
+
+    /// Whether layers, loss and the rest are called at every step.
+    pub(super) fn is_eager(&self) -> bool {
+        self.compiled.as_ref().is_some_and(|compiled| compiled.eager)
     }
 
     /// What `compile` set, or Keras's error.

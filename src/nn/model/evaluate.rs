@@ -3,6 +3,7 @@
 use super::Model;
 use super::arrays::Arrays;
 use super::batches::{Batch, Data, order};
+use super::step::Steps;
 use crate::error::{Error, Result, entry, entry_async};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
@@ -133,7 +134,8 @@ impl Model {
             self.prepare(&data, false)?;
             let samples = data.samples();
             let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
-            let logs = self.test_rows(&data, &order(0..samples, None), size, Some(&mut display)).await?;
+            let (rows, mut steps) = (order(0..samples, None), Steps::new(self.is_eager()));
+            let logs = self.test_rows(&data, &rows, size, &mut steps, Some(&mut display)).await?;
             display.finish(&logs.clone().sorted());
             Ok(logs)
         }))
@@ -177,12 +179,15 @@ impl Model {
         data: &Data,
         rows: &[i32],
         size: usize,
+        steps: &mut Steps,
         mut display: Option<&mut Display>,
     ) -> Result<Logs> {
         self.compiled()?.reset()?;
         data.device().flush()?;
         for (step, rows) in rows.chunks(size).enumerate() {
-            self.test_step(data.batch(rows)?).await?;
+            let key = self.structure();
+            steps.submit(data, rows, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
+            self.compiled()?.count(rows.len());
             if let Some(display) = &mut display {
                 display.step(step + 1, async || Ok(self.compiled()?.read().await?.sorted())).await?;
             }
@@ -190,17 +195,14 @@ impl Model {
         self.compiled()?.read().await
     }
 
-    /// Adds the losses and the metrics of a batch to the totals, as one submission.
-    async fn test_step(&mut self, batch: Batch) -> Result<()> {
-        let device = batch.x[0].device().clone();
+    /// Adds the losses and the metrics of a batch to the totals.
+    fn record_test(&mut self, batch: &Batch) -> Result<()> {
         no_grad(|| {
             let outputs = self.forward(&batch.x, &CallCtx::inference())?;
             let compiled = self.compiled()?;
-            let losses = compiled.losses(&batch, &outputs)?;
-            compiled.track(&batch, &outputs, &losses)
-        })?;
-        drop(batch);
-        device.flush_async().await
+            let losses = compiled.losses(batch, &outputs)?;
+            compiled.track(batch, &outputs, &losses)
+        })
     }
 
     /// The output for some data, batch by batch; none for no data.
@@ -270,16 +272,16 @@ impl Model {
         }
         let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
         let mut outputs: Vec<Vec<Tensor>> = self.graph.outputs.iter().map(|_| Vec::new()).collect();
+        let mut steps = Steps::new(self.is_eager());
         for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
-            let batch = data.batch(rows)?;
-            for (all, output) in outputs.iter_mut().zip(infer(self, &batch.x)?) {
+            let batch = steps.submit(&data, rows, 0, |batch| infer(self, &batch.x)).await?;
+            for (all, output) in outputs.iter_mut().zip(batch) {
                 all.push(output);
             }
-            data.device().flush_async().await?;
             display.step(step + 1, async || Result::Ok(Vec::new())).await?;
         }
         let joined = outputs.into_iter().map(|batches| Tensor::concat(batches, 0)).collect::<Result<_>>()?;
-        data.device().flush_async().await?;
+        data.device().submit_async(|| data.device().flush()).await?;
         display.finish(&[]);
         Ok(joined)
     }
@@ -320,7 +322,9 @@ impl Model {
         let work = async {
             let data = self.labelled(x.into(), y.into(), sample_weight.map(Arrays::from)).await?;
             self.compiled()?.reset()?;
-            self.test_step(data.whole()).await?;
+            let samples = data.samples();
+            self.record_test(&data.whole())?;
+            self.compiled()?.count(samples);
             self.compiled()?.read().await
         };
         entry(|| block_on(work))

@@ -1,12 +1,14 @@
 //! Training.
 
 use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Model;
 use super::arrays::Arrays;
 use super::batches::{Batch, Data, class_weights, order, same_device};
 use super::callback::{Callback, IntoCallbacks};
 use super::evaluate::batch_size;
+use super::step::Steps;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result, entry, entry_async};
 use crate::nn::history::{History, Logs, Params};
@@ -255,27 +257,24 @@ impl Model {
                 self.prepare(&data, true)?;
             }
             self.compiled()?.reset()?;
-            self.train_step(data.whole(), &CallCtx::training(seeds::next_global())).await?;
+            let (device, samples) = (data.device().clone(), data.samples());
+            self.record_step(&data.whole(), &CallCtx::training(seeds::next_global()))?;
+            self.compiled()?.count(samples);
+            device.submit_async(|| device.flush()).await?;
             self.compiled()?.read().await
         };
         entry(|| block_on(work))
     }
 
-    /// Forward, backward, update: recorded, then submitted as one.
-    async fn train_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
-        let device = batch.x[0].device().clone();
-        self.record_step(batch, ctx)?;
-        device.flush_async().await
-    }
-
-    /// The recording. No handle to what is in between outlives it, so the flush need not keep any of that in memory.
-    fn record_step(&mut self, batch: Batch, ctx: &CallCtx) -> Result<()> {
+    /// Forward, backward, update, recorded. No handle to what is in between outlives it, so the flush need not keep any of
+    /// that in memory.
+    fn record_step(&mut self, batch: &Batch, ctx: &CallCtx) -> Result<()> {
         let outputs = self.forward(&batch.x, ctx)?;
         let vars = self.trainable_weights();
         let compiled = self.compiled()?;
-        let losses = compiled.losses(&batch, &outputs)?;
+        let losses = compiled.losses(batch, &outputs)?;
         let grads = compiled.optimizer.scale_loss(&losses.total)?.backward()?;
-        compiled.track(&batch, &outputs, &losses)?;
+        compiled.track(batch, &outputs, &losses)?;
         let pairs = vars.into_iter().filter_map(|var| grads.get(&var).cloned().map(|grad| (var, grad)));
         compiled.optimizer.step(pairs.collect())
     }
@@ -287,13 +286,17 @@ struct Run<'a> {
     val_size: usize,
     data: Data,
     rows: Range<usize>,
+    steps: Steps,
     /// Where to validate: on these rows.
     validation: Option<(Data, Range<usize>)>,
+    validation_steps: Steps,
     validation_freq: usize,
     shuffle: bool,
     epochs: Range<usize>,
     verbose: Verbose,
     seeds: SeedStream,
+    /// The seeds of the step under way; replayed steps draw from it too.
+    draws: Arc<Mutex<SeedStream>>,
     callbacks: Vec<Box<dyn Callback + 'a>>,
 }
 
@@ -326,17 +329,21 @@ impl<'a> Run<'a> {
             model.prepare(data, false)?;
         }
         model.prepare(&data, true)?;
+        let eager = model.is_eager();
         Ok(Run {
             size,
             val_size,
             data,
             rows: 0..split,
+            steps: Steps::new(eager),
             validation,
+            validation_steps: Steps::new(eager),
             validation_freq: how.validation_freq,
             shuffle: how.shuffle,
             epochs: how.initial_epoch..how.epochs,
             verbose: how.verbose.resolve(),
             seeds: SeedStream::new(how.seed.unwrap_or_else(seeds::next_global)),
+            draws: Arc::new(Mutex::new(SeedStream::new(0))),
             callbacks: how.callbacks,
         })
     }
@@ -378,8 +385,7 @@ impl<'a> Run<'a> {
         self.data.device().flush()?;
         for (step, rows) in rows.chunks(self.size).enumerate() {
             self.each(|callback| callback.on_train_batch_begin(step, model))?;
-            let batch = self.data.batch(rows)?;
-            model.train_step(batch, &CallCtx::training(seeds.draw())).await?;
+            self.step(model, rows, seeds.draw()).await?;
             self.each(|callback| callback.on_train_batch_end(step, model))?;
             display.step(step + 1, async || running.read(model).await).await?;
             if model.stop_training {
@@ -397,11 +403,24 @@ impl<'a> Run<'a> {
         Ok(logs)
     }
 
+    /// One update.
+    async fn step(&mut self, model: &mut Model, rows: &[i32], seed: u64) -> Result<()> {
+        *self.draws.lock().unwrap_or_else(PoisonError::into_inner) = SeedStream::new(seed);
+        // Between steps nobody has the model but callbacks.
+        let key = if self.callbacks.is_empty() { 0 } else { model.structure() };
+        let ctx = CallCtx::drawing(self.draws.clone());
+        let record = |batch: Batch| model.record_step(&batch, &ctx).map(|()| Vec::new());
+        self.steps.submit(&self.data, rows, key, record).await?;
+        model.compiled()?.count(rows.len());
+        Ok(())
+    }
+
     /// The figures of the validation data, as `val_...`.
     async fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
         self.each(|callback| callback.on_test_begin(model))?;
-        let logs = model.test_rows(&data, &order(rows, None), self.val_size, None).await?;
+        let (rows, steps) = (order(rows, None), &mut self.validation_steps);
+        let logs = model.test_rows(&data, &rows, self.val_size, steps, None).await?;
         self.each(|callback| callback.on_test_end(model))?;
         Ok(logs.sorted().into_iter().map(|(name, value)| (format!("val_{name}"), value)).collect())
     }

@@ -21,6 +21,7 @@ mod nested;
 mod node;
 mod outputs;
 mod sequential;
+mod step;
 mod summary;
 mod totals;
 mod walk;

@@ -37,13 +37,18 @@ impl Totals {
         Ok(())
     }
 
-    pub(super) fn add(&mut self, sums: &[Tensor], samples: usize) -> Result<()> {
+    /// Adds what a batch brings; whoever submits that counts its samples.
+    pub(super) fn add(&mut self, sums: &[Tensor]) -> Result<()> {
         self.create(sums)?;
         for (total, sum) in self.sums.iter().zip(sums) {
             total.assign(&total.value().add(sum.cast(DType::F32)?)?)?;
         }
-        self.samples += samples as f64;
         Ok(())
+    }
+
+    /// Counts the samples of a batch that was added.
+    pub(super) fn count(&mut self, samples: usize) {
+        self.samples += samples as f64;
     }
 
     pub(super) fn reset(&mut self) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Adam and its family.
 
 use super::{Update, optimizer};
-use crate::Tensor;
 use crate::error::Result;
+use crate::{Scalar, Tensor};
 
 /// `m + (x - m) * (1 - beta)`: an exponential moving average, one step further.
 fn moving(m: &Tensor, x: &Tensor, beta: f64) -> Result<Tensor> {
@@ -14,16 +14,14 @@ fn power(beta: f64, step: u64) -> f64 {
     beta.powf(step as f64)
 }
 
-/// Adam's step; the third slot, if there is one, holds the largest second moment so far.
+/// Adam's step at the corrected `rate`; the third slot, if there is one, holds the largest second moment so far.
 fn adam(
     w: &Tensor,
     g: &Tensor,
     slots: &[Tensor],
-    lr: f64,
-    step: u64,
+    rate: Scalar,
     (beta_1, beta_2, epsilon): (f64, f64, f64),
 ) -> Result<Update> {
-    let rate = lr * (1.0 - power(beta_2, step)).sqrt() / (1.0 - power(beta_1, step));
     let m = moving(&slots[0], g, beta_1)?;
     let v = moving(&slots[1], &g.square()?, beta_2)?;
     let largest = slots.get(2).map(|largest| largest.maximum(&v)).transpose()?;
@@ -52,8 +50,12 @@ macro_rules! adam {
                     vec![0.0; if self.amsgrad { 3 } else { 2 }]
                 }
 
-                fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
-                    adam(w, g, slots, lr, step, (self.beta_1, self.beta_2, self.epsilon))
+                fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
+                    vec![lr * (1.0 - power(self.beta_2, step)).sqrt() / (1.0 - power(self.beta_1, step))]
+                }
+
+                fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+                    adam(w, g, slots, numbers[0], (self.beta_1, self.beta_2, self.epsilon))
                 }
             }
         }
@@ -86,11 +88,14 @@ optimizer! {
             vec![0.0; 2]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
+        fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
+            vec![lr / (1.0 - power(self.beta_1, step))]
+        }
+
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let m = moving(&slots[0], g, self.beta_1)?;
             let u = slots[1].mul(self.beta_2)?.maximum(g.abs()?)?;
-            let rate = lr / (1.0 - power(self.beta_1, step));
-            Update::new(w.sub(m.mul(rate)?.div(u.add(self.epsilon)?)?)?, [m, u])
+            Update::new(w.sub(m.mul(numbers[0])?.div(u.add(self.epsilon)?)?)?, [m, u])
         }
     }
 }
@@ -105,24 +110,26 @@ optimizer! {
         /// Added to a divisor.
         epsilon: f64 = 1e-7,
     }
-    state { product: Option<f64> }
+    state { product: Product }
     => {
         fn slots(&self) -> Vec<f64> {
             vec![0.0; 2]
         }
 
-        fn begin(&mut self, step: u64) {
-            self.product = Some(self.product() * self.momentum(step));
+        fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
+            let (now, next) = (self.momentum(step), self.momentum(step + 1));
+            let product = self.product(step);
+            let from_m = next / (1.0 - product * next);
+            let from_g = (1.0 - now) / (1.0 - product);
+            vec![lr, from_m, from_g, 1.0 / (1.0 - power(self.beta_2, step))]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
-            let (now, next) = (self.momentum(step), self.momentum(step + 1));
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+            let [lr, from_m, from_g, correction] = *numbers else { unreachable!("four numbers a step") };
             let m = moving(&slots[0], g, self.beta_1)?;
             let v = moving(&slots[1], &g.square()?, self.beta_2)?;
-            let from_m = next / (1.0 - self.product() * next);
-            let from_g = (1.0 - now) / (1.0 - self.product());
             let direction = m.mul(from_m)?.add(g.mul(from_g)?)?;
-            let root = v.mul(1.0 / (1.0 - power(self.beta_2, step)))?.sqrt()?.add(self.epsilon)?;
+            let root = v.mul(correction)?.sqrt()?.add(self.epsilon)?;
             Update::new(w.sub(direction.mul(lr)?.div(root)?)?, [m, v])
         }
     }
@@ -134,9 +141,25 @@ impl NadamRule {
         self.beta_1 * (1.0 - 0.5 * power(0.96, step))
     }
 
-    /// The product of the momentum's schedule up to this step.
-    fn product(&self) -> f64 {
-        self.product.unwrap_or(1.0)
+    /// The product of the momentum's schedule up to this step: one factor more than at the step before.
+    fn product(&mut self, step: u64) -> f64 {
+        let Product { up_to, value } = self.product;
+        let (start, value) = if up_to < step { (up_to, value) } else { (0, 1.0) };
+        let value = (start + 1..=step).fold(value, |product, s| product * self.momentum(s));
+        self.product = Product { up_to: step, value };
+        value
+    }
+}
+
+/// The product of Nadam's momentum up to a step.
+struct Product {
+    up_to: u64,
+    value: f64,
+}
+
+impl Default for Product {
+    fn default() -> Self {
+        Product { up_to: 0, value: 1.0 }
     }
 }
 
@@ -155,16 +178,20 @@ optimizer! {
             vec![0.0; 2]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update> {
+        fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
+            vec![lr, 1.0 / (1.0 - power(self.beta_1, step)), 1.0 / (1.0 - power(self.beta_2, step))]
+        }
+
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let m = moving(&slots[0], g, self.beta_1)?;
             let v = moving(&slots[1], &g.square()?, self.beta_2)?;
-            let root = v.mul(1.0 / (1.0 - power(self.beta_2, step)))?.sqrt()?.add(self.epsilon)?;
-            let direction = m.mul(1.0 / (1.0 - power(self.beta_1, step)))?.div(root)?;
+            let root = v.mul(numbers[2])?.sqrt()?.add(self.epsilon)?;
+            let direction = m.mul(numbers[1])?.div(root)?;
             let norm = |x: &Tensor| x.square()?.sum(())?.sqrt();
             let (w_norm, step_norm) = (norm(w)?, norm(&direction)?);
             let both = w_norm.gt(0.0)?.logical_and(step_norm.gt(0.0)?)?;
             let ratio = both.where_(w_norm.div(step_norm)?, 1.0)?;
-            Update::new(w.sub(direction.mul(lr)?.mul(ratio)?)?, [m, v])
+            Update::new(w.sub(direction.mul(numbers[0])?.mul(ratio)?)?, [m, v])
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Rates adapted to each element by its past gradients.
 
 use super::{Update, optimizer};
-use crate::Tensor;
 use crate::error::Result;
 use crate::nn::config::nonnegative;
+use crate::{Scalar, Tensor};
 
 /// `rho * old + (1 - rho) * new`
 fn blend(old: &Tensor, new: &Tensor, rho: f64) -> Result<Tensor> {
@@ -27,7 +27,7 @@ optimizer! {
             vec![0.0; 1 + usize::from(self.centered) + usize::from(self.momentum > 0.0)]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let mut old = slots.iter();
             let mut new = Vec::with_capacity(slots.len());
             let mut next = || old.next().unwrap_or(w);
@@ -39,7 +39,7 @@ optimizer! {
                 divisor = divisor.sub(mean.square()?)?;
                 new.push(mean);
             }
-            let mut step = g.mul(lr)?.div(divisor.add(self.epsilon)?.sqrt()?)?;
+            let mut step = g.mul(numbers[0])?.div(divisor.add(self.epsilon)?.sqrt()?)?;
             if self.momentum > 0.0 {
                 step = next().mul(self.momentum)?.add(step)?;
                 new.push(step.clone());
@@ -62,9 +62,9 @@ optimizer! {
             vec![self.initial_accumulator_value]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let sum = slots[0].add(g.square()?)?;
-            let step = g.mul(lr)?.div(sum.add(self.epsilon)?.sqrt()?)?;
+            let step = g.mul(numbers[0])?.div(sum.add(self.epsilon)?.sqrt()?)?;
             Update::new(w.sub(step)?, [sum])
         }
     }
@@ -83,12 +83,12 @@ optimizer! {
             vec![0.0; 2]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let rms = |x: &Tensor| x.add(self.epsilon)?.sqrt();
             let squares = blend(&slots[0], &g.square()?, self.rho)?;
             let step = rms(&slots[1])?.mul(g)?.div(rms(&squares)?)?;
             let steps = blend(&slots[1], &step.square()?, self.rho)?;
-            Update::new(w.sub(step.mul(lr)?)?, [squares, steps])
+            Update::new(w.sub(step.mul(numbers[0])?)?, [squares, steps])
         }
     }
 }
@@ -114,13 +114,17 @@ optimizer! {
             vec![self.initial_accumulator_value, 0.0]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
+        fn numbers(&mut self, lr: f64, _: u64) -> Vec<f64> {
+            vec![lr, 2.0 * self.l2_regularization_strength + self.beta / lr]
+        }
+
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+            let (lr, twice_l2) = (numbers[0], numbers[1]);
             let root = |x: &Tensor| match self.learning_rate_power {
                 -0.5 => x.sqrt(),
                 power => x.pow(-power),
             };
             let (sum, linear) = (&slots[0], &slots[1]);
-            let l2 = self.l2_regularization_strength + self.beta / (2.0 * lr);
             let shrunk = match self.l2_shrinkage_regularization_strength {
                 0.0 => g.clone(),
                 strength => g.add(w.mul(2.0 * strength)?)?,
@@ -129,7 +133,7 @@ optimizer! {
             let new_root = root(&new_sum)?;
             let sigma = new_root.sub(root(sum)?)?.div(lr)?;
             let linear = linear.add(shrunk.sub(sigma.mul(w)?)?)?;
-            let quadratic = new_root.div(lr)?.add(2.0 * l2)?;
+            let quadratic = new_root.div(lr)?.add(twice_l2)?;
             let l1 = self.l1_regularization_strength;
             let new = linear.clip(-l1, l1)?.sub(&linear)?.div(quadratic)?;
             Update::new(new, [new_sum, linear])

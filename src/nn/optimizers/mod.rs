@@ -10,6 +10,7 @@ mod sgd;
 mod sign;
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use adam::{Adam, AdamRule, AdamW, AdamWRule, Adamax, AdamaxRule, Lamb, LambRule, Nadam, NadamRule};
 pub use adaptive::{Adadelta, AdadeltaRule, Adagrad, AdagradRule, Ftrl, FtrlRule, RMSprop, RMSpropRule};
@@ -18,16 +19,17 @@ pub use sgd::{SGD, SGDRule};
 pub use sign::{Lion, LionRule};
 
 use crate::error::{Error, Kind, Result, entry};
+use crate::graph::live::{self, Source, Words};
 use crate::nn::config::{
     Class, Config, Declared, IntoSetting, Reader, by_name, classes, declare, from_config, positive, share, unwritten,
 };
 use crate::nn::schedules::LearningRate;
-use crate::{Grads, Tensor, Var, no_grad};
+use crate::{Grads, Scalar, Tensor, Var, no_grad};
 
 /// How one parameter moves: the part of an optimizer that is its own.
 ///
 /// Implement it for an optimizer of your own, and use it as [`Optimizer::with_rule`].
-pub trait Rule: Send {
+pub trait Rule: Send + 'static {
     /// The name of the optimizer, such as `Adam`.
     fn class_name(&self) -> &'static str;
 
@@ -52,16 +54,19 @@ pub trait Rule: Send {
         Vec::new()
     }
 
-    /// Called once before the parameters of a step are updated; `step` is 1 at the first update.
-    fn begin(&mut self, step: u64) {
+    /// The numbers that [`update`](Rule::update) needs and that differ from step to step: the learning rate by default.
+    /// Called once for each step; `step` is 1 at the first update. (The step itself may be replayed without being recorded
+    /// again, so that `update` knows of no other numbers.)
+    fn numbers(&mut self, learning_rate: f64, step: u64) -> Vec<f64> {
         let _ = step;
+        vec![learning_rate]
     }
 
-    /// The new value of a parameter and of its accumulators.
+    /// The new value of a parameter and of its accumulators; `numbers` are this step's.
     ///
     /// # Errors
     /// Those of the operations used.
-    fn update(&self, param: &Tensor, grad: &Tensor, slots: &[Tensor], lr: f64, step: u64) -> Result<Update>;
+    fn update(&self, param: &Tensor, grad: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update>;
 }
 
 /// What [`Rule::update`] returns.
@@ -97,10 +102,16 @@ impl Update {
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 pub struct Optimizer<R> {
+    /// Shared with the steps that are replayed, which draw their numbers from it.
+    state: Arc<Mutex<State<R>>>,
+    params: HashMap<u64, Param>,
+}
+
+/// What the host has of an optimizer.
+struct State<R> {
     rule: R,
     shared: Shared,
     calls: u64,
-    params: HashMap<u64, Param>,
 }
 
 declare! {
@@ -153,11 +164,52 @@ struct Param {
     gradient: Option<Var>,
 }
 
+impl<R: Rule> State<R> {
+    /// Updates made so far.
+    fn updates(&self) -> u64 {
+        self.calls / self.shared.gradient_accumulation_steps.unwrap_or(1)
+    }
+
+    /// Whether the step to come moves the parameters, instead of only adding to the gradients.
+    fn moves(&self) -> bool {
+        (self.calls + 1).is_multiple_of(self.shared.gradient_accumulation_steps.unwrap_or(1))
+    }
+
+    /// Whether the step to come replaces the parameters by their moving average.
+    fn overwrites(&self) -> bool {
+        self.moves() && self.shared.ema_overwrite_frequency.is_some_and(|n| (self.updates() + 1).is_multiple_of(n))
+    }
+}
+
+/// The numbers of each step: those that all rules share, then the rule's own.
+impl<R: Rule> Source for Arc<Mutex<State<R>>> {
+    fn draw(&mut self) -> Words {
+        let mut state = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { rule, shared, calls } = &mut *state;
+        let (calls_before, every) = (*calls, shared.gradient_accumulation_steps.unwrap_or(1));
+        *calls += 1;
+        if !calls.is_multiple_of(every) {
+            return Words::new();
+        }
+        let (rate, step) = (shared.learning_rate.at(calls_before), *calls / every);
+        // Keras starts the average at the value after the first update.
+        let momentum = if step == 1 { 0.0 } else { shared.ema_momentum };
+        let common = [shared.weight_decay.unwrap_or(0.0) * rate, momentum, 1.0 - momentum];
+        common.into_iter().chain(rule.numbers(rate, step)).map(f64::to_bits).collect()
+    }
+
+    fn phase(&self) -> u64 {
+        let state = self.lock().unwrap_or_else(PoisonError::into_inner);
+        u64::from(state.moves()) | u64::from(state.overwrites()) << 1
+    }
+}
+
 impl<R: Rule> Optimizer<R> {
     /// An optimizer that moves parameters by `rule`.
     #[track_caller]
     pub fn with_rule(rule: R, learning_rate: impl IntoSetting<LearningRate>) -> Self {
-        let made = Optimizer { rule, shared: Shared::initial(), calls: 0, params: HashMap::new() };
+        let state = State { rule, shared: Shared::initial(), calls: 0 };
+        let made = Optimizer { state: Arc::new(Mutex::new(state)), params: HashMap::new() };
         made.learning_rate(learning_rate)
     }
 
@@ -176,13 +228,16 @@ impl<R: Rule> Optimizer<R> {
         })
     }
 
-    /// Updates made so far.
-    fn updates(&self) -> u64 {
-        self.calls / self.shared.gradient_accumulation_steps.unwrap_or(1)
+    fn state(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&mut self) -> MutexGuard<'_, State<R>> {
+        self.state()
     }
 
     fn clipped(&self, mut pairs: Vec<(Var, Tensor)>) -> Result<Vec<(Var, Tensor)>> {
-        let Shared { clipnorm, clipvalue, global_clipnorm, .. } = self.shared;
+        let Shared { clipnorm, clipvalue, global_clipnorm, .. } = self.state().shared;
         if let Some(limit) = clipnorm {
             for (_, grad) in &mut pairs {
                 let norm = grad.square()?.sum(())?.sqrt()?;
@@ -214,19 +269,22 @@ impl<R: Rule> Optimizer<R> {
             Ok(var)
         };
         let slot = |value: f64| state(&Tensor::full(var.shape(), value, var.dtype(), var.device())?);
-        let param = Param {
-            slots: self.rule.slots().into_iter().map(slot).collect::<Result<_>>()?,
-            average: self.shared.use_ema.then(|| state(&var.value())).transpose()?,
-            gradient: self.shared.gradient_accumulation_steps.is_some().then(|| slot(0.0)).transpose()?,
+        let param = {
+            let State { rule, shared, .. } = &*self.state();
+            Param {
+                slots: rule.slots().into_iter().map(slot).collect::<Result<_>>()?,
+                average: shared.use_ema.then(|| state(&var.value())).transpose()?,
+                gradient: shared.gradient_accumulation_steps.is_some().then(|| slot(0.0)).transpose()?,
+            }
         };
         self.params.insert(var.id(), param);
         Ok(())
     }
 
-    /// Adds to the accumulated gradients; `None` until there are enough, then their means.
-    fn accumulated(&self, pairs: Vec<(Var, Tensor)>) -> Result<Option<Vec<(Var, Tensor)>>> {
-        let Some(calls) = self.shared.gradient_accumulation_steps else { return Ok(Some(pairs)) };
-        let complete = (self.calls + 1).is_multiple_of(calls);
+    /// Adds to the accumulated gradients; none are left until there are enough, then their means.
+    fn accumulated(&self, pairs: Vec<(Var, Tensor)>) -> Result<Vec<(Var, Tensor)>> {
+        let Some(calls) = self.state().shared.gradient_accumulation_steps else { return Ok(pairs) };
+        let complete = self.state().moves();
         let mut means = Vec::with_capacity(pairs.len());
         for (var, grad) in pairs {
             let Some(sum) = &self.params[&var.id()].gradient else { continue };
@@ -239,19 +297,35 @@ impl<R: Rule> Optimizer<R> {
                 false => sum.assign(&total)?,
             }
         }
-        Ok(complete.then_some(means))
+        Ok(means)
     }
 
-    fn average(&self, var: &Var, new: &Tensor, step: u64) -> Result<()> {
-        let Some(average) = &self.params[&var.id()].average else { return Ok(()) };
-        // Keras starts the average at the value after the first update.
-        let momentum = if step == 1 { 0.0 } else { self.shared.ema_momentum };
-        let mean = average.value().mul(momentum)?.add(new.mul(1.0 - momentum)?)?;
-        average.assign(&mean)?;
-        match self.shared.ema_overwrite_frequency.is_some_and(|every| step.is_multiple_of(every)) {
-            true => var.assign(&mean),
-            false => Ok(()),
+    /// Moves the parameters by the numbers of this step.
+    fn update(&self, pairs: Vec<(Var, Tensor)>, overwrites: bool, numbers: &[Scalar]) -> Result<()> {
+        // Of a step that only adds to the gradients there are none.
+        let [decay, momentum, rest, own @ ..] = numbers else { return Ok(()) };
+        let State { rule, shared, .. } = &*self.state();
+        for (var, grad) in pairs {
+            let mut value = var.value();
+            if shared.weight_decay.is_some() {
+                value = value.sub(value.mul(*decay)?)?;
+            }
+            let Param { slots, average, .. } = &self.params[&var.id()];
+            let old: Vec<Tensor> = slots.iter().map(Var::value).collect();
+            let new = rule.update(&value, &grad, &old, own)?;
+            for (slot, value) in slots.iter().zip(&new.slots) {
+                slot.assign(value)?;
+            }
+            var.assign(&new.param)?;
+            if let Some(average) = average {
+                let mean = average.value().mul(*momentum)?.add(new.param.mul(*rest)?)?;
+                average.assign(&mean)?;
+                if overwrites {
+                    var.assign(&mean)?;
+                }
+            }
         }
+        Ok(())
     }
 }
 
@@ -314,21 +388,22 @@ pub trait AnyOptimizer: Send {
 
 impl<R: Rule> AnyOptimizer for Optimizer<R> {
     fn class_name(&self) -> &'static str {
-        self.rule.class_name()
+        self.state().rule.class_name()
     }
 
     fn config(&self) -> Result<Config> {
         AnyOptimizer::check(self)?;
-        let mut config = self.rule.config()?;
-        for (key, value) in self.shared.settings()? {
+        let State { rule, shared, .. } = &*self.state();
+        let mut config = rule.config()?;
+        for (key, value) in shared.settings()? {
             config = config.with(key, value);
         }
         Ok(config)
     }
 
     fn check(&self) -> Result<()> {
-        self.rule.check()?;
-        self.shared.check()
+        self.state().rule.check()?;
+        self.state().shared.check()
     }
 
     fn prepare(&mut self, vars: &[Var]) -> Result<()> {
@@ -361,28 +436,16 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         pairs.iter().try_for_each(|(var, _)| self.prepare_one(var))?;
         no_grad(|| {
             let pairs = pairs.into_iter().map(|(var, grad)| (var, grad.detach())).collect();
-            let step = self.updates() + 1;
-            let Some(pairs) = self.accumulated(pairs)? else { return Ok(()) };
-            let lr = self.shared.learning_rate.at(self.calls);
-            self.rule.begin(step);
-            for (var, grad) in self.clipped(pairs)? {
-                let mut value = var.value();
-                if let Some(share) = self.shared.weight_decay {
-                    value = value.sub(value.mul(share * lr)?)?;
-                }
-                let slots = &self.params[&var.id()].slots;
-                let old: Vec<Tensor> = slots.iter().map(Var::value).collect();
-                let new = self.rule.update(&value, &grad, &old, lr, step)?;
-                for (slot, value) in slots.iter().zip(&new.slots) {
-                    slot.assign(value)?;
-                }
-                var.assign(&new.param)?;
-                self.average(&var, &new.param, step)?;
-            }
-            Ok(())
-        })?;
-        self.calls += 1;
-        Ok(())
+            let pairs = self.clipped(self.accumulated(pairs)?)?;
+            let (overwrites, calls) = {
+                let state = self.state();
+                (state.overwrites(), state.calls)
+            };
+            let numbers = live::numbers(self.state.clone());
+            let updated = self.update(pairs, overwrites, &numbers);
+            // A step that could not be recorded was none.
+            updated.inspect_err(|_| self.state().calls = calls)
+        })
     }
 
     fn variables(&self, vars: &[Var]) -> Vec<Var> {
@@ -391,15 +454,16 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
     }
 
     fn iterations(&self) -> u64 {
-        self.calls
+        self.state().calls
     }
 
     fn current_rate(&self) -> f64 {
-        self.shared.learning_rate.at(self.calls)
+        let State { shared, calls, .. } = &*self.state();
+        shared.learning_rate.at(*calls)
     }
 
     fn set_rate(&mut self, rate: f64) -> Result<()> {
-        match &mut self.shared.learning_rate {
+        match &mut self.state_mut().shared.learning_rate {
             LearningRate::Constant(old) => {
                 *old = rate;
                 Ok(())
@@ -416,7 +480,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
 
     fn finalize(&self, vars: &[Var]) -> Result<()> {
         // Before the first update there is nothing to average.
-        for var in vars.iter().filter(|_| self.updates() > 0) {
+        for var in vars.iter().filter(|_| self.state().updates() > 0) {
             if let Some(average) = self.params.get(&var.id()).and_then(|param| param.average.as_ref()) {
                 var.assign(&average.value())?;
             }
@@ -432,7 +496,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         let vars = self.params.values().flat_map(|p| p.slots.iter().chain(&p.average).chain(&p.gradient));
         let (numbers, bytes) = vars.map(count).fold((0, 0), |(n, b), (m, c)| (n + m, b + c));
         // Keras also counts the step (8 bytes) and, where it is not a schedule, the rate (4 bytes).
-        match self.shared.learning_rate {
+        match self.state().shared.learning_rate {
             LearningRate::Constant(_) => Some((numbers + 2, bytes + 12)),
             LearningRate::Schedule(_) => Some((numbers + 1, bytes + 8)),
         }
@@ -498,8 +562,8 @@ const CLASSES: &[Class<dyn AnyOptimizer>] = classes! { dyn AnyOptimizer:
 fn read<R: Rule + Declared>(mut optimizer: Optimizer<R>, config: &Config) -> Result<Optimizer<R>> {
     entry(|| {
         let mut reader = Reader::new(config);
-        optimizer.rule.read(&mut reader)?;
-        optimizer.shared.read(&mut reader)?;
+        optimizer.state_mut().rule.read(&mut reader)?;
+        optimizer.state_mut().shared.read(&mut reader)?;
         reader.finish()?;
         AnyOptimizer::check(&optimizer)?;
         Ok(optimizer)

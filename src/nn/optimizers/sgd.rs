@@ -1,8 +1,8 @@
 //! Gradient descent.
 
 use super::{Update, optimizer};
-use crate::Tensor;
 use crate::error::Result;
+use crate::{Scalar, Tensor};
 
 optimizer! {
     /// Gradient descent, with optional (Nesterov) momentum.
@@ -19,8 +19,8 @@ optimizer! {
             if self.momentum == 0.0 { vec![] } else { vec![0.0] }
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
-            let move_by = g.mul(lr)?;
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+            let move_by = g.mul(numbers[0])?;
             let [velocity] = slots else { return Update::new(w.sub(move_by)?, []) };
             let velocity = velocity.mul(self.momentum)?.sub(&move_by)?;
             let new = match self.nesterov {

@@ -1,8 +1,8 @@
 //! Updates by the sign of the momentum.
 
 use super::{Update, optimizer};
-use crate::Tensor;
 use crate::error::Result;
+use crate::{Scalar, Tensor};
 
 optimizer! {
     /// Lion (Chen et al., 2023): `w -= lr * sign(beta_1 m + (1 - beta_1) g)`.
@@ -17,11 +17,11 @@ optimizer! {
             vec![0.0]
         }
 
-        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], lr: f64, _: u64) -> Result<Update> {
+        fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
             let m = &slots[0];
             let direction = m.mul(self.beta_1)?.add(g.mul(1.0 - self.beta_1)?)?.sign()?;
             let momentum = m.mul(self.beta_2)?.add(g.mul(1.0 - self.beta_2)?)?;
-            Update::new(w.sub(direction.mul(lr)?)?, [momentum])
+            Update::new(w.sub(direction.mul(numbers[0])?)?, [momentum])
         }
     }
 }
