@@ -338,3 +338,43 @@ fn fit_replays_what_it_would_record() {
         Ok(())
     });
 }
+
+#[test]
+fn several_threads_have_steps_on_one_device() {
+    for_each_device_alone(|device| {
+        let train = |seed: u64| -> Result<Vec<u32>> {
+            let vars = weights(device)?;
+            let mut adam = Adam::new(0.01);
+            let mut step = device.capture(|[x, y]| {
+                let loss = loss(&x, &y, &vars)?;
+                adam.apply(&loss.backward()?)?;
+                Ok([loss])
+            });
+            let mut losses = Vec::new();
+            for i in 0..60 {
+                let (x, y) = batch(seed + i % 7, if i % 7 == 6 { 5 } else { 8 }, device)?;
+                let [loss] = step.call([&x, &y])?;
+                // Another reader of the weights, recorded by this thread.
+                let norm = vars[0].value().square()?.sum(())?;
+                losses.extend([loss.item::<f32>()?, norm.item::<f32>()?]);
+            }
+            Ok(bits(&losses))
+        };
+        let alone = (0..4).map(|i| train(10 * i)).collect::<Result<Vec<_>>>()?;
+        let before = device.counters();
+        std::thread::scope(|scope| {
+            let train = &train;
+            let work: Vec<_> = (0..4).map(|i| scope.spawn(move || train(10 * i))).collect();
+            for (thread, want) in work.into_iter().zip(&alone) {
+                let got = thread.join().unwrap()?;
+                let close = got.iter().zip(want).all(|(a, b)| {
+                    let (a, b) = (f32::from_bits(*a), f32::from_bits(*b));
+                    (a - b).abs() <= 1e-4 * b.abs() + 1e-5
+                });
+                assert!(close, "{got:?} {want:?}");
+            }
+            assert!((device.counters() - before).replays > 60, "most steps are replayed");
+            Ok(())
+        })
+    });
+}
