@@ -10,7 +10,8 @@
 - tint: Chromium's compiler for WebGPU, from the npm package `webgpu`, so that browsers take it;
 - dx12: glslang, which reads the HLSL that naga writes for DX12 (Debian's `glslang-tools`); not Microsoft's compiler;
 - nvidia: NVIDIA's compiler for sm_89 (see `nvidia.py`), if named: it takes a second a kernel.
-Lists what is refused and fails then. A compiler that is not here is said to be missing; `--install` fetches Tint.
+Lists what is refused and fails then. A compiler that is not here is said to be missing; `--install` fetches Tint, and
+glslang where apt-get may be used.
 """
 import os, shutil, subprocess, sys, tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,10 @@ def with_tint(folder):
 
 
 def with_dx12(folder):
+    if "--install" in sys.argv and not shutil.which("glslangValidator") and shutil.which("apt-get") and not os.getuid():
+        print("Fetching Debian's package glslang-tools", flush=True)
+        packages = ["install", "-y", "-qq", "--no-install-recommends", "glslang-tools"]
+        subprocess.run(["apt-get", *packages], check=False, stdout=sys.stderr)
     if not shutil.which("glslangValidator"):
         return "glslangValidator is not here (Debian: glslang-tools)"
 
