@@ -92,7 +92,7 @@ pub use ops::{
     ConvOptions, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, PadMode, Padding, PoolOptions, SliceRange,
 };
 pub use shape::{Axes, Index, IntoShape, MAX_RANK, Shape};
-pub use tensor::{Grads, grad, no_grad};
+pub use tensor::{Grads, grad, no_grad, remat};
 
 /// The examples of the README, run with the documentation's tests.
 #[cfg(all(doctest, feature = "cpu", feature = "gpu"))]

@@ -124,6 +124,15 @@ pub(super) fn follow(node: u64, place: Place, mask: u64) {
     });
 }
 
+/// A node that is the same operation as another: what that draws, it has too.
+pub(super) fn noted_again(node: u64, copy: u64) {
+    with(|recording| {
+        if let Some(live) = recording.live.get(&node).copied() {
+            recording.live.insert(copy, live);
+        }
+    });
+}
+
 /// This thread has recorded the node of this id.
 pub(super) fn noted(node: u64) {
     with(|recording| recording.nodes.insert(node));

@@ -141,9 +141,14 @@ thread_local! {
     static ORIGIN: Cell<Option<&'static Location<'static>>> = const { Cell::new(None) };
 }
 
-/// While nodes of a gradient are recorded: the line of the operation they are the gradient of.
-pub(crate) fn set_origin(at: Option<&'static Location<'static>>) {
-    ORIGIN.set(at);
+/// While nodes of a gradient are recorded: the line of the operation they are the gradient of. Gives what was set before.
+pub(crate) fn set_origin(at: Option<&'static Location<'static>>) -> Option<&'static Location<'static>> {
+    ORIGIN.replace(at)
+}
+
+/// An id that all nodes recorded from now on have reached.
+pub(crate) fn next_id() -> u64 {
+    NEXT_ID.load(Relaxed)
 }
 
 /// Runs `f` with recording of gradients switched on or off on this thread.
@@ -312,6 +317,24 @@ impl Tensor {
         let make = Make { device: &node.device, vjp, saved: &[], at: node.at };
         let extra = Extra { value: node.kept(i), tracked, unlisted: !listed, ..Extra::default() };
         Self::node(Op::Part(i as u8), shape, dtype, &[self], make, extra)
+    }
+
+    /// The same operation on other inputs: those that it reads, then those that were saved for its gradient.
+    pub(crate) fn again(&self, inputs: &[Tensor]) -> Tensor {
+        let node = &*self.0;
+        if let (Op::Part(i), Some(whole)) = (&node.op, inputs.first()) {
+            return whole.part(usize::from(*i));
+        }
+        let inputs: SmallVec<[&Tensor; 4]> = inputs.iter().collect();
+        let (read, saved) = inputs.split_at(inputs.len().min(node.reads as usize));
+        let make = Make { device: &node.device, vjp: node.vjp.clone(), saved, at: node.at };
+        // (What starts a differentiation is one by itself.)
+        let tracked = is_tracked(read, &make) || node.tracked && node.is_source();
+        let extra = Extra { tracked, results: node.results.clone(), ..Extra::default() };
+        let copy = Self::node(node.op.clone(), node.shape, node.dtype, read, make, extra);
+        capture::noted_again(node.id, copy.0.id);
+        node.bounds.get().map(|bounds| copy.0.bounds.set(*bounds));
+        copy
     }
 
     /// A node whose value exists.

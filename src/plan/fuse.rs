@@ -1,5 +1,8 @@
 //! Merging kernels: a consumer that reads what a producer wrote, at the same place, becomes a part of it.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use smallvec::SmallVec;
 
 use super::lower::{ASSIGN, Lowered};
@@ -287,7 +290,9 @@ impl Kernels {
         })
     }
 
-    /// Kernels in dependency order, ties in the order of recording.
+    /// Kernels in dependency order. Of those that may run the first recorded comes next, but before it those that give
+    /// back at least as much memory as they take: a layer's gradients follow the one that they are computed from, instead
+    /// of all of these being kept until the last.
     fn sorted(self) -> Result<(Vec<Step>, Vec<BufferInfo>)> {
         let distinct = |k: usize| {
             let mut all: Vec<usize> = self.predecessors(k).collect();
@@ -301,16 +306,36 @@ impl Kernels {
         for (k, before) in preds.iter().enumerate() {
             before.iter().for_each(|&p| followers[p].push(k));
         }
-        let mut ready: std::collections::BinaryHeap<_> =
-            (0..preds.len()).filter(|&k| waiting[k] == 0 && self.kernels[k].is_some()).map(std::cmp::Reverse).collect();
-        let mut kernels = self.kernels;
+        let Kernels { mut kernels, buffers, mut readers, .. } = self;
+        let mut ready: BinaryHeap<_> =
+            (0..preds.len()).filter(|&k| waiting[k] == 0 && kernels[k].is_some()).map(Reverse).collect();
+        // Those of them that give back; a kernel may be in both.
+        let mut frugal: BinaryHeap<Reverse<usize>> = BinaryHeap::new();
+        let mut written = vec![false; buffers.len()];
         let mut out = Vec::with_capacity(kernels.len());
-        while let Some(std::cmp::Reverse(k)) = ready.pop() {
-            out.push(kernels[k].take().expect("each kernel is ready once"));
+        while let Some(Reverse(k)) = frugal.pop().or_else(|| ready.pop()) {
+            let Some(kernel) = kernels[k].take() else { continue };
+            let mut changed: Set = followers[k].iter().copied().collect();
             for &f in &followers[k] {
                 waiting[f] -= 1;
                 if waiting[f] == 0 {
-                    ready.push(std::cmp::Reverse(f));
+                    ready.push(Reverse(f));
+                }
+            }
+            kernel.writes().for_each(|buf| written[buf as usize] = true);
+            for buf in kernel.buffers() {
+                let left = &mut readers[buf as usize];
+                left.retain(|reader| *reader != k);
+                if let [last] = left[..] {
+                    changed.push(last);
+                }
+            }
+            out.push(kernel);
+            for k in changed {
+                if waiting[k] == 0
+                    && kernels[k].as_ref().is_some_and(|next| gives_back(next, &buffers, &readers, &written))
+                {
+                    frugal.push(Reverse(k));
                 }
             }
         }
@@ -321,8 +346,26 @@ impl Kernels {
                 stuck.ops.join(" ")
             )));
         }
-        Ok((out, self.buffers))
+        Ok((out, buffers))
     }
+}
+
+/// Whether temporaries that nobody else is still to read make up for those that the kernel is the first to write.
+fn gives_back(kernel: &Step, buffers: &[BufferInfo], readers: &[Set], written: &[bool]) -> bool {
+    let bytes = |buf: u16| match &buffers[buf as usize] {
+        info if matches!(info.role, Role::Temp { .. }) => info.dtype.bytes(info.len),
+        _ => 0,
+    };
+    let writes: Set = kernel.writes().map(usize::from).collect();
+    let (mut freed, mut taken) = (0, 0);
+    for buf in kernel.buffers() {
+        match (writes.contains(&usize::from(buf)), readers[buf as usize].len()) {
+            (true, _) if !written[buf as usize] => taken += bytes(buf),
+            (false, 1) => freed += bytes(buf),
+            _ => {}
+        }
+    }
+    freed > 0 && freed >= taken
 }
 
 /// Makes the orders of `from` those of `to`; `back` holds the same orders seen from the other side.

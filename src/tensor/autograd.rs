@@ -1,5 +1,6 @@
 //! Reverse-mode differentiation over the recorded nodes. Gradients are recorded like any operation.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -33,6 +34,11 @@ impl Grads {
         vars.sort_unstable_by_key(Var::id);
         vars.dedup_by_key(|var| var.id());
         vars.into_iter().filter_map(|var| self.vars.get(&var.id()).map(|grad| (var, grad)))
+    }
+
+    /// The gradient for the node of this id, where the pass stopped at it.
+    pub(super) fn at(&self, id: u64) -> Option<&Tensor> {
+        self.nodes.get(&id)
     }
 
     /// The gradient for a tensor made by [`Tensor::requires_grad`]. For tensors between it and the loss use [`grad`].
@@ -69,7 +75,7 @@ pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Re
         ));
     }
     let wanted = inputs.iter().map(|x| x.0.id).collect();
-    let grads = walk(loss, &wanted)?;
+    let grads = walk(loss, one(loss)?, &wanted, &FxHashSet::default())?;
     inputs
         .iter()
         .map(|x| match grads.wrt(x) {
@@ -89,7 +95,7 @@ impl Tensor {
     pub fn backward(&self) -> Result<Grads> {
         check(self)?;
         with_tracking(false, || {
-            let mut grads = walk(self, &FxHashSet::default())?;
+            let mut grads = walk(self, one(self)?, &FxHashSet::default(), &FxHashSet::default())?;
             let Grads { met, vars, .. } = &mut grads;
             // Those of frozen variables would be computed for nothing.
             met.retain(|var| {
@@ -195,26 +201,37 @@ fn meet(a: &[usize], at: &[usize], b: &[usize], bt: &[usize]) -> bool {
     (0..a.len()).all(|d| at[d] < bt[d] + b[d] && bt[d] < at[d] + a[d])
 }
 
-/// The gradients of the tensors that differentiation starts from, and of those `wanted`. The others are let go of as
-/// soon as they have been passed on: whoever holds a gradient keeps it in memory.
-fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
-    struct Reset;
+/// The gradient of a scalar for itself.
+#[track_caller]
+fn one(loss: &Tensor) -> Result<Tensor> {
+    Tensor::ones(*loss.shape(), loss.dtype(), loss.device())
+}
+
+/// The gradients of the tensors that differentiation starts from, and of those `wanted`, given the one for `loss`. The others
+/// are let go of as soon as they have been passed on: whoever holds a gradient keeps it in memory. Nothing passes through
+/// those where it is to `stop`.
+pub(super) fn walk(loss: &Tensor, of_loss: Tensor, wanted: &FxHashSet<u64>, stop: &FxHashSet<u64>) -> Result<Grads> {
+    struct Reset(Option<&'static Location<'static>>);
     impl Drop for Reset {
         fn drop(&mut self) {
-            set_origin(None);
+            set_origin(self.0);
         }
     }
-    let _reset = Reset;
+    // Within the gradient of an operation that is differentiated in its turn.
+    let _reset = Reset(set_origin(None));
     let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
     let mut arrived: FxHashMap<u64, Arrived> = FxHashMap::default();
-    let one = Tensor::ones(*loss.shape(), loss.dtype(), loss.device())?;
-    arrived.insert(loss.0.id, Arrived { sum: Some(one), ..Arrived::default() });
-    for tensor in tracked(loss) {
+    arrived.insert(loss.0.id, Arrived { sum: Some(of_loss), ..Arrived::default() });
+    for tensor in tracked(loss, stop) {
         let node = &tensor.0;
         let Some(mut here) = arrived.remove(&node.id) else { continue };
         set_origin(Some(node.at));
         let results = std::mem::take(&mut here.results);
         let total = here.total(&tensor)?;
+        if stop.contains(&node.id) {
+            total.into_iter().for_each(|grad| drop(grads.nodes.insert(node.id, grad)));
+            continue;
+        }
         if let Some(var) = &node.var {
             if let Some(grad) = total {
                 grads.met.push(var.clone());
@@ -255,7 +272,7 @@ fn walk(loss: &Tensor, wanted: &FxHashSet<u64>) -> Result<Grads> {
 }
 
 /// The tracked ancestors: ids grow with recording, so descending ids are a reverse topological order.
-fn tracked(loss: &Tensor) -> Vec<Tensor> {
+fn tracked(loss: &Tensor, stop: &FxHashSet<u64>) -> Vec<Tensor> {
     let mut order: Vec<Tensor> = Vec::new();
     let mut seen: FxHashSet<u64> = FxHashSet::default();
     let mut stack = vec![loss.clone()];
@@ -263,7 +280,7 @@ fn tracked(loss: &Tensor) -> Vec<Tensor> {
         if !tensor.0.tracked || !seen.insert(tensor.0.id) {
             continue;
         }
-        if !tensor.0.is_source() {
+        if !tensor.0.is_source() && !stop.contains(&tensor.0.id) {
             stack.extend(tensor.inputs());
         }
         order.push(tensor);

@@ -5,5 +5,7 @@ mod autograd;
 pub(crate) mod device;
 mod display;
 mod host;
+pub(crate) mod remat;
 
 pub use autograd::{Grads, grad, no_grad};
+pub use remat::remat;

@@ -23,6 +23,7 @@ mod profile;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;
+mod remat;
 #[cfg(feature = "cpu")]
 mod runner;
 mod scans;

@@ -6,10 +6,12 @@ use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::autocast;
+use crate::graph::node::next_id;
 use crate::nn::layers::{BuildCtx, CallCtx, Layer};
 use crate::nn::names;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
+use crate::tensor::remat::recomputed;
 use crate::{Device, Tensor, Var};
 
 /// A layer with its name, as models hold it. Clones are the same layer: called in several places, or in several models,
@@ -48,6 +50,8 @@ struct State {
     inputs: Option<Vec<Shape>>,
     /// The weights that freezing made untrainable; `None` where the layer is not frozen.
     frozen: Option<Vec<u64>>,
+    /// Whether what it computes in between is computed again for the gradient.
+    remat: bool,
 }
 
 /// Tensors that leave a layer, each with its mask where it has one.
@@ -58,7 +62,7 @@ impl SharedLayer {
     pub(super) fn new(layer: Box<dyn Layer>, name: Option<String>) -> Self {
         let automatic = name.is_none();
         let name = name.unwrap_or_else(|| names::auto(layer.class_name()));
-        let state = State { layer, seeds: None, inputs: None, frozen: None };
+        let state = State { layer, seeds: None, inputs: None, frozen: None, remat: false };
         SharedLayer(Arc::new(Entry { name, automatic, calls: AtomicUsize::new(0), state: RwLock::new(state) }))
     }
 
@@ -95,6 +99,12 @@ impl SharedLayer {
     /// Whether it may be trained: it may, unless it was frozen.
     pub fn is_trainable(&self) -> bool {
         self.0.read().frozen.is_none()
+    }
+
+    /// Whether what the layer computes on the way to its outputs is computed again for the gradient, instead of being kept
+    /// in memory from forward to backward: see [`remat`](crate::remat()).
+    pub fn set_remat(&self, yes: bool) {
+        self.0.write().remat = yes;
     }
 
     /// Freezes the layer (`false`) or lets it train again (`true`), in every model that has it.
@@ -233,7 +243,8 @@ impl Entry {
             false => tensors.into_iter().map(float).collect::<Result<_>>()?,
         };
         let ctx = ctx.enter(state.frozen.is_some(), masks);
-        let outputs = match ctx.compute_dtype() {
+        let first = next_id();
+        let mut outputs = match ctx.compute_dtype() {
             DType::F32 => layer.call_all(&tensors, &ctx)?,
             narrow => {
                 let inside = if layer.computes_wide() { DType::F32 } else { narrow };
@@ -243,6 +254,9 @@ impl Entry {
                 outputs.iter().map(|t| to(t, narrow)).collect::<Result<_>>()?
             }
         };
+        if state.remat && ctx.is_training() {
+            outputs = outputs.iter().map(|output| recomputed(output, first)).collect::<Result<_>>()?;
+        }
         let masks = ctx.leave(outputs.len(), layer.passes_mask());
         Ok(outputs.into_iter().zip(masks).collect())
     }

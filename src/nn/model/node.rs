@@ -233,6 +233,22 @@ pub trait IntoLayer: Sized {
         self.into_shared(None)
     }
 
+    /// The layer as one that keeps nothing in memory for the gradient but its inputs, and computes the rest again; a whole
+    /// block where it is a model. See [`SharedLayer::set_remat`].
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    ///
+    /// let block = || Sequential::new().add(Dense::new(64).activation(Gelu)).add(Dense::new(64).activation(Gelu));
+    /// let model = Sequential::new().add(block().remat()).add(block().remat()).add(Dense::new(1));
+    /// # let _ = model;
+    /// ```
+    fn remat(self) -> SharedLayer {
+        let layer = self.shared();
+        layer.set_remat(true);
+        layer
+    }
+
     /// Calls the layer on one node or on several; its first output.
     ///
     /// # Errors
