@@ -9,7 +9,7 @@ mod steps;
 
 use common::time;
 use data::random;
-use steps::{HALF, adam_update, cnn_adam, gradient, mlp_adam, variables};
+use steps::{HALF, adam_update, captured, cnn_adam, gradient, mlp_adam, variables};
 use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor, Var};
 
 /// Times the computing of `f`'s tensors, the wait for them included.
@@ -158,10 +158,14 @@ fn main() -> Result<()> {
         }
         for batch in [64, 1024] {
             let sizes = [784, 512, 512, 10];
-            bench(&device, &format!("MLP Adam step {sizes:?}, batch {batch}"), mlp_adam(&device, batch, &sizes)?);
+            bench(
+                &device,
+                &format!("MLP Adam step {sizes:?}, batch {batch}"),
+                captured(&device, mlp_adam(&device, batch, &sizes)?),
+            );
         }
         let label = "CNN Adam step (32, 64 filters, dense 128), batch 64";
-        bench(&device, label, cnn_adam(&device, 64)?);
+        bench(&device, label, captured(&device, cnn_adam(&device, 64)?));
     }
     Ok(())
 }

@@ -6,8 +6,8 @@
 #              [--seconds N] [--only P,P...]    OUT/failures.log if a part fails
 #
 # DIR may be carried to another machine of the same processor and system; there it takes a GPU's driver and, for the
-# comparison, python3 with PyTorch (without them that part says so). The parts are `adapter`, `conformance`, `bench`, `peers`,
-# `defaults`, `unit` and `suite`; each has a time limit, and the rest goes on if one fails. `--seconds` bounds them all
+# comparison, python3 with PyTorch (without them that part says so). The parts are `adapter`, `conformance`, `bench`, `tuned`,
+# `peers`, `defaults`, `unit` and `suite`; each has a time limit, and the rest goes on if one fails. `--seconds` bounds them all
 # together. WGTENSOR_DEVICE chooses the device, as everywhere.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -112,6 +112,7 @@ run() {
     part adapter 60 "$work/bin/device" info
     part conformance 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device"
     part bench 300 "$work/bin/device" run "$work/bench.json"
+    part tuned 200 env WGTENSOR_TUNE=1 "$work/bin/device" run "$work/tuned.json" 'product|convolution'
     part peers 150 "$(command -v python3 || echo python3)" "$binaries/peers_gpu.py" "$work/bench.json" "$work/peers.json"
     part defaults 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device" --defaults
     part unit 240 "$work/bin/unit"

@@ -37,11 +37,11 @@ fn training(device: &Device, name: &str, step: Step) -> Result<()> {
     time(&label("recorded"), STEPS as f64, || {
         (0..STEPS).try_for_each(|_| step().map(drop)).and_then(|()| device.sync()).unwrap();
     });
-    let mut captured = device.capture(|[]| Ok([step()?]));
-    (0..3).try_for_each(|_| captured.call([]).map(drop))?;
+    let step = steps::captured(device, step);
+    (0..3).try_for_each(|_| step().map(drop))?;
     println!("{} {}", label("captured,"), device.last_plan().unwrap_or_default().lines().next().unwrap_or_default());
     time(&label("captured"), STEPS as f64, || {
-        (0..STEPS).try_for_each(|_| captured.call([]).map(drop)).and_then(|()| device.sync()).unwrap();
+        (0..STEPS).try_for_each(|_| step().map(drop)).and_then(|()| device.sync()).unwrap();
     });
     Ok(())
 }

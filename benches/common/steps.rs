@@ -17,6 +17,12 @@ pub(crate) fn variables(shapes: &[&[usize]], device: &Device) -> Result<Vec<Var>
     shapes.iter().enumerate().map(|(i, shape)| random(shape, i as u64, device).map(|t| Var::new(&t))).collect()
 }
 
+/// The step, recorded once and then replayed.
+pub(crate) fn captured(device: &Device, step: Step) -> Step {
+    let step = RefCell::new(device.capture(move |[]| Ok([step()?])));
+    Box::new(move || step.borrow_mut().call([]).map(|[result]| result))
+}
+
 /// A step of Adam on a stack of dense layers with biases, cross-entropy at the end; gives the loss.
 pub(crate) fn mlp_adam(device: &Device, batch: usize, sizes: &[usize]) -> Result<Step> {
     let (x, y) = (random(&[batch, sizes[0]], 1, device)?, random(&[batch, sizes[sizes.len() - 1]], 2, device)?);

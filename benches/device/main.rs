@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! device info                                what WGTENSOR_DEVICE (the first GPU, if it is not set) is
-//! device run FILE [--small | --large] [PART OF A NAME]
+//! device run FILE [--small | --large] [PARTS OF NAMES, |]
 //!                                            measures, and writes FILE after each workload; sizes go by the device if
 //!                                            they are not given
 //! device report DIR                          FILE, parts.txt and peers.json of DIR as results.json and results.md
@@ -42,7 +42,7 @@ fn describe(device: &Device) -> Value {
     })
 }
 
-/// Measures everything, or what `filter` names.
+/// Measures everything, or what one of the parts of names in `filter` names.
 fn run(file: &Path, small: Option<bool>, filter: &str) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let device = open()?;
     let small = small.unwrap_or(device.info().kind == DeviceKind::Software || !device.is_gpu());
@@ -56,7 +56,7 @@ fn run(file: &Path, small: Option<bool>, filter: &str) -> std::result::Result<()
     ];
     let mut failed = 0;
     for (list, works) in lists {
-        for work in works.iter().filter(|w| list == "ceilings" || w.name.contains(filter)) {
+        for work in works.iter().filter(|w| list == "ceilings" || filter.split('|').any(|part| w.name.contains(part))) {
             let found = measure::measured(&device, work, small);
             failed += usize::from(found.get("error").is_some());
             println!("{:<52} {}", work.name, measure::line(&found));
@@ -89,7 +89,7 @@ fn main() -> ExitCode {
         ["run", file] => run(Path::new(file), small, ""),
         ["run", file, filter] => run(Path::new(file), small, filter),
         ["report", dir] => report::write(Path::new(dir)),
-        _ => Err("device info | device run FILE [--small | --large] [PART OF A NAME] | device report DIR".into()),
+        _ => Err("device info | device run FILE [--small | --large] [PARTS OF NAMES, |] | device report DIR".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

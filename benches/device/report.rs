@@ -42,12 +42,24 @@ pub(crate) fn write(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let ceilings = [best("bytes", &all["ceilings"]), best("flops", &all["ceilings"])];
     all["ceiling_bytes_per_s"] = json!(ceilings[0]);
     all["ceiling_flops_per_s"] = json!(ceilings[1]);
+    let tuned = json("tuned.json");
     for work in all["works"].as_array_mut().into_iter().flatten() {
         shares(work, ceilings, &peers["works"]);
+        if let Some(tuned) = list(&tuned["works"]).iter().find(|other| other["name"] == work["name"])
+            && let (Some(time), Some(before)) = (of_device(tuned), of_device(work))
+        {
+            work["tuned_s"] = json!(time);
+            work["tuned_over_rule"] = json!(time / before);
+        }
     }
     std::fs::write(dir.join("results.json"), format!("{all:#}\n"))?;
     std::fs::write(dir.join("results.md"), table(&all)?)?;
     Ok(())
+}
+
+/// A workload's time on the device, or by the host's clock where the device has none.
+fn of_device(work: &Value) -> Option<f64> {
+    work["device_s"].as_f64().or(work["wall_s"].as_f64())
 }
 
 /// The least time of a ceiling.
@@ -121,6 +133,7 @@ fn table(all: &Value) -> Result<String, std::fmt::Error> {
         writeln!(out, "- {} failed: {}", text(&work["name"]), text(&work["error"]))?;
     }
     works(&mut out, all)?;
+    tuned(&mut out, all)?;
     steps(&mut out, all)?;
     Ok(out)
 }
@@ -173,6 +186,23 @@ fn works(out: &mut String, all: &Value) -> std::fmt::Result {
             "\nPyTorch: {peer}. The first ratio compares times on the device (PyTorch's from a replayed CUDA graph), the second \
              runs back to back as the host submits them; below 1 wgtensor is faster."
         )?;
+    }
+    Ok(())
+}
+
+/// Products and convolutions with the tiles that the tuner found, beside those of the rule.
+fn tuned(out: &mut String, all: &Value) -> std::fmt::Result {
+    let mut works = list(&all["works"]).iter().filter(|w| w["tuned_s"].is_number()).peekable();
+    if works.peek().is_none() {
+        return Ok(());
+    }
+    writeln!(out, "\n## Tuned (`WGTENSOR_TUNE=1`)\n\n| work | by the rule | tuned | tuned / by the rule |")?;
+    writeln!(out, "| --- | --- | --- | --- |")?;
+    for work in works {
+        let name = work["name"].as_str().unwrap_or_default();
+        let before = of_device(work).map_or("-".into(), seconds);
+        let ratio = work["tuned_over_rule"].as_f64().unwrap_or(f64::NAN);
+        writeln!(out, "| {name} | {before} | {} | {ratio:.2} |", time(work, "tuned_s"))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@
 use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor};
 
 use crate::data::random;
-use crate::steps::{HALF, Step, adam_update, cnn_adam, gradient, mlp_adam};
+use crate::steps::{HALF, Step, adam_update, captured, cnn_adam, gradient, mlp_adam};
 
 /// What bounds a workload.
 #[derive(Clone, Copy)]
@@ -42,10 +42,14 @@ pub(crate) fn all(small: bool) -> Vec<Work> {
     convolutions(small, &mut all);
     for batch in pick(small, vec![64, 1024], vec![64]) {
         let sizes = [784, 512, 512, 10];
-        all.push(work(format!("mlp-adam-step {batch}"), Amount::Step, move |d| mlp_adam(d, batch, &sizes)));
+        all.push(work(format!("mlp-adam-step {batch}"), Amount::Step, move |d| {
+            mlp_adam(d, batch, &sizes).map(|step| captured(d, step))
+        }));
     }
     let batch = pick(small, 64, 8);
-    all.push(work(format!("cnn-adam-step {batch}"), Amount::Step, move |d| cnn_adam(d, batch)));
+    all.push(work(format!("cnn-adam-step {batch}"), Amount::Step, move |d| {
+        cnn_adam(d, batch).map(|step| captured(d, step))
+    }));
     all
 }
 

@@ -140,6 +140,8 @@ impl fmt::Display for DeviceKind {
     }
 }
 
+/// The environment variable that switches [`DeviceOptions::tune`] on.
+const TUNE: &str = "WGTENSOR_TUNE";
 /// The environment variable that [`Kernels::Auto`] asks: `auto`, `hardware` or `software`.
 const KERNELS: &str = "WGTENSOR_KERNELS";
 
@@ -241,10 +243,23 @@ pub struct DeviceOptions {
     /// Where a GPU's compiled kernels are kept for the next process. The driver trusts in what it finds there: see
     /// [`KernelCache`].
     pub cache: KernelCache,
+    /// Measure which tile is fastest for each matrix product and convolution, where the device meets it first; also where
+    /// `WGTENSOR_TUNE` is set to something other than `0`. A plan of new products then takes its time. A candidate
+    /// counts only if its results are those of the kernels that are taken otherwise. What is found is kept beside the compiled
+    /// kernels ([`cache`](Self::cache)) for each adapter and version of its driver; the log has it under `wgtensor::tune`. It is
+    /// for real GPUs; the CPU engine and web pages do without.
+    pub tune: bool,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
     /// shader that fails is an error of the flush. Needs the crate's feature `gpu`. Plans with f64 in them, which no GPU runs, are passed over.
     pub check_shaders: bool,
+}
+
+impl DeviceOptions {
+    /// Whether products are to be measured.
+    pub(crate) fn tunes(&self) -> bool {
+        self.tune || std::env::var_os(TUNE).is_some_and(|word| !word.is_empty() && word != "0")
+    }
 }
 
 /// The error for `bytes` that a device has no room for, `rounded` to what its pool takes at once.

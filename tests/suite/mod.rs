@@ -30,6 +30,7 @@ mod scans;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
 mod shaders;
 mod training;
+mod tuning;
 mod variables;
 mod views;
 mod waiting;

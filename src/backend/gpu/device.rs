@@ -28,7 +28,7 @@ pub(super) struct Core {
     /// Where compiled pipelines are kept for the next process.
     pub(super) cache: Option<Cache>,
     /// Whether the device is a host program's.
-    guest: bool,
+    pub(super) guest: bool,
     /// What is waited for without blocking.
     pub(super) poller: Arc<Worker>,
     /// Error scopes whose answers are still to come: natively none, in a browser those of the calls so far.

@@ -5,7 +5,7 @@
 //! family, named as on the CPU), `pipeline` holds compiled shaders and `cache` keeps them for the next process, `run`
 //! submits plans, `readback` brings results to the host, `poller` waits for them on a thread while futures are pending,
 //! `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), `timing` has
-//! the device tell how long each kernel took, `dump` writes sources down, `reflect` reads what a program's own shader
+//! the device tell how long each kernel took, `tuner` asks it which tile is fastest, `dump` writes sources down, `reflect` reads what a program's own shader
 //! declares, and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
@@ -25,6 +25,7 @@ mod run;
 mod scope;
 mod timing;
 mod trusted;
+mod tuner;
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use memory::Pool;
 use pipeline::Pipelines;
 use readback::Staging;
 use timing::{GpuRecording, Times};
+use tuner::Tuner;
 
 /// A GPU that was opened, or that a host program lent.
 pub(crate) struct GpuBackend {
@@ -54,18 +56,22 @@ pub(crate) struct GpuBackend {
     staging: Arc<Staging>,
     /// What kernels take, while somebody asks.
     times: Arc<Log<Times>>,
+    tuner: Option<Tuner>,
 }
 
 impl GpuBackend {
     fn new(core: Core, options: &DeviceOptions) -> Result<Self> {
         let core = Arc::new(core);
         let pool = Pool::new(Arc::clone(&core), options)?;
+        // (A page cannot wait for what is measured.)
+        let tuned = (options.tunes() && cfg!(not(target_arch = "wasm32"))).then(|| Tuner::of(&core, options));
         Ok(GpuBackend {
             pipelines: Pipelines::new(Arc::clone(&core)),
             staging: Arc::new(Staging::new(Arc::clone(&core), Arc::clone(&pool))),
             pool,
             core,
             times: Arc::default(),
+            tuner: tuned,
         })
     }
 
@@ -132,7 +138,12 @@ impl Backend for GpuBackend {
     }
 
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(self.prepare_with(&plan, kernels::build)?))
+        Ok(Box::new(match &self.tuner {
+            None => self.prepare_with(&plan, kernels::build)?,
+            Some(tuner) => self.prepare_with(&plan, |plan, step, caps| {
+                kernels::build_by(plan, step, caps, tuner.method(self, plan, step))
+            })?,
+        }))
     }
 
     fn sync(&self) -> BoxFuture<'static, Result<()>> {

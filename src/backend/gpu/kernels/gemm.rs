@@ -1,12 +1,11 @@
 //! Matrix products and convolutions as tiled products; those too thin for tiles as reductions.
 
-use std::fmt;
-
 use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
 use super::nest;
 use super::render::{Coordinates, Emitter, LANES};
+use super::tiles::{Choice, ENOUGH_GROUPS, Method, Tile};
 use super::window::Numbers;
 use super::{Build, Head, numel};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
@@ -17,110 +16,6 @@ use crate::ir::listed;
 use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
-
-/// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
-const ENOUGH_GROUPS: usize = 128;
-/// Where even the smallest tile gives fewer, `k` is split until there are so many.
-const MANY_GROUPS: usize = 256;
-/// The least part of `k` for a work-group of a split product.
-const LEAST_PART: usize = 64;
-
-/// Tiles from the largest down: rows, columns, and rows and columns of a thread; how much of `k` is in work-group memory
-/// at a time. Every thread copies as many vectors as every other. 128 rows and columns by 8 of `k` is what both AMD's and
-/// NVIDIA's compilers do best with: two loads on their way, 128 registers.
-const TILES: [Tile; 5] = [
-    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4 },
-    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
-];
-const SMALLEST: Tile = TILES[4];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Tile {
-    bm: u32,
-    bn: u32,
-    bk: u32,
-    tm: u32,
-    tn: u32,
-}
-
-impl Tile {
-    fn threads(self) -> u32 {
-        (self.bm / self.tm) * (self.bn / self.tn)
-    }
-
-    /// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
-    fn skew(self) -> u32 {
-        128 / self.bk
-    }
-
-    /// Words of work-group memory for a piece of an operand with so many lines, whose vectors are taken apart or not.
-    fn words(self, lines: u32, apart: bool) -> u32 {
-        lines * self.bk + if apart { (self.bk / 4 - 1) * self.skew() } else { 0 }
-    }
-
-    /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next;
-    /// none on a device that computes on a processor, which reads operands straight from the buffers.
-    fn buffers(self, caps: &Caps) -> u32 {
-        let bytes = 4 * (self.words(self.bm, true) + self.words(self.bn, true));
-        if caps.software { 0 } else { (caps.max_workgroup_memory / bytes).min(2) }
-    }
-
-    fn fits(self, caps: &Caps) -> bool {
-        self.threads() <= caps.max_workgroup_size && (caps.software || self.buffers(caps) > 0)
-    }
-
-    fn count(self, g: &Gemm) -> usize {
-        g.m.div_ceil(self.bm as usize) * g.n.div_ceil(self.bn as usize) * numel(&g.batch)
-    }
-
-    /// Those that a device may get. One that computes on a processor reads operands straight from memory.
-    fn of(caps: &Caps) -> impl Iterator<Item = Self> {
-        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == SMALLEST))
-    }
-}
-
-/// What is chosen for a product: the tile, and how many parts `k` is cut into.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Choice {
-    pub(super) tile: Tile,
-    pub(super) parts: usize,
-}
-
-impl Choice {
-    /// The largest tile that keeps the device busy and wastes little at the edges; where none does, one with `k` split.
-    fn by_rule(g: &Gemm, caps: &Caps) -> Self {
-        if caps.software {
-            return Choice { tile: SMALLEST, parts: 1 };
-        }
-        let useful = numel(&g.batch) * g.m * g.n;
-        let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
-        let tiles = || Tile::of(caps).filter(tight);
-        if let Some(tile) = tiles().find(|t| t.count(g) >= ENOUGH_GROUPS) {
-            return Choice { tile, parts: 1 };
-        }
-        // Of a long `k` each part is still long enough to repay a large tile.
-        let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
-        let tile = tiles().find(long).unwrap_or(SMALLEST);
-        let most = (g.k / LEAST_PART).clamp(1, 64);
-        Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
-    }
-
-    /// Every tile with each way to cut `k`.
-    #[cfg(test)]
-    pub(super) fn all(caps: &Caps) -> Vec<Self> {
-        let cuts = if caps.software { &[1][..] } else { &[1, 4] };
-        Tile::of(caps).flat_map(|tile| cuts.iter().map(move |&parts| Choice { tile, parts })).collect()
-    }
-}
-
-impl fmt::Display for Tile {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.bm, self.bn)
-    }
-}
 
 /// Every variant of tiled products that a device may get: what its tile and epilogue are, and how an operand is read into each tile.
 #[cfg(test)]
@@ -348,7 +243,7 @@ impl Product {
     }
 }
 
-pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<Vec<Dispatch>> {
+pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, method: Method) -> Result<Vec<Dispatch>> {
     if g.dtype != DType::F32 {
         return Err(Error::new(
             Kind::DType,
@@ -359,6 +254,13 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm) -> Result<V
     let nothing = || Loader::Strided { offset: 0, batch: g.batch.iter().map(|_| 0).collect(), row: 0, col: 0 };
     let empty = (g.k == 0).then(|| Gemm { a: nothing(), b: nothing(), ..g.clone() });
     let g = empty.as_ref().unwrap_or(g);
+    // (What the rule gives for nothing to add up, whatever somebody found to be fast.)
+    let method = if g.k == 0 { Method::Rule } else { method };
+    match method {
+        Method::Tiled(choice) if choice.tile.fits(caps) => return tiled(plan, step, caps, g, choice),
+        Method::Reduction if let Some(nest) = as_nest(g, step) => return nest::build(plan, &nest, caps),
+        _ => {}
+    }
     let choice = Choice::by_rule(g, caps);
     // Too little work for tiles to fill a GPU.
     let few = !caps.software && choice.tile.count(g) * choice.parts < ENOUGH_GROUPS;

@@ -19,6 +19,7 @@ mod sort;
 mod sweeps;
 #[cfg(test)]
 mod tests;
+pub(super) mod tiles;
 mod tiling;
 mod turned;
 mod walk;
@@ -27,6 +28,8 @@ mod window;
 use std::collections::HashMap;
 
 use super::dispatch::{Binding, Caps, Dispatch, Grid, Shader, Target};
+use tiles::Method;
+
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::{BufId, Family, Plan, Step};
@@ -36,12 +39,17 @@ const MAX_SPACE: usize = 0xff00_0000;
 
 /// The kernels of a step, in the order of their dispatch; none where the step has nothing to compute.
 pub(crate) fn build(plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+    build_by(plan, step, caps, Method::Rule)
+}
+
+/// The same; if it is a product, computed in this way.
+pub(crate) fn build_by(plan: &Plan, step: &Step, caps: &Caps, method: Method) -> Result<Vec<Dispatch>> {
     if numel(&step.outer()) == 0 || step.program.stores.is_empty() {
         return Ok(Vec::new());
     }
     let built = check(plan, step).and_then(|()| match &step.family {
         Family::Nest => nest::build(plan, step, caps),
-        Family::Gemm(gemm) => gemm::build(plan, step, caps, gemm),
+        Family::Gemm(gemm) => gemm::build(plan, step, caps, gemm, method),
         Family::Window(window) => window::build(plan, step, caps, window),
         Family::Scatter(scatter) => scatter::build(plan, step, caps, scatter),
         Family::Scan(scan) => scan::build(plan, step, caps, scan),

@@ -6,7 +6,7 @@ use super::cases::{
     window,
 };
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
-use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiling};
+use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiles, tiling};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Instr, ReduceOp};
@@ -25,9 +25,9 @@ pub(super) const MOST_ACCS: usize = 8;
 pub(super) enum Choice {
     /// The rules themselves, where they have nothing to choose.
     Rule,
-    Product(gemm::Choice),
+    Product(tiles::Choice),
     /// With its loop written out, as real GPUs get it.
-    Unrolled(gemm::Choice),
+    Unrolled(tiles::Choice),
     Nest(tiling::Choice),
 }
 
@@ -70,7 +70,7 @@ pub(super) fn products(caps: &Caps) -> Forced {
         cases.push(conv(placed([3, 13, 10], filters, taps, 2, 1, 0), 2));
     }
     cases.extend([residual(132, false), residual(132, true), residual(133, false)]);
-    let all = gemm::Choice::all(caps);
+    let all = tiles::Choice::all(caps);
     let some = |i: usize| {
         let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
         wanted.map(|(_, &choice)| Choice::Product(choice)).collect()

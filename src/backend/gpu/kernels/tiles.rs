@@ -1,0 +1,170 @@
+//! Which tile a product gets, and how many parts `k` is cut into.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::numel;
+use crate::backend::gpu::dispatch::Caps;
+use crate::ir::gemm::Gemm;
+
+/// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
+pub(super) const ENOUGH_GROUPS: usize = 128;
+/// Where even the smallest tile gives fewer, `k` is split until there are so many.
+const MANY_GROUPS: usize = 256;
+/// The least part of `k` for a work-group of a split product.
+const LEAST_PART: usize = 64;
+
+/// Tiles from the largest down: rows, columns, and rows and columns of a thread; how much of `k` is in work-group memory
+/// at a time. Every thread copies as many vectors as every other. 128 rows and columns by 8 of `k` is what both AMD's and
+/// NVIDIA's compilers do best with: two loads on their way, 128 registers.
+const TILES: [Tile; 5] = [
+    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4 },
+    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8 },
+    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
+];
+const SMALLEST: Tile = TILES[4];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Tile {
+    pub(super) bm: u32,
+    pub(super) bn: u32,
+    pub(super) bk: u32,
+    pub(super) tm: u32,
+    pub(super) tn: u32,
+}
+
+impl Tile {
+    pub(super) fn threads(self) -> u32 {
+        (self.bm / self.tm) * (self.bn / self.tn)
+    }
+
+    /// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
+    pub(super) fn skew(self) -> u32 {
+        128 / self.bk
+    }
+
+    /// Words of work-group memory for a piece of an operand with so many lines, whose vectors are taken apart or not.
+    pub(super) fn words(self, lines: u32, apart: bool) -> u32 {
+        lines * self.bk + if apart { (self.bk / 4 - 1) * self.skew() } else { 0 }
+    }
+
+    /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next;
+    /// none on a device that computes on a processor, which reads operands straight from the buffers.
+    pub(super) fn buffers(self, caps: &Caps) -> u32 {
+        let bytes = 4 * (self.words(self.bm, true) + self.words(self.bn, true));
+        if caps.software { 0 } else { (caps.max_workgroup_memory / bytes).min(2) }
+    }
+
+    pub(super) fn fits(self, caps: &Caps) -> bool {
+        self.threads() <= caps.max_workgroup_size && (caps.software || self.buffers(caps) > 0)
+    }
+
+    pub(super) fn count(self, g: &Gemm) -> usize {
+        g.m.div_ceil(self.bm as usize) * g.n.div_ceil(self.bn as usize) * numel(&g.batch)
+    }
+
+    /// Those that a device may get. One that computes on a processor reads operands straight from memory.
+    pub(super) fn of(caps: &Caps) -> impl Iterator<Item = Self> {
+        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == SMALLEST))
+    }
+}
+
+/// How a product is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// As the rule says.
+    Rule,
+    /// As a reduction over `k`.
+    Reduction,
+    Tiled(Choice),
+}
+
+impl Method {
+    /// What may be faster than the rule's choice.
+    pub(crate) fn candidates(g: &Gemm, caps: &Caps) -> Vec<Method> {
+        let useful = numel(&g.batch) * g.m * g.n;
+        let wasteful = |t: &Tile| *t != SMALLEST && t.count(g) * (t.bm * t.bn) as usize > 4 * useful;
+        let mut all = vec![];
+        if g.m.min(g.n) <= 16 || g.k <= 16 {
+            all.push(Method::Reduction);
+        }
+        for tile in Tile::of(caps).filter(|t| !wasteful(t)) {
+            // Parts of some length, and not many more work-groups than fill a large GPU.
+            let worth = |parts: &usize| {
+                let cut = g.k / parts >= LEAST_PART / 2 && tile.count(g) * parts <= 4 * MANY_GROUPS;
+                *parts == 1 || cut && !caps.software
+            };
+            let parts = [1, 2, 4, 8, 16, 32].into_iter().filter(worth);
+            all.extend(parts.map(|parts| Method::Tiled(Choice { tile, parts })));
+        }
+        all
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Method::Rule => write!(f, "rule"),
+            Method::Reduction => write!(f, "reduction"),
+            Method::Tiled(Choice { tile, parts }) => write!(f, "{tile}/{parts}"),
+        }
+    }
+}
+
+impl FromStr for Method {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        match text {
+            "rule" => return Ok(Method::Rule),
+            "reduction" => return Ok(Method::Reduction),
+            _ => {}
+        }
+        let (tile, parts) = text.split_once('/').ok_or(())?;
+        let tile = TILES.into_iter().find(|t| t.to_string() == tile).ok_or(())?;
+        let parts = parts.parse().ok().filter(|parts| (1..=64).contains(parts)).ok_or(())?;
+        Ok(Method::Tiled(Choice { tile, parts }))
+    }
+}
+
+/// What is chosen for a product: the tile, and how many parts `k` is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(super) tile: Tile,
+    pub(super) parts: usize,
+}
+
+impl Choice {
+    /// The largest tile that keeps the device busy and wastes little at the edges; where none does, one with `k` split.
+    pub(super) fn by_rule(g: &Gemm, caps: &Caps) -> Self {
+        if caps.software {
+            return Choice { tile: SMALLEST, parts: 1 };
+        }
+        let useful = numel(&g.batch) * g.m * g.n;
+        let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
+        let tiles = || Tile::of(caps).filter(tight);
+        if let Some(tile) = tiles().find(|t| t.count(g) >= ENOUGH_GROUPS) {
+            return Choice { tile, parts: 1 };
+        }
+        // Of a long `k` each part is still long enough to repay a large tile.
+        let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
+        let tile = tiles().find(long).unwrap_or(SMALLEST);
+        let most = (g.k / LEAST_PART).clamp(1, 64);
+        Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
+    }
+
+    /// Every tile with each way to cut `k`.
+    #[cfg(test)]
+    pub(super) fn all(caps: &Caps) -> Vec<Self> {
+        let cuts = if caps.software { &[1][..] } else { &[1, 4] };
+        Tile::of(caps).flat_map(|tile| cuts.iter().map(move |&parts| Choice { tile, parts })).collect()
+    }
+}
+
+impl fmt::Display for Tile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}", self.bm, self.bn)
+    }
+}
