@@ -8,6 +8,9 @@ use crate::ir::step::Step;
 /// Work-groups that fill a large GPU; fewer are worth splitting the inner space for.
 const ENOUGH_GROUPS: usize = 512;
 
+/// Threads that keep a processor's vectors busy on all of its cores.
+const ENOUGH_THREADS: usize = 256;
+
 /// How threads are laid over the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -24,6 +27,13 @@ impl Layout {
     /// `inner` counts a thread's steps (vectors of four, where they are used).
     pub(super) fn choose(outer: usize, inner: usize, column: bool, bytes: usize, caps: &Caps) -> Self {
         let most = threads(caps);
+        if caps.software {
+            // A processor's threads come in few vectors; teams, and waiting for them, are worth it only to have enough.
+            let team =
+                (ENOUGH_THREADS / outer.max(1)).next_power_of_two().min(64).min(inner.max(1).next_power_of_two());
+            let team = team.min(caps.max_workgroup_size as usize) as u32;
+            return Layout { team, rows: (64 / team).max(1), column: column && team > 1 }.fit(bytes, caps);
+        }
         if column && inner > 16 {
             // Wide enough for whole memory sectors, and tall where that leaves too few work-groups.
             let team = if outer < 1024 && inner >= 1024 { 32 } else { 8 };
@@ -137,7 +147,8 @@ impl Choice {
         let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
         let tiles = outer.div_ceil(layout.rows as usize);
         // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
-        let parts = (ENOUGH_GROUPS / tiles).min(steps.div_ceil(layout.team as usize * MOST_STEPS));
+        let groups = if caps.software { ENOUGH_THREADS / 16 } else { ENOUGH_GROUPS };
+        let parts = (groups / tiles).min(steps.div_ceil(layout.team as usize * MOST_STEPS));
         let written = |steps: usize, cost: usize, kept: usize| {
             let fits = steps * cost <= MOST_STATEMENTS && steps * kept <= MOST_KEPT;
             !caps.software && (1..=MOST_STEPS).contains(&steps) && fits
