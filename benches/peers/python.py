@@ -290,7 +290,8 @@ def samples(run, seconds):
     begin = time.perf_counter()
     for i in range(1_000_000):
         run()
-        if i >= 2 and time.perf_counter() - begin > 0.4 * seconds:
+        past = (time.perf_counter() - begin) / seconds
+        if past > 0.4 and i >= 2 or past > 16:
             break
     found, begin = [], time.perf_counter()
     while True:
@@ -298,7 +299,8 @@ def samples(run, seconds):
         run()
         found.append(time.perf_counter() - start)
         past = (time.perf_counter() - begin) / seconds
-        if len(found) >= 1000 or past > 1 and len(found) >= 5 or past > 4 and len(found) >= 3:
+        enough = 1 if past > 16 else 3 if past > 4 else 5
+        if len(found) >= 1000 or past > 1 and len(found) >= enough:
             return found
 
 

@@ -22,7 +22,7 @@ def cell(found):
     if found is None:
         return ""
     if "median" in found:
-        return seconds(found["median"]) + (f" ({found['how']})" if "how" in found else "")
+        return seconds(found["median"]) + (f" ({found['how']})" if "how" in found else "") + "*" * ("others" in found)
     return "-" if "missing" in found else "failed"
 
 
@@ -32,6 +32,11 @@ def progress(name, works):
 
 def mean(ratios):
     return math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None
+
+
+def everything(results):
+    """Every peer's answer to every workload."""
+    return [f for found in results["works"].values() for f in found.values() if isinstance(f, dict)]
 
 
 def judge(results):
@@ -59,8 +64,7 @@ def judge(results):
     if judged is not None and judged < target["mean"]:
         below.append(f"geometric mean: {judged:.2f}, asked {target['mean']}")
     results["below"] = below
-    everything = [f for found in results["works"].values() for f in found.values() if isinstance(f, dict)]
-    apart = sorted(max(r) / min(r) for r in (f.get("rounds", []) for f in everything) if len(r) > 1)
+    apart = sorted(max(r) / min(r) for r in (f.get("rounds", []) for f in everything(results)) if len(r) > 1)
     results["rounds_apart"] = {"median": apart[len(apart) // 2], "tenth": apart[len(apart) * 9 // 10]} if apart else None
 
 
@@ -76,6 +80,8 @@ def markdown(results):
         "peer's time over wgtensor's, above one where wgtensor is faster. `(XLA)`: TensorFlow's better way was with it.", "",
         *[f"- {name_of(k)}: {label}" for k, label in peers.items()],
     ]
+    if any("others" in f for f in everything(results)):
+        lines += ["", "`*`: while something else was running."]
     if results["absent"]:
         lines += [f"- not installed: {', '.join(map(name_of, results['absent']))}"]
     if results["rounds_apart"]:

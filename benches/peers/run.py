@@ -3,13 +3,15 @@
 
     benches/peers/run.py --install [PEER,...]        fetches and builds the peers: the Rust ones with cargo, the Python ones
                                                      with pip, all of it outside the repository
-    benches/peers/run.py [--device cpu | gpu] [--peers PEER,...] [--only REGEX] [--quick] [--out PREFIX]
+    benches/peers/run.py [--device cpu | gpu] [--peers PEER,...] [--only REGEX] [--quick] [--patience S] [--out PREFIX]
                                                      times what is installed; prints a table, writes PREFIX.md and PREFIX.json
 
 Every peer is a program that stays; each workload goes to one after the other, so that they are timed within seconds of each
 other and whatever the machine does hits all of them. The whole list is gone through twice, the second time with the peers in
 the opposite order; of a peer's two medians the lesser counts. `--quick` goes through it once, with few samples: a trial, no
-figures to keep. Only a machine with nothing else to do gives those.
+figures to keep. Only a machine with nothing else to do gives those. Where Linux says what the processors do, a time that was
+taken while others had more than 5 % of one is taken again, after them, for `--patience` seconds in all; what is left of
+those is marked.
 
 `--device gpu` compares with Burn through wgpu on the same adapter, in sizes that a driver which computes on the processor is
 done with; `benches/gpu.sh` is for real GPUs. Cargo builds in CARGO_TARGET_DIR, and pip goes by its own settings.
@@ -106,13 +108,43 @@ class Died(Exception):
     """A program that ended, or took too long and was ended."""
 
 
+class Others:
+    """Processor time of what is no program of ours, in seconds of one core. Ours are sessions of their own."""
+
+    TICKS = os.sysconf("SC_CLK_TCK") if Path("/proc/stat").exists() else None
+
+    def __init__(self):
+        self.sessions = set()
+
+    def used(self):
+        if self.TICKS is None:
+            return 0.0
+        user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        ours = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text().rsplit(")", 1)[1].split()
+            except OSError:  # it has ended
+                continue
+            if int(fields[3]) in self.sessions or stat.parent.name == str(os.getpid()):
+                ours += sum(map(int, fields[11:15]))
+        return (user + nice + system + irq + softirq + steal - ours) / self.TICKS
+
+    def share(self, seconds):
+        """What others take of one core for a while."""
+        before = self.used()
+        time.sleep(seconds)
+        return (self.used() - before) / seconds
+
+
 class Program:
     """A peer, running."""
 
     def __init__(self, peer):
         self.begin, self.log = time.perf_counter(), tempfile.TemporaryFile()
         command, env = [str(part) for part in peer["command"]], os.environ | peer["env"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, env=env)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
+                                        env=env, start_new_session=True)
         self.rest = b""
         self.label = self.line(300)["peer"].strip()
 
@@ -174,32 +206,55 @@ def installed(peer):
 class Round:
     """One pass through the workloads."""
 
-    def __init__(self, peers, seconds, limit):
-        self.peers, self.seconds, self.limit, self.running, self.labels = peers, seconds, limit, {}, {}
+    SHARE = 0.05
+
+    def __init__(self, peers, seconds, limit, patience):
+        self.peers, self.seconds, self.limit, self.patience = peers, seconds, limit, patience
+        self.running, self.labels, self.others = {}, {}, Others()
+
+    def start(self, key):
+        program = Program(self.peers[key])
+        self.others.sessions.add(program.process.pid)
+        return program
 
     def one(self, name, key):
         """What a peer says of a workload."""
         try:
             if name in FRESH:
-                program = Program(self.peers[key])
+                program = self.start(key)
                 found = program.ask(name, 0, self.limit)
                 took = time.perf_counter() - program.begin
                 program.close()
                 return found | {"median": took, "least": took} if name == "start" and "median" in found else found
             if key not in self.running:
-                self.running[key] = Program(self.peers[key])
+                self.running[key] = self.start(key)
                 self.labels[key] = self.running[key].label
             return self.running[key].ask(name, self.seconds, self.limit)
         except (Died, OSError) as e:
             self.running.pop(key, None)
             return {"error": str(e)}
 
+    def undisturbed(self, name, key):
+        """The same, again until nothing else has been running meanwhile."""
+        while True:
+            before, begin = self.others.used(), time.monotonic()
+            found = self.one(name, key)
+            share = (self.others.used() - before) / (time.monotonic() - begin)
+            if share <= self.SHARE or name in FRESH:  # a program that has ended is not seen
+                return found
+            if self.patience <= 0:
+                return found | {"others": share}
+            begin = time.monotonic()
+            while self.others.share(1) > self.SHARE and time.monotonic() - begin < self.patience:
+                pass
+            self.patience -= time.monotonic() - begin
+
     def go(self, names, works):
         for name in names:
             for key in self.peers:
                 if key == "gemm" and not name.startswith("product"):
                     continue
-                found = self.one(name, key)
+                found = self.undisturbed(name, key)
                 works[name].setdefault(key, []).append(found)
                 time.sleep(0.05)  # until the threads of one are asleep
             print(report.progress(name, works[name]), file=sys.stderr, flush=True)
@@ -214,9 +269,9 @@ def combined(found):
     times = [f for f in found if "median" in f]
     if not times:
         return {k: v for k, v in found[-1].items() if k != "name"}
-    best = min(times, key=lambda f: f["median"])
+    best = min(times, key=lambda f: ("others" in f, f["median"]))
     one = {"median": best["median"], "least": min(f["least"] for f in times), "rounds": [f["median"] for f in times]}
-    return one | ({"how": best["how"]} if "how" in best else {})
+    return one | {k: best[k] for k in ("how", "others") if k in best}
 
 
 def commit():
@@ -238,6 +293,7 @@ def main():
     parser.add_argument("--peers", default="", metavar="PEER,...")
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--patience", type=float, default=600, metavar="SECONDS")
     parser.add_argument("--out", default=str(CACHE / "last"), metavar="PREFIX")
     args = parser.parse_args()
     if args.install is not None:
@@ -251,10 +307,11 @@ def main():
     peers = {k: p for k, p in peers.items() if k not in absent}
     names = [n for n in WORKS[args.device] if re.search(args.only, n)]
     works = {name: {} for name in names}
-    labels = {}
+    labels, patience = {}, 0 if args.quick else args.patience
     for i in range(1 if args.quick else 2):
-        one = Round(dict(reversed(peers.items())) if i else peers, 0.1 if args.quick else 0.5, 60)
+        one = Round(dict(reversed(peers.items())) if i else peers, 0.1 if args.quick else 0.3, 60, patience)
         one.go(names, works)
+        patience = one.patience
         one.close()
         labels |= one.labels
     labels["wgtensor"] = commit()

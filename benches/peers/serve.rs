@@ -57,11 +57,12 @@ fn measured(
     let begin = Instant::now();
     for i in 0.. {
         run()?;
-        if i >= 2 && begin.elapsed().as_secs_f64() > 0.4 * seconds {
+        let past = begin.elapsed().as_secs_f64() / seconds;
+        if past > 0.4 && i >= 2 || past > 16.0 {
             break;
         }
     }
-    // At least five samples, or three of what takes long.
+    // At least five samples; fewer of what takes long.
     let mut samples = Vec::new();
     let begin = Instant::now();
     loop {
@@ -69,7 +70,8 @@ fn measured(
         run()?;
         samples.push(start.elapsed().as_secs_f64());
         let past = begin.elapsed().as_secs_f64() / seconds;
-        if samples.len() >= 1000 || past > 1.0 && samples.len() >= 5 || past > 4.0 && samples.len() >= 3 {
+        let enough = if past > 16.0 { 1 } else if past > 4.0 { 3 } else { 5 };
+        if samples.len() >= 1000 || past > 1.0 && samples.len() >= enough {
             break;
         }
     }
