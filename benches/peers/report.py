@@ -2,6 +2,8 @@
 import math
 
 TRAINING = "-adam-step "
+# These are of a process that has done nothing before; they are in no mean.
+FRESH = ("fit-cold", "start")
 # What is asked of wgtensor, as the best peer's time over its own: of every workload, of every training step, of the geometric
 # mean of those, and of products beside the crate that computes them. On a GPU, of every workload and of the mean of all.
 TARGETS = {
@@ -50,7 +52,7 @@ def judge(results):
             continue
         found["best"] = min(times, key=times.get)
         found["ratio"] = ratio = times[found["best"]] / own
-        every.append(ratio)
+        every += [ratio] * (name not in FRESH)
         least = target["training"] if TRAINING in name else target["all"]
         if TRAINING in name:
             training.append(ratio)

@@ -100,8 +100,6 @@ WORKS = {
         "tiny-ops 1000", "fit-warm", "start",
     ],
 }
-# These are of a process that has done nothing before.
-FRESH = ("fit-cold", "start")
 
 
 class Died(Exception):
@@ -220,7 +218,7 @@ class Round:
     def one(self, name, key):
         """What a peer says of a workload."""
         try:
-            if name in FRESH:
+            if name in report.FRESH:
                 program = self.start(key)
                 found = program.ask(name, 0, self.limit)
                 took = time.perf_counter() - program.begin
@@ -240,7 +238,7 @@ class Round:
             before, begin = self.others.used(), time.monotonic()
             found = self.one(name, key)
             share = (self.others.used() - before) / (time.monotonic() - begin)
-            if share <= self.SHARE or name in FRESH:  # a program that has ended is not seen
+            if share <= self.SHARE:
                 return found
             if self.patience <= 0:
                 return found | {"others": share}
@@ -310,10 +308,13 @@ def main():
     labels, patience = {}, 0 if args.quick else args.patience
     for i in range(1 if args.quick else 2):
         one = Round(dict(reversed(peers.items())) if i else peers, 0.1 if args.quick else 0.3, 60, patience)
-        one.go(names, works)
-        patience = one.patience
-        one.close()
-        labels |= one.labels
+        try:
+            one.go(names, works)
+        except KeyboardInterrupt:  # what there is by now is told
+            break
+        finally:
+            one.close()
+            patience, labels = one.patience, labels | one.labels
     labels["wgtensor"] = commit()
     results = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "device": args.device, "processor": processor(),
