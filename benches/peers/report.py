@@ -66,8 +66,10 @@ def judge(results):
     if judged is not None and judged < target["mean"]:
         below.append(f"geometric mean: {judged:.2f}, asked {target['mean']}")
     results["below"] = below
-    apart = sorted(max(r) / min(r) for r in (f.get("rounds", []) for f in everything(results)) if len(r) > 1)
-    results["rounds_apart"] = {"median": apart[len(apart) // 2], "tenth": apart[len(apart) * 9 // 10]} if apart else None
+    rounds = [f["rounds"] for f in everything(results) if len(f.get("rounds", [])) > 1]
+    apart = sorted(max(r) / min(r) for r in rounds)
+    tenths = {"median": apart[len(apart) // 2], "tenth": apart[len(apart) * 9 // 10]} if apart else None
+    results["rounds_apart"] = tenths
 
 
 def markdown(results):
@@ -97,7 +99,10 @@ def markdown(results):
     training, every = show(results["mean_of_training"]), show(results["mean_of_all"])
     lines += ["", f"Geometric mean of the training steps: {training}; of all: {every}.", ""]
     below = [f"- {b}" for b in results["below"]]
-    lines += ["Below what is asked:", "", *below] if below else ["Nothing is below what is asked."]
+    if below:
+        lines += ["Below what is asked:", "", *below]
+    elif any("ratio" in found for found in results["works"].values()):
+        lines += ["Nothing is below what is asked."]
     failed = [f"- {name}, {name_of(k)}: {f['error']}" for name, found in results["works"].items()
               for k, f in found.items() if isinstance(f, dict) and "error" in f]
     if failed:

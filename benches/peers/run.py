@@ -305,7 +305,7 @@ def main():
     peers = {k: p for k, p in peers.items() if k not in absent}
     names = [n for n in WORKS[args.device] if re.search(args.only, n)]
     works = {name: {} for name in names}
-    labels, patience = {}, 0 if args.quick else args.patience
+    own, labels, patience = commit(), {}, 0 if args.quick else args.patience
     for i in range(1 if args.quick else 2):
         one = Round(dict(reversed(peers.items())) if i else peers, 0.1 if args.quick else 0.3, 60, patience)
         try:
@@ -315,11 +315,10 @@ def main():
         finally:
             one.close()
             patience, labels = one.patience, labels | one.labels
-    labels["wgtensor"] = commit()
     results = {
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "device": args.device, "processor": processor(),
         "load": load, "quick": args.quick, "absent": absent,
-        "peers": {k: labels.get(k, k) for k in peers},
+        "peers": {k: labels.get(k, k) for k in peers} | {"wgtensor": own},
         "works": {n: {k: combined(works[n][k]) for k in peers if k in works[n]} for n in names},
     }
     report.judge(results)
