@@ -7,21 +7,23 @@ Reads the workloads' names from what `device run` wrote: they say all of a workl
 last with cuDNN's search on; Adam fused. Two times of each, medians after warming up: runs back to back between two CUDA
 events (`wall_s`: what the host takes to launch them is in it where it is longer), and the same within a CUDA graph
 (`device_s`: none of that is). `--cpu` runs on the processor, only to try this program. Exit status 3: no PyTorch, or no CUDA.
+
+`peers/python.py` has the same definitions from here.
 """
 import json, statistics, sys, time
 
 args = [a for a in sys.argv[1:] if a != "--cpu"]
-CPU = "--cpu" in sys.argv
 try:
     import torch
     import torch.nn.functional as F
 except ImportError as e:
     print(f"no PyTorch here: {e}")
     sys.exit(3)
+CPU = "--cpu" in sys.argv or __name__ != "__main__"
+DEVICE = "cpu" if CPU else "cuda"
 if not CPU and not torch.cuda.is_available():
     print("PyTorch is here, CUDA is not")
     sys.exit(3)
-DEVICE = "cpu" if CPU else "cuda"
 torch.backends.cuda.matmul.allow_tf32 = False
 torch.backends.cudnn.allow_tf32 = False
 torch.backends.cudnn.benchmark = True
@@ -72,7 +74,7 @@ def pool(kind, batch, side, _side, channels):
 
 
 def adam(parameters, captured):
-    return torch.optim.Adam(parameters, lr=1e-3, eps=1e-7, **({} if CPU else {"fused": True, "capturable": captured}))
+    return torch.optim.Adam(parameters, lr=1e-3, eps=1e-7, fused=True, **({} if CPU else {"capturable": captured}))
 
 
 def adam_update(rows, columns, captured):
@@ -86,22 +88,56 @@ def attention(batch, heads, length, width):
     return lambda: F.scaled_dot_product_attention(q, k, v)
 
 
-def training(kind, batch, captured):
-    nn = torch.nn
+class Recurrent(torch.nn.Module):
+    """A recurrent layer as wide as its input, and a dense one of its last output."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.cell, self.last = torch.nn.LSTM(width, width, batch_first=True), torch.nn.Linear(width, 10)
+
+    def forward(self, x):
+        return self.last(self.cell(x)[0][:, -1])
+
+
+class Block(torch.nn.Module):
+    """A transformer block, normalised before each part, the mean of its tokens, and a dense layer."""
+
+    def __init__(self, width, heads=8):
+        super().__init__()
+        nn, self.heads = torch.nn, heads
+        self.one, self.two = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.between = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+        self.last = nn.Linear(width, 10)
+
+    def forward(self, x):
+        parts = self.qkv(self.one(x)).chunk(3, -1)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in parts)
+        x = x + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        x = x + self.between(self.two(x))
+        return self.last(x.mean(1))
+
+
+def training(kind, sizes, captured, compiled):
+    nn, batch = torch.nn, sizes[0]
     if kind == "mlp-adam-step":
         x = rand(batch, 784)
-        layers = [nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10)]
-        model = nn.Sequential(*layers).to(DEVICE)
-    else:
+        model = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10))
+    elif kind == "cnn-adam-step":
         x = images(batch, 28, 28, 1)
         layers = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
                   nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Linear(128, 10)]
-        model = nn.Sequential(*layers).to(DEVICE).to(memory_format=torch.channels_last)
+        model = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    else:
+        x = rand(*sizes)
+        model = Recurrent(sizes[2]) if kind == "lstm-adam-step" else Block(sizes[2])
+    model = model.to(DEVICE)
     y, optimizer = rand(batch, 10), adam(model.parameters(), captured)
+    loss_of = compiled(lambda: -(F.log_softmax(model(x), -1) * y).sum())
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss = -(F.log_softmax(model(x), -1) * y).sum()
+        loss = loss_of()
         loss.backward()
         optimizer.step()
         return loss.detach()
@@ -109,8 +145,8 @@ def training(kind, batch, captured):
     return step
 
 
-def workload(name, captured):
-    """What a name stands for; `captured`: it will be part of a CUDA graph."""
+def workload(name, captured, compiled=lambda f: f):
+    """What a name stands for; `captured`: it will be part of a CUDA graph; `compiled` makes something of a model's loss."""
     kind, *rest = name.split(" ")
     sizes = [int(n) for n in rest[-1].split("x")]
     if kind == "product":
@@ -131,7 +167,7 @@ def workload(name, captured):
     if kind == "attention":
         return attention(*sizes)
     if kind.endswith("-adam-step"):
-        return training(kind, *sizes, captured)
+        return training(kind, sizes, captured, compiled)
     x = rand(*sizes)
     if kind == "layer-norm":
         scale, offset = rand(sizes[1]), rand(sizes[1])
@@ -142,6 +178,7 @@ def workload(name, captured):
         "sum": lambda: x.sum(),
         "sum-columns": lambda: x.sum(0),
         "sum-rows": lambda: x.sum(1),
+        "argmax": lambda: x.argmax(-1),
         "softmax": lambda: x.softmax(-1),
         "add-bias-relu": lambda: F.relu(x + x[:1]),
     }[kind]
@@ -228,4 +265,5 @@ def main():
     sys.exit(failed > 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
