@@ -4,8 +4,10 @@
 
 use smallvec::SmallVec;
 
-use super::pointwise::BLOCK;
 use crate::ir::program::{Access, Dims, Instr, Program, ReduceOp};
+
+/// Values of a block. Reductions keep few of them at a time, and larger blocks cost less for each value.
+const BLOCK: usize = 4096;
 
 /// Rows (or columns) up to this many values are evaluated as a whole, with their values kept between stages.
 const KEEP: usize = 8192;
