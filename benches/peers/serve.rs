@@ -70,7 +70,13 @@ fn measured(
         run()?;
         samples.push(start.elapsed().as_secs_f64());
         let past = begin.elapsed().as_secs_f64() / seconds;
-        let enough = if past > 16.0 { 1 } else if past > 4.0 { 3 } else { 5 };
+        let enough = if past > 16.0 {
+            1
+        } else if past > 4.0 {
+            3
+        } else {
+            5
+        };
         if samples.len() >= 1000 || past > 1.0 && samples.len() >= enough {
             break;
         }

@@ -12,7 +12,7 @@ use std::cell::RefCell;
 
 use data::random;
 use serve::{Error, Run, Work};
-use steps::{Step, adam_update, cnn_adam, gradient, mlp_adam, variables};
+use steps::{Step, adam_update, captured, cnn_adam, gradient, mlp_adam, variables};
 use wgtensor::nn::optimizers::Adam;
 use wgtensor::nn::prelude::{Dense, Fit, Input, Sequential};
 use wgtensor::{ConvOptions, DType, Device, Padding, Result, Tensor};
@@ -91,12 +91,14 @@ fn step(work: &Work, device: &Device) -> Result<Option<Step>> {
             Box::new(move || (0..n / 2).try_fold(x.clone(), |t, _| t.mul(0.999)?.add(0.001)))
         }
         ("attention", &[b, h, l, w]) => attention([b, h, l, w], device)?,
-        ("adam", &[rows, columns]) => adam_update(device, &[rows, columns])?,
-        ("adam-tensors", &[count, rows, columns]) => adam_tensors([count, rows, columns], device)?,
-        ("mlp-adam-step", &[batch]) => mlp_adam(device, batch, &[784, 512, 512, 10])?,
-        ("cnn-adam-step", &[batch]) => cnn_adam(device, batch)?,
-        ("lstm-adam-step", &[batch, steps, width]) => models::lstm(device, [batch, steps, width])?,
-        ("transformer-adam-step", &[batch, tokens, width]) => models::transformer(device, [batch, tokens, width])?,
+        ("adam", &[rows, columns]) => captured(device, adam_update(device, &[rows, columns])?),
+        ("adam-tensors", &[count, rows, columns]) => captured(device, adam_tensors([count, rows, columns], device)?),
+        ("mlp-adam-step", &[batch]) => captured(device, mlp_adam(device, batch, &[784, 512, 512, 10])?),
+        ("cnn-adam-step", &[batch]) => captured(device, cnn_adam(device, batch)?),
+        ("lstm-adam-step", &[batch, steps, width]) => captured(device, models::lstm(device, [batch, steps, width])?),
+        ("transformer-adam-step", &[batch, tokens, width]) => {
+            captured(device, models::transformer(device, [batch, tokens, width])?)
+        }
         ("layer-norm", &[rows, columns]) => {
             let x = random(&[rows, columns], 1, device)?;
             let (scale, offset) = (random(&[columns], 2, device)?, random(&[columns], 3, device)?);
