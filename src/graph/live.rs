@@ -40,7 +40,7 @@ impl From<f64> for Scalar {
     }
 }
 
-/// Where random numbers start: a number, or what [`CallCtx::seed`](crate::nn::CallCtx::seed) gives, which in a
+/// Where random numbers start: a number, or what [`CallCtx::seed`](crate::nn::layers::CallCtx::seed) gives, which in a
 /// [captured](crate::Captured) step is new at every replay.
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {

@@ -32,7 +32,7 @@ impl Device {
     /// an optimizer's accumulators: usually at the first call and the second. What the host does in `f` happens while it
     /// records and never else, so that `f` should only compute. Of the host's numbers these are new at every call: scalars
     /// among the inputs ([`Tensor::full`] with shape `()`), rates and counts of the crate's optimizers, and seeds that come
-    /// from [`CallCtx::seed`](crate::nn::CallCtx::seed). All others are what they were, as in `tf.function`.
+    /// from [`CallCtx::seed`](crate::nn::layers::CallCtx::seed). All others are what they were, as in `tf.function`.
     ///
     /// ```
     /// use wgtensor::nn::optimizers::Adam;
