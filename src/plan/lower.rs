@@ -139,7 +139,9 @@ impl Lower<'_> {
         let mut weights = vec![Weight::default(); self.graph.nodes.len()];
         for (n, node) in self.graph.nodes.iter().enumerate() {
             let passes_on = matches!(node.op, Op::Var) && node.keep == Keep::No;
-            if node.leaf.is_some() || passes_on || node.op.is_view() && !self.forced[n] {
+            // (A view that is a result is written out, and read like that.)
+            let folds = node.op.is_view() && !self.forced[n] && node.keep == Keep::No;
+            if node.leaf.is_some() || passes_on || folds {
                 continue;
             }
             let mut seen: SmallVec<[usize; 3]> = SmallVec::new();

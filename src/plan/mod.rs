@@ -2,11 +2,12 @@
 //!
 //! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values
 //! are written out (`written` holds which) and makes one kernel for each, its lines written by `expression`, or a step of
-//! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `place`
-//! numbers their buffers and gives temporaries slots.
+//! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `in_place`
+//! does without copies of variables; `place` numbers buffers and gives temporaries slots.
 
 mod expression;
 mod fuse;
+mod in_place;
 mod lower;
 mod place;
 mod product;
@@ -32,6 +33,7 @@ pub(crate) struct Limits {
 pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan> {
     let params = nodes.iter().map(|n| n.op.params()).sum();
     let lowered = lower::lower(&widen::widen(nodes), limits)?;
-    let (kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion)?;
+    let (mut kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion)?;
+    in_place::read_in_place(&mut kernels, &buffers);
     Ok(place::place(kernels, buffers, params))
 }

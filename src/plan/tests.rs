@@ -97,6 +97,22 @@ fn a_chain_is_one_step_and_collapses_to_one_dimension() {
 }
 
 #[test]
+fn what_reads_a_variable_after_its_update_reads_its_memory() {
+    let mut g = Graph::default();
+    let w = g.leaf(&[8, 6]);
+    let new = g.exp(w);
+    g.assign(new, 0);
+    let turned = g.push(Op::Permute(SmallVec::from_slice(&[1, 0])), &[6, 8], &[new]);
+    g.keep(turned);
+    let plan = g.plan();
+    assert_eq!(kinds(&plan), ["elementwise"; 2]);
+    assert!(!plan.buffers.iter().zip(0..).any(|(b, i)| matches!(b.role, Role::Temp { .. })
+        && plan.steps.iter().any(|s| s.bufs.contains(&i))));
+    assert_eq!(plan.steps[0].program.stores.len(), 1);
+    assert_eq!(plan.steps[1].program.lines.len(), 1, "the transpose loads, and computes nothing again");
+}
+
+#[test]
 fn softmax_is_one_row_step() {
     let mut g = Graph::default();
     let x = g.leaf(&[7, 10]);

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 
 use super::Kernel;
 use super::tiling::Tiling;
+use crate::backend::cpu::memory::{Line, words_of_mut};
 use crate::backend::cpu::program::interp::{Ctx, Env, Inst, NO_TILE, Place, Regs};
 use crate::backend::cpu::program::reduce::{Acc, Tile};
 use crate::backend::cpu::program::space::{Block, Out, Outs, Space, fork};
@@ -140,7 +141,7 @@ impl Nest {
             accs[s].iter_mut().for_each(Acc::reset);
             self.walk(ctx, stage, r.clone(), 0, 0..self.n, outs, regs, &outer.files, &mut accs[s]);
             for (acc, &(_, _, reg)) in accs[s].iter().zip(&stage.reduces) {
-                acc.finish(r.len(), &mut outer.files[reg as usize]);
+                acc.finish(r.len(), words_of_mut(&mut outer.files[reg as usize]));
             }
         }
         self.outer(ctx, &self.stores, r, outs, &mut work.outer);
@@ -157,7 +158,7 @@ impl Nest {
         inner: Range<usize>,
         outs: &mut Outs<'_>,
         regs: &mut Regs,
-        outer: &[Vec<u64>],
+        outer: &[Vec<Line>],
         accs: &mut [Acc],
     ) {
         if stage.body.is_empty() || inner.is_empty() {
@@ -237,7 +238,7 @@ impl Nest {
                     total.iter_mut().zip(&part).for_each(|(t, p)| t.merge(p));
                 }
                 for (acc, &(_, _, reg)) in total.iter().zip(&stage.reduces) {
-                    acc.finish(width, &mut outer.files[reg as usize]);
+                    acc.finish(width, words_of_mut(&mut outer.files[reg as usize]));
                 }
             }
             self.outer(ctx, &self.stores, r, &mut outs, &mut outer);

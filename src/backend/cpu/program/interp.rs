@@ -3,13 +3,14 @@
 
 use std::cell::RefCell;
 
-use bytemuck::Pod;
+use bytemuck::{Pod, Zeroable};
 use smallvec::SmallVec;
 
 use super::copies;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
+use crate::backend::cpu::memory::Line;
 use crate::dtype::DType;
 use crate::ir::encoding;
 use crate::ir::program::Access;
@@ -134,15 +135,15 @@ pub(in crate::backend::cpu) struct Ctx<'a> {
 /// Registers of one task.
 #[derive(Default)]
 pub(in crate::backend::cpu) struct Regs {
-    pub(in crate::backend::cpu) files: Vec<Vec<u64>>,
+    pub(in crate::backend::cpu) files: Vec<Vec<Line>>,
 }
 
-/// Words of a set of registers that is kept for later work.
-const KEPT: usize = 1 << 19;
+/// Lines of a set of registers that is kept for later work.
+const KEPT: usize = 1 << 16;
 
 thread_local! {
     /// Register files not in use, so that steady work allocates nothing.
-    static FREE: RefCell<Vec<Vec<Vec<u64>>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Vec<Vec<Line>>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Regs {
@@ -152,8 +153,9 @@ impl Regs {
         if files.len() < count {
             files.resize_with(count, Vec::new);
         }
-        for file in files[..count].iter_mut().filter(|f| f.len() < words) {
-            file.resize(words, 0);
+        let lines = words.div_ceil(size_of::<Line>() / 8);
+        for file in files[..count].iter_mut().filter(|f| f.len() < lines) {
+            file.resize(lines, Line::zeroed());
         }
         Regs { files }
     }
@@ -176,12 +178,12 @@ pub(in crate::backend::cpu) struct Env<'r, 'a> {
     pub(in crate::backend::cpu) places: &'r [Place],
     pub(in crate::backend::cpu) ctx: Ctx<'r>,
     pub(in crate::backend::cpu) outs: &'r mut Outs<'a>,
-    pub(in crate::backend::cpu) regs: &'r mut [Vec<u64>],
+    pub(in crate::backend::cpu) regs: &'r mut [Vec<Line>],
     pub(in crate::backend::cpu) block: Block,
     pub(in crate::backend::cpu) coords: Coords,
     pub(in crate::backend::cpu) tile: Tile,
     /// Registers of the outer level, for `Expand`.
-    pub(in crate::backend::cpu) outer: &'r [Vec<u64>],
+    pub(in crate::backend::cpu) outer: &'r [Vec<Line>],
     pub(in crate::backend::cpu) accs: &'r mut [Acc],
 }
 
@@ -232,9 +234,9 @@ impl<'r> Env<'r, '_> {
         match dst {
             Dst::None => {}
             Dst::Reg(r) => {
-                let mut words = std::mem::take(&mut self.regs[r as usize]);
-                f(self, &mut bytemuck::cast_slice_mut(&mut words)[..n]);
-                self.regs[r as usize] = words;
+                let mut file = std::mem::take(&mut self.regs[r as usize]);
+                f(self, &mut bytemuck::cast_slice_mut(&mut file)[..n]);
+                self.regs[r as usize] = file;
             }
             Dst::Out(p) => {
                 let place = &self.places[p as usize];

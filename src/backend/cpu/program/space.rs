@@ -66,6 +66,9 @@ impl Space {
     }
 
     pub(in crate::backend::cpu) fn coords(&self, mut flat: usize) -> Coords {
+        if let [_] = self.dims[..] {
+            return SmallVec::from_slice(&[flat]);
+        }
         let mut out: Coords = SmallVec::from_elem(0, self.dims.len());
         for (c, &extent) in out.iter_mut().zip(&self.dims).rev() {
             (flat, *c) = (flat / extent, flat % extent);
