@@ -106,8 +106,13 @@ fn what_reads_a_variable_after_its_update_reads_its_memory() {
     g.keep(turned);
     let plan = g.plan();
     assert_eq!(kinds(&plan), ["elementwise"; 2]);
-    assert!(!plan.buffers.iter().zip(0..).any(|(b, i)| matches!(b.role, Role::Temp { .. })
-        && plan.steps.iter().any(|s| s.bufs.contains(&i))));
+    assert!(
+        !plan
+            .buffers
+            .iter()
+            .zip(0..)
+            .any(|(b, i)| matches!(b.role, Role::Temp { .. }) && plan.steps.iter().any(|s| s.bufs.contains(&i)))
+    );
     assert_eq!(plan.steps[0].program.stores.len(), 1);
     assert_eq!(plan.steps[1].program.lines.len(), 1, "the transpose loads, and computes nothing again");
 }

@@ -44,7 +44,7 @@ impl Later {
     pub(super) fn push(&self, forks: bool, run: impl FnOnce() -> Result<()> + Send + 'static) {
         let (pool, failed) = (Arc::clone(&self.pool), Arc::clone(&self.failed));
         self.worker.push(move || {
-            let run = AssertUnwindSafe(|| if forks { pool.run(run).and_then(|result| result) } else { run() });
+            let run = AssertUnwindSafe(|| if forks { pool.run(run) } else { run() });
             let result =
                 catch_unwind(run).unwrap_or_else(|_| Err(Error::internal("a kernel of the CPU engine panicked")));
             if let Err(error) = result {

@@ -1,9 +1,9 @@
 //! The native CPU engine. Programs run block by block through an interpreter whose loops the compiler vectorises,
-//! matrix products go to the `gemm` crate, threads are rayon's in a pool of the engine's own. Everything runs inside the
+//! matrix products go to the `gemm` crate, threads of the engine's own help the one that runs a step. Everything runs inside the
 //! call that asks for it, so reads and waits are ready at once. The same step gives the same bits on any number of threads.
 //!
 //! `memory` hands out buffers, `run` makes plans ready and runs them step by step, `bindings` says which buffers a step
-//! reads and writes and what has to be copied before it is overwritten, `threads` is the pool, `later` does on a thread of
+//! reads and writes and what has to be copied before it is overwritten, `threads` is who helps, `later` does on a thread of
 //! its own what asynchronous methods ask for. `kernels` has a file for each family of steps, named as on the GPU
 //! (products stand in `gemm`, convolutions among them in `conv`; a nest is made ready in `draft`, one without reductions is
 //! `pointwise`), and what they share: how the points of a nest are tiled (`tiling`), what runs behind a product

@@ -301,23 +301,15 @@ impl Executable for CpuPlan {
         }
         let later = &prepared.shared.later;
         let defers = sys::may_defer() && (prepared.long || !later.is_idle());
-        if prepared.forks || defers {
+        if defers {
             let task = prepared.clone();
             let (leaves, outputs, params) = (leaves.to_vec(), outputs.to_vec(), params.to_vec());
-            let run = move || task.run(&leaves, &outputs, &params);
-            match defers {
-                true => {
-                    prepared.reserve()?;
-                    later.push(prepared.forks, run);
-                }
-                false => {
-                    later.drain();
-                    prepared.shared.pool.run(run)??;
-                }
-            }
+            prepared.reserve()?;
+            later.push(prepared.forks, move || task.run(&leaves, &outputs, &params));
         } else {
             later.drain();
-            prepared.run(leaves, outputs, params)?;
+            let run = || prepared.run(leaves, outputs, params);
+            if prepared.forks { prepared.shared.pool.run(run)? } else { run()? }
         }
         let counters = &prepared.shared.memory.counters;
         count(&counters.submits, 1);

@@ -2,14 +2,11 @@
 
 use std::ops::Range;
 
-use gemm_common::Parallelism;
-use rayon::prelude::*;
-
 use super::epilogue::Sink;
 use super::matrix::{Float, MULTIPLY, View, product};
 use crate::backend::cpu::program::copies;
 use crate::backend::cpu::program::interp::Regs;
-use crate::backend::cpu::threads::forks;
+use crate::backend::cpu::threads::{each, forks, try_each};
 use crate::error::Result;
 use crate::ir::math::vectorize;
 use crate::ir::window::Geometry;
@@ -179,7 +176,7 @@ pub(in crate::backend::cpu) fn forward<T: Float>(
         let rows = at / g.f..(at + out.len()) / g.f;
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             let pv = patches(g, x, rows.clone(), patch);
-            product((rows.len(), g.f, width), out, false, patch, pv, kernel, kv, Parallelism::None)
+            product((rows.len(), g.f, width), out, false, patch, pv, kernel, kv, false)
         })
     })
 }
@@ -213,8 +210,8 @@ pub(in crate::backend::cpu) fn kernel_gradient<T: Float>(
     let (groups, chunks, chunk) = groups(g, size_of::<T>());
     let parallel = forks(work(g));
     // One group: its products are large enough to be divided themselves.
-    let threads = if parallel && groups == 1 { Parallelism::Rayon(0) } else { Parallelism::None };
-    let sum = |(group, total): (usize, &mut [T])| {
+    let divided = parallel && groups == 1;
+    let sum = |group: usize, total: &mut [T]| {
         let mine = group * chunks / groups..(group + 1) * chunks / groups;
         with_scratch(chunk * width, |patch: &mut [T]| {
             for (i, c) in mine.enumerate() {
@@ -222,30 +219,21 @@ pub(in crate::backend::cpu) fn kernel_gradient<T: Float>(
                 let pv = patches(g, x, rows.clone(), &mut patch[..rows.len() * width]);
                 let turned = View { row: pv.col, col: pv.row, ..pv };
                 let dv = View { offset: dv.offset + dv.row * rows.start as i64, ..dv };
-                product((width, g.f, rows.len()), total, i > 0, patch, turned, dy, dv, threads)?;
+                product((width, g.f, rows.len()), total, i > 0, patch, turned, dy, dv, divided)?;
             }
             Ok(())
         })
     };
     if groups == 1 {
-        return sum((0, out));
+        return sum(0, out);
     }
     let size = width * g.f;
     let parts = &mut scratch[..(groups - 1) * size];
-    if parallel {
-        let all = out.par_chunks_mut(size).chain(parts.par_chunks_mut(size));
-        all.enumerate().try_for_each(sum)?;
-    } else {
-        let all = out.chunks_mut(size).chain(parts.chunks_mut(size));
-        all.enumerate().try_for_each(sum)?;
-    }
+    try_each(parallel, out.chunks_mut(size).chain(parts.chunks_mut(size)), sum)?;
     let parts = &*parts;
     let piece = 1 << 12;
-    let merge = |(i, out): (usize, &mut [T])| parts.chunks(size).for_each(|part| add(out, &part[i * piece..]));
-    match forks((groups * size).saturating_mul(LAY_OUT)) {
-        true => out.par_chunks_mut(piece).enumerate().for_each(merge),
-        false => out.chunks_mut(piece).enumerate().for_each(merge),
-    }
+    let merge = |i: usize, out: &mut [T]| parts.chunks(size).for_each(|part| add(out, &part[i * piece..]));
+    each(forks((groups * size).saturating_mul(LAY_OUT)), out.chunks_mut(piece), merge);
     Ok(())
 }
 
@@ -288,7 +276,7 @@ fn gather<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) ->
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             spread(g, dy, rows.clone(), patch);
             let size = (rows.len(), g.c, width);
-            product(size, out, false, patch, View::rows(0, width), turned, View::rows(0, g.c), Parallelism::None)
+            product(size, out, false, patch, View::rows(0, width), turned, View::rows(0, g.c), false)
         })
     })
 }
@@ -296,7 +284,7 @@ fn gather<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) ->
 fn fold<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
     let (width, rows) = (g.kh * g.kw * g.c, g.oh * g.ow);
     let lines = (fitting::<T>(width) / g.ow.max(1)).clamp(1, g.oh.max(1));
-    let threads = if g.batch < 2 && forks(work(g)) { Parallelism::Rayon(0) } else { Parallelism::None };
+    let divided = g.batch < 2 && forks(work(g));
     sink.parts(g.h * g.w * g.c, work(g), |at, image| {
         let n = at / (g.h * g.w * g.c);
         image.fill(T::ZERO);
@@ -304,7 +292,7 @@ fn fold<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> R
             for first in (0..g.oh).step_by(lines) {
                 let count = lines.min(g.oh - first) * g.ow;
                 let dv = View::rows((n * rows + first * g.ow) * g.f, g.f);
-                product((count, width, g.f), patch, false, dy, dv, turned, View::rows(0, width), threads)?;
+                product((count, width, g.f), patch, false, dy, dv, turned, View::rows(0, width), divided)?;
                 vectorize(
                     #[inline(always)]
                     || {

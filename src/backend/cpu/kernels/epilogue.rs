@@ -4,14 +4,13 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use super::pointwise::Pointwise;
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::{Out, Outs, Words, fork};
-use crate::backend::cpu::threads::forks;
+use crate::backend::cpu::threads::{forks, try_each};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::program::{Access, Instr, Store};
@@ -162,10 +161,7 @@ impl Sink<'_, '_> {
         }
         let parallel = forks(picoseconds);
         let Some((k, offset)) = e.results[0].target.filter(|_| e.results.len() == 1 && e.point.divides(part)) else {
-            return self.whole(|out| match parallel {
-                true => out.par_chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
-                false => out.chunks_mut(part).enumerate().try_for_each(|(i, out)| produce(i * part, out)),
-            });
+            return self.whole(|out| try_each(parallel, out.chunks_mut(part), |i, out| produce(i * part, out)));
         };
         let Sink { ctx, outs, .. } = self;
         let count = e.numel.div_ceil(part);

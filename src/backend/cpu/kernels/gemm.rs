@@ -1,8 +1,5 @@
 //! Which of the ways to compute a product a step takes.
 
-use gemm_common::Parallelism;
-use rayon::prelude::*;
-
 use super::Kernel;
 use super::conv;
 use super::epilogue::{Epilogue, Sink};
@@ -10,7 +7,7 @@ use super::matrix::{Float, MULTIPLY, View, product};
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::Outs;
-use crate::backend::cpu::threads::{forks, threads};
+use crate::backend::cpu::threads::{forks, threads, try_each};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::gemm::{Gemm, Loader};
@@ -166,21 +163,21 @@ impl Product {
     fn strided<T: Float>(&self, out: &mut [T], a: &[T], av: &Strided, b: &[T], bv: &Strided) -> Result<()> {
         let (size, each) = ((self.m, self.n, self.k), (self.m * self.n).saturating_mul(self.k) * MULTIPLY);
         let count: usize = self.batch.iter().product();
-        let one = |i: usize, out: &mut [T], threads: Parallelism| {
-            product(size, out, false, a, av.at(&self.batch, i), b, bv.at(&self.batch, i), threads)
+        let one = |i: usize, out: &mut [T], divided: bool| {
+            product(size, out, false, a, av.at(&self.batch, i), b, bv.at(&self.batch, i), divided)
         };
         let matrices = self.m * self.n;
         if !forks(each.saturating_mul(count)) {
-            return out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::None));
+            return out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, false));
         }
         // Several matrices: each on one thread, unless they are few and large.
         if count >= 2 * threads() || (count > 1 && each < 64 * LITTLE) {
             let group = (LITTLE / each).max(1);
-            return out.par_chunks_mut(matrices * group).enumerate().try_for_each(|(g, out)| {
-                out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(g * group + i, out, Parallelism::None))
+            return try_each(true, out.chunks_mut(matrices * group), |g, out| {
+                out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(g * group + i, out, false))
             });
         }
-        out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, Parallelism::Rayon(0)))
+        out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, true))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use gemm_common::Parallelism;
 
+use crate::backend::cpu::threads::{each, threads};
 use crate::error::{Error, Result};
 
 /// Picoseconds that a multiplication and its addition take on one thread.
@@ -64,6 +65,13 @@ impl View {
 /// it begins, for it clears the memory that it packs into.
 const TINY: usize = 512;
 
+/// A place that threads write different elements of.
+struct Shared<T>(*mut T);
+
+#[allow(unsafe_code, reason = "each thread writes elements of its own; see where that is made sure")]
+// SAFETY: it is no more than an address. Whoever writes there makes sure that nobody else does.
+unsafe impl<T: Send> Sync for Shared<T> {}
+
 /// [`product`] of a few elements, of matrices that lie within their slices.
 fn tiny<T: Float>((m, n, k): (usize, usize, usize), dst: &mut [T], add: bool, a: &[T], av: View, b: &[T], bv: View) {
     let at = |v: View, row: usize, col: usize| (v.offset + row as i64 * v.row + col as i64 * v.col) as usize;
@@ -84,7 +92,22 @@ fn tiny<T: Float>((m, n, k): (usize, usize, usize), dst: &mut [T], add: bool, a:
     }
 }
 
-/// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous.
+/// How a product of `m x n` elements is divided among threads: the rows and the columns of a part. Every part is one that
+/// the kernels compute with the same sums as the whole, so that the bits do not depend on the number of threads: they sum
+/// over `k` in other pieces where neither side has more than 64, and in other ways for single rows and columns.
+fn parts(m: usize, n: usize, threads: usize) -> (usize, usize) {
+    let least_rows = if n > 64 { 12 } else { 72 };
+    // What is packed once for each part, as against what is multiplied by it.
+    let cost = |&(rows, cols): &(usize, usize)| rows * cols + 32 * (rows + cols);
+    let divided = |down: usize| {
+        let (rows, cols) = (m.div_ceil(down).next_multiple_of(6), n.div_ceil(threads / down).next_multiple_of(64));
+        (rows.max(least_rows).min(m), cols.max(128).min(n))
+    };
+    (1..=threads).filter(|down| threads.is_multiple_of(*down)).map(divided).min_by_key(cost).unwrap_or((m, n))
+}
+
+/// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous. All threads compute it if it is
+/// to be `divided`.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a matrix product")]
 #[allow(unsafe_code, reason = "the gemm crate takes raw pointers; all bounds are checked first")]
 pub(in crate::backend::cpu) fn product<T: Float>(
@@ -95,7 +118,7 @@ pub(in crate::backend::cpu) fn product<T: Float>(
     av: View,
     b: &[T],
     bv: View,
-    threads: Parallelism,
+    divided: bool,
 ) -> Result<()> {
     let dst = dst.get_mut(..m * n).ok_or_else(|| Error::internal("a product larger than its place"))?;
     if dst.is_empty() {
@@ -124,32 +147,40 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
         (bv.row, av.col) = (-bv.row, -av.col);
     }
-    // SAFETY: `dst` holds m * n elements and is borrowed mutably, so it overlaps neither operand; its strides (n, 1) stay
-    // within them. The pointers to `a` and `b` point at `offset`, which lies within the slices, and every
-    // `offset + i * row + j * col` of the m x k and k x n matrices lies between the bounds of `reach`, which were found to
-    // be within the slices above; turning the direction of `k` keeps the set of elements.
-    unsafe {
-        T::kernel()(
-            n,
-            m,
-            k,
-            dst.as_mut_ptr(),
-            n as isize,
-            1,
-            add,
-            b.as_ptr().offset(bv.offset as isize),
-            bv.row as isize,
-            bv.col as isize,
-            a.as_ptr().offset(av.offset as isize),
-            av.row as isize,
-            av.col as isize,
-            T::ONE,
-            T::ONE,
-            false,
-            false,
-            false,
-            threads,
-        );
-    }
+    let (rows, cols) = if divided { parts(m, n, threads()) } else { (m, n) };
+    let all = (0..m).step_by(rows).flat_map(|r| (0..n).step_by(cols).map(move |c| (r, c)));
+    let to = Shared(dst.as_mut_ptr());
+    each(rows < m || cols < n, all, |_, (r, c)| {
+        let to = &to;
+        let (a_at, b_at) = (av.offset + r as i64 * av.row, bv.offset + c as i64 * bv.col);
+        // SAFETY: `dst` holds m * n elements and is borrowed mutably, so it overlaps neither operand; its strides (n, 1)
+        // stay within them, and the parts `r..r + rows` by `c..c + cols` of it do not overlap each other. The pointers to `a`
+        // and `b` point at elements of the slices, as every `offset + i * row + j * col` of the m x k and k x n matrices lies
+        // between the bounds of `reach`, which were found to be within the slices above; turning the direction of `k` keeps
+        // the set of elements.
+        unsafe {
+            T::kernel()(
+                cols.min(n - c),
+                rows.min(m - r),
+                k,
+                to.0.add(r * n + c),
+                n as isize,
+                1,
+                add,
+                b.as_ptr().offset(b_at as isize),
+                bv.row as isize,
+                bv.col as isize,
+                a.as_ptr().offset(a_at as isize),
+                av.row as isize,
+                av.col as isize,
+                T::ONE,
+                T::ONE,
+                false,
+                false,
+                false,
+                Parallelism::None,
+            );
+        }
+    });
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! Scans along an axis: what stands beside the axis in memory goes along in one loop, which the compiler vectorises.
 
 use bytemuck::Pod;
-use rayon::prelude::*;
 
 use super::Kernel;
 use super::epilogue::Epilogue;
@@ -9,7 +8,7 @@ use super::window::{Value, beats};
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::{Outs, Words};
-use crate::backend::cpu::threads::forks;
+use crate::backend::cpu::threads::{each, grain};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::scan::{Scan, ScanOp};
@@ -54,10 +53,10 @@ impl Running {
         if part == 0 {
             return;
         }
-        match forks(self.work()) {
-            true => out.par_chunks_mut(part).enumerate().for_each(|(o, out)| one(o * part, out)),
-            false => out.chunks_mut(part).enumerate().for_each(|(o, out)| one(o * part, out)),
-        }
+        let some = part * grain(out.len() / part, part * EACH);
+        each(some < out.len(), out.chunks_mut(some), |i, out| {
+            out.chunks_mut(part).enumerate().for_each(|(o, out)| one(i * some + o * part, out));
+        });
     }
 
     fn fold<T: Value>(&self, x: &[T], out: &mut [T], f: impl Fn(T, T) -> T + Sync) {

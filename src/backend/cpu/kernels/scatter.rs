@@ -1,14 +1,12 @@
 //! Sums by index: every result adds its own sources in their order, so threads never meet and the bits never change.
 
-use rayon::prelude::*;
-
 use super::Kernel;
 use super::epilogue::Epilogue;
 use super::window::Value;
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::Outs;
-use crate::backend::cpu::threads::grain;
+use crate::backend::cpu::threads::{each, grain};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::scatter::Scatter;
@@ -60,8 +58,8 @@ impl ScatterAdd {
             let src = &src[(o * count + j) * inner..][..inner];
             out.iter_mut().zip(src).for_each(|(o, &v)| *o = o.plus(v));
         };
-        let (rows, each) = self.rows();
-        let part = grain(rows, each);
+        let (rows, cost) = self.rows();
+        let part = grain(rows, cost);
         if part >= rows {
             begin(out, 0);
             for o in 0..outer {
@@ -87,7 +85,7 @@ impl ScatterAdd {
             starts[v + 1] += 1;
         }
         let (starts, order) = (&*starts, &*order);
-        out.par_chunks_mut(part * inner).enumerate().for_each(|(p, out)| {
+        each(true, out.chunks_mut(part * inner), |p, out| {
             begin(out, p * part * inner);
             for (i, out) in out.chunks_exact_mut(inner).enumerate() {
                 let (o, v) = ((p * part + i) / extent, (p * part + i) % extent);

@@ -1,14 +1,12 @@
 //! Sorting: each element becomes a number that orders as it does, with its place behind it, so that no two are equal and
 //! any sort is stable.
 
-use rayon::prelude::*;
-
 use super::Kernel;
 use super::epilogue::Epilogue;
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::{Outs, Words};
-use crate::backend::cpu::threads::forks;
+use crate::backend::cpu::threads::{each, forks, grain, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::sort::Sort;
@@ -51,15 +49,20 @@ impl Sorter {
                 keys.truncate(keep);
             }
             match long {
-                true => keys.par_sort_unstable(),
+                // Parts at once; then they are runs, which the standard library's stable sort finds and merges.
+                true => {
+                    let part = keys.len().div_ceil(threads()).max(1);
+                    each(true, keys.chunks_mut(part), |_, part| part.sort_unstable());
+                    keys.sort();
+                }
                 false => keys.sort_unstable(),
             }
             places.iter_mut().zip(&keys).for_each(|(p, k)| *p = k.1 as i32);
         };
-        match forks(self.work()) && !long {
-            true => places.par_chunks_mut(keep).enumerate().for_each(|(row, places)| one(row, places)),
-            false => places.chunks_mut(keep).enumerate().for_each(|(row, places)| one(row, places)),
-        }
+        let rows = if long { places.len() / keep } else { grain(places.len() / keep, self.row_work()) };
+        each(!long, places.chunks_mut(keep * rows.max(1)), |i, places| {
+            places.chunks_mut(keep).enumerate().for_each(|(row, places)| one(i * rows + row, places));
+        });
     }
 
     fn compute(&self, x: &[u64], results: &mut [Words<'_>]) -> Result<()> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
+use crate::backend::cpu::threads::each;
 use crate::ir::program::{Access, Dims};
 
 /// Coordinates of a point.
@@ -342,23 +343,29 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Runs `leaf` over `range` in parts of about `grain`, on several threads, each with its part of the outputs;
-/// `cut(outs, at)` parts the outputs at a position of the range.
+/// Runs `leaf` over `range` in parts of `grain`, on several threads, each with its part of the outputs; `cut(outs, at)`
+/// parts the outputs at a position of the range.
 pub(in crate::backend::cpu) fn fork<'a, C, L>(range: Range<usize>, grain: usize, outs: Outs<'a>, cut: &C, leaf: &L)
 where
     C: Fn(Outs<'a>, usize) -> (Outs<'a>, Outs<'a>) + Sync,
     L: Fn(Range<usize>, Outs<'a>) + Sync,
 {
-    let parts = range.len().div_ceil(grain.max(1));
-    if parts <= 1 {
+    let grain = grain.max(1);
+    if range.len() <= grain {
         return leaf(range, outs);
     }
-    let middle = range.start + parts / 2 * grain;
-    let (left, right) = cut(outs, middle);
-    rayon::join(
-        || fork(range.start..middle, grain, left, cut, leaf),
-        || fork(middle..range.end, grain, right, cut, leaf),
-    );
+    let mut rest = (range.start, Some(outs));
+    let parts = std::iter::from_fn(move || {
+        let (start, outs) = (rest.0, rest.1.take()?);
+        let end = start.saturating_add(grain);
+        if end >= range.end {
+            return Some((start..range.end, outs));
+        }
+        let (mine, others) = cut(outs, end);
+        rest = (end, Some(others));
+        Some((start..end, mine))
+    });
+    each(true, parts, |_, (range, outs)| leaf(range, outs));
 }
 
 #[cfg(test)]
