@@ -65,6 +65,9 @@ impl View {
 /// it begins, for it clears the memory that it packs into.
 const TINY: usize = 512;
 
+/// The kernels sum over so much of `k` at a time, and add that to the destination.
+const SCATTERED: usize = 512;
+
 /// A place that threads write different elements of.
 struct Shared<T>(*mut T);
 
@@ -140,8 +143,10 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         return Ok(());
     }
     // The kernels want a destination whose columns are contiguous, so this computes its transpose from the operands'
-    // transposes; and they walk the left one's columns, here the rows of `b`, upwards.
+    // transposes; and they walk the left one's columns, here the rows of `b`, upwards. Where `b` runs along `k`, that has to
+    // be turned before; few rows are better computed as they are, and scattered to their places.
     let (mut av, mut bv) = (av, bv);
+    let direct = bv.row == 1 && bv.col != 1 && av.col >= 0 && 4 * m <= k.min(SCATTERED);
     if bv.row < 0 {
         let last = k as i64 - 1;
         (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
@@ -159,27 +164,19 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         // between the bounds of `reach`, which were found to be within the slices above; turning the direction of `k` keeps
         // the set of elements.
         unsafe {
-            T::kernel()(
-                cols.min(n - c),
-                rows.min(m - r),
-                k,
-                to.0.add(r * n + c),
-                n as isize,
-                1,
-                add,
-                b.as_ptr().offset(b_at as isize),
-                bv.row as isize,
-                bv.col as isize,
-                a.as_ptr().offset(a_at as isize),
-                av.row as isize,
-                av.col as isize,
-                T::ONE,
-                T::ONE,
-                false,
-                false,
-                false,
-                Parallelism::None,
-            );
+            let ((rows, cols), to) = ((rows.min(m - r), cols.min(n - c)), to.0.add(r * n + c));
+            let (a, b) = (a.as_ptr().offset(a_at as isize), b.as_ptr().offset(b_at as isize));
+            let [ar, ac, br, bc] = [av.row, av.col, bv.row, bv.col].map(|step| step as isize);
+            let (one, alone) = (T::ONE, Parallelism::None);
+            let (kernel, n) = (T::kernel(), n as isize);
+            match direct {
+                true => {
+                    kernel(rows, cols, k, to, 1, n, add, a, ac, ar, b, bc, br, one, one, false, false, false, alone)
+                }
+                false => {
+                    kernel(cols, rows, k, to, n, 1, add, b, br, bc, a, ar, ac, one, one, false, false, false, alone)
+                }
+            }
         }
     });
     Ok(())
