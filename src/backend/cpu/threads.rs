@@ -25,7 +25,7 @@ pub(super) fn threads() -> usize {
 }
 
 /// Picoseconds of estimated work below which dividing it costs more than it gains.
-const WORTH_FORKING: usize = 20_000_000;
+const WORTH_FORKING: usize = 8_000_000;
 
 /// Whether work of so many picoseconds is to be divided among threads.
 pub(super) fn forks(picoseconds: usize) -> bool {

@@ -1,5 +1,7 @@
 //! Products of matrices in memory, by the real parts of the `gemm` crate (`gemm` itself brings complex numbers too).
 
+use std::ops::Range;
+
 use gemm_common::Parallelism;
 
 use crate::backend::cpu::threads::{each, threads};
@@ -65,8 +67,8 @@ impl View {
 /// it begins, for it clears the memory that it packs into.
 const TINY: usize = 512;
 
-/// The kernels sum over so much of `k` at a time, and add that to the destination.
-const SCATTERED: usize = 512;
+/// The kernels sum over as much of `k` at once, at least, before they add it to the destination.
+const PIECE: usize = 512;
 
 /// A place that threads write different elements of.
 struct Shared<T>(*mut T);
@@ -95,18 +97,32 @@ fn tiny<T: Float>((m, n, k): (usize, usize, usize), dst: &mut [T], add: bool, a:
     }
 }
 
-/// How a product of `m x n` elements is divided among threads: the rows and the columns of a part. Every part is one that
-/// the kernels compute with the same sums as the whole, so that the bits do not depend on the number of threads: they sum
-/// over `k` in other pieces where neither side has more than 64, and in other ways for single rows and columns.
-fn parts(m: usize, n: usize, threads: usize) -> (usize, usize) {
-    let least_rows = if n > 64 { 12 } else { 72 };
+/// The rows and columns that the kernels compute at a time.
+const UNIT: (usize, usize) = (6, 64);
+
+/// Into how many parts the rows and the columns of a product of `m x n` elements are divided for threads, where the
+/// kernels' vectors run along the columns. Every part is one that they compute with the same sums as the whole, so that the
+/// bits do not depend on the number of threads: they sum over a long `k` in other pieces where neither side has more than
+/// 64, and in other ways for single rows and columns and for up to 256 elements.
+fn parts((m, n, k): (usize, usize, usize), threads: usize) -> (usize, usize) {
+    let long = k > PIECE;
+    let least_rows = (257 / n.max(1) + 1).max(if long && n <= 64 { 72 } else { 12 });
+    let least_cols = (257 / m.max(1) + 1).max(if long { 128 } else { 64 });
+    let most = |len: usize, unit: usize, least: usize| (len / unit / least.div_ceil(unit)).max(1);
+    let (most_down, most_across) = (most(m, UNIT.0, least_rows), most(n, UNIT.1, least_cols));
+    let divided = |down: usize| (down.min(most_down), (threads / down).min(most_across));
     // What is packed once for each part, as against what is multiplied by it.
-    let cost = |&(rows, cols): &(usize, usize)| rows * cols + 32 * (rows + cols);
-    let divided = |down: usize| {
-        let (rows, cols) = (m.div_ceil(down).next_multiple_of(6), n.div_ceil(threads / down).next_multiple_of(64));
-        (rows.max(least_rows).min(m), cols.max(128).min(n))
+    let cost = |&(down, across): &(usize, usize)| {
+        let (rows, cols) = (m.div_ceil(down), n.div_ceil(across));
+        rows * cols + 32 * (rows + cols)
     };
-    (1..=threads).filter(|down| threads.is_multiple_of(*down)).map(divided).min_by_key(cost).unwrap_or((m, n))
+    (1..=threads).filter(|down| threads.is_multiple_of(*down)).map(divided).min_by_key(cost).unwrap_or((1, 1))
+}
+
+/// Where part `i` of `count` is in `len`: in whole units but for the end.
+fn part(len: usize, unit: usize, count: usize, i: usize) -> Range<usize> {
+    let at = |i: usize| if i == count { len } else { len / unit * i / count * unit };
+    at(i)..at(i + 1)
 }
 
 /// `dst = a * b`, or `dst += a * b` where `add`; `dst` is `m x n`, row-major and contiguous. All threads compute it if it is
@@ -146,25 +162,34 @@ pub(in crate::backend::cpu) fn product<T: Float>(
     // transposes; and they walk the left one's columns, here the rows of `b`, upwards. Where `b` runs along `k`, that has to
     // be turned before; few rows are better computed as they are, and scattered to their places.
     let (mut av, mut bv) = (av, bv);
-    let direct = bv.row == 1 && bv.col != 1 && av.col >= 0 && 4 * m <= k.min(SCATTERED);
+    let direct = bv.row == 1 && bv.col != 1 && av.col >= 0 && 4 * m <= k.min(PIECE);
     if bv.row < 0 {
         let last = k as i64 - 1;
         (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
         (bv.row, av.col) = (-bv.row, -av.col);
     }
-    let (rows, cols) = if divided { parts(m, n, threads()) } else { (m, n) };
-    let all = (0..m).step_by(rows).flat_map(|r| (0..n).step_by(cols).map(move |c| (r, c)));
+    let (down, across) = match (divided, direct) {
+        (false, _) => (1, 1),
+        (true, false) => parts((m, n, k), threads()),
+        (true, true) => {
+            let (across, down) = parts((n, m, k), threads());
+            (down, across)
+        }
+    };
+    let (high, wide) = if direct { (UNIT.1, UNIT.0) } else { UNIT };
+    let all = (0..down).flat_map(|i| (0..across).map(move |j| (part(m, high, down, i), part(n, wide, across, j))));
     let to = Shared(dst.as_mut_ptr());
-    each(rows < m || cols < n, all, |_, (r, c)| {
+    each(down * across > 1, all, |_, (rows, cols)| {
         let to = &to;
-        let (a_at, b_at) = (av.offset + r as i64 * av.row, bv.offset + c as i64 * bv.col);
+        let (a_at, b_at) = (av.offset + rows.start as i64 * av.row, bv.offset + cols.start as i64 * bv.col);
         // SAFETY: `dst` holds m * n elements and is borrowed mutably, so it overlaps neither operand; its strides (n, 1)
-        // stay within them, and the parts `r..r + rows` by `c..c + cols` of it do not overlap each other. The pointers to `a`
+        // stay within them, and the parts `rows` by `cols` of it do not overlap each other. The pointers to `a`
         // and `b` point at elements of the slices, as every `offset + i * row + j * col` of the m x k and k x n matrices lies
         // between the bounds of `reach`, which were found to be within the slices above; turning the direction of `k` keeps
         // the set of elements.
         unsafe {
-            let ((rows, cols), to) = ((rows.min(m - r), cols.min(n - c)), to.0.add(r * n + c));
+            let to = to.0.add(rows.start * n + cols.start);
+            let (rows, cols) = (rows.len(), cols.len());
             let (a, b) = (a.as_ptr().offset(a_at as isize), b.as_ptr().offset(b_at as isize));
             let [ar, ac, br, bc] = [av.row, av.col, bv.row, bv.col].map(|step| step as isize);
             let (one, alone) = (T::ONE, Parallelism::None);
@@ -180,4 +205,37 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::cpu::threads::Pool;
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        let numbers = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).sin() * 1.7).collect() };
+        let pools = [1, 2, 3, 4, 8, 12].map(Pool::new);
+        let sizes = [1, 2, 5, 12, 13, 33, 64, 65, 128, 200];
+        for (m, n) in sizes.iter().flat_map(|&m| sizes.map(|n| (m, n))).chain([(300, 7), (7, 900), (64, 784)]) {
+            for k in [3, 64, 130, 513, 784] {
+                let (a, b) = (numbers(m * k), numbers(k * n));
+                for (a_turned, b_turned) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let view = |turned, rows: usize, cols: usize| match turned {
+                        true => View { offset: 0, row: 1, col: rows as i64 },
+                        false => View::rows(0, cols),
+                    };
+                    let (av, bv) = (view(a_turned, m, k), view(b_turned, k, n));
+                    let on = |pool: &Pool| {
+                        let mut dst = vec![f32::NAN; m * n];
+                        pool.run(|| product((m, n, k), &mut dst, false, &a, av, &b, bv, true)).unwrap();
+                        dst.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+                    };
+                    let alone = on(&pools[0]);
+                    let same = pools[1..].iter().all(|pool| on(pool) == alone);
+                    assert!(same, "{m} x {n} x {k}, turned {a_turned} {b_turned}");
+                }
+            }
+        }
+    }
 }
