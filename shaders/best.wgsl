@@ -7,18 +7,13 @@ struct Best_{{ ty }} {
 }
 {% for (name, sign) in [("max", ">"), ("min", "<")] %}
 fn k_arg{{ name }}_{{ ty }}(a: Best_{{ ty }}, b: Best_{{ ty }}) -> Best_{{ ty }} {
-    if b.index == 0xffffffffu { return a; }
-    if a.index == 0xffffffffu { return b; }
     let first = b.index < a.index;
+    var better = b.value {{ sign }} a.value || (b.value == a.value && first);
     {%- if *ty == "f32" %}
     let an = k_is_nan(a.value);
-    let bn = k_is_nan(b.value);
-    if an || bn {
-        if bn && (first || !an) { return b; }
-        return a;
-    }
+    better = select(better && !an, !an || first, k_is_nan(b.value));
     {%- endif %}
-    if b.value {{ sign }} a.value || (b.value == a.value && first) { return b; }
+    if b.index != 0xffffffffu && (better || a.index == 0xffffffffu) { return b; }
     return a;
 }
 {% endfor %}

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::numel;
 use crate::backend::gpu::dispatch::Caps;
-use crate::ir::gemm::Gemm;
+use crate::ir::gemm::{Gemm, Loader};
 
 /// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
 pub(super) const ENOUGH_GROUPS: usize = 128;
@@ -25,6 +25,8 @@ const TILES: [Tile; 5] = [
     Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
 ];
 const SMALLEST: Tile = TILES[4];
+/// The largest on a device that computes on a processor.
+const LARGEST: Tile = TILES[3];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tile {
@@ -67,7 +69,7 @@ impl Tile {
 
     /// Those that a device may get. One that computes on a processor reads operands straight from memory.
     pub(super) fn of(caps: &Caps) -> impl Iterator<Item = Self> {
-        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || *t == SMALLEST))
+        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
     }
 }
 
@@ -140,7 +142,10 @@ impl Choice {
     /// The largest tile that keeps the device busy and wastes little at the edges; where none does, one with `k` split.
     pub(super) fn by_rule(g: &Gemm, caps: &Caps) -> Self {
         if caps.software {
-            return Choice { tile: SMALLEST, parts: 1 };
+            // Of a large one operands are loaded half as often; a convolution's are laid out by each thread for itself.
+            let plain = [&g.a, &g.b].iter().all(|l| matches!(l, Loader::Strided { .. }));
+            let large = plain && g.m.min(g.n) >= 256 && LARGEST.count(g) >= 16;
+            return Choice { tile: if large { LARGEST } else { SMALLEST }, parts: 1 };
         }
         let useful = numel(&g.batch) * g.m * g.n;
         let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;

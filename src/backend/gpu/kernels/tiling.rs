@@ -147,7 +147,7 @@ impl Choice {
         let layout = Layout::choose(outer, steps, column, 8 * accs, caps);
         let tiles = outer.div_ceil(layout.rows as usize);
         // Few outer points and a long inner space: several work-groups share a point, and a second kernel combines them.
-        let groups = if caps.software { ENOUGH_THREADS / 16 } else { ENOUGH_GROUPS };
+        let groups = if caps.software { ENOUGH_THREADS / 32 } else { ENOUGH_GROUPS };
         let parts = (groups / tiles).min(steps.div_ceil(layout.team as usize * MOST_STEPS));
         let written = |steps: usize, cost: usize, kept: usize| {
             let fits = steps * cost <= MOST_STATEMENTS && steps * kept <= MOST_KEPT;
