@@ -7,7 +7,7 @@ use super::matrix::{Float, MULTIPLY, View, product};
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::Outs;
-use crate::backend::cpu::threads::{forks, threads, try_each};
+use crate::backend::cpu::threads::{forks, threads};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::gemm::{Gemm, Loader};
@@ -151,7 +151,7 @@ impl Product {
         let b: &[T] = bytemuck::cast_slice(ctx.ins[self.b as usize]);
         let scratch: &mut [T] = bytemuck::cast_slice_mut(scratch);
         match &self.method {
-            Method::Strided { a: av, b: bv } => sink.whole(|out| self.strided(out, a, av, b, bv)),
+            Method::Strided { a: av, b: bv } => self.strided(sink, a, av, b, bv),
             Method::Forward { conv, b: bv } => conv::forward(conv, sink, a, b, *bv),
             Method::KernelGradient { conv, b: bv } => {
                 sink.whole(|out| conv::kernel_gradient(conv, scratch, out, a, b, *bv))
@@ -160,24 +160,22 @@ impl Product {
         }
     }
 
-    fn strided<T: Float>(&self, out: &mut [T], a: &[T], av: &Strided, b: &[T], bv: &Strided) -> Result<()> {
+    fn strided<T: Float>(&self, sink: Sink<'_, '_>, a: &[T], av: &Strided, b: &[T], bv: &Strided) -> Result<()> {
         let (size, each) = ((self.m, self.n, self.k), (self.m * self.n).saturating_mul(self.k) * MULTIPLY);
         let count: usize = self.batch.iter().product();
         let one = |i: usize, out: &mut [T], divided: bool| {
             product(size, out, false, a, av.at(&self.batch, i), b, bv.at(&self.batch, i), divided)
         };
         let matrices = self.m * self.n;
-        if !forks(each.saturating_mul(count)) {
-            return out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, false));
-        }
-        // Several matrices: each on one thread, unless they are few and large.
-        if count >= 2 * threads() || (count > 1 && each < 64 * LITTLE) {
+        let all = each.saturating_mul(count);
+        // Several matrices: each on one thread, unless they are few and large. What follows is done while they are in the caches.
+        if count > 1 && (!forks(all) || count >= 2 * threads() || each < 64 * LITTLE) {
             let group = (LITTLE / each).max(1);
-            return try_each(true, out.chunks_mut(matrices * group), |g, out| {
-                out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(g * group + i, out, false))
+            return sink.parts(matrices * group, all, |at, out| {
+                out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(at / matrices + i, out, false))
             });
         }
-        out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, true))
+        sink.whole(|out| out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, forks(all))))
     }
 }
 

@@ -134,18 +134,16 @@ pub(in crate::backend::cpu) fn select<T: Bits>(condition: &[u32], a: &[T], b: &[
 
 /// Every value of `from` repeated, by element or as a whole, until `out` is full.
 pub(in crate::backend::cpu) fn repeat<T: Pod>(from: &[T], out: &mut [T], each: bool) {
-    match from {
-        [] => {}
-        [one] => out.fill(*one),
-        _ if each => {
-            let times = out.len() / from.len();
-            match times {
-                1 => out.copy_from_slice(from),
-                _ => out.chunks_exact_mut(times.max(1)).zip(from).for_each(|(o, &v)| o.fill(v)),
-            }
-        }
-        _ => out.chunks_exact_mut(from.len()).for_each(|o| o.copy_from_slice(from)),
-    }
+    let times = out.len() / from.len().max(1);
+    vectorize(
+        #[inline(always)]
+        || match from {
+            [] => {}
+            [one] => out.fill(*one),
+            _ if each && times > 1 => out.chunks_exact_mut(times).zip(from).for_each(|(o, &v)| o.fill(v)),
+            _ => out.chunks_exact_mut(from.len()).for_each(|o| o.copy_from_slice(from)),
+        },
+    );
 }
 
 /// A function of every element.

@@ -85,19 +85,29 @@ fn beats<T: Number, const MIN: bool>(new: T, old: T) -> bool {
     better | ((new != new) & (old == old))
 }
 
+/// `f` of each two values. (The compiler keeps arrays in registers that are only used as a whole.)
+#[inline(always)]
+fn both<T: Copy, const L: usize>(a: &[T; L], b: &[T; L], f: impl Fn(T, T) -> T) -> [T; L] {
+    let mut out = *a;
+    for i in 0..L {
+        out[i] = f(a[i], b[i]);
+    }
+    out
+}
+
 /// Folds with many independent accumulators, then pairwise.
 #[inline(always)]
 fn fold<T: Copy>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy) -> T {
     #[inline(always)]
     fn lanes<T: Copy, const L: usize>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy) -> T {
-        let mut acc = [id; L];
-        let mut chunks = x.chunks_exact(L);
-        for chunk in &mut chunks {
-            for (a, &v) in acc.iter_mut().zip(chunk) {
-                *a = f(*a, v);
-            }
+        let (chunks, rest) = x.as_chunks::<L>();
+        let mut sums = [id; L];
+        for chunk in chunks {
+            sums = both(&sums, chunk, f);
         }
-        for (a, &v) in acc.iter_mut().zip(chunks.remainder()) {
+        // A copy, so that only this one has to lie in memory.
+        let mut acc = sums;
+        for (a, &v) in acc.iter_mut().zip(rest) {
             *a = f(*a, v);
         }
         let mut n = L / 2;
@@ -190,22 +200,25 @@ fn columns<T: Copy + Send, A: Copy>(
                 return;
             }
             for (g, group) in acc.chunks_mut(GROUP).enumerate() {
-                let mut sums = [id; GROUP];
+                let rows = || x.chunks_exact(lanes).map(|row| &row[g * GROUP..]);
                 if group.len() == GROUP {
-                    for row in x.chunks_exact(lanes) {
-                        for (s, &v) in sums.iter_mut().zip(&row[g * GROUP..][..GROUP]) {
-                            *s = f(*s, v);
-                        }
+                    let mut sums = [id; GROUP];
+                    for row in rows().filter_map(|row| row.first_chunk::<GROUP>()) {
+                        sums = both(&sums, row, f);
+                    }
+                    for (a, &s) in group.iter_mut().zip(&sums) {
+                        *a = join(*a, s);
                     }
                 } else {
-                    for row in x.chunks_exact(lanes) {
-                        for (s, &v) in sums.iter_mut().zip(&row[g * GROUP..]) {
+                    let mut sums = [id; GROUP];
+                    for row in rows() {
+                        for (s, &v) in sums.iter_mut().zip(row) {
                             *s = f(*s, v);
                         }
                     }
-                }
-                for (a, &s) in group.iter_mut().zip(&sums) {
-                    *a = join(*a, s);
+                    for (a, &s) in group.iter_mut().zip(&sums) {
+                        *a = join(*a, s);
+                    }
                 }
             }
         },
