@@ -66,6 +66,15 @@ pub(crate) struct BinaryFn {
     pub(crate) compares: bool,
 }
 
+/// The four basic operations, which an engine may compute two at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Add,
+    Sub,
+    Mul,
+    Div,
+}
+
 /// CPU meanings of a binary function by element type; `cmp_*` where the result is a boolean (`u32` 0 or 1).
 #[derive(Clone, Copy)]
 pub(crate) struct Binary1 {
@@ -78,6 +87,8 @@ pub(crate) struct Binary1 {
     pub(crate) cmp_f64: Option<Block2<f64, u32>>,
     pub(crate) cmp_i32: Option<Block2<i32, u32>>,
     pub(crate) cmp_u32: Option<Block2<u32>>,
+    /// Which of these it is on floats, if it is one.
+    pub(crate) arithmetic: Option<Arithmetic>,
 }
 
 impl Binary1 {
@@ -92,6 +103,7 @@ impl Binary1 {
         cmp_f64: None,
         cmp_i32: None,
         cmp_u32: None,
+        arithmetic: None,
     };
 }
 

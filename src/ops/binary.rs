@@ -9,13 +9,14 @@ use super::pointwise::{self, BinaryRow, Operand};
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::ir::math::{self, Real};
-use crate::ir::scalar::{Binary1, BinaryFn};
+use crate::ir::scalar::{Arithmetic, Binary1, BinaryFn};
 
 macro_rules! binary {
     ($(
         $(#[$doc:meta])*
         $name:ident {
             $(float: |$a:ident, $b:ident| $float:expr,)?
+            $(arithmetic: $arithmetic:ident,)?
             $(float_block: $block:path,)?
             $(compare: |$ca:ident, $cb:ident| $compare:expr,)?
             $(i32: |$ia:ident, $ib:ident| $i32:expr,)?
@@ -44,6 +45,7 @@ macro_rules! binary {
                                     math::map2(a, b, y, #[inline(always)] |$a: f64, $b: f64| float::$name($a, $b))
                                 }),
                             )?
+                            $(arithmetic: Some(Arithmetic::$arithmetic),)?
                             $(f32: Some($block), f64: Some($block),)?
                             $(
                                 cmp_f32: binary!(@compare f32, $ca, $cb, $compare),
@@ -166,6 +168,7 @@ binary! {
     /// The sum. Integers wrap.
     add {
         float: |a, b| a + b,
+        arithmetic: Add,
         i32: |a, b| a.wrapping_add(b),
         u32: |a, b| a.wrapping_add(b),
         wgsl: "(a + b)",
@@ -174,6 +177,7 @@ binary! {
     /// The difference. Integers wrap.
     sub {
         float: |a, b| a - b,
+        arithmetic: Sub,
         i32: |a, b| a.wrapping_sub(b),
         u32: |a, b| a.wrapping_sub(b),
         wgsl: "(a - b)",
@@ -182,6 +186,7 @@ binary! {
     /// The product. Integers wrap.
     mul {
         float: |a, b| a * b,
+        arithmetic: Mul,
         i32: |a, b| a.wrapping_mul(b),
         u32: |a, b| a.wrapping_mul(b),
         wgsl: "(a * b)",
@@ -190,6 +195,7 @@ binary! {
     /// The quotient. Of integers it is truncated towards 0, and 0 where the divisor is 0.
     div {
         float: |a, b| a / b,
+        arithmetic: Div,
         i32: |a, b| int_trunc_div(a, b),
         u32: |a, b| a.checked_div(b).unwrap_or(0),
         wgsl: "(a / b)",

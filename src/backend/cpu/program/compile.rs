@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::fused::{self, Block3, Inner};
 use super::interp::{Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
@@ -99,6 +100,9 @@ pub(in crate::backend::cpu) struct Compiler<'p> {
     pub(in crate::backend::cpu) loc: Vec<Option<Src>>,
     /// Registers whose values are not needed any more.
     pub(in crate::backend::cpu) free: Vec<u16>,
+    /// For each line the one that is computed within it, and all of those.
+    pub(in crate::backend::cpu) pairs: Vec<Option<Inner>>,
+    pub(in crate::backend::cpu) within: Vec<Reg>,
 }
 
 impl<'p> Compiler<'p> {
@@ -123,6 +127,8 @@ impl<'p> Compiler<'p> {
             regs: 0,
             loc: Vec::new(),
             free: Vec::new(),
+            pairs: Vec::new(),
+            within: Vec::new(),
         }
     }
 
@@ -143,6 +149,8 @@ impl<'p> Compiler<'p> {
 
     fn operands(&self, item: Item) -> SmallVec<[Reg; 3]> {
         match item {
+            Item::Line(l) if self.within.contains(&l) => SmallVec::new(),
+            Item::Line(l) if let Some((_, operands)) = self.fused(l) => SmallVec::from_buf(operands),
             Item::Line(l) => self.program.lines[l as usize].instr.operands(),
             Item::Reduce(l) => self.program.lines[l as usize].instr.operands(),
             Item::Store(s) => SmallVec::from_slice(&[self.program.stores[s as usize].reg]),
@@ -158,6 +166,8 @@ impl<'p> Compiler<'p> {
         pinned: usize,
         cuts: &[usize],
     ) -> Result<Vec<Vec<Inst>>> {
+        self.pairs = pairs(self.program, items, pinned, cuts);
+        self.within = self.pairs.iter().flatten().map(|inner| inner.line).collect();
         let mut last = self.last_uses(items, pinned);
         self.loc = vec![None; self.program.lines.len()];
         self.free.clear();
@@ -166,6 +176,7 @@ impl<'p> Compiler<'p> {
         let mut out = vec![Vec::new(); cuts.len()];
         for (i, &item) in items.iter().enumerate() {
             match item {
+                Item::Line(l) if self.within.contains(&l) => {}
                 // Values that already lie in a row in an input are used where they are.
                 Item::Line(l) if i >= pinned && self.lies_in_a_row(l)? => {}
                 Item::Line(l) => {
@@ -231,6 +242,11 @@ impl<'p> Compiler<'p> {
         }
     }
 
+    /// What a line computes together with the one within it.
+    fn fused(&self, l: Reg) -> Option<(Block3, [Reg; 3])> {
+        fused::function(self.program, l, self.pairs.get(l as usize).copied().flatten()?)
+    }
+
     fn address(&self, line: Reg) -> Result<Access> {
         self.at[line as usize].clone().ok_or_else(|| Error::internal("a line without an address"))
     }
@@ -272,6 +288,9 @@ impl<'p> Compiler<'p> {
     /// The operation of a line.
     fn line(&mut self, l: Reg) -> Result<Op> {
         let program = self.program;
+        if let Some((f, [a, b, c])) = self.fused(l) {
+            return Ok(Op::Fused(f, [self.value(a)?, self.value(b)?, self.value(c)?]));
+        }
         let type_of = |r: Reg| program.lines[r as usize].dtype;
         Ok(match &program.lines[l as usize].instr {
             Instr::Load { gather, buf, .. } => {
@@ -350,6 +369,39 @@ impl<'p> Compiler<'p> {
         self.loc[l as usize] = Some(Src::Reg(r));
         Dst::Reg(r)
     }
+}
+
+/// For each line the one that is computed within it, of those among `items` from `pinned` on; both lie between the same cuts.
+fn pairs(program: &Program, items: &[Item], pinned: usize, cuts: &[usize]) -> Vec<Option<Inner>> {
+    let lines = program.lines.len();
+    let (mut uses, mut place) = (vec![0; lines], vec![None; lines]);
+    for (i, item) in items.iter().enumerate() {
+        match *item {
+            Item::Line(l) => {
+                program.lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1);
+                place[l as usize] = Some(i).filter(|&i| i >= pinned);
+            }
+            Item::Reduce(l) => program.lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1),
+            Item::Store(s) => uses[program.stores[s as usize].reg as usize] += 1,
+            Item::Expand(_) | Item::Given(_) => {}
+        }
+    }
+    let mut out: Vec<Option<Inner>> = vec![None; lines];
+    for (j, item) in items.iter().enumerate().skip(pinned) {
+        let Item::Line(outer) = *item else { continue };
+        let Some((_, operands)) = fused::arithmetic(program, outer) else { continue };
+        let together = |i: usize| !cuts.iter().any(|&cut| i < cut && cut <= j);
+        let fits = |l: Reg| {
+            let l = l as usize;
+            uses[l] == 1
+                && out[l].is_none()
+                && place[l].is_some_and(together)
+                && fused::arithmetic(program, l as Reg).is_some()
+        };
+        let inner = [false, true].map(|right| Inner { line: operands[usize::from(right)], right });
+        out[outer as usize] = inner.into_iter().find(|inner| fits(inner.line));
+    }
+    out
 }
 
 fn missing(name: &str, dtype: DType) -> Error {

@@ -7,6 +7,7 @@ use bytemuck::{Pod, Zeroable};
 use smallvec::SmallVec;
 
 use super::copies;
+use super::fused::Block3;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
@@ -108,6 +109,8 @@ pub(in crate::backend::cpu) enum Op {
     Param(u16),
     Unary(Fn1, Src),
     Binary(Fn2, Src, Src),
+    /// Two binary operations on `f32`.
+    Fused(Block3, [Src; 3]),
     Select(Src, Src, Src),
     Cast(DType, Src),
     /// An outer value for every inner position.
@@ -277,6 +280,7 @@ impl<'r> Env<'r, '_> {
                 Fn2::Cmp64(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
                 Fn2::CmpI32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
             },
+            Op::Fused(f, [a, b, c]) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), e.get(*c), out)),
             Op::Select(c, a, b) if wide => {
                 self.put(dst, |e, out| copies::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out))
             }

@@ -2,6 +2,7 @@
 
 pub(super) mod compile;
 pub(super) mod copies;
+mod fused;
 pub(super) mod interp;
 pub(super) mod philox;
 pub(super) mod reduce;
