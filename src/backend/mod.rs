@@ -236,6 +236,9 @@ pub struct DeviceOptions {
     pub reserve: u64,
     /// The most bytes to take; `None` (the default) sets no bound.
     pub cap: Option<u64>,
+    /// How many threads the CPU engine computes on; with 0 (the default) as many as `WGTENSOR_THREADS` says or else as the
+    /// machine has. One of them is the thread that asks for a result.
+    pub threads: usize,
     /// Ask the adapter for plain WebGPU default limits and no optional features, as in a browser.
     pub webgpu_defaults: bool,
     /// Which kernels a GPU gets.

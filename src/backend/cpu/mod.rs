@@ -75,13 +75,14 @@ impl Shared {
 impl CpuBackend {
     /// Opens the engine. It always exists.
     pub(crate) fn open(options: &DeviceOptions) -> CpuBackend {
-        Self::with_pool(options, Pool::shared())
+        let pool = if options.threads == 0 { Pool::shared() } else { Pool::new(options.threads) };
+        Self::with_pool(options, pool)
     }
 
     fn with_pool(options: &DeviceOptions, pool: Arc<Pool>) -> CpuBackend {
         let memory = Memory::new(options.reserve, options.cap);
         CpuBackend {
-            info: info(),
+            info: info(&pool),
             shared: Arc::new(Shared {
                 memory,
                 later: Later::new(&pool),
@@ -97,11 +98,11 @@ impl CpuBackend {
 const LARGE: usize = 1 << 20;
 
 /// What is known of the processor.
-pub(crate) fn info() -> DeviceInfo {
+fn info(pool: &Pool) -> DeviceInfo {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split_once(':'));
     let name = model.map_or(std::env::consts::ARCH, |(_, name)| name.trim()).to_string();
-    let threads = Pool::shared().threads();
+    let threads = pool.threads();
     DeviceInfo {
         id: "cpu".into(),
         name,

@@ -24,6 +24,9 @@ pub(super) fn threads() -> usize {
     TEAM.with_borrow(|team| team.as_ref().map_or(1, |team| team.size))
 }
 
+/// Says how many threads the engine has.
+const THREADS: &str = "WGTENSOR_THREADS";
+
 /// Picoseconds of estimated work below which dividing it costs more than it gains.
 const WORTH_FORKING: usize = 8_000_000;
 
@@ -45,10 +48,11 @@ pub(super) fn grain(count: usize, picoseconds: usize) -> usize {
 /// Calls `f` with every item and its number, on all threads that help this one if it is to be `parallel`. Which thread gets
 /// which item is not fixed.
 pub(super) fn each<T: Send>(parallel: bool, items: impl Iterator<Item = T> + Send, f: impl Fn(usize, T) + Sync) {
-    let team = TEAM.with_borrow(Option::clone).filter(|_| parallel);
+    let most = items.size_hint().1.unwrap_or(usize::MAX);
+    let team = TEAM.with_borrow(Option::clone).filter(|_| parallel && most > 1);
     let Some(team) = team else { return items.enumerate().for_each(|(i, item)| f(i, item)) };
     let left = Mutex::new(items.enumerate());
-    team.run(&|| {
+    team.run(most - 1, &|| {
         loop {
             let next = lock(&left).next();
             let Some((i, item)) = next else { break };
@@ -86,10 +90,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// `threads` threads, or with 0 as many as the machine has: helpers, and the thread that they help.
-    pub(super) fn new(threads: usize) -> Arc<Self> {
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
-        let size = if threads == 0 { available() } else { threads };
+    /// `size` threads: helpers, and the thread that they help.
+    pub(super) fn new(size: usize) -> Arc<Self> {
         if size < 2 {
             return Arc::new(Pool { team: None });
         }
@@ -103,10 +105,13 @@ impl Pool {
         Arc::new(Pool { team: (helpers > 0).then_some(team) })
     }
 
-    /// The threads that all devices share.
+    /// The threads that all devices share which do not ask for some of their own: as many as `WGTENSOR_THREADS` says, or
+    /// else as the machine has.
     pub(super) fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Pool>> = OnceLock::new();
-        SHARED.get_or_init(|| Pool::new(0)).clone()
+        let asked = || std::env::var(THREADS).ok()?.trim().parse().ok().filter(|&n: &usize| n > 0);
+        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        SHARED.get_or_init(|| Pool::new(asked().unwrap_or_else(available))).clone()
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -190,15 +195,16 @@ impl Team {
         }
     }
 
-    /// Calls `share` on this thread and on those that have time, and returns when all of these calls have. Where the team
-    /// has other work, or this is a part of its work, this thread is alone.
-    fn run(&self, share: &(dyn Fn() + Sync)) {
+    /// Calls `share` on this thread and on up to `helpers` that have time, and returns when all of these calls have. Where
+    /// the team has other work, or this is a part of its work, this thread is alone.
+    fn run(&self, helpers: usize, share: &(dyn Fn() + Sync)) {
         let _lead = match self.lead.try_lock() {
             Ok(lead) => lead,
             Err(TryLockError::Poisoned(lead)) => lead.into_inner(),
             Err(TryLockError::WouldBlock) => return share(),
         };
-        let work = Work { share, wanted: AtomicIsize::new(self.size as isize - 1), panic: Mutex::default() };
+        let work =
+            Work { share, wanted: AtomicIsize::new(helpers.min(self.size - 1) as isize), panic: Mutex::default() };
         self.work.store(std::ptr::from_ref(&work).cast_mut().cast(), Relaxed);
         self.state.fetch_or(OPEN, Release);
         self.round.fetch_add(1, SeqCst);
@@ -243,10 +249,11 @@ impl Team {
         // borrows end, and nobody else stores another pointer (`lead` is held), until it has closed `state` and then found
         // the count to be 0, which it is not before this helper has left, after this function.
         let work = unsafe { &*self.work.load(Relaxed) };
-        if work.wanted.fetch_sub(1, Relaxed) <= 0 {
-            return;
+        match work.wanted.fetch_sub(1, Relaxed) {
+            ..=0 => return,
+            1 => {}
+            _ => self.wake(),
         }
-        self.wake();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work.share)) {
             lock(&work.panic).get_or_insert(panic);
         }

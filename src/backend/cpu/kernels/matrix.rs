@@ -177,7 +177,7 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         }
     };
     let (high, wide) = if direct { (UNIT.1, UNIT.0) } else { UNIT };
-    let all = (0..down).flat_map(|i| (0..across).map(move |j| (part(m, high, down, i), part(n, wide, across, j))));
+    let all = (0..down * across).map(|i| (part(m, high, down, i / across), part(n, wide, across, i % across)));
     let to = Shared(dst.as_mut_ptr());
     each(down * across > 1, all, |_, (rows, cols)| {
         let to = &to;

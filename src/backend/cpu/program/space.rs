@@ -354,7 +354,7 @@ where
     if range.len() <= grain {
         return leaf(range, outs);
     }
-    let mut rest = (range.start, Some(outs));
+    let (count, mut rest) = (range.len().div_ceil(grain), (range.start, Some(outs)));
     let parts = std::iter::from_fn(move || {
         let (start, outs) = (rest.0, rest.1.take()?);
         let end = start.saturating_add(grain);
@@ -365,7 +365,7 @@ where
         rest = (end, Some(others));
         Some((start..end, mine))
     });
-    each(true, parts, |_, (range, outs)| leaf(range, outs));
+    each(true, parts.take(count), |_, (range, outs)| leaf(range, outs));
 }
 
 #[cfg(test)]
