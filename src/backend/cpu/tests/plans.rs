@@ -106,3 +106,21 @@ fn tensors_may_be_used_on_many_threads_at_once() {
         assert_eq!(done.recv_timeout(Duration::from_secs(60)), Ok(true));
     }
 }
+
+#[test]
+fn a_device_computes_on_as_many_threads_as_it_is_told() {
+    let bits = |threads: usize| {
+        let device = Device::open_with("cpu", &DeviceOptions { threads, ..DeviceOptions::default() }).unwrap();
+        assert!(
+            threads == 0 || device.info().driver.ends_with(&format!(", {threads} threads")),
+            "{}",
+            device.info().driver
+        );
+        let values: Vec<f32> = (0..300 * 300).map(|i| (i as f32).sin()).collect();
+        let a = Tensor::from_slice(&values, [300, 300], &device).unwrap();
+        let y = a.matmul(&a).unwrap().softmax(-1).unwrap().sum(0).unwrap().to_vec::<f32>().unwrap();
+        y.iter().map(|v| v.to_bits()).collect::<Vec<_>>()
+    };
+    let alone = bits(1);
+    assert!([0, 2, 5].into_iter().all(|threads| bits(threads) == alone));
+}
