@@ -6,7 +6,7 @@ use crate::ir::program::Instr;
 use crate::ir::step::{BufId, BufferInfo, Role, Step};
 
 /// Where a kernel writes a value both to a temporary and over what a variable was, what reads the temporary afterwards reads
-/// the variable's memory instead, and the temporary is gone. `kernels` are in order; a variable is written once.
+/// the variable's memory instead, and the temporary is gone. `kernels` are in order.
 pub(crate) fn read_in_place(kernels: &mut [Step], buffers: &[BufferInfo]) {
     let mut writers = vec![0; buffers.len()];
     kernels.iter().flat_map(Step::writes).for_each(|buf| writers[usize::from(buf)] += 1);
@@ -28,6 +28,7 @@ pub(crate) fn read_in_place(kernels: &mut [Step], buffers: &[BufferInfo]) {
             let same = stores.iter().find(|other| {
                 let leaf = &buffers[usize::from(other.buf)];
                 leaf.is_leaf()
+                    && writers[usize::from(other.buf)] == 1
                     && (leaf.dtype, leaf.len) == (info.dtype, info.len)
                     && (other.reg, &other.at, other.inner) == (store.reg, &store.at, store.inner)
             });

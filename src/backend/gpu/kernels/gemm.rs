@@ -28,7 +28,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
         }
         for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
             for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
-                if read.serves(side, along_k) {
+                let large = caps.software && tile != Tile::of(caps).last().expect("the smallest");
+                if read.serves(side, along_k) && (read == Read::Strided || !large) {
                     out.push(read.form(tile, side, along_k, wide));
                 }
             }

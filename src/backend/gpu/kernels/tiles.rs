@@ -67,6 +67,13 @@ impl Tile {
         g.m.div_ceil(self.bm as usize) * g.n.div_ceil(self.bn as usize) * numel(&g.batch)
     }
 
+    /// Whether a product may get it: on a processor each thread lays a convolution's operands out for itself, and a large
+    /// tile's are too much for it.
+    pub(super) fn suits(self, g: &Gemm, caps: &Caps) -> bool {
+        let plain = |load: &Loader| matches!(load, Loader::Strided { .. });
+        !caps.software || self == SMALLEST || plain(&g.a) && plain(&g.b)
+    }
+
     /// Those that a device may get. One that computes on a processor reads operands straight from memory.
     pub(super) fn of(caps: &Caps) -> impl Iterator<Item = Self> {
         TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
@@ -92,7 +99,7 @@ impl Method {
         if g.m.min(g.n) <= 16 || g.k <= 16 {
             all.push(Method::Reduction);
         }
-        for tile in Tile::of(caps).filter(|t| !wasteful(t)) {
+        for tile in Tile::of(caps).filter(|t| t.suits(g, caps) && !wasteful(t)) {
             // Parts of some length, and not many more work-groups than fill a large GPU.
             let worth = |parts: &usize| {
                 let cut = g.k / parts >= LEAST_PART / 2 && tile.count(g) * parts <= 4 * MANY_GROUPS;
@@ -142,9 +149,8 @@ impl Choice {
     /// The largest tile that keeps the device busy and wastes little at the edges; where none does, one with `k` split.
     pub(super) fn by_rule(g: &Gemm, caps: &Caps) -> Self {
         if caps.software {
-            // Of a large one operands are loaded half as often; a convolution's are laid out by each thread for itself.
-            let plain = [&g.a, &g.b].iter().all(|l| matches!(l, Loader::Strided { .. }));
-            let large = plain && g.m.min(g.n) >= 256 && LARGEST.count(g) >= 16;
+            // Of a large one operands are loaded half as often.
+            let large = LARGEST.suits(g, caps) && g.m.min(g.n) >= 256 && LARGEST.count(g) >= 16;
             return Choice { tile: if large { LARGEST } else { SMALLEST }, parts: 1 };
         }
         let useful = numel(&g.batch) * g.m * g.n;

@@ -71,11 +71,19 @@ pub(super) fn products(caps: &Caps) -> Forced {
     }
     cases.extend([residual(132, false), residual(132, true), residual(133, false)]);
     let all = tiles::Choice::all(caps);
-    let some = |i: usize| {
+    let some = |i: usize, case: &Case| {
+        let suits = |tile: tiles::Tile| match &case.plan.steps[0].family {
+            Family::Gemm(g) => tile.suits(g, caps),
+            _ => true,
+        };
         let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
-        wanted.map(|(_, &choice)| Choice::Product(choice)).collect()
+        wanted.filter(|(_, choice)| suits(choice.tile)).map(|(_, &choice)| Choice::Product(choice)).collect()
     };
-    let mut out: Forced = cases.into_iter().enumerate().map(|(i, case)| (case, some(i))).collect();
+    let with = |(i, case): (usize, Case)| {
+        let choices = some(i, &case);
+        (case, choices)
+    };
+    let mut out: Forced = cases.into_iter().enumerate().map(with).collect();
     if !caps.software {
         let unrolled = all.iter().filter(|c| c.parts == 1).map(|&choice| Choice::Unrolled(choice)).collect();
         out.push((shifted_gemm(&[], [odd, odd, k_odd], [false, false], [0, 1]), unrolled));
