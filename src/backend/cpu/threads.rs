@@ -271,7 +271,7 @@ impl Team {
                 return Some(round);
             }
             pause(&mut turns);
-            if turns % 64 == 0 && begin.get_or_insert_with(Instant::now).elapsed() > AWAKE {
+            if turns.is_multiple_of(64) && begin.get_or_insert_with(Instant::now).elapsed() > AWAKE {
                 let mut bed = lock(&self.bed);
                 self.asleep.fetch_add(1, SeqCst);
                 while self.round.load(SeqCst) == seen && !self.quit.load(SeqCst) {
@@ -286,7 +286,7 @@ impl Team {
 /// A turn of waiting awake; now and then others get the processor, in case there are more threads than that has.
 fn pause(turns: &mut u32) {
     *turns = turns.wrapping_add(1);
-    if *turns % 128 == 0 {
+    if turns.is_multiple_of(128) {
         std::thread::yield_now();
     }
     (0..4).for_each(|_| std::hint::spin_loop());
