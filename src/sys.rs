@@ -11,6 +11,16 @@ pub(crate) use web_time::Instant;
 
 use crate::error::Result;
 
+/// Seconds since 1970.
+#[cfg(feature = "keras")]
+pub(crate) fn unix_time() -> u64 {
+    #[cfg(not(target_arch = "wasm32"))]
+    use std::time::SystemTime;
+    #[cfg(target_arch = "wasm32")]
+    use web_time::SystemTime;
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 thread_local! {
     static BLOCKING: Cell<bool> = const { Cell::new(false) };
     static DEFERRING: Cell<bool> = const { Cell::new(false) };

@@ -55,4 +55,8 @@ pub use model::{
 pub use names::clear_session;
 pub use policy::{IntoPolicy, Policy, dtype_policy, set_dtype_policy};
 pub use progress::Verbose;
+#[cfg(feature = "keras")]
+pub use saving::LoadModel;
+#[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
+pub use saving::{load_model, load_model_with};
 pub use seeds::{SeedStream, set_random_seed};

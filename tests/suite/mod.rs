@@ -26,6 +26,8 @@ mod reductions;
 mod remat;
 #[cfg(feature = "cpu")]
 mod runner;
+#[cfg(all(feature = "keras", feature = "cpu"))]
+mod saved;
 mod scans;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
 mod shaders;

@@ -34,6 +34,7 @@ pub(crate) trait Declared {
 ///         strides: Pair where positive = Pair(1, 1),
 ///     }
 ///     fixed { data_format: "channels_last" }   // what Keras has besides, and has one value here
+///     newer { quantization: null }             // the same of new versions of Keras: read, but not written
 ///     state { built: Option<Built> }           // what is no setting
 ///     check agrees                             // a method that sees all settings together
 /// }
@@ -140,6 +141,7 @@ macro_rules! declare {
         [$($needed:ident: $needed_ty:ty, $needed_check:tt, [$($needed_default:expr)?];)*]
         [$($key:ident: $ty:ty, [$($check:ident)?], $default:expr;)*]
         $(fixed { $($fixed:ident: $fixed_value:tt),* $(,)? })?
+        $(newer { $($newer:ident: $newer_value:tt),* $(,)? })?
         $(state { $($state:ident: $state_ty:ty),* $(,)? })?
         $(check $together:ident)?
     ) => {
@@ -191,6 +193,7 @@ macro_rules! declare {
                     self.$key = value;
                 })*
                 $($(reader.fixed(stringify!($fixed), &serde_json::json!($fixed_value))?;)*)?
+                $($(reader.fixed(stringify!($newer), &serde_json::json!($newer_value))?;)*)?
                 let _ = reader;
                 Ok(())
             }

@@ -146,6 +146,12 @@ pub trait Layer: Send + Sync {
         Vec::new()
     }
 
+    /// The weights of a layer called `name`, in the groups in which Keras's files have them: one, unless the layer is made of
+    /// others.
+    fn weight_groups(&self, name: &str) -> Vec<WeightGroup> {
+        vec![WeightGroup { path: String::new(), name: name.into(), weights: self.weights() }]
+    }
+
     /// How many inputs the layer takes in one call; one, unless it says otherwise. The methods below get that many.
     fn inputs(&self) -> RangeInclusive<usize> {
         1..=1
@@ -174,6 +180,17 @@ pub trait Layer: Send + Sync {
     fn output_shapes(&self, inputs: &[Shape]) -> Result<Vec<Shape>> {
         Ok(vec![self.output_shape(&inputs[0])?])
     }
+}
+
+/// Weights that stand together in a file.
+#[derive(Clone, Debug)]
+pub struct WeightGroup {
+    /// Where, from what has them: empty, or such as `layers/dense`.
+    pub path: String,
+    /// The name of what they belong to.
+    pub name: String,
+    /// The weights, in order.
+    pub weights: Vec<Var>,
 }
 
 impl dyn Layer {

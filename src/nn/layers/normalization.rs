@@ -32,6 +32,7 @@ declare! {
         moving_variance_initializer: Initializer = Initializer::Ones,
     }
     fixed { axis: (-1), synchronized: false }
+    newer { renorm: false, renorm_momentum: 0.99 }
     state { built: Option<Moments> }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use serde_json::{Map, Value as Json};
+
 use super::Model;
 use super::batches::Batch;
 use super::entry::Masked;
-use super::outputs::{IntoLosses, IntoMetricLists, LossSpec, LossWeights, Losses, MetricLists};
+use super::outputs::{IntoLosses, IntoMetricLists, LossSpec, LossWeights, Losses, MetricLists, written};
 use super::totals::{Totals, Tracked, read_all};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
@@ -96,7 +98,9 @@ impl Compile {
 pub(super) struct Compiled {
     /// A number unique to it.
     pub(super) id: u64,
-    eager: bool,
+    pub(super) eager: bool,
+    /// Losses, weights and metrics as Keras writes them, or why they cannot be written.
+    pub(super) written: Result<Map<String, Json>>,
     pub(super) optimizer: Box<dyn AnyOptimizer>,
     outputs: Vec<Output>,
     loss_total: Totals,
@@ -168,6 +172,7 @@ impl Compiled {
             None => vec![None; names.len()],
         };
         let (plain, weighted) = (how.metrics?.spread(names)?, how.weighted?.spread(names)?);
+        let written = written(&losses, &weights, &plain, &weighted);
         let parts = names.iter().zip(losses).zip(weights).zip(plain.into_iter().zip(weighted));
         let output = |(((name, loss), weight), (plain, weighted)): (((&String, _), _), (Vec<_>, Vec<_>))| Output {
             name: name.clone(),
@@ -180,6 +185,7 @@ impl Compiled {
         Ok(Compiled {
             id: NEXT.fetch_add(1, Relaxed),
             eager: how.run_eagerly,
+            written,
             optimizer,
             outputs: parts.map(output).collect(),
             loss_total: Totals::default(),

@@ -12,6 +12,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::config::Config;
 use crate::nn::layers::Layer;
+use crate::nn::policy::{IntoPolicy, Policy};
 use crate::shape::Shape;
 
 impl Model {
@@ -34,7 +35,16 @@ impl Model {
     pub fn config(&self) -> Result<Config> {
         entry(|| {
             self.misfit.clone().map_or(Ok(()), Err)?;
-            write(&self.graph, &self.name)
+            let config = write(&self.graph, &self.name)?;
+            if self.policy == Policy::Float32 {
+                return Ok(config);
+            }
+            let mut json = config.to_json();
+            each_layer(&mut json, &mut |layer| {
+                let policy = Config::in_module("keras", "DTypePolicy").with("name", self.policy.name());
+                layer["config"]["dtype"] = policy.to_json();
+            });
+            Config::from_json(&json)
         })
     }
 
@@ -44,7 +54,71 @@ impl Model {
     /// A class or a setting that is not known, or layers that are connected to what is not there.
     #[track_caller]
     pub fn from_config(config: &Config) -> Result<Model> {
-        entry(|| read(config))
+        entry(|| Classes::default().model(config))
+    }
+}
+
+/// Makes a layer of its configuration.
+type Make = Box<dyn Fn(&Config) -> Result<Box<dyn Layer>>>;
+
+/// Classes of layers: the standard ones, and those of a program.
+#[derive(Default)]
+pub(in crate::nn) struct Classes {
+    own: Vec<(String, Make)>,
+}
+
+impl Classes {
+    /// One more class.
+    #[cfg_attr(not(feature = "keras"), expect(dead_code, reason = "files of models need it"))]
+    pub(in crate::nn) fn add(&mut self, class: String, make: Make) {
+        self.own.push((class, make));
+    }
+
+    /// The model of a configuration, with weights that are yet to be made.
+    pub(in crate::nn) fn model(&self, config: &Config) -> Result<Model> {
+        let (mut json, mut policies) = (config.to_json(), Vec::new());
+        each_layer(&mut json, &mut |layer| {
+            let dtype = layer["config"].get("dtype").unwrap_or(&Json::Null);
+            let name = dtype.as_str().or_else(|| dtype.pointer("/config/name").and_then(Json::as_str));
+            let policy = name.and_then(|name| name.into_policy().ok()).unwrap_or_default();
+            policies.push(policy);
+            if policy != Policy::Float32 {
+                layer["config"]["dtype"] = Json::Null;
+            }
+        });
+        let policy = policies.first().copied().unwrap_or_default();
+        if policies.iter().any(|other| *other != policy) {
+            return Err(Error::parts(
+                Kind::Unsupported,
+                "The layers of a configuration have several dtype policies",
+                "layers of `float32` beside such of a mixed policy",
+                "one policy for all layers",
+                "Give all layers of the model one policy before it is saved",
+            ));
+        }
+        let mut model = read(&Config::from_json(&json)?, self)?;
+        if policy != Policy::Float32 {
+            model.set_dtype_policy(policy)?;
+        }
+        Ok(model)
+    }
+
+    fn layer(&self, config: &Config) -> Result<Box<dyn Layer>> {
+        match self.own.iter().find(|(class, _)| class == config.class_name()) {
+            Some((_, make)) => make(config),
+            None => <dyn Layer>::from_config(config),
+        }
+    }
+}
+
+/// Shows each layer in the JSON of a model, those of its models too.
+fn each_layer(model: &mut Json, see: &mut dyn FnMut(&mut Json)) {
+    for layer in model["config"]["layers"].as_array_mut().into_iter().flatten() {
+        match &layer["config"]["layers"] {
+            Json::Array(_) => each_layer(layer, see),
+            _ if layer["class_name"] == "InputLayer" || !layer["config"].is_object() => {}
+            _ => see(layer),
+        }
     }
 }
 
@@ -112,12 +186,12 @@ fn layer_json(layer: &SharedLayer) -> Result<Json> {
     Ok(json)
 }
 
-fn layer_of(json: &Json) -> Result<SharedLayer> {
+fn layer_of(json: &Json, classes: &Classes) -> Result<SharedLayer> {
     let config = Config::from_json(json)?;
     let layer = match config.class_name() {
-        "Functional" | "Sequential" | "Model" => read(&config)?.shared(),
+        "Functional" | "Sequential" | "Model" => read(&config, classes)?.shared(),
         _ => {
-            let layer = <dyn Layer>::from_config(&config)?;
+            let layer = classes.layer(&config)?;
             layer.into_shared(config.name().map(String::from))
         }
     };
@@ -130,7 +204,9 @@ fn layer_of(json: &Json) -> Result<SharedLayer> {
 /// A graph as the configuration of a model of this name.
 pub(super) fn write(graph: &Graph, name: &str) -> Result<Config> {
     let layer = |i: usize| SharedLayer(graph.entries[i].clone());
-    let config = Config::in_module("keras", graph.class).with("name", name).with("trainable", true);
+    // (Keras exports the one class, not the other.)
+    let module = if graph.class == "Sequential" { "keras" } else { "keras.src.models.functional" };
+    let config = Config::in_module(module, graph.class).with("name", name).with("trainable", true);
     if graph.class == "Sequential" {
         let input = graph.inputs[0].shape.is_some().then(|| input_json(graph, 0));
         let layers = (0..graph.entries.len()).map(|i| layer_json(&layer(i)));
@@ -189,17 +265,17 @@ fn malformed(received: &str) -> Error {
 }
 
 /// The model of a configuration.
-fn read(config: &Config) -> Result<Model> {
+fn read(config: &Config, classes: &Classes) -> Result<Model> {
     let name = config.name().map(String::from);
     if config.class_name() != "Sequential" {
-        return functional(config, name);
+        return functional(config, name, classes);
     }
     let mut model = name.map_or_else(Sequential::new, Sequential::named);
     for json in list(config, "layers")? {
         let layer = Config::from_json(json)?;
         match layer.class_name() {
             "InputLayer" => model.push(input_of(&layer)?),
-            _ => model.push(layer_of(json)?),
+            _ => model.push(layer_of(json, classes)?),
         };
     }
     let model = Model::from(model);
@@ -230,7 +306,7 @@ fn tensors(json: &Json, found: &mut Vec<Place>) -> Result<()> {
     }
 }
 
-fn functional(config: &Config, name: Option<String>) -> Result<Model> {
+fn functional(config: &Config, name: Option<String>, classes: &Classes) -> Result<Model> {
     let mut nodes: HashMap<(String, usize), Vec<Node>> = HashMap::new();
     // Calls that wait for their inputs: the layer, which of its calls, and the places of the inputs.
     let mut waiting: Vec<(SharedLayer, usize, Vec<Place>)> = Vec::new();
@@ -241,7 +317,7 @@ fn functional(config: &Config, name: Option<String>) -> Result<Model> {
             nodes.insert((node.name().to_owned(), 0), vec![node]);
             continue;
         }
-        let shared = layer_of(json)?;
+        let shared = layer_of(json, classes)?;
         for (number, call) in json["inbound_nodes"].as_array().into_iter().flatten().enumerate() {
             let mut places = Vec::new();
             tensors(&call["args"], &mut places)?;

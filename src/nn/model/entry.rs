@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::autocast;
 use crate::graph::node::next_id;
-use crate::nn::layers::{BuildCtx, CallCtx, Layer};
+use crate::nn::layers::{BuildCtx, CallCtx, Layer, WeightGroup};
 use crate::nn::names;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
@@ -73,7 +73,7 @@ impl SharedLayer {
 
     /// The name of the layer's type, such as `Dense`.
     pub fn class_name(&self) -> &'static str {
-        self.0.read().layer.class_name()
+        self.0.class_name()
     }
 
     /// The layer itself, lent to `look`.
@@ -201,6 +201,16 @@ impl Entry {
     /// All weights of the layer.
     pub(super) fn weights(&self) -> Vec<Var> {
         self.read().layer.weights()
+    }
+
+    /// The name of the layer's type.
+    pub(super) fn class_name(&self) -> &'static str {
+        self.read().layer.class_name()
+    }
+
+    /// All weights of the layer, as files have them.
+    pub(super) fn weight_groups(&self) -> Vec<WeightGroup> {
+        self.read().layer.weight_groups(&self.name)
     }
 
     /// Whether the weights exist on this device.

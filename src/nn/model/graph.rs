@@ -7,8 +7,8 @@ use super::entry::{Entry, Masked};
 use super::node::Node;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::nn::layers::CallCtx;
-use crate::nn::names::with_batch;
+use crate::nn::layers::{CallCtx, WeightGroup};
+use crate::nn::names::{snake_case, with_batch};
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
 use crate::{Device, Var};
@@ -189,6 +189,23 @@ impl Graph {
         let mut seen = HashSet::new();
         let all = self.entries.iter().flat_map(|entry| entry.weights());
         all.filter(|var| seen.insert(var.id())).collect()
+    }
+
+    /// The weights as Keras's files have them: those of each layer under its class, the second of a class as `dense_1`.
+    pub(super) fn weight_groups(&self, name: &str) -> Vec<WeightGroup> {
+        let mut groups = vec![WeightGroup { path: String::new(), name: name.into(), weights: Vec::new() }];
+        let mut used: HashMap<String, usize> = HashMap::new();
+        for entry in &self.entries {
+            let class = snake_case(entry.class_name());
+            let count = used.entry(class.clone()).or_insert(0);
+            let own = if *count == 0 { format!("layers/{class}") } else { format!("layers/{class}_{count}") };
+            *count += 1;
+            groups.extend(entry.weight_groups().into_iter().map(|mut group| {
+                group.path = if group.path.is_empty() { own.clone() } else { format!("{own}/{}", group.path) };
+                group
+            }));
+        }
+        groups
     }
 
     /// Whether an input is looked up in a table.

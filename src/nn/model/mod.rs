@@ -9,6 +9,7 @@ mod arrays;
 mod batches;
 mod callback;
 mod compile;
+mod compile_config;
 mod config;
 mod entry;
 mod evaluate;
@@ -30,6 +31,8 @@ mod weights;
 pub use arrays::Arrays;
 pub use callback::{Callback, IntoCallbacks};
 pub use compile::Compile;
+#[cfg(feature = "keras")]
+pub(in crate::nn) use config::Classes;
 pub use entry::SharedLayer;
 pub use evaluate::{Evaluate, Predict};
 pub use fit::Fit;

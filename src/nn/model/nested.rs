@@ -5,7 +5,7 @@ use super::entry::{Entry, Masked};
 use super::graph::{Graph, Value, output};
 use crate::error::Result;
 use crate::nn::config::Config;
-use crate::nn::layers::{BuildCtx, CallCtx, Layer};
+use crate::nn::layers::{BuildCtx, CallCtx, Layer, WeightGroup};
 use crate::shape::Shape;
 use crate::{Tensor, Var};
 
@@ -76,5 +76,9 @@ impl Layer for Nested {
 
     fn weights(&self) -> Vec<Var> {
         self.0.weights()
+    }
+
+    fn weight_groups(&self, name: &str) -> Vec<WeightGroup> {
+        self.0.weight_groups(name)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value as Json, json};
+
 use crate::error::{Error, Kind, Result};
 use crate::nn::losses::{IntoLoss, Loss};
 use crate::nn::metrics::{IntoMetric, IntoMetrics, MetricSpec};
@@ -222,5 +224,48 @@ impl<const N: usize> From<[(&str, f64); N]> for LossWeights {
 impl From<Vec<(String, f64)>> for LossWeights {
     fn from(weights: Vec<(String, f64)>) -> Self {
         LossWeights(PerOutput::Named(weights))
+    }
+}
+
+/// The losses, their weights and the metrics of all outputs, as Keras's `compile_config` has them.
+pub(super) fn written(
+    losses: &[Option<LossSpec>],
+    weights: &[Option<f64>],
+    metrics: &[Vec<MetricSpec>],
+    weighted: &[Vec<MetricSpec>],
+) -> Result<Map<String, Json>> {
+    // One output stands alone.
+    let one = |mut list: Vec<Json>| if list.len() == 1 { list.swap_remove(0) } else { Json::Array(list) };
+    let loss = |spec: &Option<LossSpec>| spec.as_ref().map_or(Ok(Json::Null), loss_json);
+    let of = |lists: &[Vec<MetricSpec>]| {
+        if lists.iter().all(Vec::is_empty) {
+            return Ok(Json::Null);
+        }
+        let list = |metrics: &Vec<MetricSpec>| metrics.iter().map(metric_json).collect::<Result<Json>>();
+        lists.iter().map(list).collect::<Result<Vec<Json>>>().map(one)
+    };
+    let weights = weights.iter().any(Option::is_some).then(|| weights.iter().map(|w| w.unwrap_or(1.0)).collect());
+    Ok(Map::from_iter([
+        ("loss".into(), losses.iter().map(loss).collect::<Result<Vec<Json>>>().map(one)?),
+        ("loss_weights".into(), weights.map_or(Json::Null, |weights: Vec<f64>| json!(weights))),
+        ("metrics".into(), of(metrics)?),
+        ("weighted_metrics".into(), of(weighted)?),
+    ]))
+}
+
+fn loss_json(loss: &LossSpec) -> Result<Json> {
+    match loss {
+        LossSpec::Crossentropy => Ok("crossentropy".into()),
+        LossSpec::Loss(loss) => Ok(loss.config()?.with("name", loss.name()).to_json()),
+    }
+}
+
+fn metric_json(metric: &MetricSpec) -> Result<Json> {
+    match metric {
+        MetricSpec::Accuracy(name) | MetricSpec::Crossentropy(name) => Ok(name.as_str().into()),
+        MetricSpec::Metric(name, metric) => {
+            let name = name.clone().unwrap_or_else(|| metric.name());
+            Ok(metric.config()?.with("name", name).to_json())
+        }
     }
 }

@@ -1,8 +1,14 @@
 //! Weights in and out of a model, and from device to device.
 
+#[cfg(feature = "keras")]
+use std::collections::HashSet;
+
 use super::Model;
 use crate::error::{Error, Kind, Result, entry};
+#[cfg(feature = "keras")]
+use crate::nn::layers::WeightGroup;
 use crate::nn::model::SharedLayer;
+use crate::nn::optimizers::AnyOptimizer;
 use crate::{Device, Tensor, Var};
 
 impl Model {
@@ -68,6 +74,25 @@ impl Model {
             var.assign(&value.detach().to_device(var.device())?)?;
         }
         self.device().map_or(Ok(()), |device| device.flush())
+    }
+
+    /// The weights as Keras's files have them, each once.
+    #[cfg(feature = "keras")]
+    pub(in crate::nn) fn weight_groups(&self) -> Vec<WeightGroup> {
+        let (mut groups, mut seen) = (self.graph.weight_groups(&self.name), HashSet::new());
+        // A layer that is in two models is where it was met first.
+        groups.retain(|group| group.weights.is_empty() || group.weights.iter().any(|var| seen.insert(var.id())));
+        groups
+    }
+
+    /// The optimizer, once the model is compiled.
+    pub fn optimizer(&self) -> Option<&dyn AnyOptimizer> {
+        self.compiled.as_ref().map(|compiled| compiled.optimizer.as_ref())
+    }
+
+    /// The optimizer, to change it.
+    pub fn optimizer_mut(&mut self) -> Option<&mut (dyn AnyOptimizer + 'static)> {
+        self.compiled.as_mut().map(|compiled| compiled.optimizer.as_mut())
     }
 
     /// The name of the layer that has this weight.

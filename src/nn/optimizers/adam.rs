@@ -50,6 +50,10 @@ macro_rules! adam {
                     vec![0.0; if self.amsgrad { 3 } else { 2 }]
                 }
 
+                fn slot_groups(&self) -> Vec<usize> {
+                    vec![2, usize::from(self.amsgrad)]
+                }
+
                 fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
                     vec![lr * (1.0 - power(self.beta_2, step)).sqrt() / (1.0 - power(self.beta_1, step))]
                 }
@@ -114,6 +118,10 @@ optimizer! {
     => {
         fn slots(&self) -> Vec<f64> {
             vec![0.0; 2]
+        }
+
+        fn running(&self, updates: u64) -> Option<f64> {
+            Some((1..=updates).map(|step| self.momentum(step)).product())
         }
 
         fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {

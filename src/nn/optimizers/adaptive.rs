@@ -24,26 +24,27 @@ optimizer! {
     }
     => {
         fn slots(&self) -> Vec<f64> {
-            vec![0.0; 1 + usize::from(self.centered) + usize::from(self.momentum > 0.0)]
+            vec![0.0; 1 + usize::from(self.momentum > 0.0) + usize::from(self.centered)]
+        }
+
+        fn slot_groups(&self) -> Vec<usize> {
+            vec![1; self.slots().len()]
         }
 
         fn update(&self, w: &Tensor, g: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
-            let mut old = slots.iter();
-            let mut new = Vec::with_capacity(slots.len());
-            let mut next = || old.next().unwrap_or(w);
-            let squares = blend(next(), &g.square()?, self.rho)?;
-            new.push(squares.clone());
+            let squares = blend(&slots[0], &g.square()?, self.rho)?;
+            let mut new = vec![squares.clone()];
             let mut divisor = squares;
-            if self.centered {
-                let mean = blend(next(), g, self.rho)?;
+            let mean = slots.last().filter(|_| self.centered).map(|mean| blend(mean, g, self.rho)).transpose()?;
+            if let Some(mean) = &mean {
                 divisor = divisor.sub(mean.square()?)?;
-                new.push(mean);
             }
             let mut step = g.mul(numbers[0])?.div(divisor.add(self.epsilon)?.sqrt()?)?;
             if self.momentum > 0.0 {
-                step = next().mul(self.momentum)?.add(step)?;
+                step = slots[1].mul(self.momentum)?.add(step)?;
                 new.push(step.clone());
             }
+            new.extend(mean);
             Ok(Update { param: w.sub(step)?, slots: new })
         }
     }

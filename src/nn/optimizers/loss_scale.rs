@@ -245,6 +245,39 @@ impl AnyOptimizer for LossScaleOptimizer {
         self.inner.finalize(vars)
     }
 
+    /// As in Keras: a step and a rate of its own that are 0, the good steps and the scale once there was a step, and
+    /// all that the inner optimizer has.
+    fn get_weights(&self, vars: &[Var]) -> Result<Vec<Tensor>> {
+        let inner = self.inner.get_weights(vars)?;
+        let number = |dtype| Tensor::zeros((), dtype, inner[0].device());
+        let mut all = vec![number(DType::I32)?, number(DType::F32)?];
+        if let Some(State { scale, good }) = &self.state {
+            all.extend([good.value().detach().mul(1)?, scale.value().detach().mul(1.0)?]);
+        }
+        Ok(all.into_iter().chain(inner).collect())
+    }
+
+    fn set_weights(&mut self, vars: &[Var], values: &[Tensor]) -> Result<()> {
+        match (values, vars.first()) {
+            ([_, _, good, scale, inner @ ..], Some(var)) if self.inner.set_weights(vars, inner).is_ok() => {
+                let state = self.state(var.device())?;
+                for (var, value) in [(&state.good, good), (&state.scale, scale)] {
+                    var.assign(&value.detach().to_device(var.device())?.cast(var.dtype())?.reshape(())?)?;
+                }
+                Ok(())
+            }
+            _ => {
+                self.inner.set_weights(vars, values.get(2..).unwrap_or_default())?;
+                self.state = None;
+                Ok(())
+            }
+        }
+    }
+
+    fn inner(&self) -> Option<&dyn AnyOptimizer> {
+        Some(self.inner.as_ref())
+    }
+
     fn size(&self) -> Option<(usize, usize)> {
         self.inner.size().map(|(numbers, bytes)| (numbers + 2, bytes + 8))
     }

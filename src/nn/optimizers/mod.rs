@@ -5,6 +5,7 @@
 
 mod adam;
 mod adaptive;
+mod any;
 mod loss_scale;
 mod sgd;
 mod sign;
@@ -14,17 +15,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use adam::{Adam, AdamRule, AdamW, AdamWRule, Adamax, AdamaxRule, Lamb, LambRule, Nadam, NadamRule};
 pub use adaptive::{Adadelta, AdadeltaRule, Adagrad, AdagradRule, Ftrl, FtrlRule, RMSprop, RMSpropRule};
+pub use any::{AnyOptimizer, IntoOptimizer};
 pub use loss_scale::LossScaleOptimizer;
 pub use sgd::{SGD, SGDRule};
 pub use sign::{Lion, LionRule};
 
 use crate::error::{Error, Kind, Result, entry};
-use crate::graph::live::{self, Source, Words};
+use crate::graph::live::{Source, Words};
 use crate::nn::config::{
-    Class, Config, Declared, IntoSetting, Reader, by_name, classes, declare, from_config, positive, share, unwritten,
+    Class, Config, Declared, IntoSetting, Reader, classes, declare, from_config, positive, share, unwritten,
 };
 use crate::nn::schedules::LearningRate;
-use crate::{Grads, Scalar, Tensor, Var, no_grad};
+use crate::{Grads, Scalar, Tensor, Var};
 
 /// How one parameter moves: the part of an optimizer that is its own.
 ///
@@ -52,6 +54,18 @@ pub trait Rule: Send + 'static {
     /// The initial value of each accumulator that goes with a parameter.
     fn slots(&self) -> Vec<f64> {
         Vec::new()
+    }
+
+    /// How the accumulators stand in Keras's `optimizer.variables`, and so in files: in groups of so many, the first group of
+    /// each parameter in turn, then the second, ...; one group of all, unless it says otherwise.
+    fn slot_groups(&self) -> Vec<usize> {
+        vec![self.slots().len()]
+    }
+
+    /// A number that Keras has at the end of `optimizer.variables`, after so many updates; here it follows from them.
+    fn running(&self, updates: u64) -> Option<f64> {
+        let _ = updates;
+        None
     }
 
     /// The numbers that [`update`](Rule::update) needs and that differ from step to step: the learning rate by default.
@@ -329,180 +343,6 @@ impl<R: Rule> Optimizer<R> {
     }
 }
 
-/// An [`Optimizer`] of any rule, as models hold it.
-pub trait AnyOptimizer: Send {
-    /// Its class name, such as `Adam`.
-    fn class_name(&self) -> &'static str;
-    /// Its class and settings, from which [`from_config`](trait.AnyOptimizer.html#method.from_config) makes it again,
-    /// without its accumulators.
-    ///
-    /// # Errors
-    /// Settings that make no sense, or a rule or a schedule of your own.
-    fn config(&self) -> Result<Config>;
-    /// Refuses settings that make no sense.
-    ///
-    /// # Errors
-    /// More than one kind of clipping, or a number out of its range.
-    fn check(&self) -> Result<()>;
-    /// Makes the accumulators of these variables now, instead of at their first update.
-    ///
-    /// # Errors
-    /// Those of the device.
-    fn prepare(&mut self, vars: &[Var]) -> Result<()>;
-    /// Gives the accumulators of the variables `from` to the variables `to`, on whose device they move.
-    ///
-    /// # Errors
-    /// Those of the devices.
-    fn transfer(&mut self, from: &[Var], to: &[Var]) -> Result<()>;
-    /// The loss to compute gradients of: this one, or a multiple, which [`step`](AnyOptimizer::step) takes into account.
-    ///
-    /// # Errors
-    /// Those of the device.
-    fn scale_loss(&mut self, loss: &Tensor) -> Result<Tensor> {
-        Ok(loss.clone())
-    }
-    /// Moves the variables by their gradients; records only, submits nothing.
-    ///
-    /// # Errors
-    /// No gradients, or those of the device.
-    fn step(&mut self, grads: Vec<(Var, Tensor)>) -> Result<()>;
-    /// What a step changes besides these variables: the accumulators that go with them.
-    fn variables(&self, vars: &[Var]) -> Vec<Var>;
-    /// How often `step` was called.
-    fn iterations(&self) -> u64;
-    /// The rate of the next step.
-    fn current_rate(&self) -> f64;
-    /// Sets a constant rate.
-    ///
-    /// # Errors
-    /// The rate is a schedule's.
-    fn set_rate(&mut self, rate: f64) -> Result<()>;
-    /// Replaces the variables by their moving averages, where those are kept.
-    ///
-    /// # Errors
-    /// Those of the device.
-    fn finalize(&self, vars: &[Var]) -> Result<()>;
-    /// How many numbers the state has and how many bytes, as Keras counts them; `None` before the first step.
-    fn size(&self) -> Option<(usize, usize)>;
-}
-
-impl<R: Rule> AnyOptimizer for Optimizer<R> {
-    fn class_name(&self) -> &'static str {
-        self.state().rule.class_name()
-    }
-
-    fn config(&self) -> Result<Config> {
-        AnyOptimizer::check(self)?;
-        let State { rule, shared, .. } = &*self.state();
-        let mut config = rule.config()?;
-        for (key, value) in shared.settings()? {
-            config = config.with(key, value);
-        }
-        Ok(config)
-    }
-
-    fn check(&self) -> Result<()> {
-        self.state().rule.check()?;
-        self.state().shared.check()
-    }
-
-    fn prepare(&mut self, vars: &[Var]) -> Result<()> {
-        vars.iter().try_for_each(|var| self.prepare_one(var))
-    }
-
-    fn transfer(&mut self, from: &[Var], to: &[Var]) -> Result<()> {
-        for (old, new) in from.iter().zip(to) {
-            let Some(param) = self.params.remove(&old.id()) else { continue };
-            let moved = |slot: Var| {
-                let var = Var::new(&slot.value().detach().to_device(new.device())?);
-                var.set_trainable(false);
-                Ok(var)
-            };
-            let param = Param {
-                slots: param.slots.into_iter().map(moved).collect::<Result<_>>()?,
-                average: param.average.map(moved).transpose()?,
-                gradient: param.gradient.map(moved).transpose()?,
-            };
-            self.params.insert(new.id(), param);
-        }
-        Ok(())
-    }
-
-    fn step(&mut self, pairs: Vec<(Var, Tensor)>) -> Result<()> {
-        AnyOptimizer::check(self)?;
-        if pairs.is_empty() {
-            return Err(no_gradients());
-        }
-        pairs.iter().try_for_each(|(var, _)| self.prepare_one(var))?;
-        no_grad(|| {
-            let pairs = pairs.into_iter().map(|(var, grad)| (var, grad.detach())).collect();
-            let pairs = self.clipped(self.accumulated(pairs)?)?;
-            let (overwrites, calls) = {
-                let state = self.state();
-                (state.overwrites(), state.calls)
-            };
-            let numbers = live::numbers(self.state.clone());
-            let updated = self.update(pairs, overwrites, &numbers);
-            // A step that could not be recorded was none.
-            updated.inspect_err(|_| self.state().calls = calls)
-        })
-    }
-
-    fn variables(&self, vars: &[Var]) -> Vec<Var> {
-        let params = vars.iter().filter_map(|var| self.params.get(&var.id()));
-        params.flat_map(|p| p.slots.iter().chain(&p.average).chain(&p.gradient)).cloned().collect()
-    }
-
-    fn iterations(&self) -> u64 {
-        self.state().calls
-    }
-
-    fn current_rate(&self) -> f64 {
-        let State { shared, calls, .. } = &*self.state();
-        shared.learning_rate.at(*calls)
-    }
-
-    fn set_rate(&mut self, rate: f64) -> Result<()> {
-        match &mut self.state_mut().shared.learning_rate {
-            LearningRate::Constant(old) => {
-                *old = rate;
-                Ok(())
-            }
-            LearningRate::Schedule(_) => Err(Error::parts(
-                Kind::Argument,
-                "This optimizer was created with a learning-rate schedule, hence its learning rate is not settable",
-                &format!("{rate}"),
-                "an optimizer with a number as its learning rate",
-                "Create the optimizer with a number, or leave the rate to the schedule",
-            )),
-        }
-    }
-
-    fn finalize(&self, vars: &[Var]) -> Result<()> {
-        // Before the first update there is nothing to average.
-        for var in vars.iter().filter(|_| self.state().updates() > 0) {
-            if let Some(average) = self.params.get(&var.id()).and_then(|param| param.average.as_ref()) {
-                var.assign(&average.value())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn size(&self) -> Option<(usize, usize)> {
-        if self.params.is_empty() {
-            return None;
-        }
-        let count = |var: &Var| (var.shape().numel(), var.shape().numel() * var.dtype().size());
-        let vars = self.params.values().flat_map(|p| p.slots.iter().chain(&p.average).chain(&p.gradient));
-        let (numbers, bytes) = vars.map(count).fold((0, 0), |(n, b), (m, c)| (n + m, b + c));
-        // Keras also counts the step (8 bytes) and, where it is not a schedule, the rate (4 bytes).
-        match self.state().shared.learning_rate {
-            LearningRate::Constant(_) => Some((numbers + 2, bytes + 12)),
-            LearningRate::Schedule(_) => Some((numbers + 1, bytes + 8)),
-        }
-    }
-}
-
 fn no_gradients() -> Error {
     Error::parts(
         Kind::State,
@@ -511,30 +351,6 @@ fn no_gradients() -> Error {
         "a loss that depends on at least one trainable variable",
         "Check that the loss is computed from the model's output and that not all weights are frozen",
     )
-}
-
-/// What can be given to `compile` as an optimizer: an [`Optimizer`], or its Keras name.
-pub trait IntoOptimizer {
-    /// The optimizer, if the name is known.
-    fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>>;
-}
-
-impl<R: Rule + 'static> IntoOptimizer for Optimizer<R> {
-    fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>> {
-        Ok(Box::new(self))
-    }
-}
-
-impl IntoOptimizer for Box<dyn AnyOptimizer> {
-    fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>> {
-        Ok(self)
-    }
-}
-
-impl IntoOptimizer for &str {
-    fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>> {
-        by_name(CLASSES, "optimizer", self)
-    }
 }
 
 impl dyn AnyOptimizer {

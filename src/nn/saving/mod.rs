@@ -1,13 +1,24 @@
-//! Weights in files.
+//! Weights and models in files.
 
+mod flat;
+#[cfg(feature = "keras")]
+mod h5;
+#[cfg(feature = "keras")]
+mod keras;
 mod safetensors;
+#[cfg(feature = "keras")]
+mod tree;
+mod values;
 
-use std::collections::BTreeMap;
-
-use self::safetensors::{Entry, parse, render};
+#[cfg(feature = "keras")]
+pub use self::keras::LoadModel;
+#[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
+pub use self::keras::{load_model, load_model_with};
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::model::Model;
-use crate::{DType, Device, Tensor, Var};
+
+/// What files of Keras's begin with: archives, and HDF5.
+const OF_KERAS: [&[u8]; 2] = [b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"];
 
 impl Model {
     /// All weights as the bytes of a safetensors file, each under its layer's name and its own: `dense/kernel`.
@@ -17,19 +28,14 @@ impl Model {
     #[track_caller]
     pub fn weights_to_bytes(&self) -> Result<Vec<u8>> {
         entry(|| {
-            if !self.is_built() {
-                return Err(self.not_built("weights_to_bytes"));
-            }
-            let weights = self.weights();
-            let values = weights.iter().map(|var| written(&var.value().detach())).collect::<Result<Vec<_>>>()?;
-            let entries = names(&weights).into_iter().zip(&weights).zip(&values);
-            render(entries.map(|((name, var), data)| {
-                Ok((name, Entry { dtype: dtype_name(var.dtype())?, shape: var.shape().to_vec(), data }))
-            }))
+            self.must_be_built("weights_to_bytes")?;
+            flat::to_bytes(self)
         })
     }
 
-    /// Sets all weights from the bytes of a safetensors file, as [`weights_to_bytes`](Self::weights_to_bytes) gives them.
+    /// Sets all weights from the bytes of a file: a safetensors file such as [`weights_to_bytes`](Self::weights_to_bytes)
+    /// gives or, with the feature `keras`, a `.weights.h5` or a `.keras` file. Of the latter two the optimizer's state is read
+    /// too, where the model is compiled.
     ///
     /// # Errors
     /// Bytes that are no such file, or weights of other names, types or shapes than the model's; nothing is set then.
@@ -37,13 +43,19 @@ impl Model {
     pub fn weights_from_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         entry(|| {
             self.build_known("weights_from_bytes")?;
-            let weights = self.weights();
-            let values = matched(&names(&weights), &weights, &parse(bytes)?)?;
-            self.set_weights(&values)
+            match OF_KERAS.iter().any(|begin| bytes.starts_with(begin)) {
+                false => flat::from_bytes(self, bytes),
+                #[cfg(feature = "keras")]
+                true => keras::read_weights(self, bytes),
+                #[cfg(not(feature = "keras"))]
+                true => Err(without_keras("a file of Keras's")),
+            }
         })
     }
 
-    /// Writes all weights to a safetensors file. A file of that name is replaced once the new one is whole.
+    /// Writes all weights to a file: to a `.weights.h5` file of Keras's (feature `keras`), with the optimizer's state where
+    /// there is one, if the path ends in `.h5`; else to a safetensors file. A file of that name is replaced once the new one is
+    /// whole.
     ///
     /// ```
     /// use wgtensor::nn::prelude::*;
@@ -66,20 +78,20 @@ impl Model {
     #[track_caller]
     pub fn save_weights(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
         entry(|| {
-            let (path, bytes) = (path.as_ref(), self.weights_to_bytes()?);
-            let mut name = path.file_name().unwrap_or_default().to_os_string();
-            name.push(format!(".{}.part", std::process::id()));
-            let part = path.with_file_name(name);
-            let done = std::fs::write(&part, &bytes).and_then(|()| std::fs::rename(&part, path));
-            done.map_err(|why| {
-                // Whatever was written of it is of no use.
-                std::fs::remove_file(&part).ok();
-                io("written", path, &why)
-            })
+            let path = path.as_ref();
+            self.must_be_built("save_weights")?;
+            let bytes = match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("h5")) {
+                false => flat::to_bytes(self),
+                #[cfg(feature = "keras")]
+                true => keras::weights(self),
+                #[cfg(not(feature = "keras"))]
+                true => Err(without_keras(&path.display().to_string())),
+            };
+            replace(path, &bytes?)
         })
     }
 
-    /// Sets all weights from a safetensors file.
+    /// Sets all weights from a file, as [`weights_from_bytes`](Self::weights_from_bytes) does.
     ///
     /// # Errors
     /// Those of [`weights_from_bytes`](Self::weights_from_bytes), or the file cannot be read.
@@ -87,106 +99,67 @@ impl Model {
     #[track_caller]
     pub fn load_weights(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         entry(|| {
-            let path = path.as_ref();
-            let bytes = std::fs::read(path).map_err(|why| io("read", path, &why))?;
-            self.weights_from_bytes(&bytes)
+            let (path, bytes) = read(path.as_ref())?;
+            self.weights_from_bytes(&bytes).map_err(|error| error.context(path))
         })
     }
+
+    fn must_be_built(&self, method: &str) -> Result<()> {
+        if self.is_built() { Ok(()) } else { Err(self.not_built(method)) }
+    }
+}
+
+#[cfg(not(feature = "keras"))]
+fn without_keras(received: &str) -> Error {
+    Error::parts(
+        Kind::Unsupported,
+        "Files of Keras's are read and written with the feature `keras`",
+        received,
+        "a safetensors file",
+        "Enable the feature: `cargo add wgtensor --features keras`",
+    )
+}
+
+/// A file's bytes, with its path for errors.
+#[cfg(not(target_arch = "wasm32"))]
+fn read(path: &std::path::Path) -> Result<(String, Vec<u8>)> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok((path.display().to_string(), bytes)),
+        Err(why) => Err(io("read", path, &why)),
+    }
+}
+
+/// Writes a file under another name, and gives it its own once all of it is on the disk: whatever happens before, a file of that
+/// name is as it was.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn replace(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let write = || {
+        let mut file = std::fs::File::create(&part)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&part, path)
+    };
+    write().map_err(|why| {
+        // Whatever was written of it is of no use.
+        std::fs::remove_file(&part).ok();
+        io("written", path, &why)
+    })
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 fn io(done: &str, path: &std::path::Path, why: &std::io::Error) -> Error {
     Error::parts(
         Kind::Io,
-        &format!("Weights could not be {done}"),
+        &format!("A file could not be {done}"),
         &format!("{}: {why}", path.display()),
         &format!("a file that can be {done}"),
         "Check the path and its permissions",
     )
-}
-
-/// A name for each weight: its own, with a number where others before have it too.
-fn names(weights: &[Var]) -> Vec<String> {
-    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    let name = |var| {
-        let name = Var::name(var);
-        let count = seen.entry(name).or_insert(0);
-        *count += 1;
-        if *count == 1 { name.to_owned() } else { format!("{name}_{}", *count - 1) }
-    };
-    weights.iter().map(name).collect()
-}
-
-/// The values of the weights, from a file's entries.
-fn matched(names: &[String], weights: &[Var], entries: &BTreeMap<String, Entry<'_>>) -> Result<Vec<Tensor>> {
-    let refuse = |happened: &str, received: String, expected: String| {
-        let fix = "Load a file that was saved from this model, or give the layers the names that they have in the file";
-        Error::parts(Kind::Argument, happened, &received, &expected, fix)
-    };
-    let list = |names: Vec<&str>| names.into_iter().take(8).collect::<Vec<_>>().join(", ");
-    if let Some(name) = entries.keys().find(|name| !names.contains(name)) {
-        let known = list(names.iter().map(String::as_str).collect());
-        return Err(refuse("A weight file has a weight that the model has not", format!("`{name}`"), known));
-    }
-    let value = |(name, var): (&String, &Var)| {
-        let Some(found) = entries.get(name) else {
-            let known = list(entries.keys().map(String::as_str).collect());
-            return Err(refuse("A weight file lacks a weight of the model", known, format!("`{name}`")));
-        };
-        let (dtype, shape) = (dtype_name(var.dtype())?, var.shape().to_vec());
-        if found.dtype != dtype || found.shape != shape {
-            let received = format!("{} {:?} for `{name}`", found.dtype, found.shape);
-            return Err(refuse("A weight in a file is of another kind", received, format!("{dtype} {shape:?}")));
-        }
-        read(found, var.dtype(), var.device())
-    };
-    names.iter().zip(weights).map(value).collect()
-}
-
-/// The types of weights: the crate's, the file's, and Rust's.
-macro_rules! types {
-    ($($dtype:ident $name:literal $ty:ty;)*) => {
-        /// A type's name in the file.
-        fn dtype_name(dtype: DType) -> Result<&'static str> {
-            match dtype {
-                $(DType::$dtype => Ok($name),)*
-                other => Err(Error::parts(
-                    Kind::DType,
-                    "Weights of this type cannot be saved",
-                    &format!("{other}"),
-                    concat!("one of", $(" ", $name),*),
-                    "Cast the weight to another type",
-                )),
-            }
-        }
-
-        /// A tensor's elements as the file has them: row-major, little-endian.
-        fn written(tensor: &Tensor) -> Result<Vec<u8>> {
-            match tensor.dtype() {
-                $(DType::$dtype => Ok(tensor.to_vec::<$ty>()?.into_iter().flat_map(<$ty>::to_le_bytes).collect()),)*
-                other => dtype_name(other).map(|_| Vec::new()),
-            }
-        }
-
-        /// The tensor of an entry.
-        fn read(entry: &Entry<'_>, dtype: DType, device: &Device) -> Result<Tensor> {
-            match dtype {
-                $(DType::$dtype => {
-                    let (words, _) = entry.data.as_chunks();
-                    let values: Vec<$ty> = words.iter().map(|word| <$ty>::from_le_bytes(*word)).collect();
-                    Tensor::from_slice(&values, &entry.shape[..], device)
-                })*
-                other => Err(dtype_name(other).err().unwrap_or_else(|| Error::internal("a type without a reader"))),
-            }
-        }
-    };
-}
-
-types! {
-    F32 "F32" f32;
-    F64 "F64" f64;
-    I32 "I32" i32;
-    U32 "U32" u32;
 }
 
 #[cfg(all(test, feature = "cpu"))]

@@ -1,7 +1,9 @@
+use super::flat::names;
+use super::safetensors::parse;
 use super::*;
-use crate::Var;
 use crate::nn::SharedLayer;
 use crate::nn::prelude::*;
+use crate::{DType, Device, Tensor, Var};
 
 fn model() -> Sequential {
     Sequential::named("m")
