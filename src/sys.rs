@@ -11,6 +11,13 @@ pub(crate) use web_time::Instant;
 
 use crate::error::Result;
 
+/// Seconds since 1970.
+#[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
+pub(crate) fn wall_time() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0.0, |since| since.as_secs_f64())
+}
+
 thread_local! {
     static BLOCKING: Cell<bool> = const { Cell::new(false) };
     static DEFERRING: Cell<bool> = const { Cell::new(false) };

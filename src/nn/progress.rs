@@ -134,7 +134,7 @@ impl Progbar {
     fn values(&self, values: &[(String, f64)]) -> String {
         let small = |v: f64| if self.verbose == Verbose::Line { v <= 1e-3 } else { v.abs() <= 1e-3 };
         let one = |(name, value): &(String, f64)| match small(*value) {
-            true => format!(" - {name}: {}", scientific(*value)),
+            true => format!(" - {name}: {}", scientific(*value, 4)),
             false if value.is_nan() => format!(" - {name}: nan"),
             false => format!(" - {name}: {value:.4}"),
         };
@@ -160,9 +160,9 @@ fn per_step(seconds: f64) -> String {
     }
 }
 
-/// Python's `%.4e`: at least two digits in the exponent, and a sign.
-fn scientific(value: f64) -> String {
-    let text = format!("{value:.4e}");
+/// Python's `%.4e` (for 4 places): at least two digits in the exponent, and a sign.
+pub(crate) fn scientific(value: f64, places: usize) -> String {
+    let text = format!("{value:.places$e}");
     match text.split_once('e') {
         Some((digits, exponent)) => {
             let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -279,7 +279,7 @@ mod tests {
         let mut bar = Progbar::new(100, Verbose::Line, false);
         let text = bar.update(7, 0.0007, &values(&[("loss", 0.0), ("mse", 0.000123456)]), true);
         assert_eq!(text, "  7/100 - 0s - 100us/step - loss: 0.0000e+00 - mse: 1.2346e-04\n");
-        assert_eq!(scientific(-1.5e-12), "-1.5000e-12");
+        assert_eq!(scientific(-1.5e-12, 4), "-1.5000e-12");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) struct Monitor {
     pub(super) min_delta: f64,
     pub(super) best: Option<f64>,
     /// Whether it was said that there is no such figure.
-    warned: bool,
+    pub(super) warned: bool,
 }
 
 impl Monitor {
