@@ -12,13 +12,13 @@ pub(crate) use web_time::Instant;
 use crate::error::Result;
 
 /// Seconds since 1970.
-#[cfg(feature = "keras")]
-pub(crate) fn unix_time() -> u64 {
+#[cfg(any(feature = "keras", feature = "tensorboard"))]
+pub(crate) fn wall_time() -> f64 {
     #[cfg(not(target_arch = "wasm32"))]
     use std::time::SystemTime;
     #[cfg(target_arch = "wasm32")]
     use web_time::SystemTime;
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
 thread_local! {

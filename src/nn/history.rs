@@ -65,6 +65,8 @@ pub struct History {
     pub epoch: Vec<usize>,
     /// How training was asked for.
     pub params: Params,
+    /// Whether training was [interrupted](crate::nn::interrupt); the epoch in which it was is left out.
+    pub interrupted: bool,
 }
 
 /// Keras's `history.params`.

@@ -32,6 +32,7 @@ pub mod config;
 pub mod constraints;
 mod history;
 pub mod initializers;
+mod interrupt;
 pub mod layers;
 pub mod losses;
 pub mod metrics;
@@ -47,6 +48,7 @@ pub mod schedules;
 mod seeds;
 
 pub use history::{History, Logs, Params};
+pub use interrupt::interrupt;
 pub use model::{
     Arrays, Compile, Evaluate, Fit, Input, IntoLayer, IntoLosses, IntoMetricLists, IntoStep, LossWeights, Losses,
     MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average, concatenate, dot, maximum,

@@ -17,8 +17,12 @@ pub use super::activations::Activation::{
     LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
     SparseSigmoid, Squareplus, Tanh, TanhShrink,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use super::callbacks::ModelCheckpoint;
+#[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
+pub use super::callbacks::TensorBoard;
 pub use super::callbacks::{
-    CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau, TerminateOnNaN,
+    CSVLogger, EarlyStopping, LambdaCallback, LearningRateScheduler, ReduceLROnPlateau, SwapEMAWeights, TerminateOnNaN,
 };
 pub use super::constraints::{MaxNorm, MinMaxNorm, NonNeg, UnitNorm};
 pub use super::initializers::Initializer;

@@ -1,4 +1,4 @@
-//! Keras's progress bar, byte for byte.
+//! Keras's progress bar: its text, drawn over itself in a terminal, a line each time elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -49,8 +49,10 @@ impl Verbose {
     }
 }
 
-/// Seconds between two drawings of the bar.
-const INTERVAL: f64 = 0.05;
+/// Seconds between two drawings of the bar, for each of which the figures are read back.
+const INTERVAL: f64 = 0.25;
+/// Erases from the cursor to the end of the line.
+const ERASE: &str = "\x1b[K";
 /// Characters of the bar.
 const WIDTH: usize = 20;
 
@@ -58,15 +60,16 @@ const WIDTH: usize = 20;
 pub(crate) struct Progbar {
     target: usize,
     verbose: Verbose,
+    /// Whether it is drawn in a terminal.
+    live: bool,
     /// When the first step ended, which says nothing of the others.
     first_step: Option<f64>,
     last_drawn: Option<f64>,
-    drawn_width: usize,
 }
 
 impl Progbar {
-    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
-        Progbar { target, verbose, first_step: None, last_drawn: None, drawn_width: 0 }
+    pub(crate) fn new(target: usize, verbose: Verbose, live: bool) -> Self {
+        Progbar { target, verbose, live, first_step: None, last_drawn: None }
     }
 
     /// Whether [`update`](Self::update) at this time would draw.
@@ -94,23 +97,23 @@ impl Progbar {
         self.last_drawn = Some(now);
         let digits = self.target.to_string().len();
         let done = WIDTH * step / self.target.max(1);
-        let mut text = format!("\x1b[1m{step:>digits$}/{}\x1b[0m ", self.target);
-        if done > 0 {
-            text += &format!("\x1b[32m{}\x1b[0m", "━".repeat(done));
-        }
-        text += &format!("\x1b[37m{}\x1b[0m", "━".repeat(WIDTH.saturating_sub(done)));
+        let paint = |code: u8, text: String| match self.live && !text.is_empty() {
+            true => format!("\x1b[{code}m{text}\x1b[0m"),
+            false => text,
+        };
+        let mut text = paint(1, format!("{step:>digits$}/{}", self.target)) + " ";
+        text += &paint(32, "━".repeat(done));
+        // Without colours, what is left to do has another sign.
+        text += &paint(37, if self.live { "━" } else { "╌" }.repeat(WIDTH.saturating_sub(done)));
         let each = self.step_time(step, now);
         let time = if last { format!("{now:.0}s") } else { eta(each * self.target.saturating_sub(step) as f64) };
-        text += &format!(" \x1b[1m{time}\x1b[0m{}{}", per_step(each), self.values(values));
-
-        let width = visible_width(&text);
-        let mut message = "\x08".repeat(self.drawn_width) + "\r" + &text;
-        message += &" ".repeat(self.drawn_width.saturating_sub(width));
-        if last {
-            message.push('\n');
+        text += &format!(" {}{}{}", paint(1, time), per_step(each), self.values(values));
+        match (self.live, last) {
+            (false, _) => text + "\n",
+            (true, true) => format!("\r{ERASE}{text}\n"),
+            // Until the last time it is one line, cut off where the terminal ends: a second one could not be drawn over.
+            (true, false) => format!("\r\x1b[?7l{text}{ERASE}\x1b[?7h"),
         }
-        self.drawn_width = width;
-        message
     }
 
     fn line(&self, step: usize, now: f64, values: &[(String, f64)]) -> String {
@@ -131,7 +134,7 @@ impl Progbar {
     fn values(&self, values: &[(String, f64)]) -> String {
         let small = |v: f64| if self.verbose == Verbose::Line { v <= 1e-3 } else { v.abs() <= 1e-3 };
         let one = |(name, value): &(String, f64)| match small(*value) {
-            true => format!(" - {name}: {}", scientific(*value)),
+            true => format!(" - {name}: {}", scientific(*value, 4)),
             false if value.is_nan() => format!(" - {name}: nan"),
             false => format!(" - {name}: {value:.4}"),
         };
@@ -157,9 +160,9 @@ fn per_step(seconds: f64) -> String {
     }
 }
 
-/// Python's `%.4e`: at least two digits in the exponent, and a sign.
-fn scientific(value: f64) -> String {
-    let text = format!("{value:.4e}");
+/// Python's `%.4e` (for 4 places): at least two digits in the exponent, and a sign.
+pub(crate) fn scientific(value: f64, places: usize) -> String {
+    let text = format!("{value:.places$e}");
     match text.split_once('e') {
         Some((digits, exponent)) => {
             let exponent: i32 = exponent.parse().unwrap_or(0);
@@ -170,21 +173,6 @@ fn scientific(value: f64) -> String {
     }
 }
 
-/// Characters that take a column: all but the colour codes.
-fn visible_width(text: &str) -> usize {
-    let mut width = 0;
-    let mut in_code = false;
-    for c in text.chars() {
-        match c {
-            '\x1b' => in_code = true,
-            'm' if in_code => in_code = false,
-            _ if in_code => {}
-            _ => width += 1,
-        }
-    }
-    width
-}
-
 /// A bar on the standard output with a clock.
 pub(crate) struct Display {
     bar: Progbar,
@@ -193,7 +181,7 @@ pub(crate) struct Display {
 
 impl Display {
     pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
-        Display { bar: Progbar::new(target, verbose), start: Instant::now() }
+        Display { bar: Progbar::new(target, verbose, io::stdout().is_terminal()), start: Instant::now() }
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -219,6 +207,14 @@ impl Display {
         let now = self.seconds();
         print(&self.bar.update(self.bar.target, now, values, true));
     }
+
+    /// Ends with this text in place of a last drawing.
+    pub(crate) fn leave(&mut self, text: &str) {
+        if self.bar.verbose != Verbose::Silent {
+            let below = if self.bar.live && self.bar.last_drawn.is_some() { "\n" } else { "" };
+            print(&format!("{below}{text}\n"));
+        }
+    }
 }
 
 /// Prints at once; a closed output is no reason to stop training.
@@ -231,7 +227,10 @@ pub(crate) fn print(text: &str) {
 
 /// Says on the standard error what a user should know and no error is made of; a logger need not be set up.
 pub(crate) fn warn(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "UserWarning: {text}");
+    let mut err = io::stderr().lock();
+    // A bar may stand where the cursor is.
+    let free = if err.is_terminal() { format!("\r{ERASE}") } else { String::new() };
+    let _ = writeln!(err, "{free}UserWarning: {text}");
 }
 
 #[cfg(test)]
@@ -242,34 +241,31 @@ mod tests {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
     }
 
-    // The expected bytes are what Keras 3 prints.
     #[test]
-    fn the_bar_is_keras_s() {
-        let mut bar = Progbar::new(8, Verbose::Bar);
+    fn the_bar_has_keras_s_text_on_one_line_until_it_is_full() {
+        let mut bar = Progbar::new(8, Verbose::Bar, true);
         bar.note(1, 3.6);
         let first = bar.update(1, 3.6, &values(&[("accuracy", 0.3125), ("loss", 1.15432)]), false);
-        let expected = "\r\x1b[1m1/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m25s\x1b[0m \
-                        4s/step - accuracy: 0.3125 - loss: 1.1543";
+        let expected = "\r\x1b[?7l\x1b[1m1/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m25s\x1b[0m \
+                        4s/step - accuracy: 0.3125 - loss: 1.1543\x1b[K\x1b[?7h";
         assert_eq!(first, expected);
-        let width = "1/8 ━━━━━━━━━━━━━━━━━━━━ 25s 4s/step - accuracy: 0.3125 - loss: 1.1543".chars().count();
         let logs = values(&[("accuracy", 0.367), ("loss", 1.0224), ("val_accuracy", 0.2456), ("val_loss", 1.2456)]);
         let last = bar.update(8, 3.6 + 7.0 * 0.112, &logs, true);
-        let expected = "\r\x1b[1m8/8\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m4s\x1b[0m \
+        let expected = "\r\x1b[K\x1b[1m8/8\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m4s\x1b[0m \
                         112ms/step - accuracy: 0.3670 - loss: 1.0224 - val_accuracy: 0.2456 - val_loss: 1.2456\n";
-        assert_eq!(last, "\x08".repeat(width) + expected);
+        assert_eq!(last, expected);
     }
 
     #[test]
-    fn a_shorter_text_erases_the_longer() {
-        let mut bar = Progbar::new(10, Verbose::Bar);
-        bar.update(1, 1.0, &values(&[("loss", 10.5)]), false);
-        let next = bar.update(2, 2.0, &values(&[("loss", 1.5)]), false);
-        assert!(next.ends_with("loss: 1.5000 "), "{next:?}");
+    fn a_bar_in_a_file_is_plain_lines() {
+        let mut bar = Progbar::new(10, Verbose::Bar, false);
+        let half = bar.update(5, 1.0, &values(&[("loss", 10.5)]), false);
+        assert_eq!(half, " 5/10 ━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌ 1s 200ms/step - loss: 10.5000\n");
     }
 
     #[test]
     fn a_line_an_epoch() {
-        let mut bar = Progbar::new(8, Verbose::Line);
+        let mut bar = Progbar::new(8, Verbose::Line, true);
         assert_eq!(bar.update(3, 0.2, &[], false), "");
         let logs = values(&[("accuracy", 0.6418), ("loss", 0.596), ("val_accuracy", 0.4737), ("val_loss", 0.8036)]);
         assert_eq!(
@@ -280,10 +276,10 @@ mod tests {
 
     #[test]
     fn steps_align_and_small_values_are_scientific() {
-        let mut bar = Progbar::new(100, Verbose::Line);
+        let mut bar = Progbar::new(100, Verbose::Line, false);
         let text = bar.update(7, 0.0007, &values(&[("loss", 0.0), ("mse", 0.000123456)]), true);
         assert_eq!(text, "  7/100 - 0s - 100us/step - loss: 0.0000e+00 - mse: 1.2346e-04\n");
-        assert_eq!(scientific(-1.5e-12), "-1.5000e-12");
+        assert_eq!(scientific(-1.5e-12, 4), "-1.5000e-12");
     }
 
     #[test]
@@ -294,10 +290,10 @@ mod tests {
 
     #[test]
     fn drawing_waits_for_the_interval() {
-        let mut bar = Progbar::new(10, Verbose::Bar);
+        let mut bar = Progbar::new(10, Verbose::Bar, true);
         assert!(bar.is_due(0.0));
         bar.update(1, 0.0, &[], false);
-        assert!(!bar.is_due(0.04));
-        assert!(bar.is_due(0.05));
+        assert!(!bar.is_due(0.24));
+        assert!(bar.is_due(0.25));
     }
 }

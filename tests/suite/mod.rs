@@ -12,6 +12,7 @@ mod errors;
 mod gradients;
 mod house;
 mod indexing;
+mod interrupting;
 #[cfg(all(feature = "cpu", feature = "gpu"))]
 mod kernels;
 mod mixed;
@@ -36,3 +37,4 @@ mod tuning;
 mod variables;
 mod views;
 mod waiting;
+mod watching;

@@ -5,7 +5,7 @@ use wgtensor::{DType, Device, Result, Tensor};
 
 use super::devices::for_each_device;
 
-fn silent() -> Predict {
+fn silent() -> Predict<'static> {
     Predict::new().verbose(0)
 }
 

@@ -9,7 +9,7 @@ use wgtensor::{Device, Result, Tensor};
 
 use super::devices::for_each_device;
 
-fn silent() -> Predict {
+fn silent() -> Predict<'static> {
     Predict::new().verbose(0)
 }
 

@@ -1,120 +1,112 @@
-//! Callbacks: code that runs between epochs and batches of `fit`.
+//! Callbacks: code that runs between epochs and batches of `fit`, `evaluate` and `predict`.
 
 use super::Model;
 use crate::error::Result;
-use crate::nn::history::Logs;
+use crate::nn::history::{Logs, Params};
+use crate::nn::interrupt::Watch;
 
-/// Hooks called by `fit`; each does nothing unless implemented. An error ends the training with it.
-///
-/// Batch hooks get no figures, since those are on the device: [`Model::running_logs`] reads them back.
-pub trait Callback {
-    /// Before the first epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
+/// The trait of these hooks, each of which does nothing unless implemented, and what passes them on.
+macro_rules! hooks {
+    ($(#[$meta:meta])* pub trait $name:ident {
+        $($(#[$doc:meta])* fn $hook:ident($($arg:ident: $ty:ty),*);)*
+    }) => {
+        $(#[$meta])*
+        pub trait $name {$(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// Whatever should end the run.
+            fn $hook(&mut self, $($arg: $ty),*) -> Result<()> {
+                let _ = ($($arg,)*);
+                Ok(())
+            }
+        )*}
 
-    /// After the last epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_end(&mut self, model: &mut Model) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
+        impl<C: $name + ?Sized> $name for &mut C {$(
+            fn $hook(&mut self, $($arg: $ty),*) -> Result<()> {
+                (**self).$hook($($arg),*)
+            }
+        )*}
 
-    /// Before an epoch, counted from 0.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_epoch_begin(&mut self, epoch: usize, model: &mut Model) -> Result<()> {
-        let _ = (epoch, model);
-        Ok(())
-    }
+        impl<C: $name + ?Sized> $name for Box<C> {$(
+            fn $hook(&mut self, $($arg: $ty),*) -> Result<()> {
+                (**self).$hook($($arg),*)
+            }
+        )*}
+    };
+}
 
-    /// After an epoch and its validation; figures added to `logs` go into the history.
+hooks! {
+    /// Hooks called by `fit`, `evaluate` and `predict`; each does nothing unless implemented. An error ends the run with it.
     ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
-        let _ = (epoch, logs, model);
-        Ok(())
-    }
-
-    /// Before a training step, counted from 0 in each epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_batch_begin(&mut self, batch: usize, model: &mut Model) -> Result<()> {
-        let _ = (batch, model);
-        Ok(())
-    }
-
-    /// After a training step was submitted; the device may still be at work on it.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_train_batch_end(&mut self, batch: usize, model: &mut Model) -> Result<()> {
-        let _ = (batch, model);
-        Ok(())
-    }
-
-    /// Before the validation of an epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_test_begin(&mut self, model: &mut Model) -> Result<()> {
-        let _ = model;
-        Ok(())
-    }
-
-    /// After the validation of an epoch.
-    ///
-    /// # Errors
-    /// Whatever should end the training.
-    fn on_test_end(&mut self, model: &mut Model) -> Result<()> {
-        let _ = model;
-        Ok(())
+    /// Hooks of batches get no figures, since those are on the device: [`Model::running_logs`] reads them back.
+    pub trait Callback {
+        /// Before `on_train_begin`: how training was asked for.
+        fn set_params(params: Params);
+        /// Before the first epoch. To go on with an earlier run, set [`Model::initial_epoch`] here.
+        fn on_train_begin(model: &mut Model);
+        /// After the last epoch, and also where training was [interrupted](crate::nn::interrupt).
+        fn on_train_end(model: &mut Model);
+        /// Before an epoch, counted from 0.
+        fn on_epoch_begin(epoch: usize, model: &mut Model);
+        /// After an epoch and its validation; figures added to `logs` go into the history.
+        fn on_epoch_end(epoch: usize, logs: &mut Logs, model: &mut Model);
+        /// Before a training step, counted from 0 in each epoch.
+        fn on_train_batch_begin(batch: usize, model: &mut Model);
+        /// After a training step was submitted; the device may still be at work on it.
+        fn on_train_batch_end(batch: usize, model: &mut Model);
+        /// Before an evaluation: that of `evaluate`, or the validation of an epoch.
+        fn on_test_begin(model: &mut Model);
+        /// After an evaluation, with its figures (without `val_`).
+        fn on_test_end(logs: &Logs, model: &mut Model);
+        /// Before a batch of an evaluation, counted from 0.
+        fn on_test_batch_begin(batch: usize, model: &mut Model);
+        /// After a batch of an evaluation was submitted.
+        fn on_test_batch_end(batch: usize, model: &mut Model);
+        /// Before the first batch of `predict`.
+        fn on_predict_begin(model: &mut Model);
+        /// After the last batch of `predict`.
+        fn on_predict_end(model: &mut Model);
+        /// Before a batch of `predict`, counted from 0.
+        fn on_predict_batch_begin(batch: usize, model: &mut Model);
+        /// After a batch of `predict` was submitted.
+        fn on_predict_batch_end(batch: usize, model: &mut Model);
     }
 }
 
-/// All hooks, passed on to what a pointer points to.
-macro_rules! pointer {
-    ($($pointer:ty),*) => {$(
-        impl<C: Callback + ?Sized> Callback for $pointer {
-            fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
-                (**self).on_train_begin(model)
-            }
-            fn on_train_end(&mut self, model: &mut Model) -> Result<()> {
-                (**self).on_train_end(model)
-            }
-            fn on_epoch_begin(&mut self, epoch: usize, model: &mut Model) -> Result<()> {
-                (**self).on_epoch_begin(epoch, model)
-            }
-            fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
-                (**self).on_epoch_end(epoch, logs, model)
-            }
-            fn on_train_batch_begin(&mut self, batch: usize, model: &mut Model) -> Result<()> {
-                (**self).on_train_batch_begin(batch, model)
-            }
-            fn on_train_batch_end(&mut self, batch: usize, model: &mut Model) -> Result<()> {
-                (**self).on_train_batch_end(batch, model)
-            }
-            fn on_test_begin(&mut self, model: &mut Model) -> Result<()> {
-                (**self).on_test_begin(model)
-            }
-            fn on_test_end(&mut self, model: &mut Model) -> Result<()> {
-                (**self).on_test_end(model)
-            }
-        }
-    )*};
+/// The callbacks of one run, and whether somebody asks it to end.
+#[derive(Default)]
+pub(super) struct Callbacks<'a> {
+    all: Vec<Box<dyn Callback + 'a>>,
+    watch: Option<Watch>,
 }
-pointer!(&mut C, Box<C>);
 
-/// What can be given to `fit` as its callbacks: one, an array or a vector of one kind, a tuple of any kinds (and of such
+impl<'a> Callbacks<'a> {
+    pub(super) fn extend(&mut self, callbacks: impl IntoCallbacks<'a>) {
+        self.all.extend(callbacks.into_callbacks());
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Calls a hook of each.
+    pub(super) fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<()>) -> Result<()> {
+        self.all.iter_mut().try_for_each(|callback| hook(callback.as_mut()))
+    }
+
+    /// From here on the run can be interrupted.
+    pub(super) fn watch(&mut self) {
+        self.watch = Some(Watch::new());
+    }
+
+    /// Whether the run was interrupted.
+    pub(super) fn interrupted(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::asked)
+    }
+}
+
+/// What can be given to `fit`, `evaluate` and `predict` as their callbacks: one, an array or a vector of one kind, a tuple of any kinds (and of such
 /// lists), or `()` for none. Give `&mut callback` to look at it afterwards.
 ///
 /// ```

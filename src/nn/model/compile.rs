@@ -17,7 +17,7 @@ use crate::nn::metrics::{MetricSpec, crossentropy_for};
 use crate::nn::optimizers::{AnyOptimizer, IntoOptimizer, LossScaleOptimizer};
 use crate::nn::policy::Policy;
 use crate::sys::block_on;
-use crate::{Tensor, no_grad};
+use crate::{Tensor, Var, no_grad};
 
 /// How a model learns: Keras's arguments of `compile`.
 ///
@@ -446,6 +446,17 @@ impl Model {
     #[track_caller]
     pub fn set_learning_rate(&mut self, rate: f64) -> Result<()> {
         entry(|| self.compiled()?.optimizer.set_rate(rate))
+    }
+
+    /// How often the optimizer was called.
+    pub(in crate::nn) fn iterations(&mut self) -> Result<u64> {
+        Ok(self.compiled()?.optimizer.iterations())
+    }
+
+    /// The weights of which the optimizer keeps a moving average, each with that.
+    pub(in crate::nn) fn averages(&mut self) -> Result<Vec<(Var, Var)>> {
+        let vars = self.trainable_weights();
+        Ok(self.compiled()?.optimizer.averages(&vars))
     }
 
     /// The loss and the metrics since the start of the epoch (or of `evaluate`, or since

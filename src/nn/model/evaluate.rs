@@ -3,6 +3,7 @@
 use super::Model;
 use super::arrays::Arrays;
 use super::batches::{Batch, Data, order};
+use super::callback::{Callbacks, IntoCallbacks};
 use super::step::Steps;
 use crate::error::{Error, Result, entry, entry_async};
 use crate::nn::history::Logs;
@@ -12,14 +13,15 @@ use crate::sys::block_on;
 use crate::{Tensor, no_grad};
 
 /// How to run over the data: batch size 32 and Keras's progress bar by default. A number is a batch size.
-#[derive(Clone, Default)]
-pub struct Evaluate {
+#[derive(Default)]
+pub struct Evaluate<'a> {
     batch_size: Option<usize>,
     verbose: Verbose,
     sample_weight: Option<Arrays>,
+    callbacks: Callbacks<'a>,
 }
 
-impl Evaluate {
+impl<'a> Evaluate<'a> {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -42,28 +44,35 @@ impl Evaluate {
         self.sample_weight = Some(weights.into());
         self
     }
+
+    /// Adds callbacks, as those of [`Fit`](crate::nn::Fit::callbacks).
+    pub fn callbacks(mut self, callbacks: impl IntoCallbacks<'a>) -> Self {
+        self.callbacks.extend(callbacks);
+        self
+    }
 }
 
-impl From<usize> for Evaluate {
+impl From<usize> for Evaluate<'_> {
     fn from(batch_size: usize) -> Self {
         Evaluate::new().batch_size(batch_size)
     }
 }
 
-impl From<()> for Evaluate {
+impl From<()> for Evaluate<'_> {
     fn from((): ()) -> Self {
         Evaluate::new()
     }
 }
 
 /// How to predict: batch size 32 and Keras's progress bar by default. A number is a batch size.
-#[derive(Clone, Copy, Default)]
-pub struct Predict {
+#[derive(Default)]
+pub struct Predict<'a> {
     batch_size: Option<usize>,
     verbose: Verbose,
+    callbacks: Callbacks<'a>,
 }
 
-impl Predict {
+impl<'a> Predict<'a> {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
@@ -80,15 +89,21 @@ impl Predict {
         self.verbose = verbose.into();
         self
     }
+
+    /// Adds callbacks, as those of [`Fit`](crate::nn::Fit::callbacks).
+    pub fn callbacks(mut self, callbacks: impl IntoCallbacks<'a>) -> Self {
+        self.callbacks.extend(callbacks);
+        self
+    }
 }
 
-impl From<usize> for Predict {
+impl From<usize> for Predict<'_> {
     fn from(batch_size: usize) -> Self {
         Predict::new().batch_size(batch_size)
     }
 }
 
-impl From<()> for Predict {
+impl From<()> for Predict<'_> {
     fn from((): ()) -> Self {
         Predict::new()
     }
@@ -110,7 +125,12 @@ impl Model {
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
-    pub fn evaluate(&mut self, x: impl Into<Arrays>, y: impl Into<Arrays>, how: impl Into<Evaluate>) -> Result<Logs> {
+    pub fn evaluate<'a>(
+        &mut self,
+        x: impl Into<Arrays>,
+        y: impl Into<Arrays>,
+        how: impl Into<Evaluate<'a>>,
+    ) -> Result<Logs> {
         entry(|| block_on(self.evaluate_async(x, y, how)))
     }
 
@@ -120,22 +140,24 @@ impl Model {
     /// # Errors
     /// Those of [`evaluate`](Self::evaluate).
     #[track_caller]
-    pub fn evaluate_async(
+    pub fn evaluate_async<'a>(
         &mut self,
         x: impl Into<Arrays>,
         y: impl Into<Arrays>,
-        how: impl Into<Evaluate>,
+        how: impl Into<Evaluate<'a>>,
     ) -> impl Future<Output = Result<Logs>> {
         let (x, y, how) = (x.into(), y.into(), how.into());
         entry_async(Ok(async move {
             self.compiled()?;
             let size = batch_size("`evaluate`", how.batch_size)?;
-            let data = self.labelled(x, y, how.sample_weight).await?;
+            let (data, mut callbacks) = (self.labelled(x, y, how.sample_weight).await?, how.callbacks);
             self.prepare(&data, false)?;
             let samples = data.samples();
             let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
             let (rows, mut steps) = (order(0..samples, None), Steps::new(self.is_eager()));
-            let logs = self.test_rows(&data, &rows, size, &mut steps, Some(&mut display)).await?;
+            let shown = Some(&mut display);
+            // Nobody interrupts it: there are figures.
+            let logs = self.test_rows(&data, &rows, size, &mut steps, shown, &mut callbacks).await?.unwrap_or_default();
             display.finish(&logs.clone().sorted());
             Ok(logs)
         }))
@@ -173,7 +195,7 @@ impl Model {
         data.device().flush()
     }
 
-    /// The loss and the metrics over some rows, without touching the weights.
+    /// The loss and the metrics over some rows, without touching the weights; nothing where the run is interrupted.
     pub(super) async fn test_rows(
         &mut self,
         data: &Data,
@@ -181,18 +203,27 @@ impl Model {
         size: usize,
         steps: &mut Steps,
         mut display: Option<&mut Display>,
-    ) -> Result<Logs> {
+        callbacks: &mut Callbacks<'_>,
+    ) -> Result<Option<Logs>> {
+        callbacks.each(|callback| callback.on_test_begin(self))?;
         self.compiled()?.reset()?;
         data.device().flush()?;
         for (step, rows) in rows.chunks(size).enumerate() {
+            callbacks.each(|callback| callback.on_test_batch_begin(step, self))?;
             let key = self.structure();
             steps.submit(data, rows, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
             self.compiled()?.count(rows.len());
             if let Some(display) = &mut display {
                 display.step(step + 1, async || Ok(self.compiled()?.read().await?.sorted())).await?;
             }
+            callbacks.each(|callback| callback.on_test_batch_end(step, self))?;
+            if callbacks.interrupted() {
+                return Ok(None);
+            }
         }
-        self.compiled()?.read().await
+        let logs = self.compiled()?.read().await?;
+        callbacks.each(|callback| callback.on_test_end(&logs, self))?;
+        Ok(Some(logs))
     }
 
     /// Adds the losses and the metrics of a batch to the totals.
@@ -212,7 +243,7 @@ impl Model {
     /// # Errors
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
-    pub fn predict(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Tensor> {
+    pub fn predict<'a>(&mut self, x: impl Into<Arrays>, how: impl Into<Predict<'a>>) -> Result<Tensor> {
         entry(|| block_on(self.predict_async(x, how)))
     }
 
@@ -222,10 +253,10 @@ impl Model {
     /// # Errors
     /// Those of [`predict`](Self::predict).
     #[track_caller]
-    pub fn predict_async(
+    pub fn predict_async<'a>(
         &mut self,
         x: impl Into<Arrays>,
-        how: impl Into<Predict>,
+        how: impl Into<Predict<'a>>,
     ) -> impl Future<Output = Result<Tensor>> {
         let (x, how) = (x.into(), how.into());
         entry_async(Ok(async move {
@@ -239,7 +270,7 @@ impl Model {
     /// # Errors
     /// The data does not fit the model.
     #[track_caller]
-    pub fn predict_all(&mut self, x: impl Into<Arrays>, how: impl Into<Predict>) -> Result<Vec<Tensor>> {
+    pub fn predict_all<'a>(&mut self, x: impl Into<Arrays>, how: impl Into<Predict<'a>>) -> Result<Vec<Tensor>> {
         entry(|| block_on(self.predict_all_async(x, how)))
     }
 
@@ -248,18 +279,18 @@ impl Model {
     /// # Errors
     /// Those of [`predict_all`](Self::predict_all).
     #[track_caller]
-    pub fn predict_all_async(
+    pub fn predict_all_async<'a>(
         &mut self,
         x: impl Into<Arrays>,
-        how: impl Into<Predict>,
+        how: impl Into<Predict<'a>>,
     ) -> impl Future<Output = Result<Vec<Tensor>>> {
         let (x, how) = (x.into(), how.into());
         entry_async(Ok(self.predict_rows(x, how)))
     }
 
-    async fn predict_rows(&mut self, x: Arrays, how: Predict) -> Result<Vec<Tensor>> {
+    async fn predict_rows(&mut self, x: Arrays, how: Predict<'_>) -> Result<Vec<Tensor>> {
         let size = batch_size("`predict`", how.batch_size)?;
-        let data = self.data(x, None, None)?;
+        let (data, mut callbacks) = (self.data(x, None, None)?, how.callbacks);
         let samples = data.samples();
         self.ready_for(&data.x)?;
         self.find_ranges(&data).await?;
@@ -270,19 +301,23 @@ impl Model {
         if samples == 0 {
             return infer(self, &data.x);
         }
+        callbacks.each(|callback| callback.on_predict_begin(self))?;
         let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
         let mut outputs: Vec<Vec<Tensor>> = self.graph.outputs.iter().map(|_| Vec::new()).collect();
         let mut steps = Steps::new(self.is_eager());
         for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
+            callbacks.each(|callback| callback.on_predict_batch_begin(step, self))?;
             let batch = steps.submit(&data, rows, 0, |batch| infer(self, &batch.x)).await?;
             for (all, output) in outputs.iter_mut().zip(batch) {
                 all.push(output);
             }
             display.step(step + 1, async || Result::Ok(Vec::new())).await?;
+            callbacks.each(|callback| callback.on_predict_batch_end(step, self))?;
         }
         let joined = outputs.into_iter().map(|batches| Tensor::concat(batches, 0)).collect::<Result<_>>()?;
         data.device().submit_async(|| data.device().flush()).await?;
         display.finish(&[]);
+        callbacks.each(|callback| callback.on_predict_end(self))?;
         Ok(joined)
     }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::Model;
 use super::arrays::Arrays;
 use super::batches::{Batch, Data, class_weights, order, same_device};
-use super::callback::{Callback, IntoCallbacks};
+use super::callback::{Callbacks, IntoCallbacks};
 use super::evaluate::batch_size;
 use super::step::Steps;
 use crate::Tensor;
@@ -15,10 +15,7 @@ use crate::nn::history::{History, Logs, Params};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
-use crate::sys::{Instant, block_on};
-
-/// Seconds between two read-backs of the running figures for the progress bar.
-const READ_INTERVAL: f64 = 0.25;
+use crate::sys::block_on;
 
 /// How to train. The defaults are Keras's: one epoch, batches of 32, shuffled, with a progress bar.
 pub struct Fit<'a> {
@@ -35,7 +32,7 @@ pub struct Fit<'a> {
     validation_freq: usize,
     class_weight: Vec<(i64, f64)>,
     sample_weight: Option<Arrays>,
-    callbacks: Vec<Box<dyn Callback + 'a>>,
+    callbacks: Callbacks<'a>,
 }
 
 impl Default for Fit<'_> {
@@ -54,7 +51,7 @@ impl Default for Fit<'_> {
             validation_freq: 1,
             class_weight: Vec::new(),
             sample_weight: None,
-            callbacks: Vec::new(),
+            callbacks: Callbacks::default(),
         }
     }
 }
@@ -158,7 +155,7 @@ impl<'a> Fit<'a> {
 
     /// Adds callbacks: one, a list, or a tuple of any kinds; give `&mut callback` to look at it afterwards.
     pub fn callbacks(mut self, callbacks: impl IntoCallbacks<'a>) -> Self {
-        self.callbacks.extend(callbacks.into_callbacks());
+        self.callbacks.extend(callbacks);
         self
     }
 
@@ -297,7 +294,7 @@ struct Run<'a> {
     seeds: SeedStream,
     /// The seeds of the step under way; replayed steps draw from it too.
     draws: Arc<Mutex<SeedStream>>,
-    callbacks: Vec<Box<dyn Callback + 'a>>,
+    callbacks: Callbacks<'a>,
 }
 
 impl<'a> Run<'a> {
@@ -352,55 +349,67 @@ impl<'a> Run<'a> {
         let steps = self.rows.len().div_ceil(self.size);
         let params = Params { verbose: self.verbose.level(), epochs: self.epochs.end, steps };
         let mut history = History { params, ..History::default() };
-        model.stop_training = false;
-        self.each(|callback| callback.on_train_begin(model))?;
-        for epoch in self.epochs.clone() {
-            let logs = self.epoch(model, epoch).await?;
+        (model.stop_training, model.interrupted) = (false, false);
+        self.callbacks.watch();
+        self.callbacks.each(|callback| callback.set_params(params))?;
+        self.callbacks.each(|callback| callback.on_train_begin(model))?;
+        let first = model.initial_epoch.take().unwrap_or(self.epochs.start);
+        for epoch in first..self.epochs.end {
+            let Some(logs) = self.epoch(model, epoch).await? else { break };
             history.push(epoch, &logs);
-            if model.stop_training {
+            if model.stop_training || self.interrupted(model) {
                 break;
             }
         }
+        history.interrupted = model.interrupted;
         let vars = model.trainable_weights();
         model.compiled()?.optimizer.finalize(&vars)?;
         self.data.device().flush()?;
-        self.each(|callback| callback.on_train_end(model))?;
+        self.callbacks.each(|callback| callback.on_train_end(model))?;
         Ok(history)
     }
 
-    fn each(&mut self, mut hook: impl FnMut(&mut dyn Callback) -> Result<()>) -> Result<()> {
-        self.callbacks.iter_mut().try_for_each(|callback| hook(callback.as_mut()))
+    /// Whether somebody wants training to end now; the model knows then.
+    fn interrupted(&self, model: &mut Model) -> bool {
+        if self.callbacks.interrupted() {
+            (model.stop_training, model.interrupted) = (true, true);
+        }
+        model.interrupted
     }
 
-    async fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Logs> {
+    /// The figures of an epoch, or nothing where it was interrupted.
+    async fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Option<Logs>> {
         if self.verbose != Verbose::Silent && self.epochs.end > 1 {
             print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs.end));
         }
-        self.each(|callback| callback.on_epoch_begin(epoch, model))?;
+        self.callbacks.each(|callback| callback.on_epoch_begin(epoch, model))?;
         let mut seeds = self.seeds.child(epoch as u64);
         let rows = order(self.rows.clone(), self.shuffle.then_some(&mut seeds));
         let mut display = Display::new(rows.len().div_ceil(self.size), self.verbose);
-        let mut running = Running::default();
         model.reset_metrics()?;
         self.data.device().flush()?;
         for (step, rows) in rows.chunks(self.size).enumerate() {
-            self.each(|callback| callback.on_train_batch_begin(step, model))?;
+            self.callbacks.each(|callback| callback.on_train_batch_begin(step, model))?;
             self.step(model, rows, seeds.draw()).await?;
-            self.each(|callback| callback.on_train_batch_end(step, model))?;
-            display.step(step + 1, async || running.read(model).await).await?;
-            if model.stop_training {
+            self.callbacks.each(|callback| callback.on_train_batch_end(step, model))?;
+            display.step(step + 1, async || Ok(model.compiled()?.read().await?.sorted())).await?;
+            if model.stop_training || self.interrupted(model) {
                 break;
             }
         }
         let mut logs = model.compiled()?.read().await?.sorted();
-        if (epoch + 1).is_multiple_of(self.validation_freq) {
+        if (epoch + 1).is_multiple_of(self.validation_freq) && !model.interrupted {
             logs.extend(self.validate(model).await?);
+        }
+        if model.interrupted {
+            display.leave(&format!("Epoch {}: interrupted", epoch + 1));
+            return Ok(None);
         }
         // The bar ends before the callbacks speak, as in Keras.
         display.finish(&logs);
         let mut logs = Logs::new(logs);
-        self.each(|callback| callback.on_epoch_end(epoch, &mut logs, model))?;
-        Ok(logs)
+        self.callbacks.each(|callback| callback.on_epoch_end(epoch, &mut logs, model))?;
+        Ok(Some(logs))
     }
 
     /// One update.
@@ -418,29 +427,11 @@ impl<'a> Run<'a> {
     /// The figures of the validation data, as `val_...`.
     async fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
         let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
-        self.each(|callback| callback.on_test_begin(model))?;
         let (rows, steps) = (order(rows, None), &mut self.validation_steps);
-        let logs = model.test_rows(&data, &rows, self.val_size, steps, None).await?;
-        self.each(|callback| callback.on_test_end(model))?;
+        let Some(logs) = model.test_rows(&data, &rows, self.val_size, steps, None, &mut self.callbacks).await? else {
+            self.interrupted(model);
+            return Ok(Vec::new());
+        };
         Ok(logs.sorted().into_iter().map(|(name, value)| (format!("val_{name}"), value)).collect())
-    }
-}
-
-/// The running figures, read back a few times a second only.
-#[derive(Default)]
-struct Running {
-    last: Option<(Instant, Vec<(String, f64)>)>,
-}
-
-impl Running {
-    async fn read(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
-        if let Some((when, values)) = &self.last
-            && when.elapsed().as_secs_f64() < READ_INTERVAL
-        {
-            return Ok(values.clone());
-        }
-        let values = model.compiled()?.read().await?.sorted();
-        self.last = Some((Instant::now(), values.clone()));
-        Ok(values)
     }
 }

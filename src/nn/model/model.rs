@@ -48,8 +48,11 @@ pub struct Model {
     pub(super) policy: Policy,
     /// The model as a layer of others: one, wherever it is called.
     layer: OnceLock<SharedLayer>,
-    /// Set by a callback to end training after the epoch.
+    /// Set by a callback to end training: after the step in hand, where it is set between steps, and its epoch.
     pub stop_training: bool,
+    /// Set by a callback in `on_train_begin` to start at this epoch instead of [`Fit::initial_epoch`](crate::nn::Fit).
+    pub initial_epoch: Option<usize>,
+    pub(super) interrupted: bool,
 }
 
 impl Model {
@@ -79,7 +82,18 @@ impl Model {
     pub(super) fn of(name: String, graph: Graph) -> Self {
         let layer = OnceLock::new();
         let policy = dtype_policy();
-        Model { name, graph, misfit: None, seeds: None, compiled: None, policy, layer, stop_training: false }
+        Model {
+            name,
+            graph,
+            misfit: None,
+            seeds: None,
+            compiled: None,
+            policy,
+            layer,
+            stop_training: false,
+            initial_epoch: None,
+            interrupted: false,
+        }
     }
 
     /// The graph, to add to. The model as a layer is made anew.
@@ -157,6 +171,11 @@ impl Model {
                 "Use a name that `summary()` shows",
             )
         })
+    }
+
+    /// Whether the last `fit` was ended by [`interrupt`](crate::nn::interrupt()), say by Ctrl-C.
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted
     }
 
     /// The names of the inputs, in order.

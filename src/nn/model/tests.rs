@@ -6,6 +6,7 @@ use crate::nn::{Logs, SeedStream, average, dot, maximum, minimum, multiply, subt
 use crate::{DType, Device, DeviceOptions, Result, Tensor};
 
 mod callbacks;
+mod checkpoints;
 mod data;
 mod functional;
 mod growing;

@@ -62,6 +62,8 @@ pub trait AnyOptimizer: Send {
     /// # Errors
     /// Those of the device.
     fn finalize(&self, vars: &[Var]) -> Result<()>;
+    /// The variables of which a moving average is kept (`use_ema`), each with that; none before they are prepared.
+    fn averages(&self, vars: &[Var]) -> Vec<(Var, Var)>;
     /// How many numbers the state has and how many bytes, as Keras counts them; `None` before the first step.
     fn size(&self) -> Option<(usize, usize)>;
     /// The state that goes with these variables, in the order of Keras's `optimizer.variables`: how often `step` was called
@@ -178,12 +180,15 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
 
     fn finalize(&self, vars: &[Var]) -> Result<()> {
         // Before the first update there is nothing to average.
-        for var in vars.iter().filter(|_| self.state().updates() > 0) {
-            if let Some(average) = self.params.get(&var.id()).and_then(|param| param.average.as_ref()) {
-                var.assign(&average.value())?;
-            }
+        for (var, average) in self.averages(vars).iter().filter(|_| self.state().updates() > 0) {
+            var.assign(&average.value())?;
         }
         Ok(())
+    }
+
+    fn averages(&self, vars: &[Var]) -> Vec<(Var, Var)> {
+        let average = |var: &Var| Some((var.clone(), self.params.get(&var.id())?.average.clone()?));
+        vars.iter().filter_map(average).collect()
     }
 
     fn size(&self) -> Option<(usize, usize)> {

@@ -278,6 +278,10 @@ impl AnyOptimizer for LossScaleOptimizer {
         Some(self.inner.as_ref())
     }
 
+    fn averages(&self, vars: &[Var]) -> Vec<(Var, Var)> {
+        self.inner.averages(vars)
+    }
+
     fn size(&self) -> Option<(usize, usize)> {
         self.inner.size().map(|(numbers, bytes)| (numbers + 2, bytes + 8))
     }

@@ -41,7 +41,7 @@ impl Model {
             let metadata = json!({
                 "keras_version": KERAS,
                 "wgtensor_version": env!("CARGO_PKG_VERSION"),
-                "date_saved": date(crate::sys::unix_time()),
+                "date_saved": date(crate::sys::wall_time() as u64),
             });
             let parts = [
                 (METADATA, metadata.to_string().into_bytes()),

@@ -72,7 +72,7 @@ impl Callback for Count {
         self.tests[0] += 1;
         Ok(())
     }
-    fn on_test_end(&mut self, _: &mut Model) -> Result<()> {
+    fn on_test_end(&mut self, _: &Logs, _: &mut Model) -> Result<()> {
         self.tests[1] += 1;
         Ok(())
     }

@@ -10,7 +10,7 @@ fn rows(t: &Tensor, from: isize, to: isize) -> Tensor {
     t.slice(0, from..to).unwrap()
 }
 
-fn silent() -> Evaluate {
+fn silent() -> Evaluate<'static> {
     Evaluate::new().verbose(0)
 }
 
