@@ -56,7 +56,8 @@ const WIDTH: usize = 20;
 
 /// The bar of one epoch: given the time and the values, it says what to print.
 pub(crate) struct Progbar {
-    target: usize,
+    /// The steps to come, where that is known.
+    target: Option<usize>,
     verbose: Verbose,
     /// When the first step ended, which says nothing of the others.
     first_step: Option<f64>,
@@ -65,7 +66,7 @@ pub(crate) struct Progbar {
 }
 
 impl Progbar {
-    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
+    pub(crate) fn new(target: Option<usize>, verbose: Verbose) -> Self {
         Progbar { target, verbose, first_step: None, last_drawn: None, drawn_width: 0 }
     }
 
@@ -92,15 +93,23 @@ impl Progbar {
 
     fn bar(&mut self, step: usize, now: f64, values: &[(String, f64)], last: bool) -> String {
         self.last_drawn = Some(now);
-        let digits = self.target.to_string().len();
-        let done = WIDTH * step / self.target.max(1);
-        let mut text = format!("\x1b[1m{step:>digits$}/{}\x1b[0m ", self.target);
-        if done > 0 {
-            text += &format!("\x1b[32m{}\x1b[0m", "━".repeat(done));
-        }
-        text += &format!("\x1b[37m{}\x1b[0m", "━".repeat(WIDTH.saturating_sub(done)));
+        let mut text = match self.target {
+            Some(target) => {
+                let digits = target.to_string().len();
+                let done = (WIDTH * step / target.max(1)).min(WIDTH);
+                let mut text = format!("\x1b[1m{step:>digits$}/{target}\x1b[0m ");
+                if done > 0 {
+                    text += &format!("\x1b[32m{}\x1b[0m", "━".repeat(done));
+                }
+                text + &format!("\x1b[37m{}\x1b[0m", "━".repeat(WIDTH - done))
+            }
+            None => format!("{step:>7}/Unknown"),
+        };
         let each = self.step_time(step, now);
-        let time = if last { format!("{now:.0}s") } else { eta(each * self.target.saturating_sub(step) as f64) };
+        let time = match self.target {
+            Some(target) if !last => eta(each * target.saturating_sub(step) as f64),
+            _ => format!("{now:.0}s"),
+        };
         text += &format!(" \x1b[1m{time}\x1b[0m{}{}", per_step(each), self.values(values));
 
         let width = visible_width(&text);
@@ -114,9 +123,10 @@ impl Progbar {
     }
 
     fn line(&self, step: usize, now: f64, values: &[(String, f64)]) -> String {
-        let digits = self.target.to_string().len();
+        let target = self.target.unwrap_or(step);
+        let digits = target.to_string().len();
         let each = per_step(self.step_time(step, now));
-        format!("{step:>digits$}/{} - {now:.0}s -{each}{}\n", self.target, self.values(values))
+        format!("{step:>digits$}/{target} - {now:.0}s -{each}{}\n", self.values(values))
     }
 
     /// Seconds a step takes, the first one left out where there are more.
@@ -189,11 +199,13 @@ fn visible_width(text: &str) -> usize {
 pub(crate) struct Display {
     bar: Progbar,
     start: Instant,
+    seen: usize,
 }
 
 impl Display {
-    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
-        Display { bar: Progbar::new(target, verbose), start: Instant::now() }
+    /// For so many steps, if that is known.
+    pub(crate) fn new(target: Option<usize>, verbose: Verbose) -> Self {
+        Display { bar: Progbar::new(target, verbose), start: Instant::now(), seen: 0 }
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -207,6 +219,7 @@ impl Display {
         values: impl AsyncFnOnce() -> Result<Vec<(String, f64)>, E>,
     ) -> Result<(), E> {
         let now = self.seconds();
+        self.seen = step;
         self.bar.note(step, now);
         if self.bar.is_due(now) {
             print(&self.bar.update(step, now, &values().await?, false));
@@ -217,7 +230,8 @@ impl Display {
     /// The last drawing, with the final values.
     pub(crate) fn finish(&mut self, values: &[(String, f64)]) {
         let now = self.seconds();
-        print(&self.bar.update(self.bar.target, now, values, true));
+        let target = *self.bar.target.get_or_insert(self.seen);
+        print(&self.bar.update(target, now, values, true));
     }
 }
 
@@ -245,7 +259,7 @@ mod tests {
     // The expected bytes are what Keras 3 prints.
     #[test]
     fn the_bar_is_keras_s() {
-        let mut bar = Progbar::new(8, Verbose::Bar);
+        let mut bar = Progbar::new(Some(8), Verbose::Bar);
         bar.note(1, 3.6);
         let first = bar.update(1, 3.6, &values(&[("accuracy", 0.3125), ("loss", 1.15432)]), false);
         let expected = "\r\x1b[1m1/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m25s\x1b[0m \
@@ -261,7 +275,7 @@ mod tests {
 
     #[test]
     fn a_shorter_text_erases_the_longer() {
-        let mut bar = Progbar::new(10, Verbose::Bar);
+        let mut bar = Progbar::new(Some(10), Verbose::Bar);
         bar.update(1, 1.0, &values(&[("loss", 10.5)]), false);
         let next = bar.update(2, 2.0, &values(&[("loss", 1.5)]), false);
         assert!(next.ends_with("loss: 1.5000 "), "{next:?}");
@@ -269,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_line_an_epoch() {
-        let mut bar = Progbar::new(8, Verbose::Line);
+        let mut bar = Progbar::new(Some(8), Verbose::Line);
         assert_eq!(bar.update(3, 0.2, &[], false), "");
         let logs = values(&[("accuracy", 0.6418), ("loss", 0.596), ("val_accuracy", 0.4737), ("val_loss", 0.8036)]);
         assert_eq!(
@@ -280,7 +294,7 @@ mod tests {
 
     #[test]
     fn steps_align_and_small_values_are_scientific() {
-        let mut bar = Progbar::new(100, Verbose::Line);
+        let mut bar = Progbar::new(Some(100), Verbose::Line);
         let text = bar.update(7, 0.0007, &values(&[("loss", 0.0), ("mse", 0.000123456)]), true);
         assert_eq!(text, "  7/100 - 0s - 100us/step - loss: 0.0000e+00 - mse: 1.2346e-04\n");
         assert_eq!(scientific(-1.5e-12), "-1.5000e-12");
@@ -294,7 +308,7 @@ mod tests {
 
     #[test]
     fn drawing_waits_for_the_interval() {
-        let mut bar = Progbar::new(10, Verbose::Bar);
+        let mut bar = Progbar::new(Some(10), Verbose::Bar);
         assert!(bar.is_due(0.0));
         bar.update(1, 0.0, &[], false);
         assert!(!bar.is_due(0.04));

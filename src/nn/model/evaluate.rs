@@ -2,9 +2,10 @@
 
 use super::Model;
 use super::arrays::Arrays;
-use super::batches::{Batch, Data, order};
+use super::batches::{Batch, Data};
+use super::feed::{Feed, Request};
 use super::step::Steps;
-use crate::error::{Error, Result, entry, entry_async};
+use crate::error::{Result, entry, entry_async};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose};
@@ -17,6 +18,7 @@ pub struct Evaluate {
     batch_size: Option<usize>,
     verbose: Verbose,
     sample_weight: Option<Arrays>,
+    steps: Option<usize>,
 }
 
 impl Evaluate {
@@ -25,7 +27,7 @@ impl Evaluate {
         Self::default()
     }
 
-    /// Rows a batch; 32 by default.
+    /// Rows a batch; 32 by default. Not for a [`Dataset`](crate::data::Dataset), which is batched by itself.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
         self
@@ -34,6 +36,12 @@ impl Evaluate {
     /// What to print: a [`Verbose`], or Keras's 0, 1 or 2.
     pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
         self.verbose = verbose.into();
+        self
+    }
+
+    /// Batches to go over; all there are by default. A [`Dataset`](crate::data::Dataset) without an end needs it.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
         self
     }
 
@@ -61,6 +69,7 @@ impl From<()> for Evaluate {
 pub struct Predict {
     batch_size: Option<usize>,
     verbose: Verbose,
+    steps: Option<usize>,
 }
 
 impl Predict {
@@ -69,7 +78,7 @@ impl Predict {
         Self::default()
     }
 
-    /// Rows a batch; 32 by default.
+    /// Rows a batch; 32 by default. Not for a [`Dataset`](crate::data::Dataset), which is batched by itself.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
         self
@@ -78,6 +87,12 @@ impl Predict {
     /// What to print: a [`Verbose`], or Keras's 0, 1 or 2.
     pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
         self.verbose = verbose.into();
+        self
+    }
+
+    /// Batches to go over; all there are by default. A [`Dataset`](crate::data::Dataset) without an end needs it.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
         self
     }
 }
@@ -94,16 +109,9 @@ impl From<()> for Predict {
     }
 }
 
-/// The batch size, if it is one.
-pub(super) fn batch_size(of: &str, size: Option<usize>) -> Result<usize> {
-    match size {
-        Some(0) => Err(Error::setting(of, "batch_size", 0, "a positive integer")),
-        size => Ok(size.unwrap_or(32)),
-    }
-}
-
 impl Model {
-    /// The loss and the metrics over some data, the loss first.
+    /// The loss and the metrics over some data, the loss first: arrays, or a [`Dataset`](crate::data::Dataset) as `x` and
+    /// `()` as `y`.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or an [`Evaluate`].
     ///
@@ -129,13 +137,24 @@ impl Model {
         let (x, y, how) = (x.into(), y.into(), how.into());
         entry_async(Ok(async move {
             self.compiled()?;
-            let size = batch_size("`evaluate`", how.batch_size)?;
-            let data = self.labelled(x, y, how.sample_weight).await?;
+            let mut feed = self.feed(Request {
+                of: "`evaluate`",
+                x,
+                y,
+                weight: how.sample_weight.unwrap_or_else(|| ().into()),
+                targets: true,
+                batch_size: how.batch_size,
+                steps: ("steps", how.steps),
+                device: None,
+            })?;
+            let data = feed.specimen(self).await?;
+            data.some_samples()?;
+            self.ready_for(&data.x)?;
+            self.find_ranges(&data).await?;
             self.prepare(&data, false)?;
-            let samples = data.samples();
-            let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
-            let (rows, mut steps) = (order(0..samples, None), Steps::new(self.is_eager()));
-            let logs = self.test_rows(&data, &rows, size, &mut steps, Some(&mut display)).await?;
+            let mut display = Display::new(feed.steps(), how.verbose.resolve());
+            let mut steps = Steps::new(self.is_eager());
+            let logs = self.test(&mut feed, &mut steps, Some(&mut display)).await?;
             display.finish(&logs.clone().sorted());
             Ok(logs)
         }))
@@ -144,7 +163,7 @@ impl Model {
     /// Samples with their labels, checked, and the model ready for them.
     pub(super) async fn labelled(&mut self, x: Arrays, y: Arrays, weight: Option<Arrays>) -> Result<Data> {
         self.compiled()?;
-        let data = self.data(x, Some(y), weight)?;
+        let data = self.data(x, y, weight.unwrap_or_else(|| ().into()))?;
         data.some_samples()?;
         self.ready_for(&data.x)?;
         self.find_ranges(&data).await?;
@@ -173,23 +192,24 @@ impl Model {
         data.device().flush()
     }
 
-    /// The loss and the metrics over some rows, without touching the weights.
-    pub(super) async fn test_rows(
+    /// The loss and the metrics over all of a feed, without touching the weights.
+    pub(super) async fn test(
         &mut self,
-        data: &Data,
-        rows: &[i32],
-        size: usize,
+        feed: &mut Feed,
         steps: &mut Steps,
         mut display: Option<&mut Display>,
     ) -> Result<Logs> {
         self.compiled()?.reset()?;
-        data.device().flush()?;
-        for (step, rows) in rows.chunks(size).enumerate() {
+        feed.device().flush()?;
+        feed.begin(false, None);
+        let mut step = 0;
+        while let Some(fed) = feed.next(self).await? {
             let key = self.structure();
-            steps.submit(data, rows, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
-            self.compiled()?.count(rows.len());
+            steps.submit(&fed, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
+            self.compiled()?.count(fed.len);
+            step += 1;
             if let Some(display) = &mut display {
-                display.step(step + 1, async || Ok(self.compiled()?.read().await?.sorted())).await?;
+                display.step(step, async || Ok(self.compiled()?.read().await?.sorted())).await?;
             }
         }
         self.compiled()?.read().await
@@ -205,7 +225,7 @@ impl Model {
         })
     }
 
-    /// The output for some data, batch by batch; none for no data.
+    /// The output for some data, batch by batch; none for no data. Of a [`Dataset`](crate::data::Dataset) the inputs count.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or a [`Predict`].
     ///
@@ -258,27 +278,38 @@ impl Model {
     }
 
     async fn predict_rows(&mut self, x: Arrays, how: Predict) -> Result<Vec<Tensor>> {
-        let size = batch_size("`predict`", how.batch_size)?;
-        let data = self.data(x, None, None)?;
-        let samples = data.samples();
+        let mut feed = self.feed(Request {
+            of: "`predict`",
+            x,
+            y: ().into(),
+            weight: ().into(),
+            targets: false,
+            batch_size: how.batch_size,
+            steps: ("steps", how.steps),
+            device: None,
+        })?;
+        let data = feed.specimen(self).await?;
         self.ready_for(&data.x)?;
         self.find_ranges(&data).await?;
         let infer = |model: &Self, x: &[Tensor]| -> Result<Vec<Tensor>> {
             let outputs = no_grad(|| model.forward(x, &CallCtx::inference()))?;
             Ok(outputs.into_iter().map(|(output, _)| output.detach()).collect())
         };
-        if samples == 0 {
+        if data.samples() == 0 {
             return infer(self, &data.x);
         }
-        let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
+        let mut display = Display::new(feed.steps(), how.verbose.resolve());
         let mut outputs: Vec<Vec<Tensor>> = self.graph.outputs.iter().map(|_| Vec::new()).collect();
         let mut steps = Steps::new(self.is_eager());
-        for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
-            let batch = steps.submit(&data, rows, 0, |batch| infer(self, &batch.x)).await?;
+        feed.begin(false, None);
+        let mut step = 0;
+        while let Some(fed) = feed.next(self).await? {
+            let batch = steps.submit(&fed, 0, |batch| infer(self, &batch.x)).await?;
             for (all, output) in outputs.iter_mut().zip(batch) {
                 all.push(output);
             }
-            display.step(step + 1, async || Result::Ok(Vec::new())).await?;
+            step += 1;
+            display.step(step, async || Result::Ok(Vec::new())).await?;
         }
         let joined = outputs.into_iter().map(|batches| Tensor::concat(batches, 0)).collect::<Result<_>>()?;
         data.device().submit_async(|| data.device().flush()).await?;
