@@ -18,6 +18,7 @@
 //! Data takes one road, and the folders stand in its order; nothing calls upward.
 //!
 //! - `nn`: layers, losses, optimizers, `compile` and `fit`: what a Keras user sees.
+//! - [`data`]: data sets, larger than memory if need be, and the readers of files that they come from.
 //! - `tensor`: making tensors from host data, reading them back, printing them, reverse-mode gradients, opening devices.
 //! - `ops`: one file a family: method, shape rule, gradient, and for pointwise functions the scalar meaning on the CPU
 //!   and in WGSL, in one row.
@@ -61,6 +62,8 @@ compile_error!("wgtensor needs an engine: enable its feature `cpu` or `gpu`");
 #[cfg(doc)]
 pub mod guide;
 pub mod nn;
+
+pub mod data;
 
 mod tensor;
 

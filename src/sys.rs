@@ -72,6 +72,41 @@ pub(crate) async fn yielded() {
     .await;
 }
 
+/// What an iterator gives, up to `count` items ahead of who takes them, from a thread that makes and runs it. A panic there is
+/// an error in place of the next item. Without the one who takes them, the thread ends.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn ahead<T, I>(count: usize, make: impl FnOnce() -> I + Send + 'static) -> impl Iterator<Item = Result<T>>
+where
+    T: Send + 'static,
+    I: Iterator<Item = Result<T>>,
+{
+    use crate::error::Error;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    let (sender, receiver) = std::sync::mpsc::sync_channel(count);
+    let failed = sender.clone();
+    let work = move || {
+        let all = || make().try_for_each(|item| sender.send(item).ok());
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(all)) {
+            let words = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            let error =
+                Error::internal(format!("A thread that prepares data panicked: {}", words.unwrap_or("no words")));
+            let _ = sender.send(Err(error));
+        }
+    };
+    if let Err(why) = std::thread::Builder::new().name("wgtensor data".to_owned()).spawn(work) {
+        // Nothing was sent yet, and there is room for one.
+        let _ = failed.send(Err(Error::internal(format!("A thread to prepare data could not be started: {why}"))));
+    }
+    drop(failed);
+    receiver.into_iter()
+}
+
+/// A page has one thread.
+#[cfg(target_arch = "wasm32")]
+pub(crate) fn ahead<T, I: Iterator<Item = Result<T>>>(_: usize, make: impl FnOnce() -> I) -> I {
+    make()
+}
+
 /// The blocking shell of the crate's asynchronous methods.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {

@@ -58,7 +58,8 @@ const WIDTH: usize = 20;
 
 /// The bar of one epoch: given the time and the values, it says what to print.
 pub(crate) struct Progbar {
-    target: usize,
+    /// The steps to come, where that is known.
+    target: Option<usize>,
     verbose: Verbose,
     /// Whether it is drawn in a terminal.
     live: bool,
@@ -68,7 +69,7 @@ pub(crate) struct Progbar {
 }
 
 impl Progbar {
-    pub(crate) fn new(target: usize, verbose: Verbose, live: bool) -> Self {
+    pub(crate) fn new(target: Option<usize>, verbose: Verbose, live: bool) -> Self {
         Progbar { target, verbose, live, first_step: None, last_drawn: None }
     }
 
@@ -95,18 +96,25 @@ impl Progbar {
 
     fn bar(&mut self, step: usize, now: f64, values: &[(String, f64)], last: bool) -> String {
         self.last_drawn = Some(now);
-        let digits = self.target.to_string().len();
-        let done = WIDTH * step / self.target.max(1);
         let paint = |code: u8, text: String| match self.live && !text.is_empty() {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text,
         };
-        let mut text = paint(1, format!("{step:>digits$}/{}", self.target)) + " ";
-        text += &paint(32, "━".repeat(done));
-        // Without colours, what is left to do has another sign.
-        text += &paint(37, if self.live { "━" } else { "╌" }.repeat(WIDTH.saturating_sub(done)));
+        let mut text = match self.target {
+            Some(target) => {
+                let digits = target.to_string().len();
+                let done = (WIDTH * step / target.max(1)).min(WIDTH);
+                // Without colours, what is left to do has another sign.
+                let left = if self.live { "━" } else { "╌" }.repeat(WIDTH - done);
+                paint(1, format!("{step:>digits$}/{target}")) + " " + &paint(32, "━".repeat(done)) + &paint(37, left)
+            }
+            None => paint(1, format!("{step:>7}/Unknown")),
+        };
         let each = self.step_time(step, now);
-        let time = if last { format!("{now:.0}s") } else { eta(each * self.target.saturating_sub(step) as f64) };
+        let time = match self.target {
+            Some(target) if !last => eta(each * target.saturating_sub(step) as f64),
+            _ => format!("{now:.0}s"),
+        };
         text += &format!(" {}{}{}", paint(1, time), per_step(each), self.values(values));
         match (self.live, last) {
             (false, _) => text + "\n",
@@ -117,9 +125,10 @@ impl Progbar {
     }
 
     fn line(&self, step: usize, now: f64, values: &[(String, f64)]) -> String {
-        let digits = self.target.to_string().len();
+        let target = self.target.unwrap_or(step);
+        let digits = target.to_string().len();
         let each = per_step(self.step_time(step, now));
-        format!("{step:>digits$}/{} - {now:.0}s -{each}{}\n", self.target, self.values(values))
+        format!("{step:>digits$}/{target} - {now:.0}s -{each}{}\n", self.values(values))
     }
 
     /// Seconds a step takes, the first one left out where there are more.
@@ -177,11 +186,13 @@ pub(crate) fn scientific(value: f64, places: usize) -> String {
 pub(crate) struct Display {
     bar: Progbar,
     start: Instant,
+    seen: usize,
 }
 
 impl Display {
-    pub(crate) fn new(target: usize, verbose: Verbose) -> Self {
-        Display { bar: Progbar::new(target, verbose, io::stdout().is_terminal()), start: Instant::now() }
+    /// For so many steps, if that is known.
+    pub(crate) fn new(target: Option<usize>, verbose: Verbose) -> Self {
+        Display { bar: Progbar::new(target, verbose, io::stdout().is_terminal()), start: Instant::now(), seen: 0 }
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -195,6 +206,7 @@ impl Display {
         values: impl AsyncFnOnce() -> Result<Vec<(String, f64)>, E>,
     ) -> Result<(), E> {
         let now = self.seconds();
+        self.seen = step;
         self.bar.note(step, now);
         if self.bar.is_due(now) {
             print(&self.bar.update(step, now, &values().await?, false));
@@ -205,7 +217,8 @@ impl Display {
     /// The last drawing, with the final values.
     pub(crate) fn finish(&mut self, values: &[(String, f64)]) {
         let now = self.seconds();
-        print(&self.bar.update(self.bar.target, now, values, true));
+        let target = *self.bar.target.get_or_insert(self.seen);
+        print(&self.bar.update(target, now, values, true));
     }
 
     /// Ends with this text in place of a last drawing.
@@ -243,7 +256,7 @@ mod tests {
 
     #[test]
     fn the_bar_has_keras_s_text_on_one_line_until_it_is_full() {
-        let mut bar = Progbar::new(8, Verbose::Bar, true);
+        let mut bar = Progbar::new(Some(8), Verbose::Bar, true);
         bar.note(1, 3.6);
         let first = bar.update(1, 3.6, &values(&[("accuracy", 0.3125), ("loss", 1.15432)]), false);
         let expected = "\r\x1b[?7l\x1b[1m1/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m25s\x1b[0m \
@@ -258,14 +271,14 @@ mod tests {
 
     #[test]
     fn a_bar_in_a_file_is_plain_lines() {
-        let mut bar = Progbar::new(10, Verbose::Bar, false);
+        let mut bar = Progbar::new(Some(10), Verbose::Bar, false);
         let half = bar.update(5, 1.0, &values(&[("loss", 10.5)]), false);
         assert_eq!(half, " 5/10 ━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌ 1s 200ms/step - loss: 10.5000\n");
     }
 
     #[test]
     fn a_line_an_epoch() {
-        let mut bar = Progbar::new(8, Verbose::Line, true);
+        let mut bar = Progbar::new(Some(8), Verbose::Line, true);
         assert_eq!(bar.update(3, 0.2, &[], false), "");
         let logs = values(&[("accuracy", 0.6418), ("loss", 0.596), ("val_accuracy", 0.4737), ("val_loss", 0.8036)]);
         assert_eq!(
@@ -276,7 +289,7 @@ mod tests {
 
     #[test]
     fn steps_align_and_small_values_are_scientific() {
-        let mut bar = Progbar::new(100, Verbose::Line, false);
+        let mut bar = Progbar::new(Some(100), Verbose::Line, false);
         let text = bar.update(7, 0.0007, &values(&[("loss", 0.0), ("mse", 0.000123456)]), true);
         assert_eq!(text, "  7/100 - 0s - 100us/step - loss: 0.0000e+00 - mse: 1.2346e-04\n");
         assert_eq!(scientific(-1.5e-12, 4), "-1.5000e-12");
@@ -290,7 +303,7 @@ mod tests {
 
     #[test]
     fn drawing_waits_for_the_interval() {
-        let mut bar = Progbar::new(10, Verbose::Bar, true);
+        let mut bar = Progbar::new(Some(10), Verbose::Bar, true);
         assert!(bar.is_due(0.0));
         bar.update(1, 0.0, &[], false);
         assert!(!bar.is_due(0.24));

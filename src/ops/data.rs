@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use half::{bf16, f16};
 
+use crate::dtype::Element;
 use crate::error::{Error, Kind, Result};
 use crate::graph::{Device, Tensor};
 
@@ -33,10 +34,13 @@ pub trait IntoTensor: Sized {
 /// A number of the host's, as it becomes an element: `f32`, `f64`, `i32`, `u32`, `bool`, `u8`, `i8`, `f16` and `bf16` as they
 /// are; `i16`, `u16`, `i64`, `u64`, `isize` and `usize` as `i32`, if they fit.
 pub trait Number: Copy {
-    /// A tensor of these numbers.
+    /// What they become.
+    #[doc(hidden)]
+    type Element: Element;
+    /// These numbers as elements, copied only where they are something else.
     #[doc(hidden)]
     #[track_caller]
-    fn tensor(values: &[Self], shape: &[usize], device: &Device) -> Result<Tensor>;
+    fn elements(values: &[Self]) -> Result<Cow<'_, [Self::Element]>>;
     /// As a position, if it is a whole number.
     #[doc(hidden)]
     fn whole(self) -> Option<isize>;
@@ -111,11 +115,12 @@ fn position<T: TryInto<isize>>(n: T) -> Option<isize> {
 }
 
 macro_rules! numbers {
-    ($($t:ty),*; $values:ident, $shape:ident, $device:ident => $tensor:expr, $n:ident => $whole:expr) => {$(
+    ($($t:ty as $element:ty),*; $values:ident => $elements:expr, $n:ident => $whole:expr) => {$(
         impl Number for $t {
+            type Element = $element;
             #[track_caller]
-            fn tensor($values: &[Self], $shape: &[usize], $device: &Device) -> Result<Tensor> {
-                $tensor
+            fn elements($values: &[Self]) -> Result<Cow<'_, [$element]>> {
+                Ok($elements)
             }
             fn whole(self) -> Option<isize> {
                 let $n = self;
@@ -141,10 +146,10 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(f32, f64, bool, f16, bf16; values, shape, device => Tensor::from_slice(values, shape, device), _n => None);
-numbers!(i32, u32, i8, u8; values, shape, device => Tensor::from_slice(values, shape, device), n => position(n));
-numbers!(i16, u16, i64, u64, isize, usize; values, shape, device => {
-    Tensor::from_slice(&as_i32(values)?, shape, device)
+numbers!(f32 as f32, f64 as f64, bool as bool, f16 as f16, bf16 as bf16; values => Cow::Borrowed(values), _n => None);
+numbers!(i32 as i32, u32 as u32, i8 as i8, u8 as u8; values => Cow::Borrowed(values), n => position(n));
+numbers!(i16 as i32, u16 as i32, i64 as i32, u64 as i32, isize as i32, usize as i32; values => {
+    Cow::Owned(as_i32(values)?)
 }, n => position(n));
 
 #[track_caller]
@@ -226,22 +231,27 @@ impl<N: HostData + ?Sized> HostData for &N {
     }
 }
 
+/// The extents of nested numbers, which must be alike at every level.
+#[track_caller]
+pub(crate) fn extents<N: HostData + ?Sized>(data: &N) -> Result<Vec<usize>> {
+    let mut extents = Vec::new();
+    N::extents(Some(data), &mut extents);
+    let Some(other) = data.differs(&extents) else { return Ok(extents) };
+    let like = &extents[extents.len() - other.len()..];
+    Err(Error::parts(
+        Kind::Shape,
+        "A tensor was to be made of rows of different lengths",
+        &format!("a row of shape {other:?} beside one of shape {like:?}"),
+        "rows of one length at every level",
+        "Pad the short rows, or cut the long ones",
+    ))
+}
+
 impl<N: HostData> IntoTensor for N {
     #[track_caller]
     fn into_tensor(self, device: &Device) -> Result<Tensor> {
-        let mut extents = Vec::new();
-        N::extents(Some(&self), &mut extents);
-        if let Some(other) = self.differs(&extents) {
-            let like = &extents[extents.len() - other.len()..];
-            return Err(Error::parts(
-                Kind::Shape,
-                "A tensor was to be made of rows of different lengths",
-                &format!("a row of shape {other:?} beside one of shape {like:?}"),
-                "rows of one length at every level",
-                "Pad the short rows, or cut the long ones",
-            ));
-        }
-        N::Number::tensor(&self.numbers(), &extents, device)
+        let extents = extents(&self)?;
+        Tensor::from_slice(&N::Number::elements(&self.numbers())?, &extents, device)
     }
     fn position(&self) -> Option<isize> {
         self.alone()?.whole()

@@ -187,8 +187,14 @@ impl Tensor {
         if self.device() == device {
             return Ok(self.clone());
         }
-        let bytes = entry(|| block_on(async { self.read(<[u8]>::to_vec)?.await }))?;
+        let bytes = self.to_bytes()?;
         Self::from_bytes(&bytes, *self.shape(), self.dtype(), self.0.bounds.get().copied(), device)
+    }
+
+    /// The elements as the device stores them.
+    #[track_caller]
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        entry(|| block_on(async { self.read(<[u8]>::to_vec)?.await }))
     }
 
     /// What `convert` makes of the elements' bytes. It runs on a thread of the engine's, not on the one that polls.

@@ -104,8 +104,17 @@ fn every_shader_says_what_it_computes() {
 }
 
 /// The folders in the order in which data goes through them; what all of them may use comes last.
-const LAYERS: [&[&str]; 8] =
-    [&["nn"], &["tensor"], &["ops"], &["graph"], &["plan"], &["backend"], &["ir"], &["shape", "error", "dtype", "sys"]];
+const LAYERS: [&[&str]; 9] = [
+    &["nn"],
+    &["data"],
+    &["tensor"],
+    &["ops"],
+    &["graph"],
+    &["plan"],
+    &["backend"],
+    &["ir"],
+    &["shape", "error", "dtype", "sys"],
+];
 
 #[test]
 fn nothing_calls_upward() {

@@ -6,8 +6,10 @@ mod close;
 mod composites;
 mod conformance;
 mod custom;
+mod datasets;
 mod devices;
 mod errors;
+mod fit_datasets;
 #[cfg(feature = "cpu")]
 mod gradients;
 mod house;

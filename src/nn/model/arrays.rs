@@ -1,10 +1,12 @@
-//! What data can be given as: one array, a list with one for each input or output, or arrays by their names.
+//! What data can be given as: one array, a list with one for each input or output, arrays by their names, or a data set.
 
 use crate::Tensor;
+use crate::data::{Dataset, Parts};
 use crate::error::{Error, Kind, Result};
 
 /// The arrays of a call, one row a sample: a tensor, a list of tensors in the order of the model's inputs (or outputs), or
-/// pairs of a name and a tensor.
+/// pairs of a name and a tensor. As the `x` of `fit`, `evaluate` and `predict` also a [`Dataset`], which has its targets and
+/// sample weights in it: `y` is `()` then.
 ///
 /// ```
 /// # use wgtensor::nn::prelude::*;
@@ -19,115 +21,119 @@ use crate::error::{Error, Kind, Result};
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone)]
-pub struct Arrays(Given);
+pub struct Arrays(pub(super) Given);
 
 #[derive(Clone)]
-enum Given {
-    One(Tensor),
-    List(Vec<Tensor>),
-    Named(Vec<(String, Tensor)>),
+pub(super) enum Given {
+    Tensors(Parts<Tensor>),
+    Dataset(Dataset),
+    Nothing,
 }
 
 impl Arrays {
-    /// One array for each name, `None` where there is none for it; one array alone is for all of them where `shared`.
-    pub(super) fn by_name(self, what: &str, names: &[String], shared: bool) -> Result<Vec<Option<Tensor>>> {
+    pub(super) fn is_dataset(&self) -> bool {
+        matches!(self.0, Given::Dataset(_))
+    }
+
+    /// The arrays of `what`, if there are any.
+    pub(super) fn tensors(self, what: &str) -> Result<Option<Parts<Tensor>>> {
         match self.0 {
-            Given::One(one) if names.len() == 1 || shared => Ok(vec![Some(one); names.len()]),
-            Given::One(_) => Err(miscounted(what, 1, names)),
-            Given::List(list) if list.len() == names.len() => Ok(list.into_iter().map(Some).collect()),
-            Given::List(list) => Err(miscounted(what, list.len(), names)),
-            Given::Named(pairs) => {
-                if let Some((unknown, _)) = pairs.iter().find(|(name, _)| !names.contains(name)) {
-                    return Err(Error::parts(
-                        Kind::Argument,
-                        &format!("`{what}` has an array for a name that the model does not have"),
-                        &format!("\"{unknown}\""),
-                        &format!("names among: {}", names.join(", ")),
-                        "Use the names of the model's inputs and outputs, as `summary()` shows them",
-                    ));
-                }
-                let find = |name: &String| pairs.iter().find(|(n, _)| n == name).map(|(_, t)| t.clone());
-                Ok(names.iter().map(find).collect())
-            }
+            Given::Tensors(parts) => Ok(Some(parts)),
+            Given::Nothing => Ok(None),
+            Given::Dataset(dataset) => Err(Error::parts(
+                Kind::Argument,
+                &format!("`{what}` was given a data set where arrays are asked for"),
+                &format!("{dataset:?}"),
+                "tensors",
+                "Give a data set as the `x` of `fit`, `evaluate` or `predict`, with its targets in it, and `()` as `y`",
+            )),
         }
     }
 
-    /// [`by_name`](Self::by_name), with an array for each.
-    pub(super) fn all(self, what: &str, names: &[String]) -> Result<Vec<Tensor>> {
-        let found = self.by_name(what, names, false)?;
-        let missing = |name: &String| {
+    /// The arrays of `x`, of which there must be some.
+    pub(super) fn inputs(self) -> Result<Parts<Tensor>> {
+        let none = || {
             Error::parts(
                 Kind::Argument,
-                &format!("`{what}` has no array for '{name}'"),
-                "arrays for others",
-                &format!("an array for each of: {}", names.join(", ")),
-                "Add it",
+                "`x` was given no arrays",
+                "()",
+                "the inputs of the model",
+                "Give tensors, or a data set",
             )
         };
-        found.into_iter().zip(names).map(|(array, name)| array.ok_or_else(|| missing(name))).collect()
+        self.tensors("x")?.ok_or_else(none)
     }
-}
-
-fn miscounted(what: &str, given: usize, names: &[String]) -> Error {
-    Error::parts(
-        Kind::Argument,
-        &format!("`{what}` has another number of arrays than the model takes"),
-        &format!("{given}"),
-        &format!("{}: {}", names.len(), names.join(", ")),
-        "Give a list in that order, or pairs of a name and an array",
-    )
 }
 
 impl From<&Tensor> for Arrays {
     fn from(one: &Tensor) -> Self {
-        Arrays(Given::One(one.clone()))
+        one.clone().into()
     }
 }
 
 impl From<Tensor> for Arrays {
     fn from(one: Tensor) -> Self {
-        Arrays(Given::One(one))
+        Arrays(Given::Tensors(Parts::one(one)))
     }
 }
 
 impl From<Vec<Tensor>> for Arrays {
     fn from(list: Vec<Tensor>) -> Self {
-        Arrays(Given::List(list))
+        Arrays(Given::Tensors(Parts::list(list)))
     }
 }
 
 impl From<&[Tensor]> for Arrays {
     fn from(list: &[Tensor]) -> Self {
-        Arrays(Given::List(list.to_vec()))
+        list.to_vec().into()
     }
 }
 
 impl From<&Vec<Tensor>> for Arrays {
     fn from(list: &Vec<Tensor>) -> Self {
-        Arrays(Given::List(list.clone()))
+        list.clone().into()
     }
 }
 
 impl<const N: usize> From<[Tensor; N]> for Arrays {
     fn from(list: [Tensor; N]) -> Self {
-        Arrays(Given::List(list.into()))
+        Arrays(Given::Tensors(Parts::list(list)))
     }
 }
 
 impl<const N: usize> From<[&Tensor; N]> for Arrays {
     fn from(list: [&Tensor; N]) -> Self {
-        Arrays(Given::List(list.map(Tensor::clone).into()))
+        list.map(Tensor::clone).into()
     }
 }
 
 impl<const N: usize> From<[(&str, &Tensor); N]> for Arrays {
     fn from(pairs: [(&str, &Tensor); N]) -> Self {
-        Arrays(Given::Named(pairs.map(|(name, t)| (name.to_owned(), t.clone())).into()))
+        Arrays(Given::Tensors(Parts::named(pairs.map(|(name, t)| (name.to_owned(), t.clone())))))
     }
 }
 
 impl From<Vec<(String, Tensor)>> for Arrays {
     fn from(pairs: Vec<(String, Tensor)>) -> Self {
-        Arrays(Given::Named(pairs))
+        Arrays(Given::Tensors(Parts::named(pairs)))
+    }
+}
+
+impl From<&Dataset> for Arrays {
+    fn from(dataset: &Dataset) -> Self {
+        dataset.clone().into()
+    }
+}
+
+impl From<Dataset> for Arrays {
+    fn from(dataset: Dataset) -> Self {
+        Arrays(Given::Dataset(dataset))
+    }
+}
+
+/// No arrays: the targets beside a data set.
+impl From<()> for Arrays {
+    fn from((): ()) -> Self {
+        Arrays(Given::Nothing)
     }
 }

@@ -61,7 +61,9 @@ impl Data {
             ));
         }
         for (name, t) in given {
-            same_device(name, t, x[0].device())?;
+            if t.device() != x[0].device() {
+                return Err(elsewhere(name, t.device(), x[0].device()));
+            }
         }
         let ready = |t: Tensor| {
             let t = single(&t)?;
@@ -87,15 +89,24 @@ impl Data {
     /// The number of samples, where there must be one.
     pub(super) fn some_samples(&self) -> Result<usize> {
         match self.samples() {
-            0 => Err(Error::parts(
-                Kind::Shape,
-                "The data has no samples",
-                &format!("x of shape {}", self.x[0].shape()),
-                "at least one row",
-                "Check how the data was read or split",
-            )),
+            0 => Err(no_samples(&format!("x of shape {}", self.x[0].shape()))),
             samples => Ok(samples),
         }
+    }
+
+    /// All arrays, in an order.
+    pub(super) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.x.iter().chain(self.y.iter().flatten()).chain(self.weight.iter().flatten())
+    }
+
+    /// A batch of other arrays in the place of these, in that order.
+    pub(super) fn like(&self, tensors: Vec<Tensor>) -> Batch {
+        let len = tensors.first().map_or(0, rows);
+        let mut tensors = tensors.into_iter();
+        let x = tensors.by_ref().take(self.x.len()).collect();
+        let mut maybe =
+            |list: &[Option<Tensor>]| list.iter().map(|t| t.as_ref().and_then(|_| tensors.next())).collect();
+        Batch { x, y: maybe(&self.y), weight: maybe(&self.weight), len }
     }
 
     /// The first row, for its shapes.
@@ -152,13 +163,9 @@ pub(super) async fn find_range(name: &str, t: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// Refuses data spread over devices.
-pub(super) fn same_device(name: &str, t: &Tensor, device: &Device) -> Result<()> {
-    if t.device() == device {
-        return Ok(());
-    }
-    Err(device
-        .differs(t.device(), &format!("The data of one call is on more than one device ({name} is not where x is)")))
+/// Data spread over devices.
+pub(super) fn elsewhere(name: &str, its: &Device, device: &Device) -> Error {
+    device.differs(its, &format!("The data of one call is on more than one device ({name} is not where x is)"))
 }
 
 /// The rows of an epoch: `range`, in a random order where a stream is given.
@@ -170,9 +177,19 @@ pub(super) fn order(range: std::ops::Range<usize>, shuffle: Option<&mut SeedStre
     rows
 }
 
-/// One weight a sample from one weight a class, by Keras's rule: targets are class numbers or one-hot rows, and a
-/// class without a weight has 1.
-pub(super) async fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) -> Result<Vec<Option<Tensor>>> {
+/// Data without a row where there must be one.
+pub(super) fn no_samples(received: &str) -> Error {
+    Error::parts(
+        Kind::Shape,
+        "The data has no samples",
+        received,
+        "at least one row",
+        "Check how the data was read or split",
+    )
+}
+
+/// The targets of a model of one output, to weigh their classes.
+pub(super) fn only<T>(y: &[Option<T>]) -> Result<&T> {
     let [Some(y)] = y else {
         return Err(Error::parts(
             Kind::Argument,
@@ -182,16 +199,21 @@ pub(super) async fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) 
             "Give `sample_weight` instead",
         ));
     };
-    if y.rank() > 2 {
+    Ok(y)
+}
+
+/// One weight a sample from one weight a class, by Keras's rule: targets are class numbers or one-hot rows, and a
+/// class without a weight has 1.
+pub(super) fn class_weights(shape: &Shape, values: &[f64], weights: &[(i64, f64)]) -> Result<Vec<f32>> {
+    if shape.rank() > 2 {
         return Err(Error::parts(
             Kind::Shape,
             "`class_weight` is not supported for targets of more than two dimensions",
-            &format!("targets of shape {}", y.shape()),
+            &format!("targets of shape {shape}"),
             "one class number or one one-hot row a sample",
             "Give `sample_weight` instead",
         ));
     }
-    let values = y.to_f64_vec_async().await?;
     let class = |row: &[f64]| match row {
         [number] => number.round_ties_even() as i64,
         row => {
@@ -200,9 +222,8 @@ pub(super) async fn class_weights(y: &[Option<Tensor>], weights: &[(i64, f64)]) 
         }
     };
     let weight = |class: i64| weights.iter().find(|(c, _)| *c == class).map_or(1.0, |(_, w)| *w as f32);
-    let width = values.len() / rows(y).max(1);
-    let weights: Vec<f32> = values.chunks(width.max(1)).map(|row| weight(class(row))).collect();
-    Ok(vec![Some(Tensor::from_slice(&weights, weights.len(), y.device())?)])
+    let width = values.len() / shape.first().copied().unwrap_or(1).max(1);
+    Ok(values.chunks(width.max(1)).map(|row| weight(class(row))).collect())
 }
 
 #[cfg(test)]

@@ -2,10 +2,11 @@
 
 use super::Model;
 use super::arrays::Arrays;
-use super::batches::{Batch, Data, order};
+use super::batches::{Batch, Data};
 use super::callback::{Callbacks, IntoCallbacks};
+use super::feed::{Feed, Request};
 use super::step::Steps;
-use crate::error::{Error, Result, entry, entry_async};
+use crate::error::{Result, entry, entry_async};
 use crate::nn::history::Logs;
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose};
@@ -19,6 +20,7 @@ pub struct Evaluate<'a> {
     verbose: Verbose,
     sample_weight: Option<Arrays>,
     callbacks: Callbacks<'a>,
+    steps: Option<usize>,
 }
 
 impl<'a> Evaluate<'a> {
@@ -27,7 +29,7 @@ impl<'a> Evaluate<'a> {
         Self::default()
     }
 
-    /// Rows a batch; 32 by default.
+    /// Rows a batch; 32 by default. Not for a [`Dataset`](crate::data::Dataset), which is batched by itself.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
         self
@@ -36,6 +38,12 @@ impl<'a> Evaluate<'a> {
     /// What to print: a [`Verbose`], or Keras's 0, 1 or 2.
     pub fn verbose(mut self, verbose: impl Into<Verbose>) -> Self {
         self.verbose = verbose.into();
+        self
+    }
+
+    /// Batches to go over; all there are by default. A [`Dataset`](crate::data::Dataset) without an end needs it.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
         self
     }
 
@@ -70,6 +78,7 @@ pub struct Predict<'a> {
     batch_size: Option<usize>,
     verbose: Verbose,
     callbacks: Callbacks<'a>,
+    steps: Option<usize>,
 }
 
 impl<'a> Predict<'a> {
@@ -78,7 +87,7 @@ impl<'a> Predict<'a> {
         Self::default()
     }
 
-    /// Rows a batch; 32 by default.
+    /// Rows a batch; 32 by default. Not for a [`Dataset`](crate::data::Dataset), which is batched by itself.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
         self
@@ -95,6 +104,12 @@ impl<'a> Predict<'a> {
         self.callbacks.extend(callbacks);
         self
     }
+
+    /// Batches to go over; all there are by default. A [`Dataset`](crate::data::Dataset) without an end needs it.
+    pub fn steps(mut self, batches: usize) -> Self {
+        self.steps = Some(batches);
+        self
+    }
 }
 
 impl From<usize> for Predict<'_> {
@@ -109,16 +124,9 @@ impl From<()> for Predict<'_> {
     }
 }
 
-/// The batch size, if it is one.
-pub(super) fn batch_size(of: &str, size: Option<usize>) -> Result<usize> {
-    match size {
-        Some(0) => Err(Error::setting(of, "batch_size", 0, "a positive integer")),
-        size => Ok(size.unwrap_or(32)),
-    }
-}
-
 impl Model {
-    /// The loss and the metrics over some data, the loss first.
+    /// The loss and the metrics over some data, the loss first: arrays, or a [`Dataset`](crate::data::Dataset) as `x` and
+    /// `()` as `y`.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or an [`Evaluate`].
     ///
@@ -149,15 +157,26 @@ impl Model {
         let (x, y, how) = (x.into(), y.into(), how.into());
         entry_async(Ok(async move {
             self.compiled()?;
-            let size = batch_size("`evaluate`", how.batch_size)?;
-            let (data, mut callbacks) = (self.labelled(x, y, how.sample_weight).await?, how.callbacks);
+            let mut callbacks = how.callbacks;
+            let mut feed = self.feed(Request {
+                of: "`evaluate`",
+                x,
+                y,
+                weight: how.sample_weight.unwrap_or_else(|| ().into()),
+                targets: true,
+                batch_size: how.batch_size,
+                steps: ("steps", how.steps),
+                device: None,
+            })?;
+            let data = feed.specimen(self).await?;
+            data.some_samples()?;
+            self.ready_for(&data.x)?;
+            self.find_ranges(&data).await?;
             self.prepare(&data, false)?;
-            let samples = data.samples();
-            let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
-            let (rows, mut steps) = (order(0..samples, None), Steps::new(self.is_eager()));
-            let shown = Some(&mut display);
+            let mut display = Display::new(feed.steps(), how.verbose.resolve());
+            let mut steps = Steps::new(self.is_eager());
             // Nobody interrupts it: there are figures.
-            let logs = self.test_rows(&data, &rows, size, &mut steps, shown, &mut callbacks).await?.unwrap_or_default();
+            let logs = self.test(&mut feed, &mut steps, Some(&mut display), &mut callbacks).await?.unwrap_or_default();
             display.finish(&logs.clone().sorted());
             Ok(logs)
         }))
@@ -166,7 +185,7 @@ impl Model {
     /// Samples with their labels, checked, and the model ready for them.
     pub(super) async fn labelled(&mut self, x: Arrays, y: Arrays, weight: Option<Arrays>) -> Result<Data> {
         self.compiled()?;
-        let data = self.data(x, Some(y), weight)?;
+        let data = self.data(x, y, weight.unwrap_or_else(|| ().into()))?;
         data.some_samples()?;
         self.ready_for(&data.x)?;
         self.find_ranges(&data).await?;
@@ -195,24 +214,24 @@ impl Model {
         data.device().flush()
     }
 
-    /// The loss and the metrics over some rows, without touching the weights; nothing where the run is interrupted.
-    pub(super) async fn test_rows(
+    /// The loss and the metrics over all of a feed, without touching the weights; nothing where the run is interrupted.
+    pub(super) async fn test(
         &mut self,
-        data: &Data,
-        rows: &[i32],
-        size: usize,
+        feed: &mut Feed,
         steps: &mut Steps,
         mut display: Option<&mut Display>,
         callbacks: &mut Callbacks<'_>,
     ) -> Result<Option<Logs>> {
         callbacks.each(|callback| callback.on_test_begin(self))?;
         self.compiled()?.reset()?;
-        data.device().flush()?;
-        for (step, rows) in rows.chunks(size).enumerate() {
+        feed.device().flush()?;
+        feed.begin(false, None);
+        let mut step = 0;
+        while let Some(fed) = feed.next(self).await? {
             callbacks.each(|callback| callback.on_test_batch_begin(step, self))?;
             let key = self.structure();
-            steps.submit(data, rows, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
-            self.compiled()?.count(rows.len());
+            steps.submit(&fed, key, |batch| self.record_test(&batch).map(|()| Vec::new())).await?;
+            self.compiled()?.count(fed.len);
             if let Some(display) = &mut display {
                 display.step(step + 1, async || Ok(self.compiled()?.read().await?.sorted())).await?;
             }
@@ -220,6 +239,7 @@ impl Model {
             if callbacks.interrupted() {
                 return Ok(None);
             }
+            step += 1;
         }
         let logs = self.compiled()?.read().await?;
         callbacks.each(|callback| callback.on_test_end(&logs, self))?;
@@ -236,7 +256,7 @@ impl Model {
         })
     }
 
-    /// The output for some data, batch by batch; none for no data.
+    /// The output for some data, batch by batch; none for no data. Of a [`Dataset`](crate::data::Dataset) the inputs count.
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or a [`Predict`].
     ///
@@ -289,30 +309,42 @@ impl Model {
     }
 
     async fn predict_rows(&mut self, x: Arrays, how: Predict<'_>) -> Result<Vec<Tensor>> {
-        let size = batch_size("`predict`", how.batch_size)?;
-        let (data, mut callbacks) = (self.data(x, None, None)?, how.callbacks);
-        let samples = data.samples();
+        let mut callbacks = how.callbacks;
+        let mut feed = self.feed(Request {
+            of: "`predict`",
+            x,
+            y: ().into(),
+            weight: ().into(),
+            targets: false,
+            batch_size: how.batch_size,
+            steps: ("steps", how.steps),
+            device: None,
+        })?;
+        let data = feed.specimen(self).await?;
         self.ready_for(&data.x)?;
         self.find_ranges(&data).await?;
         let infer = |model: &Self, x: &[Tensor]| -> Result<Vec<Tensor>> {
             let outputs = no_grad(|| model.forward(x, &CallCtx::inference()))?;
             Ok(outputs.into_iter().map(|(output, _)| output.detach()).collect())
         };
-        if samples == 0 {
+        if data.samples() == 0 {
             return infer(self, &data.x);
         }
         callbacks.each(|callback| callback.on_predict_begin(self))?;
-        let mut display = Display::new(samples.div_ceil(size), how.verbose.resolve());
+        let mut display = Display::new(feed.steps(), how.verbose.resolve());
         let mut outputs: Vec<Vec<Tensor>> = self.graph.outputs.iter().map(|_| Vec::new()).collect();
         let mut steps = Steps::new(self.is_eager());
-        for (step, rows) in order(0..samples, None).chunks(size).enumerate() {
+        feed.begin(false, None);
+        let mut step = 0;
+        while let Some(fed) = feed.next(self).await? {
             callbacks.each(|callback| callback.on_predict_batch_begin(step, self))?;
-            let batch = steps.submit(&data, rows, 0, |batch| infer(self, &batch.x)).await?;
+            let batch = steps.submit(&fed, 0, |batch| infer(self, &batch.x)).await?;
             for (all, output) in outputs.iter_mut().zip(batch) {
                 all.push(output);
             }
             display.step(step + 1, async || Result::Ok(Vec::new())).await?;
             callbacks.each(|callback| callback.on_predict_batch_end(step, self))?;
+            step += 1;
         }
         let joined = outputs.into_iter().map(|batches| Tensor::concat(batches, 0)).collect::<Result<_>>()?;
         data.device().submit_async(|| data.device().flush()).await?;

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Model;
 use super::arrays::Arrays;
-use super::batches::{Batch, Data, class_weights, order, same_device};
+use super::batches::{Batch, elsewhere};
 use super::callback::{Callbacks, IntoCallbacks};
-use super::evaluate::batch_size;
+use super::feed::{Fed, Feed, Request, batch_size, both_weights};
 use super::step::Steps;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result, entry, entry_async};
@@ -30,6 +30,8 @@ pub struct Fit<'a> {
     validation_weight: Option<Arrays>,
     validation_batch_size: Option<usize>,
     validation_freq: usize,
+    steps_per_epoch: Option<usize>,
+    validation_steps: Option<usize>,
     class_weight: Vec<(i64, f64)>,
     sample_weight: Option<Arrays>,
     callbacks: Callbacks<'a>,
@@ -49,6 +51,8 @@ impl Default for Fit<'_> {
             validation_weight: None,
             validation_batch_size: None,
             validation_freq: 1,
+            steps_per_epoch: None,
+            validation_steps: None,
             class_weight: Vec::new(),
             sample_weight: None,
             callbacks: Callbacks::default(),
@@ -86,9 +90,17 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Samples a step; 32 by default. The last batch of an epoch may be smaller.
+    /// Samples a step; 32 by default. The last batch of an epoch may be smaller. Not for a [`Dataset`](crate::data::Dataset),
+    /// which is batched by itself.
     pub fn batch_size(mut self, rows: usize) -> Self {
         self.batch_size = Some(rows);
+        self
+    }
+
+    /// Steps an epoch; by default, all the batches there are. The next epoch goes on where one ends, and at the end of the
+    /// data from its beginning. A [`Dataset`](crate::data::Dataset) without an end needs it.
+    pub fn steps_per_epoch(mut self, batches: usize) -> Self {
+        self.steps_per_epoch = Some(batches);
         self
     }
 
@@ -98,7 +110,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Whether each epoch has an order of its own; it does by default.
+    /// Whether each epoch has an order of its own; it does by default. A [`Dataset`](crate::data::Dataset) has its own order
+    /// ([`shuffle`](crate::data::Dataset::shuffle)).
     pub fn shuffle(mut self, yes: bool) -> Self {
         self.shuffle = yes;
         self
@@ -117,7 +130,8 @@ impl<'a> Fit<'a> {
         self
     }
 
-    /// Data to evaluate after each epoch; comes before `validation_split`.
+    /// Data to evaluate after each epoch, from its beginning; comes before `validation_split`. For a
+    /// [`Dataset`](crate::data::Dataset) `y` is `()`.
     pub fn validation_data(mut self, x: impl Into<Arrays>, y: impl Into<Arrays>) -> Self {
         self.validation = Some((x.into(), y.into()));
         self
@@ -132,6 +146,12 @@ impl<'a> Fit<'a> {
     /// Samples a batch of the validation; `batch_size` by default.
     pub fn validation_batch_size(mut self, rows: usize) -> Self {
         self.validation_batch_size = Some(rows);
+        self
+    }
+
+    /// Batches of `validation_data` to evaluate, the first ones; all by default.
+    pub fn validation_steps(mut self, batches: usize) -> Self {
+        self.validation_steps = Some(batches);
         self
     }
 
@@ -174,25 +194,28 @@ impl<'a> Fit<'a> {
             ));
         }
         if !self.class_weight.is_empty() && self.sample_weight.is_some() {
-            return Err(Error::parts(
-                Kind::Argument,
-                "You cannot use `class_weight` and `sample_weight` at the same time",
-                "both",
-                "at most one of them",
-                "Multiply the sample weights by the weights of the classes yourself",
-            ));
+            return Err(both_weights());
         }
         Ok(())
     }
 
-    /// Where the rows for training end and those for validation begin.
-    fn split(&self, samples: usize) -> Result<usize> {
+    /// Where the rows for training end and those for validation begin; `None` where nothing is held out.
+    fn split(&self, samples: Option<usize>) -> Result<Option<usize>> {
         if self.validation.is_some() || self.validation_split == 0.0 {
-            return Ok(samples);
+            return Ok(None);
         }
+        let Some(samples) = samples else {
+            return Err(Error::parts(
+                Kind::Argument,
+                "Argument `validation_split` is only supported for tensors or NumPy arrays",
+                "a data set",
+                "tensors",
+                "Give `validation_data`, say by `take` and `skip`",
+            ));
+        };
         let at = (samples as f64 * (1.0 - self.validation_split)).floor() as usize;
         if (0.0..1.0).contains(&self.validation_split) && at > 0 && at < samples {
-            return Ok(at);
+            return Ok(Some(at));
         }
         Err(Error::parts(
             Kind::Argument,
@@ -206,7 +229,20 @@ impl<'a> Fit<'a> {
 
 impl Model {
     /// Trains on `x` and `y`, one row a sample, where they are: one array, a list with one for each input (or output), or
-    /// pairs of a name and an array.
+    /// pairs of a name and an array. `x` may also be a [`Dataset`](crate::data::Dataset) of batches, which go to the device one
+    /// by one; `y` is `()` then.
+    ///
+    /// ```
+    /// use wgtensor::data::Dataset;
+    /// use wgtensor::nn::prelude::*;
+    ///
+    /// let numbers = Dataset::from_generator(|| (0..1000).map(|i| Ok(([i as f32 / 1000.0], [i as f32 / 500.0]))));
+    /// let mut model = Sequential::new().add(Dense::new(1));
+    /// model.compile("adam", "mse", ())?;
+    /// let history = model.fit(numbers.shuffle(1000, 1).batch(50).prefetch(2), (), Fit::new().epochs(3))?;
+    /// assert_eq!(history.params.steps, 20);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// `how` is a [`Fit`], a batch size, or `()` for Keras's defaults: one epoch in batches of 32.
     ///
@@ -279,13 +315,10 @@ impl Model {
 
 /// One call of `fit`.
 struct Run<'a> {
-    size: usize,
-    val_size: usize,
-    data: Data,
-    rows: Range<usize>,
+    feed: Feed,
     steps: Steps,
-    /// Where to validate: on these rows.
-    validation: Option<(Data, Range<usize>)>,
+    /// Where to validate.
+    validation: Option<Feed>,
     validation_steps: Steps,
     validation_freq: usize,
     shuffle: bool,
@@ -299,39 +332,61 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Checks everything before the first callback hears of it, and makes the model ready.
-    async fn new(model: &mut Model, x: Arrays, y: Arrays, how: Fit<'a>) -> Result<Self> {
+    async fn new(model: &mut Model, x: Arrays, y: Arrays, mut how: Fit<'a>) -> Result<Self> {
         model.compiled()?;
         how.check()?;
-        let size = batch_size("`fit`", how.batch_size)?;
-        let val_size = batch_size("The validation", how.validation_batch_size.or(Some(size)))?;
-        let mut data = model.data(x, Some(y), how.sample_weight.clone())?;
-        let samples = data.some_samples()?;
-        let split = how.split(samples)?;
-        model.ready_for(&data.x)?;
-        let validation = match how.validation {
-            Some((x, y)) => {
-                let held_out = model.data(x, Some(y), how.validation_weight)?;
-                same_device("the x of `validation_data`", &held_out.x[0], data.device())?;
-                let rows = 0..held_out.some_samples()?;
-                Some((held_out, rows))
-            }
-            None => (split < samples).then(|| (data.clone(), split..samples)),
+        let nothing = || Arrays::from(());
+        let mut feed = model.feed(Request {
+            of: "`fit`",
+            x,
+            y,
+            weight: how.sample_weight.take().unwrap_or_else(nothing),
+            targets: true,
+            batch_size: how.batch_size,
+            steps: ("steps_per_epoch", how.steps_per_epoch),
+            device: None,
+        })?;
+        let size = how.validation_batch_size;
+        let held_out = match how.split(feed.samples())? {
+            Some(at) => feed.split_off(at, batch_size("The validation", size.or(how.batch_size))?),
+            None => None,
         };
         if !how.class_weight.is_empty() {
-            data.weight = class_weights(&data.y, &how.class_weight).await?;
+            feed.weigh(&how.class_weight).await?;
         }
+        let data = feed.specimen(model).await?;
+        data.some_samples()?;
+        model.ready_for(&data.x)?;
+        let mut validation = match how.validation {
+            Some((x, y)) => {
+                let held_out = model.feed(Request {
+                    of: "The validation",
+                    batch_size: if x.is_dataset() { size } else { size.or(how.batch_size) },
+                    x,
+                    y,
+                    weight: how.validation_weight.unwrap_or_else(nothing),
+                    targets: true,
+                    steps: ("validation_steps", how.validation_steps),
+                    device: Some(data.device().clone()),
+                })?;
+                if held_out.device() != data.device() {
+                    return Err(elsewhere("the x of `validation_data`", held_out.device(), data.device()));
+                }
+                Some(held_out)
+            }
+            None => held_out,
+        };
         model.find_ranges(&data).await?;
-        if let Some((data, _)) = &validation {
-            model.find_ranges(data).await?;
-            model.prepare(data, false)?;
+        if let Some(feed) = &mut validation {
+            let data = feed.specimen(model).await?;
+            data.some_samples()?;
+            model.find_ranges(&data).await?;
+            model.prepare(&data, false)?;
         }
         model.prepare(&data, true)?;
         let eager = model.is_eager();
         Ok(Run {
-            size,
-            val_size,
-            data,
-            rows: 0..split,
+            feed,
             steps: Steps::new(eager),
             validation,
             validation_steps: Steps::new(eager),
@@ -346,7 +401,7 @@ impl<'a> Run<'a> {
     }
 
     async fn epochs(&mut self, model: &mut Model) -> Result<History> {
-        let steps = self.rows.len().div_ceil(self.size);
+        let steps = self.feed.steps().unwrap_or(0);
         let params = Params { verbose: self.verbose.level(), epochs: self.epochs.end, steps };
         let mut history = History { params, ..History::default() };
         (model.stop_training, model.interrupted) = (false, false);
@@ -364,8 +419,10 @@ impl<'a> Run<'a> {
         history.interrupted = model.interrupted;
         let vars = model.trainable_weights();
         model.compiled()?.optimizer.finalize(&vars)?;
-        self.data.device().flush()?;
+        self.feed.device().flush()?;
         self.callbacks.each(|callback| callback.on_train_end(model))?;
+        // Of a data set of unknown length it is known by now.
+        history.params.steps = self.feed.steps().unwrap_or(0);
         Ok(history)
     }
 
@@ -384,15 +441,17 @@ impl<'a> Run<'a> {
         }
         self.callbacks.each(|callback| callback.on_epoch_begin(epoch, model))?;
         let mut seeds = self.seeds.child(epoch as u64);
-        let rows = order(self.rows.clone(), self.shuffle.then_some(&mut seeds));
-        let mut display = Display::new(rows.len().div_ceil(self.size), self.verbose);
+        self.feed.begin(true, self.shuffle.then_some(&mut seeds));
+        let mut display = Display::new(self.feed.steps(), self.verbose);
         model.reset_metrics()?;
-        self.data.device().flush()?;
-        for (step, rows) in rows.chunks(self.size).enumerate() {
+        self.feed.device().flush()?;
+        let mut step = 0;
+        while let Some(fed) = self.feed.next(model).await? {
             self.callbacks.each(|callback| callback.on_train_batch_begin(step, model))?;
-            self.step(model, rows, seeds.draw()).await?;
+            self.step(model, &fed, seeds.draw()).await?;
             self.callbacks.each(|callback| callback.on_train_batch_end(step, model))?;
-            display.step(step + 1, async || Ok(model.compiled()?.read().await?.sorted())).await?;
+            step += 1;
+            display.step(step, async || Ok(model.compiled()?.read().await?.sorted())).await?;
             if model.stop_training || self.interrupted(model) {
                 break;
             }
@@ -413,22 +472,23 @@ impl<'a> Run<'a> {
     }
 
     /// One update.
-    async fn step(&mut self, model: &mut Model, rows: &[i32], seed: u64) -> Result<()> {
+    async fn step(&mut self, model: &mut Model, fed: &Fed, seed: u64) -> Result<()> {
         *self.draws.lock().unwrap_or_else(PoisonError::into_inner) = SeedStream::new(seed);
         // Between steps nobody has the model but callbacks.
         let key = if self.callbacks.is_empty() { 0 } else { model.structure() };
         let ctx = CallCtx::drawing(self.draws.clone());
         let record = |batch: Batch| model.record_step(&batch, &ctx).map(|()| Vec::new());
-        self.steps.submit(&self.data, rows, key, record).await?;
-        model.compiled()?.count(rows.len());
+        self.steps.submit(fed, key, record).await?;
+        model.compiled()?.count(fed.len);
         Ok(())
     }
 
     /// The figures of the validation data, as `val_...`.
     async fn validate(&mut self, model: &mut Model) -> Result<Vec<(String, f64)>> {
-        let Some((data, rows)) = self.validation.clone() else { return Ok(Vec::new()) };
-        let (rows, steps) = (order(rows, None), &mut self.validation_steps);
-        let Some(logs) = model.test_rows(&data, &rows, self.val_size, steps, None, &mut self.callbacks).await? else {
+        let Some(mut feed) = self.validation.take() else { return Ok(Vec::new()) };
+        let logs = model.test(&mut feed, &mut self.validation_steps, None, &mut self.callbacks).await?;
+        self.validation = Some(feed);
+        let Some(logs) = logs else {
             self.interrupted(model);
             return Ok(Vec::new());
         };

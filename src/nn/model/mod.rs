@@ -2,8 +2,8 @@
 //!
 //! `entry.rs` holds a layer with its name and weights, `node.rs` the tensors that are not computed yet and the calls of
 //! layers on them, `graph.rs` what a model makes of these: an order of calls (found by `walk.rs`), a way to build and to run them. `model.rs` is
-//! the [`Model`] itself and `sequential.rs` the simplest way to make one. Then the training: `arrays.rs` and `batches.rs`
-//! (data), `compile.rs` and `totals.rs` (losses and metrics), `fit.rs`, `evaluate.rs`, `callback.rs`.
+//! the [`Model`] itself and `sequential.rs` the simplest way to make one. Then the training: `arrays.rs`, `batches.rs` and
+//! `feed.rs` (data), `compile.rs` and `totals.rs` (losses and metrics), `fit.rs`, `evaluate.rs`, `callback.rs`.
 
 mod arrays;
 mod batches;
@@ -13,6 +13,7 @@ mod compile_config;
 mod config;
 mod entry;
 mod evaluate;
+mod feed;
 mod fit;
 mod graph;
 mod merge;

@@ -9,6 +9,7 @@ use super::entry::{Masked, SharedLayer};
 use super::graph::{Graph, Source, Value};
 use super::nested::Nested;
 use super::node::{IntoLayer, Node, Nodes};
+use crate::data::Parts;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::layers::CallCtx;
@@ -290,13 +291,22 @@ impl Model {
     }
 
     /// The arrays of a call, fitted to the model's inputs and outputs.
-    pub(super) fn data(&self, x: Arrays, y: Option<Arrays>, weight: Option<Arrays>) -> Result<Data> {
-        let x = self.fitted(x)?;
+    pub(super) fn data(&self, x: Arrays, y: Arrays, weight: Arrays) -> Result<Data> {
+        let x = x.inputs()?.every("x", &self.input_names())?;
+        let y = self.for_outputs("y", y.tensors("y")?)?;
+        let weight = self.for_outputs("sample_weight", weight.tensors("sample_weight")?)?;
+        self.checked(x, y, weight)
+    }
+
+    /// One array for each output, where there is one.
+    pub(super) fn for_outputs<T: Clone>(&self, what: &str, parts: Option<Parts<T>>) -> Result<Vec<Option<T>>> {
         let names = self.output_names();
-        let none = || vec![None; names.len()];
-        let y = y.map_or_else(|| Ok(none()), |y| y.by_name("y", &names, false))?;
-        let weight = weight.map_or_else(|| Ok(none()), |weight| weight.by_name("sample_weight", &names, true))?;
-        let data = Data::new(x, y, weight)?;
+        parts.map_or_else(|| Ok(vec![None; names.len()]), |parts| parts.by_name(what, &names, what == "sample_weight"))
+    }
+
+    /// The arrays of each input and output, fitted to the model.
+    pub(super) fn checked(&self, x: Vec<Tensor>, y: Vec<Option<Tensor>>, weight: Vec<Option<Tensor>>) -> Result<Data> {
+        let data = Data::new(self.fitted(x)?, y, weight)?;
         for (source, x) in self.graph.inputs.iter().zip(&data.x) {
             self.fits(source, x)?;
         }
@@ -304,8 +314,7 @@ impl Model {
     }
 
     /// The data of each input, in its type, and with the dimension of 1 that Keras adds or takes away.
-    pub(super) fn fitted(&self, x: Arrays) -> Result<Vec<Tensor>> {
-        let names = self.input_names();
+    fn fitted(&self, x: Vec<Tensor>) -> Result<Vec<Tensor>> {
         let fit = |(source, x): (&Source, Tensor)| {
             let x = match source.dtype {
                 Some(dtype) => x.cast(dtype)?.bounded(x.bounds()),
@@ -317,7 +326,7 @@ impl Model {
                 _ => Ok(x),
             }
         };
-        self.graph.inputs.iter().zip(x.all("x", &names)?).map(fit).collect()
+        self.graph.inputs.iter().zip(x).map(fit).collect()
     }
 
     /// Refuses a batch that is not one of samples of this shape, in Keras's words. Where the shape is only that of the first
@@ -389,7 +398,7 @@ impl Model {
     }
 
     pub(super) fn apply(&mut self, x: Arrays, training: bool) -> Result<Vec<Tensor>> {
-        let x = self.fitted(x)?;
+        let x = self.fitted(x.inputs()?.every("x", &self.input_names())?)?;
         self.graph.inputs.iter().zip(&x).try_for_each(|(source, x)| self.fits(source, x))?;
         self.ready_for(&x)?;
         let ctx = if training { CallCtx::training(seeds::next_global()) } else { CallCtx::inference() };

@@ -5,7 +5,8 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::FxHasher;
 
 use super::Model;
-use super::batches::{Batch, Data};
+use super::batches::Batch;
+use super::feed::Fed;
 use crate::Tensor;
 use crate::error::Result;
 use crate::graph::replay::Recordings;
@@ -22,25 +23,23 @@ impl Steps {
         Steps { recordings: Recordings::default(), eager }
     }
 
-    /// Submits what `record` makes of these rows of the data; `key` is what it depends on besides them.
+    /// Submits what `record` makes of a batch; `key` is what it depends on besides that.
     pub(super) async fn submit(
         &mut self,
-        data: &Data,
-        rows: &[i32],
+        fed: &Fed,
         key: u64,
         mut record: impl FnMut(Batch) -> Result<Vec<Tensor>>,
     ) -> Result<Vec<Tensor>> {
-        let device = data.device().clone();
-        let there = data.numbers(rows)?;
+        let (device, there) = (fed.device().clone(), fed.inputs());
         let mut results = Vec::new();
         device
             .submit_async(|| {
                 if self.eager {
-                    results = record(data.batch(&there)?)?;
+                    results = record(fed.batch(there.into_iter().cloned().collect())?)?;
                     return device.flush();
                 }
-                let step = &mut |inputs: Vec<Tensor>| record(data.batch(&inputs[0])?);
-                results = self.recordings.call(&device, key, &[&there], step)?;
+                let step = &mut |inputs: Vec<Tensor>| record(fed.batch(inputs)?);
+                results = self.recordings.call(&device, key, &there, step)?;
                 Ok(())
             })
             .await?;
