@@ -80,6 +80,18 @@ pub(crate) enum Family {
 }
 
 impl Family {
+    /// How many buffers besides the step's own its kernels may bind for what they keep in between.
+    pub(crate) fn scratch(&self) -> usize {
+        match self {
+            // Where the runs of equal indices begin, and the sums of long ones.
+            Family::Scatter(_) => 2,
+            // The totals of blocks; the places in order.
+            Family::Scan(_) | Family::Sort(_) => 1,
+            // These bind what is in between instead of what it was computed from.
+            _ => 0,
+        }
+    }
+
     /// The name in printed plans and statistics.
     pub(crate) fn name(&self) -> &'static str {
         match self {

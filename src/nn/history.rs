@@ -69,6 +69,17 @@ pub struct History {
     pub interrupted: bool,
 }
 
+/// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Position {
+    /// The epoch under way, from 0.
+    pub epoch: usize,
+    /// Its next batch, from 0.
+    pub batch: usize,
+    /// What the order of the samples and all that is random in training follow from.
+    pub seed: u64,
+}
+
 /// Keras's `history.params`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params {

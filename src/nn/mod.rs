@@ -47,7 +47,7 @@ mod saving;
 pub mod schedules;
 mod seeds;
 
-pub use history::{History, Logs, Params};
+pub use history::{History, Logs, Params, Position};
 pub use interrupt::interrupt;
 pub use model::{
     Arrays, Compile, Evaluate, Fit, Input, IntoLayer, IntoLosses, IntoMetricLists, IntoStep, LossWeights, Losses,

@@ -17,6 +17,8 @@ pub use super::activations::Activation::{
     LogSoftmax, Mish, Relu, Relu6, Selu, Sigmoid, Silu, SoftShrink, Softmax, Softplus, Softsign, SparsePlus,
     SparseSigmoid, Squareplus, Tanh, TanhShrink,
 };
+#[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
+pub use super::callbacks::BackupAndRestore;
 #[cfg(not(target_arch = "wasm32"))]
 pub use super::callbacks::ModelCheckpoint;
 #[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]

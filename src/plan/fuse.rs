@@ -267,7 +267,7 @@ impl Kernels {
         ops.extend(second.ops.iter().filter(|&&o| o != ASSIGN || !first.ops.contains(&ASSIGN)));
         let mut out = Step { space, mask, program: Program { lines, stores }, ops, ..first };
         out.tidy();
-        if !self.in_place_safe(&out) || out.buffers().len() > self.max_buffers {
+        if !self.in_place_safe(&out) || out.buffers().len() + out.family.scratch() > self.max_buffers {
             return None;
         }
         (mask == 0 || worthwhile(&out)).then_some(out)

@@ -1,6 +1,6 @@
 //! Operations that are made of others, against plain loops; their gradients stand with the others.
 
-use wgtensor::{DType, PadMode, Tensor};
+use wgtensor::{ConvOptions, DType, PadMode, Padding, PoolOptions, Result, Tensor};
 
 use super::close::{assert_close, assert_within, bound};
 use super::devices::for_each_device;
@@ -283,6 +283,50 @@ fn normalisations() {
         assert!(t.layer_normalization(Some(&m), None, -1, 0.1).unwrap_err().to_string().contains("composites.rs"));
         let half = t.cast(DType::F16)?.layer_normalization(None, None, -1, 1e-3)?;
         assert_eq!(half.dtype(), DType::F16);
+        Ok(())
+    });
+}
+
+/// Whatever a kernel keeps in between, it and what is merged into it must fit the buffers that a device binds.
+#[test]
+fn results_of_every_kind_meet_many_operands() {
+    for_each_device(|device| {
+        let x = Nd::random(&[64, 40], 1, -1.0, 1.0).f32(device)?;
+        let others =
+            (0..12).map(|i| Nd::random(&[64, 40], 10 + i, 0.5, 1.5).f32(device)).collect::<Result<Vec<_>>>()?;
+        let rows: Vec<i32> = (0..64).map(|i| i * 7 % 40).collect();
+        let rows = Tensor::from_slice(&rows, [64], device)?;
+        let (square, image) = (Nd::random(&[40, 40], 2, -1.0, 1.0).f32(device)?, x.reshape([1, 64, 40, 1])?);
+        let kernel = Nd::random(&[3, 3, 1, 1], 3, -1.0, 1.0).f32(device)?;
+        let window = ConvOptions { padding: Padding::Same, ..Default::default() };
+        let pool = PoolOptions { size: (3, 3), strides: (1, 1), padding: Padding::Same };
+        let kinds: [(&str, Result<Tensor>); 9] = [
+            ("pointwise", x.exp()),
+            ("rows", x.softmax(-1)),
+            ("sum", x.mul(1.0)?.sum(0)?.broadcast_to([64, 40])),
+            ("scan", x.cumsum(0)),
+            ("sort", x.sort(0)),
+            ("scatter", x.index_add(0, &rows, &x.mul(0.5)?)),
+            ("product", x.matmul(&square)),
+            ("convolution", image.conv2d(&kernel, &window)?.reshape([64, 40])),
+            ("pool", image.max_pool2d(&pool)?.reshape([64, 40])),
+        ];
+        for (name, result) in kinds {
+            let result = result?;
+            let chain = |start: &Tensor, stops: bool| {
+                others.iter().try_fold(start.clone(), |y, other| {
+                    let y = y.mul(other)?.add(0.25)?;
+                    if stops {
+                        y.realize()?;
+                    }
+                    Ok::<Tensor, wgtensor::Error>(y)
+                })
+            };
+            let merged = chain(&result, false)?.to_vec::<f32>()?;
+            let apart = chain(&result, true)?;
+            let want: Vec<f64> = apart.to_f64_vec()?;
+            assert_close(name, &Tensor::from_slice(&merged, [64, 40], device)?, &[64, 40], &want);
+        }
         Ok(())
     });
 }

@@ -27,6 +27,8 @@ mod profile;
 mod random_graphs;
 mod reductions;
 mod remat;
+#[cfg(all(feature = "keras", feature = "cpu"))]
+mod resuming;
 #[cfg(feature = "cpu")]
 mod runner;
 #[cfg(all(feature = "keras", feature = "cpu"))]

@@ -103,3 +103,173 @@ fn exchanged_with_keras() {
         std::fs::write(ours.with_extension("json"), note.to_string()).unwrap();
     }
 }
+
+fn bits(model: &Model) -> Vec<u32> {
+    let weights = model.weights();
+    weights.iter().flat_map(|var| var.value().to_vec::<f32>().unwrap()).map(f32::to_bits).collect()
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("wgtensor-saved-{}-{name}", std::process::id()));
+    std::fs::remove_dir_all(&folder).ok();
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// A model with all that has a state: batch statistics, dropout, averages, several outputs of one layer.
+fn stateful(optimizer: impl wgtensor::nn::optimizers::IntoOptimizer) -> Result<Model> {
+    wgtensor::nn::set_random_seed(5);
+    let x = Input::new([6]).node();
+    let h = BatchNormalization::new().on(Dense::new(8).activation("tanh").on(&x)?)?;
+    let h = Dropout::new(0.3).on(h)?;
+    let mut model = Model::named("stateful", &x, Dense::new(3).activation(Softmax).on(&h)?)?;
+    model.compile(
+        optimizer,
+        "sparse_categorical_crossentropy",
+        ("accuracy", SparseTopKCategoricalAccuracy::new().k(2)),
+    )?;
+    Ok(model)
+}
+
+fn samples(device: &Device) -> Result<(Tensor, Tensor)> {
+    let x = Tensor::uniform([40, 6], -1.0, 1.0, 9, device)?;
+    let y: Vec<i32> = (0..40).map(|i| i % 3).collect();
+    Ok((x, Tensor::from_slice(&y, [40], device)?))
+}
+
+#[test]
+fn a_saved_model_trains_on_bit_for_bit() {
+    for_each_device(|device| {
+        let (x, y) = samples(device)?;
+        let optimizers: [Box<dyn wgtensor::nn::optimizers::AnyOptimizer>; 5] = [
+            Box::new(Adam::new(0.01).use_ema(true).gradient_accumulation_steps(2)),
+            Box::new(SGD::new(0.1).momentum(0.9)),
+            Box::new(RMSprop::new(0.001).momentum(0.5).centered(true)),
+            Box::new(Nadam::new(schedules::ExponentialDecay::new(0.01, 10, 0.9))),
+            Box::new(LossScaleOptimizer::new(Adam::new(0.003))?.initial_scale(64.0)),
+        ];
+        for optimizer in optimizers {
+            let class = optimizer.class_name();
+            let mut model = stateful(optimizer)?;
+            let how = |seed| Fit::new().epochs(2).batch_size(16).seed(seed).verbose(0);
+            model.fit(&x, &y, how(1))?;
+            model.set_learning_rate(0.1 * 0.3).ok();
+            let bytes = model.to_bytes()?;
+            let mut again = Model::from_bytes(&bytes)?;
+            assert_eq!(again.to_bytes()?.len(), bytes.len(), "{class}");
+            assert_eq!(again.compile_config()?, model.compile_config()?);
+            let (first, second) = (model.fit(&x, &y, how(2))?, again.fit(&x, &y, how(2))?);
+            assert_eq!(first["loss"], second["loss"], "{class}");
+            assert_eq!(bits(&model), bits(&again), "{class}");
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn weights_in_hdf5_come_back_with_the_optimizer() -> Result<()> {
+    let (folder, device) = (scratch("hdf5"), Device::cpu());
+    let (x, y) = samples(&device)?;
+    let mut model = stateful("adam")?;
+    model.fit(&x, &y, Fit::new().verbose(0))?;
+    let path = folder.join("all.weights.h5");
+    model.save_weights(&path)?;
+    let mut again = stateful("adam")?;
+    again.load_weights(&path)?;
+    assert_eq!(bits(&again), bits(&model));
+    assert_eq!(again.optimizer().unwrap().iterations(), 2);
+    // Another optimizer has no use for the state, and the weights are read all the same.
+    let mut other = stateful(SGD::new(0.1))?;
+    other.load_weights(&path)?;
+    assert_eq!((bits(&other), other.optimizer().unwrap().iterations()), (bits(&model), 0));
+    // So are they where nothing is compiled, and from a model's file.
+    let whole = folder.join("whole.keras");
+    model.save(&whole)?;
+    let mut bare = Model::from_config(&model.config()?)?;
+    bare.load_weights(&whole)?;
+    assert_eq!(bits(&bare), bits(&model));
+    let uncompiled = wgtensor::nn::load_model_with(&whole, wgtensor::nn::LoadModel::new().compile(false))?;
+    assert!(uncompiled.optimizer().is_none());
+    std::fs::remove_dir_all(folder).ok();
+    Ok(())
+}
+
+#[test]
+fn a_frozen_layer_and_the_policy_are_kept() -> Result<()> {
+    let mut model = stateful("adam")?;
+    model.set_dtype_policy("mixed_float16")?;
+    model.compile("adam", "sparse_categorical_crossentropy", ())?;
+    let first = model.layers().next().unwrap().name().to_owned();
+    model.build([6])?;
+    model.set_trainable(&first, false)?;
+    let again = Model::from_bytes(&model.to_bytes()?)?;
+    assert!(!again.get_layer(&first).unwrap().is_trainable());
+    assert_eq!(again.trainable_weights().len(), model.trainable_weights().len());
+    assert_eq!(again.dtype_policy(), wgtensor::nn::Policy::MixedFloat16);
+    assert_eq!(again.optimizer().unwrap().class_name(), "LossScaleOptimizer");
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_saved_or_loaded_is_told() -> Result<()> {
+    let folder = scratch("errors");
+    let says = |result: Result<()>, words: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    let mut model = stateful("adam")?;
+    says(Sequential::new().add(Dense::new(1)).save(folder.join("a.keras")), "isn't built");
+    says(model.save(folder.join("model.h5")), "Please add a `.keras` extension");
+    says(model.save(folder.join("no/such/folder/a.keras")), "could not be written");
+    says(load_model(folder.join("none.keras")).map(drop), "could not be read");
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0, "nothing is left behind");
+    // The last good file outlives a save that fails.
+    let path = folder.join("a.keras");
+    model.save(&path)?;
+    let good = std::fs::read(&path).unwrap();
+    struct Mine;
+    impl wgtensor::nn::layers::Layer for Mine {
+        fn class_name(&self) -> &'static str {
+            "Mine"
+        }
+        fn call(&self, x: &Tensor, _: &wgtensor::nn::layers::CallCtx) -> Result<Tensor> {
+            Ok(x.clone())
+        }
+    }
+    says(Sequential::new().add(Input::new([2])).add(Mine).save(&path), "no configuration");
+    assert!(std::fs::read(&path).unwrap() == good);
+    // Another model's weights are refused, and nothing is set.
+    let mut other = Sequential::new().add(Input::new([6])).add(Dense::new(9)).add(Dense::new(9));
+    other.build([6])?;
+    let before = bits(&other);
+    says(other.load_weights(&path), "another shape in the file");
+    assert_eq!(bits(&other), before);
+    std::fs::remove_dir_all(folder).ok();
+    Ok(())
+}
+
+/// Whatever is done to a file, there is a model or an error.
+#[test]
+fn damaged_files_are_errors() -> Result<()> {
+    let mut model = stateful("adam")?;
+    let whole = model.to_bytes()?;
+    for cut in (0..whole.len()).step_by(whole.len() / 150) {
+        assert!(Model::from_bytes(&whole[..cut]).is_err(), "cut at {cut}");
+    }
+    let mut state = 1u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for _ in 0..300 {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + random(4) {
+            let at = random(bytes.len());
+            bytes[at] = random(256) as u8;
+        }
+        refused += usize::from(Model::from_bytes(&bytes).is_err());
+    }
+    assert!(refused > 200, "{refused} of 300 changed files were refused");
+    Ok(())
+}

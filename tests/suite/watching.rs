@@ -1,8 +1,8 @@
 //! Callbacks that look into a training, on every device.
 
-use wgtensor::nn::Logs;
 use wgtensor::nn::callbacks::Callback;
 use wgtensor::nn::prelude::*;
+use wgtensor::nn::{Logs, Position};
 use wgtensor::{Device, Result, Tensor};
 
 use super::devices::for_each_device;
@@ -102,7 +102,7 @@ macro_rules! heard {
                 Ok(())
             }
             fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
-                model.initial_epoch = self.1;
+                model.position = self.1.map(|epoch| Position { epoch, batch: 0, seed: 0 });
                 Ok(())
             }
             $(fn $hook(&mut self, $($arg: $ty,)* _: &mut Model) -> Result<()> {

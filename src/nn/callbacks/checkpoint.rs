@@ -182,14 +182,14 @@ fn writable(path: &Path) -> Result<()> {
 }
 
 /// Saves all of a model: layers, weights, and what `compile` set.
-fn save_whole(_: &mut Model, path: &str) -> Result<()> {
-    Err(Error::parts(
-        Kind::Unsupported,
-        "Whole models cannot be saved yet",
-        path,
-        "weights alone",
-        "Use `save_weights_only(true)` and a path that ends in `.safetensors`",
-    ))
+fn save_whole(model: &mut Model, path: &str) -> Result<()> {
+    #[cfg(feature = "keras")]
+    return model.save(path);
+    #[cfg(not(feature = "keras"))]
+    {
+        let _ = model;
+        Err(crate::nn::saving::without_keras(path))
+    }
 }
 
 impl Callback for ModelCheckpoint {

@@ -1,6 +1,8 @@
 //! Keras's callbacks: stopping early, changing the learning rate, writing figures and weights down.
 
 #[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
+mod backup;
 mod checkpoint;
 mod csv;
 mod ema;
@@ -16,6 +18,8 @@ mod stopping;
 mod tensorboard;
 
 #[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
+pub use backup::BackupAndRestore;
 pub use checkpoint::ModelCheckpoint;
 pub use csv::CSVLogger;
 pub use ema::SwapEMAWeights;

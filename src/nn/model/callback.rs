@@ -43,7 +43,7 @@ hooks! {
     pub trait Callback {
         /// Before `on_train_begin`: how training was asked for.
         fn set_params(params: Params);
-        /// Before the first epoch. To go on with an earlier run, set [`Model::initial_epoch`] here.
+        /// Before the first epoch. To go on with an earlier run, set [`Model::position`] here.
         fn on_train_begin(model: &mut Model);
         /// After the last epoch, and also where training was [interrupted](crate::nn::interrupt).
         fn on_train_end(model: &mut Model);

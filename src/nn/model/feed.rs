@@ -83,6 +83,12 @@ impl Fed {
     }
 }
 
+/// A batch that was taken from a pass: the numbers of rows, or what a data set gave.
+enum Taken {
+    Rows(Vec<i32>),
+    Item(Item),
+}
+
 impl Pass {
     fn is_over(&mut self) -> bool {
         match self {
@@ -167,32 +173,54 @@ impl Feed {
         }
     }
 
+    /// Goes past an epoch that was trained before.
+    pub(super) fn pass_over(&mut self, shuffle: Option<&mut SeedStream>) -> Result<()> {
+        self.begin(true, shuffle);
+        match self.steps {
+            // The next one goes on where this one ends.
+            Some(_) => while self.skip()? {},
+            None => self.pass = None,
+        }
+        Ok(())
+    }
+
+    /// Goes past a batch, if there is one.
+    pub(super) fn skip(&mut self) -> Result<bool> {
+        Ok(self.take()?.is_some())
+    }
+
     /// The next batch, on the device; none at the end of the epoch.
     pub(super) async fn next(&mut self, model: &Model) -> Result<Option<Fed>> {
+        let Some(taken) = self.take()? else { return Ok(None) };
+        match (&self.source, taken) {
+            (Source::Rows { data, .. }, Taken::Rows(rows)) => {
+                Ok(Some(Fed { data: data.clone(), rows: Some(data.numbers(&rows)?), len: rows.len() }))
+            }
+            (Source::Dataset { targets, class_weight, .. }, Taken::Item(item)) => {
+                let data = model.put(item, *targets, class_weight, &self.device).await?;
+                Ok(Some(Fed { len: data.some_samples()?, data: Arc::new(data), rows: None }))
+            }
+            _ => Err(Error::internal("a pass over something else")),
+        }
+    }
+
+    /// What the next batch is made of; none at the end of the epoch.
+    fn take(&mut self) -> Result<Option<Taken>> {
         if self.steps.is_some_and(|steps| self.taken >= steps) {
             return Ok(None);
         }
-        let fed = match (&self.source, &mut self.pass) {
-            (Source::Rows { data, size, .. }, Some(Pass::Rows(order, next))) => {
-                let rows = &order[*next..order.len().min(*next + size)];
+        let taken = match (&self.source, &mut self.pass) {
+            (Source::Rows { size, .. }, Some(Pass::Rows(order, next))) => {
+                let rows = order[*next..order.len().min(*next + size)].to_vec();
                 *next += rows.len();
-                match rows {
-                    [] => None,
-                    rows => Some(Fed { data: data.clone(), rows: Some(data.numbers(rows)?), len: rows.len() }),
-                }
+                (!rows.is_empty()).then_some(Taken::Rows(rows))
             }
-            (Source::Dataset { targets, class_weight, .. }, Some(Pass::Items(items))) => match items.next() {
-                Some(item) => {
-                    let data = model.put(item?, *targets, class_weight, &self.device).await?;
-                    Some(Fed { len: data.some_samples()?, data: Arc::new(data), rows: None })
-                }
-                None => None,
-            },
+            (_, Some(Pass::Items(items))) => items.next().transpose()?.map(Taken::Item),
             _ => None,
         };
-        if fed.is_some() {
+        if taken.is_some() {
             self.taken += 1;
-            return Ok(fed);
+            return Ok(taken);
         }
         self.pass = None;
         match self.steps {

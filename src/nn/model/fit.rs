@@ -11,7 +11,7 @@ use super::feed::{Fed, Feed, Request, batch_size, both_weights};
 use super::step::Steps;
 use crate::Tensor;
 use crate::error::{Error, Kind, Result, entry, entry_async};
-use crate::nn::history::{History, Logs, Params};
+use crate::nn::history::{History, Logs, Params, Position};
 use crate::nn::layers::CallCtx;
 use crate::nn::progress::{Display, Verbose, print};
 use crate::nn::seeds::{self, SeedStream};
@@ -324,7 +324,7 @@ struct Run<'a> {
     shuffle: bool,
     epochs: Range<usize>,
     verbose: Verbose,
-    seeds: SeedStream,
+    seed: u64,
     /// The seeds of the step under way; replayed steps draw from it too.
     draws: Arc<Mutex<SeedStream>>,
     callbacks: Callbacks<'a>,
@@ -394,7 +394,7 @@ impl<'a> Run<'a> {
             shuffle: how.shuffle,
             epochs: how.initial_epoch..how.epochs,
             verbose: how.verbose.resolve(),
-            seeds: SeedStream::new(how.seed.unwrap_or_else(seeds::next_global)),
+            seed: how.seed.unwrap_or_else(seeds::next_global),
             draws: Arc::new(Mutex::new(SeedStream::new(0))),
             callbacks: how.callbacks,
         })
@@ -407,10 +407,17 @@ impl<'a> Run<'a> {
         (model.stop_training, model.interrupted) = (false, false);
         self.callbacks.watch();
         self.callbacks.each(|callback| callback.set_params(params))?;
+        let start = Position { epoch: self.epochs.start, batch: 0, seed: self.seed };
+        model.position = Some(start);
         self.callbacks.each(|callback| callback.on_train_begin(model))?;
-        let first = model.initial_epoch.take().unwrap_or(self.epochs.start);
-        for epoch in first..self.epochs.end {
-            let Some(logs) = self.epoch(model, epoch).await? else { break };
+        let start = model.position.unwrap_or(start);
+        self.seed = start.seed;
+        for epoch in self.epochs.start..start.epoch {
+            self.feed.pass_over(self.shuffle.then_some(&mut self.seeds(epoch)))?;
+        }
+        for epoch in start.epoch..self.epochs.end {
+            let done = if epoch == start.epoch { start.batch } else { 0 };
+            let Some(logs) = self.epoch(model, epoch, done).await? else { break };
             history.push(epoch, &logs);
             if model.stop_training || self.interrupted(model) {
                 break;
@@ -434,21 +441,32 @@ impl<'a> Run<'a> {
         model.interrupted
     }
 
-    /// The figures of an epoch, or nothing where it was interrupted.
-    async fn epoch(&mut self, model: &mut Model, epoch: usize) -> Result<Option<Logs>> {
+    /// The seeds of an epoch.
+    fn seeds(&self, epoch: usize) -> SeedStream {
+        SeedStream::new(self.seed).child(epoch as u64)
+    }
+
+    /// The figures of an epoch, whose first batches were `done` before, or nothing where it was interrupted.
+    async fn epoch(&mut self, model: &mut Model, epoch: usize, done: usize) -> Result<Option<Logs>> {
         if self.verbose != Verbose::Silent && self.epochs.end > 1 {
             print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs.end));
         }
+        model.position = Some(Position { epoch, batch: done, seed: self.seed });
         self.callbacks.each(|callback| callback.on_epoch_begin(epoch, model))?;
-        let mut seeds = self.seeds.child(epoch as u64);
+        let mut seeds = self.seeds(epoch);
         self.feed.begin(true, self.shuffle.then_some(&mut seeds));
         let mut display = Display::new(self.feed.steps(), self.verbose);
         model.reset_metrics()?;
         self.feed.device().flush()?;
         let mut step = 0;
+        while step < done && self.feed.skip()? {
+            seeds.draw();
+            step += 1;
+        }
         while let Some(fed) = self.feed.next(model).await? {
             self.callbacks.each(|callback| callback.on_train_batch_begin(step, model))?;
             self.step(model, &fed, seeds.draw()).await?;
+            model.position = Some(Position { epoch, batch: step + 1, seed: self.seed });
             self.callbacks.each(|callback| callback.on_train_batch_end(step, model))?;
             step += 1;
             display.step(step, async || Ok(model.compiled()?.read().await?.sorted())).await?;
@@ -467,6 +485,7 @@ impl<'a> Run<'a> {
         // The bar ends before the callbacks speak, as in Keras.
         display.finish(&logs);
         let mut logs = Logs::new(logs);
+        model.position = Some(Position { epoch: epoch + 1, batch: 0, seed: self.seed });
         self.callbacks.each(|callback| callback.on_epoch_end(epoch, &mut logs, model))?;
         Ok(Some(logs))
     }

@@ -12,6 +12,7 @@ use super::node::{IntoLayer, Node, Nodes};
 use crate::data::Parts;
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
+use crate::nn::history::Position;
 use crate::nn::layers::CallCtx;
 use crate::nn::names::{self, with_batch};
 use crate::nn::policy::{IntoPolicy, Policy, dtype_policy};
@@ -51,8 +52,9 @@ pub struct Model {
     layer: OnceLock<SharedLayer>,
     /// Set by a callback to end training: after the step in hand, where it is set between steps, and its epoch.
     pub stop_training: bool,
-    /// Set by a callback in `on_train_begin` to start at this epoch instead of [`Fit::initial_epoch`](crate::nn::Fit).
-    pub initial_epoch: Option<usize>,
+    /// Where `fit` stands, or stood last: set before each hook of training. A callback that sets it in `on_train_begin` has
+    /// training go on there.
+    pub position: Option<Position>,
     pub(super) interrupted: bool,
 }
 
@@ -92,7 +94,7 @@ impl Model {
             policy,
             layer,
             stop_training: false,
-            initial_epoch: None,
+            position: None,
             interrupted: false,
         }
     }

@@ -16,7 +16,7 @@ use crate::nn::model::{Classes, Model};
 /// The parts of the archive.
 const METADATA: &str = "metadata.json";
 const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.weights.h5";
+pub(in crate::nn) const WEIGHTS: &str = "model.weights.h5";
 
 /// The version of Keras whose form the files have.
 const KERAS: &str = "3.15.1";
@@ -29,11 +29,11 @@ impl Model {
     /// optimizer with its state.
     ///
     /// # Errors
-    /// The weights do not exist yet; a layer, loss or metric of your own without a configuration; or those of the device.
+    /// The model does not know its input yet; a layer, loss or metric of your own without a configuration; or those of the device.
     #[track_caller]
-    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+    pub fn to_bytes(&mut self) -> Result<Vec<u8>> {
         entry(|| {
-            self.must_be_built("save")?;
+            self.build_known("save")?;
             let mut config = self.config()?.to_json();
             if let Some(compile) = self.compile_config()? {
                 config["compile_config"] = compile;
@@ -48,7 +48,7 @@ impl Model {
                 (CONFIG, config.to_string().into_bytes()),
                 (WEIGHTS, weights(self)?),
             ];
-            archive(&parts).map_err(|why| Error::internal(format!("a model file that could not be written: {why}")))
+            archive(&parts)
         })
     }
 
@@ -86,7 +86,7 @@ impl Model {
     /// Those of [`to_bytes`](Self::to_bytes), a path that does not end in `.keras`, or the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     #[track_caller]
-    pub fn save(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+    pub fn save(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         entry(|| {
             let path = path.as_ref();
             if path.extension().is_none_or(|end| end != "keras") {
@@ -151,7 +151,7 @@ pub fn load_model_with(path: impl AsRef<std::path::Path>, how: LoadModel) -> Res
 ///     }
 /// }
 ///
-/// let model = Sequential::new().add(Input::new([4])).add(Double).add(Dense::new(3));
+/// let mut model = Sequential::new().add(Input::new([4])).add(Double).add(Dense::new(3));
 /// let again = LoadModel::new().layer("Double", |_| Ok(Box::new(Double))).read(&model.to_bytes()?)?;
 /// assert_eq!(again.config()?, model.config()?);
 /// # Ok::<(), wgtensor::Error>(())
@@ -218,18 +218,22 @@ fn sample(json: &Json) -> Option<Vec<usize>> {
 }
 
 /// The state of a model as a `.weights.h5` file.
-pub(super) fn weights(model: &Model) -> Result<Vec<u8>> {
+pub(in crate::nn) fn weights(model: &Model) -> Result<Vec<u8>> {
     render(&state(model)?)
 }
 
 /// Sets the state of a model from a `.weights.h5` or a `.keras` file.
-pub(super) fn read_weights(model: &mut Model, bytes: &[u8]) -> Result<()> {
+pub(in crate::nn) fn read_weights(model: &mut Model, bytes: &[u8]) -> Result<()> {
     let weights = if bytes.starts_with(b"PK") { part(bytes, WEIGHTS)? } else { bytes.to_vec() };
     set_state(model, &Groups::parse(weights)?)
 }
 
 /// An archive of these parts, as Keras writes it: not compressed.
-fn archive(parts: &[(&str, Vec<u8>)]) -> zip::result::ZipResult<Vec<u8>> {
+pub(in crate::nn) fn archive(parts: &[(&str, Vec<u8>)]) -> Result<Vec<u8>> {
+    zipped(parts).map_err(|why| Error::internal(format!("an archive that could not be written: {why}")))
+}
+
+fn zipped(parts: &[(&str, Vec<u8>)]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in parts {
         let large = u32::try_from(bytes.len()).is_err();
@@ -243,7 +247,7 @@ fn archive(parts: &[(&str, Vec<u8>)]) -> zip::result::ZipResult<Vec<u8>> {
 }
 
 /// A part of an archive.
-fn part(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
+pub(in crate::nn) fn part(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(|why| damaged(&why.to_string(), "an archive"))?;
     let mut file = zip.by_name(name).map_err(|why| damaged(&why.to_string(), &format!("a part `{name}`")))?;
     let most = (bytes.len() as u64).saturating_mul(MOST_UNPACKED.0).max(MOST_UNPACKED.1);
@@ -260,7 +264,7 @@ fn part(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
     Ok(unpacked)
 }
 
-fn damaged(received: &str, expected: &str) -> Error {
+pub(in crate::nn) fn damaged(received: &str, expected: &str) -> Error {
     Error::parts(
         Kind::Argument,
         "A model file is damaged",

@@ -4,7 +4,7 @@ mod flat;
 #[cfg(feature = "keras")]
 mod h5;
 #[cfg(feature = "keras")]
-mod keras;
+pub(in crate::nn) mod keras;
 mod safetensors;
 #[cfg(feature = "keras")]
 mod tree;
@@ -24,11 +24,11 @@ impl Model {
     /// All weights as the bytes of a safetensors file, each under its layer's name and its own: `dense/kernel`.
     ///
     /// # Errors
-    /// The weights do not exist yet, or those of the device.
+    /// The model does not know its input yet, or those of the device.
     #[track_caller]
-    pub fn weights_to_bytes(&self) -> Result<Vec<u8>> {
+    pub fn weights_to_bytes(&mut self) -> Result<Vec<u8>> {
         entry(|| {
-            self.must_be_built("weights_to_bytes")?;
+            self.build_known("weights_to_bytes")?;
             flat::to_bytes(self)
         })
     }
@@ -62,8 +62,6 @@ impl Model {
     ///
     /// let model = || Sequential::named("m").add(Input::new([4])).add(Dense::new(3).name("top"));
     /// let (mut trained, mut fresh) = (model(), model());
-    /// trained.build([4])?;
-    /// fresh.build([4])?;
     /// # let path = std::env::temp_dir().join(format!("wgtensor-{}.safetensors", std::process::id()));
     /// trained.save_weights(&path)?;
     /// fresh.load_weights(&path)?;
@@ -76,10 +74,10 @@ impl Model {
     /// Those of [`weights_to_bytes`](Self::weights_to_bytes), or the file cannot be written.
     #[cfg(not(target_arch = "wasm32"))]
     #[track_caller]
-    pub fn save_weights(&self, path: impl AsRef<std::path::Path>) -> Result<()> {
+    pub fn save_weights(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         entry(|| {
             let path = path.as_ref();
-            self.must_be_built("save_weights")?;
+            self.build_known("save_weights")?;
             let bytes = match path.extension().is_some_and(|end| end.eq_ignore_ascii_case("h5")) {
                 false => flat::to_bytes(self),
                 #[cfg(feature = "keras")]
@@ -103,14 +101,10 @@ impl Model {
             self.weights_from_bytes(&bytes).map_err(|error| error.context(path))
         })
     }
-
-    fn must_be_built(&self, method: &str) -> Result<()> {
-        if self.is_built() { Ok(()) } else { Err(self.not_built(method)) }
-    }
 }
 
 #[cfg(not(feature = "keras"))]
-fn without_keras(received: &str) -> Error {
+pub(crate) fn without_keras(received: &str) -> Error {
     Error::parts(
         Kind::Unsupported,
         "Files of Keras's are read and written with the feature `keras`",
@@ -122,7 +116,7 @@ fn without_keras(received: &str) -> Error {
 
 /// A file's bytes, with its path for errors.
 #[cfg(not(target_arch = "wasm32"))]
-fn read(path: &std::path::Path) -> Result<(String, Vec<u8>)> {
+pub(in crate::nn) fn read(path: &std::path::Path) -> Result<(String, Vec<u8>)> {
     match std::fs::read(path) {
         Ok(bytes) => Ok((path.display().to_string(), bytes)),
         Err(why) => Err(io("read", path, &why)),

@@ -53,7 +53,7 @@ fn weights_come_back_bit_for_bit() -> Result<()> {
 #[test]
 fn files_are_replaced_whole() -> Result<()> {
     let path = std::env::temp_dir().join(format!("wgtensor-test-{}.safetensors", std::process::id()));
-    let (first, second) = (built(), built());
+    let (mut first, mut second) = (built(), built());
     first.save_weights(&path)?;
     second.save_weights(&path)?;
     let mut loaded = built();
@@ -73,7 +73,7 @@ fn files_are_replaced_whole() -> Result<()> {
 fn weights_of_other_models_are_refused_and_nothing_is_set() -> Result<()> {
     let mut model = built();
     let before = model.weights_to_bytes()?;
-    let mut refused = |other: Sequential, words: &[&str]| {
+    let mut refused = |mut other: Sequential, words: &[&str]| {
         let error = model.weights_from_bytes(&other.weights_to_bytes().unwrap()).unwrap_err();
         assert!(words.iter().all(|word| error.to_string().contains(word)), "{error}");
         assert!(error.location().is_some_and(|at| at.file().ends_with("saving/tests.rs")), "{error}");
@@ -95,7 +95,7 @@ fn weights_of_other_models_are_refused_and_nothing_is_set() -> Result<()> {
         &["F32 [4, 5] for `hidden/kernel`", "F32 [4, 3]"],
     );
     assert_eq!(model.weights_to_bytes()?, before);
-    let unbuilt = Sequential::new().add(Dense::new(3));
+    let mut unbuilt = Sequential::new().add(Dense::new(3));
     assert!(unbuilt.weights_to_bytes().unwrap_err().is_invalid_state());
     Ok(())
 }

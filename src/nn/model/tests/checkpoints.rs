@@ -55,7 +55,7 @@ fn weights_to(path: &Path) -> ModelCheckpoint {
 fn every_epoch_has_a_file_of_its_name_in_folders_that_were_not_there() {
     let folder = Folder::new("checkpoint-names");
     let path = folder.join("runs/first/{epoch:02d}-{val_loss:.2f}.safetensors");
-    let model = fit(&[0.5, 0.123, f64::NAN], weights_to(&path)).unwrap();
+    let mut model = fit(&[0.5, 0.123, f64::NAN], weights_to(&path)).unwrap();
     assert_eq!(folder.files("runs/first"), ["01-0.50.safetensors", "02-0.12.safetensors", "03-nan.safetensors"]);
     let mut again = classifier();
     again.load_weights(folder.join("runs/first/03-nan.safetensors")).unwrap();
