@@ -293,8 +293,9 @@ impl Dataset {
         }
         let make = self.make.clone();
         let threaded = Self::of(self.cardinality, move || {
-            let make = make.clone();
-            ahead(count, move || make())
+            // Begun here, not in the thread: of two passes the first is the first, whenever their threads start.
+            let items = make();
+            ahead(count, move || items)
         });
         Dataset { device: self.device.clone(), ..threaded }
     }
