@@ -153,3 +153,122 @@ fn weights_of_one_name_are_numbered() {
     let var = |name: &str| Var::named(name, &Tensor::zeros([1], DType::F32, &Device::cpu()).unwrap());
     assert_eq!(names(&[var("a/b"), var("c"), var("a/b")]), ["a/b", "c", "a/b_1"]);
 }
+
+/// Files with every part changed at random: each is read or refused, in a moment. `WGTENSOR_FUZZ` says for how many seconds.
+#[cfg(feature = "keras")]
+mod fuzzed {
+    use serde_json::{Value, json};
+
+    use super::super::keras::{WEIGHTS, archive, part};
+    use super::*;
+    use crate::nn::LoadModel;
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, n: usize) -> usize {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (self.0 >> 33) as usize % n.max(1)
+        }
+
+        /// Bytes changed, cut out, doubled.
+        fn bytes(&mut self, bytes: &mut Vec<u8>) {
+            for _ in 0..=self.below(4) {
+                let at = self.below(bytes.len());
+                let to = (at + 1 + self.below(16)).min(bytes.len());
+                match self.below(6) {
+                    0 => drop(bytes.drain(at..to)),
+                    1 => {
+                        let piece = bytes[at..to].to_vec();
+                        bytes.splice(at..at, piece);
+                    }
+                    2 => bytes[at..to].fill([0, 255][self.below(2)]),
+                    3 => bytes.truncate(to),
+                    _ => bytes[at] = self.below(256) as u8,
+                }
+            }
+        }
+
+        /// A value somewhere in it is another.
+        fn json(&mut self, mut json: &mut Value) {
+            loop {
+                let children: Vec<&mut Value> = match json {
+                    Value::Array(list) => list.iter_mut().collect(),
+                    Value::Object(map) => map.values_mut().collect(),
+                    _ => Vec::new(),
+                };
+                let count = children.len();
+                if count == 0 || self.below(12) == 0 {
+                    break;
+                }
+                let at = self.below(count);
+                json = match json {
+                    Value::Array(list) => &mut list[at],
+                    Value::Object(map) => map.values_mut().nth(at).unwrap(),
+                    _ => unreachable!("it has children"),
+                };
+            }
+            let others = [
+                json!(null),
+                json!(0),
+                json!(-1),
+                json!(1),
+                json!(3),
+                json!(1e30),
+                json!(4_294_967_297u64),
+                json!(u64::MAX),
+                json!("x"),
+                json!([]),
+                json!({}),
+                json!(true),
+                json!([null, 1_000_000, 1_000_000]),
+            ];
+            *json = others[self.below(others.len())].clone();
+        }
+    }
+
+    #[test]
+    fn files_are_read_or_refused() -> Result<()> {
+        let seconds = std::env::var("WGTENSOR_FUZZ").map_or(1.0, |seconds| seconds.parse().unwrap());
+        let mut model = model();
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])?;
+        let file = model.to_bytes()?;
+        let (config, weights) = (part(&file, "config.json")?, part(&file, WEIGHTS)?);
+        let flat = model.weights_to_bytes()?;
+        let mut random = Random(u64::from(std::process::id()));
+        let (begun, mut read, mut refused) = (std::time::Instant::now(), 0, 0);
+        while begun.elapsed().as_secs_f64() < seconds {
+            let seed = random.0;
+            let mut parts = [("config.json", config.clone()), (WEIGHTS, weights.clone())];
+            let result = match random.below(4) {
+                0 => {
+                    let mut json: Value = serde_json::from_slice(&parts[0].1).unwrap();
+                    (0..=random.below(3)).for_each(|_| random.json(&mut json));
+                    parts[0].1 = json.to_string().into_bytes();
+                    LoadModel::new().read(&archive(&parts)?).map(drop)
+                }
+                1 => {
+                    let which = random.below(2);
+                    random.bytes(&mut parts[which].1);
+                    LoadModel::new().read(&archive(&parts)?).map(drop)
+                }
+                2 => {
+                    let mut bytes = file.clone();
+                    random.bytes(&mut bytes);
+                    LoadModel::new().read(&bytes).map(drop)
+                }
+                _ => {
+                    let mut bytes = if random.below(2) == 0 { flat.clone() } else { weights.clone() };
+                    random.bytes(&mut bytes);
+                    built().weights_from_bytes(&bytes)
+                }
+            };
+            *(if result.is_ok() { &mut read } else { &mut refused }) += 1;
+            let took = begun.elapsed();
+            assert!(took.as_secs_f64() < seconds + 10.0, "hangs at seed {seed}");
+        }
+        println!("{read} read, {refused} refused");
+        assert!(read > 0 && refused > 0);
+        Ok(())
+    }
+}
