@@ -27,8 +27,9 @@ pub use super::callbacks::{
 pub use super::constraints::{MaxNorm, MinMaxNorm, NonNeg, UnitNorm};
 pub use super::initializers::Initializer;
 pub use super::layers::{
-    AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, ELU, Embedding, Flatten, GlobalAveragePooling2D,
-    GlobalMaxPooling2D, LayerNormalization, LeakyReLU, Masking, MaxPooling2D, ReLU, Rescaling, Reshape,
+    AveragePooling2D, BatchNormalization, CategoryEncoding, Conv2D, Dense, Discretization, Dropout, ELU, Embedding,
+    Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, LayerNormalization, LeakyReLU, Masking, MaxPooling2D,
+    Normalization, ReLU, Rescaling, Reshape,
 };
 pub use super::losses::{
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,
