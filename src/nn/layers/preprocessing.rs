@@ -199,7 +199,7 @@ impl Normalization {
                 "Give a number or fewer dimensions, or name more axes",
             ));
         }
-        match variance.values().iter().find(|value| !(**value >= 0.0)) {
+        match variance.values().iter().find(|value| value.is_nan() || **value < 0.0) {
             Some(value) => Err(Error::setting("`Normalization`", "variance", value, "0 or a positive number")),
             None => Ok(()),
         }
