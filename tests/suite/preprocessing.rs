@@ -405,3 +405,115 @@ fn configurations_of_keras_come_in_and_go_out() -> Result<()> {
     assert!(Rescaling::from_config(&ragged).is_err());
     Ok(())
 }
+
+/// One image of 4 by 6 pixels.
+const IMAGE: [f32; 24] = [
+    0.0, 3.5, 7.0, 10.5, 2.5, 6.0, 9.5, 1.5, 5.0, 8.5, 0.5, 4.0, 7.5, 11.0, 3.0, 6.5, 10.0, 2.0, 5.5, 9.0, 1.0, 4.5,
+    8.0, 0.0,
+];
+
+#[test]
+fn images_are_brought_to_a_size() {
+    for_each_device(|device| {
+        let x = Tensor::from_slice(&IMAGE, [1, 4, 6, 1], device)?;
+        close(&alone(Resizing::new(2, 3), &x)?, &[3.625, 7.75, 3.25, 8.25, 3.75, 5.0]);
+        let expected = [
+            1.979_166_7,
+            5.791_666_5,
+            8.166_667,
+            4.791_666_7,
+            7.9375,
+            4.5625,
+            6.9375,
+            3.5625,
+            6.708_333,
+            3.333_333_3,
+            5.708_333,
+            2.333_333_3,
+        ];
+        close(&alone(Resizing::new(3, 4), &x)?, &expected);
+        let expected = [
+            0.35,
+            4.55,
+            8.75,
+            4.9,
+            5.65,
+            3.332_142_8,
+            3.835_714_3,
+            8.035_714,
+            4.185_714,
+            4.935_714_3,
+            8.103_572,
+            2.692_857,
+            6.892_857,
+            3.042_857,
+            3.792_857,
+            8.275,
+            5.575,
+            5.75,
+            5.925,
+            3.225,
+            7.707_143,
+            8.457_143,
+            4.607_143,
+            8.807_143,
+            2.657_142_9,
+            6.564_286,
+            7.314_286,
+            3.464_285_7,
+            7.664_286,
+            1.514_285_7,
+            5.85,
+            6.6,
+            2.75,
+            6.95,
+            0.8,
+        ];
+        close(&alone(Resizing::new(7, 5), &x)?, &expected);
+        let nearest = Resizing::new(3, 4).interpolation("nearest");
+        close(&alone(nearest, &x)?, &[0.0, 7.0, 10.5, 6.0, 7.5, 3.0, 6.5, 2.0, 5.5, 1.0, 4.5, 0.0]);
+        let tall = alone(Resizing::new(7, 9).interpolation("nearest"), &x)?;
+        assert_eq!(tall.narrow(1, 4, 1)?.to_vec::<f32>()?, [7.5, 11.0, 11.0, 3.0, 6.5, 6.5, 10.0, 2.0, 2.0]);
+        let square = Resizing::new(3, 3).crop_to_aspect_ratio(true);
+        close(&alone(square, &x)?, &[3.75, 8.416_667, 3.5, 5.875, 5.75, 5.625, 8.0, 3.083_333_3, 7.75]);
+
+        close(&alone(CenterCrop::new(2, 3), &x)?, &[1.5, 5.0, 8.5, 11.0, 3.0, 6.5]);
+        close(&alone(CenterCrop::new(3, 3), &x)?, &[3.5, 7.0, 10.5, 1.5, 5.0, 8.5, 11.0, 3.0, 6.5]);
+        let expected = [
+            3.5, 5.95, 8.75, 8.1, 2.5, 2.1, 4.55, 7.35, 6.7, 1.1, 6.25, 4.675, 5.75, 6.825, 5.25, 10.4, 4.8, 4.15,
+            6.95, 9.4, 9.0, 3.4, 2.75, 5.55, 8.0,
+        ];
+        close(&alone(CenterCrop::new(5, 5), &x)?, &expected);
+
+        // Within a model, trained.
+        let mut model = Sequential::new()
+            .add(RandomFlip::new().mode("horizontal"))
+            .add(Resizing::new(3, 3))
+            .add(Flatten::new())
+            .add(Dense::new(1));
+        model.compile("adam", "mse", ())?;
+        let (many, y) = (Tensor::concat([&x, &x, &x], 0)?, Tensor::ones([3, 1], DType::F32, device)?);
+        let history = model.fit(&many, &y, Fit::new().epochs(20).batch_size(2).verbose(0))?;
+        assert!(history["loss"][19] < history["loss"][0]);
+        assert!(alone(Resizing::new(2, 2), &x.squeeze(-1)?).unwrap_err().is_shape_mismatch());
+        assert!(alone(Resizing::new(0, 2), &x).unwrap_err().is_invalid_argument());
+        Ok(())
+    });
+}
+
+#[test]
+fn images_are_flipped_in_training_alone() {
+    for_each_device(|device| {
+        let one = Tensor::from_slice(&IMAGE, [1, 4, 6, 1], device)?;
+        let x = Tensor::concat(vec![&one; 64], 0)?;
+        for (mode, axes) in [("horizontal", &[2][..]), ("vertical", &[1]), ("horizontal_and_vertical", &[1, 2])] {
+            let mut model = Sequential::new().add(RandomFlip::new().mode(mode).seed(4));
+            assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, x.to_vec::<f32>()?);
+            let (flipped, all) = (one.flip(axes)?.to_vec::<f32>()?, model.call(&x, true)?.to_vec::<f32>()?);
+            let turned = all.chunks(24).filter(|image| *image == flipped).count();
+            let same = all.chunks(24).filter(|image| *image == IMAGE).count();
+            assert!(turned + same == 64 && (16..48).contains(&turned), "{mode}: {turned} of 64");
+        }
+        Ok(())
+    });
+}

@@ -7,6 +7,7 @@ mod conv;
 mod core;
 mod dense;
 mod embedding;
+mod images;
 mod merging;
 mod normalization;
 mod pooling;
@@ -23,6 +24,7 @@ pub use conv::Conv2D;
 pub use core::{Dropout, Flatten, Masking, Reshape};
 pub use dense::Dense;
 pub use embedding::Embedding;
+pub use images::{CenterCrop, FlipMode, Interpolation, RandomFlip, Resizing};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D};
@@ -215,6 +217,7 @@ const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
     AveragePooling2D,
     BatchNormalization,
     CategoryEncoding,
+    CenterCrop,
     Concatenate,
     Conv2D,
     Dense,
@@ -234,9 +237,11 @@ const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
     Minimum,
     Multiply,
     Normalization,
+    RandomFlip,
     ReLU,
     Rescaling,
     Reshape,
+    Resizing,
     SoftmaxLayer as "Softmax",
     Subtract,
 };
