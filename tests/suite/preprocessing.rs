@@ -391,6 +391,8 @@ fn configurations_of_keras_come_in_and_go_out() -> Result<()> {
             }
         }
     }
+    // Keras's `Discretization` takes no `trainable`.
+    assert!(ours["config"]["layers"][4]["config"].get("trainable").is_none());
     assert_eq!(ours["config"]["layers"][3]["config"]["scale"], serde_json::json!([1.0, 2.0, 3.0, 4.0]));
     let x = data(&Device::open("auto")?)?;
     let shape = model.call(&x, false)?;
