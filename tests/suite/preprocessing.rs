@@ -140,6 +140,10 @@ fn data_is_normalized_along_axes() {
         close(&alone(given, &x.narrow(0, 0, 1)?)?, &expected);
         let (root, one) = (2f32.sqrt(), Tensor::new([[1.0f32], [2.0], [3.0]], device)?);
         close(&alone(Normalization::new().mean(3.0).variance(2.0), &one)?, &[-root, -root / 2.0, 0.0]);
+        // A variance beyond 16 bits.
+        let mut narrow = Sequential::new().add(Normalization::new().mean(1000.0).variance(90_000.0));
+        narrow.set_dtype_policy("mixed_float16")?;
+        close(&narrow.call(Tensor::new([[700.0f32], [1600.0]], device)?, false)?, &[-1.0, 2.0]);
         // Integers are numbers too.
         let whole = Tensor::new([[1, 10], [3, 30]], device)?;
         close(&alone(Normalization::new().mean([2.0, 20.0]).variance([1.0, 100.0]), &whole)?, &[-1.0, -1.0, 1.0, 1.0]);
@@ -492,7 +496,7 @@ fn images_are_brought_to_a_size() {
             .add(RandomFlip::new().mode("horizontal"))
             .add(Resizing::new(3, 3))
             .add(Flatten::new())
-            .add(Dense::new(1));
+            .add(Dense::new(1).kernel_initializer(Initializer::Constant(0.1)));
         model.compile("adam", "mse", ())?;
         let (many, y) = (Tensor::concat([&x, &x, &x], 0)?, Tensor::ones([3, 1], DType::F32, device)?);
         let history = model.fit(&many, &y, Fit::new().epochs(20).batch_size(2).verbose(0))?;

@@ -268,6 +268,11 @@ impl Built {
 impl Layer for Normalization {
     declared!("keras.layers");
 
+    // The variance of raw data may be beyond 16 bits.
+    fn computes_wide(&self) -> bool {
+        true
+    }
+
     fn passes_mask(&self) -> bool {
         true
     }
