@@ -50,6 +50,9 @@
 //! `cpu` is the native CPU engine, `gpu` the GPU engine and [`interop`]; both are on by default, and each works alone.
 //! Without `cpu` there is no [`Device::cpu`] and no [`Device::best`] (ask [`Device::open`] for `"auto"`). In a browser
 //! only `gpu` is of use, and only the methods that return futures wait.
+//!
+//! The others are off by default, and `full` has them all: `ctrlc` lets Ctrl-C end `fit` after the step in hand
+//! ([`nn::interrupt()`]), `tensorboard` brings the callback `TensorBoard`.
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "cpu", feature = "gpu")),

@@ -29,8 +29,9 @@ pub use super::callbacks::{
 pub use super::constraints::{MaxNorm, MinMaxNorm, NonNeg, UnitNorm};
 pub use super::initializers::Initializer;
 pub use super::layers::{
-    AveragePooling2D, BatchNormalization, Conv2D, Dense, Dropout, ELU, Embedding, Flatten, GlobalAveragePooling2D,
-    GlobalMaxPooling2D, LayerNormalization, LeakyReLU, Masking, MaxPooling2D, ReLU, Rescaling, Reshape,
+    AveragePooling2D, BatchNormalization, CategoryEncoding, CenterCrop, Conv2D, Dense, Discretization, Dropout, ELU,
+    Embedding, Flatten, GlobalAveragePooling2D, GlobalMaxPooling2D, LayerNormalization, LeakyReLU, Masking,
+    MaxPooling2D, Normalization, RandomFlip, ReLU, Rescaling, Reshape, Resizing,
 };
 pub use super::losses::{
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy, CategoricalFocalCrossentropy,

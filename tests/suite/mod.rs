@@ -22,6 +22,7 @@ mod models;
 mod naive;
 mod narrow;
 mod pointwise;
+mod preprocessing;
 mod profile;
 #[cfg(feature = "cpu")]
 mod random_graphs;

@@ -3,6 +3,7 @@
 //!
 //! `declare!` writes all that follows from a list of settings; a [`Setting`] is a type that such a list may hold.
 
+mod array;
 mod declare;
 mod setting;
 
@@ -11,6 +12,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+pub use array::Array;
 pub(crate) use declare::{Class, Declared, by_name, checked, classes, declare, declared, from_config, gathered, set};
 pub use setting::{IntoSetting, Pair, Setting, Thresholds};
 pub(crate) use setting::{any, choices, nonnegative, positive, share};

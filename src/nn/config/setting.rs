@@ -127,6 +127,12 @@ impl<T: Setting, const N: usize> IntoSetting<Vec<T>> for [T; N] {
     }
 }
 
+impl<T: Setting, const N: usize> IntoSetting<Option<Vec<T>>> for [T; N] {
+    fn into_setting(self) -> Result<Option<Vec<T>>> {
+        Ok(Some(self.into()))
+    }
+}
+
 impl<T: Setting + Clone> IntoSetting<Vec<T>> for &[T] {
     fn into_setting(self) -> Result<Vec<T>> {
         Ok(self.into())

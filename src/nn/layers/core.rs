@@ -1,4 +1,4 @@
-//! Layers without weights: reshaping, masking, dropout, rescaling.
+//! Layers without weights: reshaping, masking, dropout.
 
 use super::{BuildCtx, CallCtx, Layer};
 use crate::Tensor;
@@ -107,29 +107,6 @@ impl Layer for Dropout {
         }
         let seed = ctx.seed() ^ self.seed.unwrap_or(0);
         Tensor::bernoulli(x.shape(), keep, seed, x.device())?.where_(x.mul(1.0 / keep)?, 0.0)
-    }
-}
-
-declare! {
-    /// `x * scale + offset`.
-    pub struct Rescaling(
-        /// The factor.
-        scale: f64,
-    ) {
-        /// Added after scaling.
-        offset: f64 = 0.0,
-    }
-}
-
-impl Layer for Rescaling {
-    declared!("keras.layers");
-
-    fn passes_mask(&self) -> bool {
-        true
-    }
-
-    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
-        x.mul(self.scale)?.add(self.offset)
     }
 }
 

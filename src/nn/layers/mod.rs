@@ -2,13 +2,16 @@
 
 mod activation;
 mod affine;
+mod categories;
 mod conv;
 mod core;
 mod dense;
 mod embedding;
+mod images;
 mod merging;
 mod normalization;
 mod pooling;
+mod preprocessing;
 
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
@@ -16,13 +19,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use activation::layer_of;
 pub use activation::{ActivationLayer, ELU, LeakyReLU, ReLU, SoftmaxLayer};
+pub use categories::{CategoryEncoding, Discretization, OutputMode};
 pub use conv::Conv2D;
-pub use core::{Dropout, Flatten, Masking, Rescaling, Reshape};
+pub use core::{Dropout, Flatten, Masking, Reshape};
 pub use dense::Dense;
 pub use embedding::Embedding;
+pub use images::{CenterCrop, FlipMode, Interpolation, RandomFlip, Resizing};
 pub use merging::{Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract};
 pub use normalization::{BatchNormalization, LayerNormalization};
 pub use pooling::{AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D};
+pub use preprocessing::{KeptAxes, Normalization, Rescaling};
 
 use crate::error::{Error, Kind, Result};
 use crate::graph::live::{self, Source, Words};
@@ -87,6 +93,22 @@ pub trait Layer: Send + Sync {
     /// A setting out of its range.
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+
+    /// Finds out what the layer has to know of the data before training, such as its mean: Keras's `adapt` of preprocessing
+    /// layers.
+    ///
+    /// # Errors
+    /// A layer that has nothing to find out, or data that it cannot take.
+    fn adapt(&mut self, data: &Tensor) -> Result<()> {
+        let _ = data;
+        Err(Error::parts(
+            Kind::Unsupported,
+            &format!("The layer `{}` has nothing to adapt to data", self.class_name()),
+            "a call of `adapt`",
+            "a preprocessing layer such as `Normalization`",
+            "Leave the call out",
+        ))
     }
 
     /// Creates the weights for samples of shape `input`. Called once, before the first `call`; once more when the
@@ -211,9 +233,12 @@ const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
     Average,
     AveragePooling2D,
     BatchNormalization,
+    CategoryEncoding,
+    CenterCrop,
     Concatenate,
     Conv2D,
     Dense,
+    Discretization,
     Dot,
     Dropout,
     ELU,
@@ -228,9 +253,12 @@ const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
     Maximum,
     Minimum,
     Multiply,
+    Normalization,
+    RandomFlip,
     ReLU,
     Rescaling,
     Reshape,
+    Resizing,
     SoftmaxLayer as "Softmax",
     Subtract,
 };

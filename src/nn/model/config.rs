@@ -182,7 +182,10 @@ fn input_of(config: &Config) -> Result<Input> {
 /// A layer with what its model knows of it.
 fn layer_json(layer: &SharedLayer) -> Result<Json> {
     let mut json = layer.with(|inner| inner.config())?.with("name", layer.name()).to_json();
-    json["config"]["trainable"] = layer.is_trainable().into();
+    // Keras's class takes no such argument.
+    if layer.class_name() != "Discretization" {
+        json["config"]["trainable"] = layer.is_trainable().into();
+    }
     Ok(json)
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::dtype::DType;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, entry};
 use crate::graph::autocast;
 use crate::graph::node::next_id;
 use crate::nn::layers::{BuildCtx, CallCtx, Layer, WeightGroup};
@@ -105,6 +105,15 @@ impl SharedLayer {
     /// in memory from forward to backward: see [`remat`](crate::remat()).
     pub fn set_remat(&self, yes: bool) {
         self.0.write().remat = yes;
+    }
+
+    /// Lets a preprocessing layer find out what it has to know of the data: see [`Layer::adapt`].
+    ///
+    /// # Errors
+    /// A layer that has nothing to find out, or data that it cannot take.
+    #[track_caller]
+    pub fn adapt(&self, data: &Tensor) -> Result<()> {
+        entry(|| self.0.write().layer.adapt(data))
     }
 
     /// Freezes the layer (`false`) or lets it train again (`true`), in every model that has it.

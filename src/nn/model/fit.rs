@@ -247,7 +247,7 @@ impl Model {
     /// `how` is a [`Fit`], a batch size, or `()` for Keras's defaults: one epoch in batches of 32.
     ///
     /// Each step is one submission to the device and reads nothing back; the loss reported is the mean over the
-    /// samples of the losses before each update.
+    /// samples of the losses before each update. [`interrupt`](crate::nn::interrupt()) ends it after the step in hand.
     ///
     /// # Errors
     /// The model is not compiled, there is no data or it does not fit, a setting makes no sense, or those of the device.

@@ -1,0 +1,329 @@
+//! Layers that bring data into the range that others expect.
+
+use super::{BuildCtx, CallCtx, Layer, built};
+use crate::error::{Error, Kind, Result, entry};
+use crate::nn::config::{Array, IntoSetting, Setting, declare, declared};
+use crate::nn::initializers::Initializer;
+use crate::nn::names::with_batch;
+use crate::shape::Shape;
+use crate::{DType, Tensor, Var, no_grad};
+
+declare! {
+    /// `x * scale + offset`: for all values alike, or for each place along the last axes.
+    pub struct Rescaling(
+        /// The factor: a number, or a list of one for each place along the last axis.
+        scale: Array,
+    ) {
+        /// Added after scaling.
+        offset: Array = Array::from(0.0),
+    }
+}
+
+impl Layer for Rescaling {
+    declared!("keras.layers");
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        let scaled = match (self.scale.shape(), self.scale.values()) {
+            ([], [scale]) => x.mul(*scale)?,
+            (shape, _) => x.mul(self.scale.tensor(shape, x.dtype(), x.device())?)?,
+        };
+        match (self.offset.shape(), self.offset.values()) {
+            ([], [offset]) => scaled.add(*offset),
+            (shape, _) => scaled.add(self.offset.tensor(shape, x.dtype(), x.device())?),
+        }
+    }
+}
+
+/// The axes of which each place has statistics of its own: one, several or none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptAxes(Vec<isize>);
+
+impl Setting for KeptAxes {
+    const EXPECTED: &'static str = "an integer, a list of integers, or null";
+
+    fn to_json(&self) -> Result<serde_json::Value> {
+        self.0.to_json()
+    }
+
+    fn from_json(json: &serde_json::Value) -> Result<Option<Self>> {
+        if json.is_null() {
+            return Ok(Some(KeptAxes(Vec::new())));
+        }
+        let one = isize::from_json(json)?.map(|axis| vec![axis]);
+        Ok(one.map_or_else(|| Vec::from_json(json), |one| Ok(Some(one)))?.map(KeptAxes))
+    }
+}
+
+impl IntoSetting<KeptAxes> for i32 {
+    fn into_setting(self) -> Result<KeptAxes> {
+        Ok(KeptAxes(vec![self as isize]))
+    }
+}
+
+impl<const N: usize> IntoSetting<KeptAxes> for [i32; N] {
+    fn into_setting(self) -> Result<KeptAxes> {
+        Ok(KeptAxes(self.into_iter().map(|axis| axis as isize).collect()))
+    }
+}
+
+impl IntoSetting<KeptAxes> for Option<i32> {
+    fn into_setting(self) -> Result<KeptAxes> {
+        Ok(KeptAxes(self.into_iter().map(|axis| axis as isize).collect()))
+    }
+}
+
+declare! {
+    /// Shifts and scales data to mean 0 and variance 1: `(x - mean) / sqrt(variance)`, for each place along `axis`.
+    ///
+    /// Mean and variance are given, or [`adapt`](Self::adapt) finds them. Then they are weights that training leaves alone:
+    /// mean, variance and a count that Keras keeps for old files.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// use wgtensor::{Device, Tensor};
+    ///
+    /// let x = Tensor::new([[0.0f32, 7.0, 4.0], [2.0, 9.0, 6.0], [0.0, 7.0, 4.0], [2.0, 9.0, 6.0]], &Device::cpu())?;
+    /// let mut normalization = Normalization::new();
+    /// normalization.adapt(&x)?;
+    /// let mut model = Sequential::new().add(normalization);
+    /// assert_eq!(model.call(&x.narrow(0, 0, 1)?, false)?.to_vec::<f32>()?, [-1.0, -1.0, -1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    pub struct Normalization {
+        /// The axes of which each place has a mean and a variance of its own, counted with the batch as 0: one, several, or
+        /// `None` for one mean and one variance of everything.
+        axis: KeptAxes = KeptAxes(vec![-1]),
+        /// The mean: a number, or a list of one for each place along the axes. Goes with `variance`.
+        mean: Option<Array> = None,
+        /// The variance, of the same shape as the mean.
+        variance: Option<Array> = None,
+        /// Whether to do the opposite: make values of mean 0 and variance 1 what they were.
+        invert: bool = false,
+    }
+    state { adapted: Option<Adapted>, built: Option<Built> }
+    check goes_together
+}
+
+/// What `adapt` found.
+struct Adapted {
+    mean: Tensor,
+    variance: Tensor,
+}
+
+struct Built {
+    layer: String,
+    /// The extents of the kept axes, 1 for the others.
+    spread: Vec<usize>,
+    /// Mean, variance and count, unless they were given.
+    weights: Option<[Var; 3]>,
+}
+
+/// What stands in for the square root of a variance of 0, as in Keras.
+const EPSILON: f64 = 1e-7;
+
+impl Normalization {
+    /// Finds mean and variance of data, the batch first: before the layer is added to a model, or later through
+    /// [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt).
+    ///
+    /// # Errors
+    /// Data without samples or without the axes, other extents than the layer was built for, a mean that was given, or those of
+    /// the device.
+    #[track_caller]
+    pub fn adapt(&mut self, data: &Tensor) -> Result<()> {
+        entry(|| {
+            Layer::check(self)?;
+            if self.mean.is_some() {
+                return Err(Error::parts(
+                    Kind::State,
+                    "A `Normalization` layer that was given `mean` and `variance` cannot be adapted",
+                    "a call of `adapt`",
+                    "a layer without `mean` and `variance`",
+                    "Leave them out, or leave `adapt` out",
+                ));
+            }
+            if data.numel() == 0 {
+                return Err(Error::parts(
+                    Kind::Shape,
+                    "`adapt` was given no data",
+                    &format!("shape {}", data.shape()),
+                    "at least one sample",
+                    "Check how the data was read",
+                ));
+            }
+            let kept = self.kept(data.rank())?;
+            if let Some(part) = &self.built {
+                part.fits(data)?;
+            }
+            let others: Vec<usize> = (0..data.rank()).filter(|axis| !kept.contains(axis)).collect();
+            no_grad(|| {
+                let x = data.detach().cast(DType::F32)?;
+                let (mean, variance) = (x.mean(&others[..])?, x.var(&others[..])?);
+                if let Some([old_mean, old_variance, _]) = self.built.as_ref().and_then(|part| part.weights.as_ref()) {
+                    old_mean.assign(&mean.to_device(old_mean.device())?)?;
+                    old_variance.assign(&variance.to_device(old_mean.device())?)?;
+                    old_mean.device().flush()?;
+                }
+                data.device().flush()?;
+                self.adapted = Some(Adapted { mean, variance });
+                Ok(())
+            })
+        })
+    }
+
+    fn goes_together(&self) -> Result<()> {
+        let (mean, variance) = match (&self.mean, &self.variance) {
+            (None, None) => return Ok(()),
+            (Some(mean), Some(variance)) if mean.shape() == variance.shape() => (mean, variance),
+            (mean, variance) => {
+                let shape =
+                    |array: &Option<Array>| array.as_ref().map_or("none".into(), |a| format!("{:?}", a.shape()));
+                return Err(Error::parts(
+                    Kind::Argument,
+                    "When setting values directly, both `mean` and `variance` must be set, and have the same shape",
+                    &format!("mean of shape {}, variance of shape {}", shape(mean), shape(variance)),
+                    "both of one shape, or neither",
+                    "Give both, or call `adapt`",
+                ));
+            }
+        };
+        if mean.shape().len() > self.axis.0.len() {
+            return Err(Error::parts(
+                Kind::Argument,
+                "The rank of `mean` must be less than or equal to the number of axes",
+                &format!("mean of shape {:?} for axis {:?}", mean.shape(), self.axis.0),
+                &format!("at most {} dimensions", self.axis.0.len()),
+                "Give a number or fewer dimensions, or name more axes",
+            ));
+        }
+        match variance.values().iter().find(|value| value.is_nan() || **value < 0.0) {
+            Some(value) => Err(Error::setting("`Normalization`", "variance", value, "0 or a positive number")),
+            None => Ok(()),
+        }
+    }
+
+    /// The kept axes in ascending order, of data of this rank with the batch.
+    fn kept(&self, rank: usize) -> Result<Vec<usize>> {
+        let axis = |&axis: &isize| {
+            let counted = if axis < 0 { axis + rank as isize } else { axis };
+            (1..rank as isize).contains(&counted).then_some(counted as usize).ok_or_else(|| {
+                Error::parts(
+                    Kind::Index,
+                    "All `axis` values must be in the range [-ndim, ndim), and none may be that of the batch",
+                    &format!("axis={:?} for inputs with ndim={rank}", self.axis.0),
+                    "axes of a sample, or `None` for statistics of everything",
+                    "Change `axis`",
+                )
+            })
+        };
+        let mut kept = self.axis.0.iter().map(axis).collect::<Result<Vec<usize>>>()?;
+        kept.sort_unstable();
+        kept.dedup();
+        Ok(kept)
+    }
+
+    /// Given mean and variance, each in a shape that broadcasts against the data: their dimensions are the last kept axes.
+    fn given(&self, spread: &[usize], kept: &[usize]) -> Result<Option<(&Array, &Array, Vec<usize>)>> {
+        let (Some(mean), Some(variance)) = (&self.mean, &self.variance) else { return Ok(None) };
+        let mut shape = vec![1; spread.len()];
+        for (&axis, &extent) in kept.iter().rev().zip(mean.shape().iter().rev()) {
+            if extent != 1 && extent != spread[axis] {
+                return Err(Error::parts(
+                    Kind::Shape,
+                    "`mean` and `variance` of a `Normalization` layer do not fit its input",
+                    &format!("mean of shape {:?}", mean.shape()),
+                    &format!("{} places along axis {axis}", spread[axis]),
+                    "Give one number for each place, or one for all",
+                ));
+            }
+            shape[axis] = extent;
+        }
+        Ok(Some((mean, variance, shape)))
+    }
+}
+
+impl Built {
+    /// Refuses data with other extents along the kept axes.
+    fn fits(&self, x: &Tensor) -> Result<()> {
+        let places = x.dims().iter().zip(&self.spread);
+        if x.rank() == self.spread.len() && places.clone().all(|(found, kept)| *kept == 1 || found == kept) {
+            return Ok(());
+        }
+        Err(Error::parts(
+            Kind::Shape,
+            &format!(
+                "Input 0 of layer '{}' is incompatible with the layer: its statistics are of another shape",
+                self.layer
+            ),
+            &format!("shape {}", x.shape()),
+            &format!("{} (1 where the extent may be any)", with_batch(&self.spread[1..])),
+            "Give data of the shape that the layer was built for, or build a new model",
+        ))
+    }
+}
+
+impl Layer for Normalization {
+    declared!("keras.layers");
+
+    // The variance of raw data may be beyond 16 bits.
+    fn computes_wide(&self) -> bool {
+        true
+    }
+
+    fn passes_mask(&self) -> bool {
+        true
+    }
+
+    fn adapt(&mut self, data: &Tensor) -> Result<()> {
+        Normalization::adapt(self, data)
+    }
+
+    fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {
+        let kept = self.kept(input.rank() + 1)?;
+        let extents: Vec<usize> = kept.iter().map(|axis| input[axis - 1]).collect();
+        let mut spread = vec![1; input.rank() + 1];
+        kept.iter().for_each(|&axis| spread[axis] = input[axis - 1]);
+        let weights = match self.given(&spread, &kept)? {
+            Some(_) => None,
+            None => {
+                let mean = ctx.state("mean", &extents, &Initializer::Zeros)?;
+                let variance = ctx.state("variance", &extents, &Initializer::Ones)?;
+                let zero = Tensor::zeros((), DType::I32, ctx.device())?;
+                let count = Var::named(format!("{}/count", ctx.name()), &zero);
+                count.set_trainable(false);
+                if let Some(adapted) = &self.adapted {
+                    mean.assign(&adapted.mean.to_device(ctx.device())?)?;
+                    variance.assign(&adapted.variance.to_device(ctx.device())?)?;
+                }
+                Some([mean, variance, count])
+            }
+        };
+        self.built = Some(Built { layer: ctx.name().to_owned(), spread, weights });
+        Ok(())
+    }
+
+    fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        let part = built(&self.built)?;
+        part.fits(x)?;
+        let kept = self.kept(x.rank())?;
+        let (mean, variance) = match (self.given(&part.spread, &kept)?, &part.weights) {
+            (Some((mean, variance, shape)), _) => {
+                let tensor = |array: &Array| array.tensor(&shape, x.dtype(), x.device());
+                (tensor(mean)?, tensor(variance)?)
+            }
+            (None, weights) => {
+                let [mean, variance, _] = built(weights)?;
+                (mean.value().reshape(&part.spread[..])?, variance.value().reshape(&part.spread[..])?)
+            }
+        };
+        let deviation = variance.sqrt()?.maximum(EPSILON)?;
+        if self.invert { x.mul(&deviation)?.add(&mean) } else { x.sub(&mean)?.div(&deviation) }
+    }
+
+    fn weights(&self) -> Vec<Var> {
+        self.built.iter().filter_map(|part| part.weights.clone()).flatten().collect()
+    }
+}
