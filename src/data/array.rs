@@ -201,6 +201,25 @@ impl Array {
         Self::of(DType::F32, self.shape, f32::to_bytes(&values))
     }
 
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// A shape of another number of elements.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl IntoShape) -> Result<Array> {
+        let shape = shape.into_shape()?;
+        if shape.numel() == self.shape.numel() {
+            return Ok(Array { shape, ..self.clone() });
+        }
+        Err(Error::parts(
+            Kind::Shape,
+            "`reshape` was asked for another number of elements",
+            &format!("shape {} to {shape}", self.shape),
+            &format!("{} elements", self.shape.numel()),
+            "Check the shape",
+        ))
+    }
+
     /// Row `index`, without the first dimension.
     ///
     /// # Errors
