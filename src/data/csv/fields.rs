@@ -15,34 +15,38 @@ const TENS: [f64; 23] = [
 /// The number that a field is, spaces around it aside, rounded to the nearest double.
 #[inline]
 pub(super) fn number(field: &[u8]) -> Option<f64> {
-    plain(field).or_else(|| std::str::from_utf8(field.trim_ascii()).ok()?.parse().ok())
+    match leading(field, b'\n') {
+        Some((value, end)) if end == field.len() => Some(value),
+        _ => std::str::from_utf8(field.trim_ascii()).ok()?.parse().ok(),
+    }
 }
 
-/// The number of a field of few digits with or without a point: a quotient of two exact doubles.
+/// The number that stands before the delimiter (or is all there is), if it is one of few digits with or without a point, and
+/// where it ends. It is a quotient of two exact doubles.
 #[inline]
-fn plain(field: &[u8]) -> Option<f64> {
-    let (negative, digits) = match field {
-        [b'-', digits @ ..] => (true, digits),
-        digits => (false, digits),
-    };
-    // So many digits fit into 64 bits.
-    if digits.len() > 19 {
-        return None;
-    }
-    let (mut mantissa, mut point) = (0u64, None);
-    for (i, byte) in digits.iter().enumerate() {
-        match byte {
-            b'0'..=b'9' => mantissa = mantissa * 10 + u64::from(byte - b'0'),
-            b'.' if point.is_none() => point = Some(i + 1),
-            _ => return None,
+pub(super) fn leading(bytes: &[u8], delimiter: u8) -> Option<(f64, usize)> {
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let (mut at, mut mantissa, mut point) = (start, 0u64, None);
+    while let Some(&byte) = bytes.get(at) {
+        let digit = byte.wrapping_sub(b'0');
+        if digit < 10 {
+            mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit));
+        } else if byte == delimiter {
+            break;
+        } else if byte == b'.' && point.is_none() {
+            point = Some(at);
+        } else {
+            return None;
         }
+        at += 1;
     }
-    let empty = digits.len() == usize::from(point.is_some());
-    if empty || mantissa > 1 << 53 {
+    let digits = at - start - usize::from(point.is_some());
+    // So many digits fit into 64 bits.
+    if digits == 0 || digits > 19 || mantissa > 1 << 53 {
         return None;
     }
-    let value = mantissa as f64 / TENS[point.map_or(0, |point| digits.len() - point)];
-    Some(if negative { -value } else { value })
+    let value = mantissa as f64 / TENS[point.map_or(0, |point| at - point - 1)];
+    Some((if start == 1 { -value } else { value }, at))
 }
 
 /// Whether a field has no value.

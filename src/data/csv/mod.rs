@@ -1,5 +1,6 @@
 //! Tables in text files.
 
+mod columns;
 mod fields;
 mod records;
 mod stream;
@@ -10,7 +11,7 @@ use std::path::Path;
 
 pub use self::table::Table;
 
-use self::records::Columns;
+use self::columns::Columns;
 use super::Dataset;
 use super::files::{in_file, open};
 use crate::error::{Result, entry};

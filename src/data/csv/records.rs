@@ -1,82 +1,40 @@
-//! Lines of fields into columns.
+//! Lines of fields. Those without a quote, nearly all, are split here; the others by `csv-core`.
 
-use std::io::{self, Read};
+use std::io::Read;
+use std::ops::Range;
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
-use rustc_hash::FxHashMap;
+use csv_core::ReadRecordResult;
+use memchr::{memchr, memchr_iter, memchr2};
 
 use super::Csv;
-use super::fields::{is_missing, number};
 use crate::data::files::damaged;
 use crate::error::{Error, Kind, Result};
 
-/// What a table has in memory.
-pub(super) struct Columns {
-    pub(super) names: Vec<String>,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: usize,
-}
-
-/// The values of a column, and the line of the first one that is missing.
-pub(super) enum Column {
-    Numbers { values: Vec<f64>, missing: Option<u64> },
-    Text { codes: Vec<u32>, words: Vec<String>, missing: Option<u64> },
-}
-
-/// The code of a missing text.
-pub(super) const NO_WORD: u32 = u32::MAX;
-
-/// A column while it is read.
-enum Reading {
-    Numbers {
-        values: Vec<f64>,
-        missing: Option<u64>,
-    },
-    /// Of words by their bytes.
-    Text {
-        codes: Vec<u32>,
-        known: FxHashMap<Box<[u8]>, u32>,
-        words: Vec<String>,
-        missing: Option<u64>,
-    },
-    /// It seemed to be of numbers and is not: text, to be read from the start.
-    Mistaken,
-}
+/// Bytes that are read at once.
+const CHUNK: usize = 1 << 18;
 
 /// A file that is read line by line.
 pub(super) struct Records<R> {
-    reader: Reader<Ends<R>>,
-    /// The line at hand.
-    pub(super) record: ByteRecord,
+    source: R,
+    delimiter: u8,
+    /// The part of the file at hand, of which this range is to be read.
+    buffer: Vec<u8>,
+    unread: Range<usize>,
+    ended: bool,
+    /// The line at hand, where it has no quotes.
+    plain: Range<usize>,
+    /// Its fields; of a line with quotes they are in `text`.
+    fields: Vec<Range<usize>>,
+    text: Vec<u8>,
+    quoted: bool,
+    quotes: csv_core::Reader,
+    /// The number of the line at hand and of the next one, from 1.
+    line: u64,
+    next_line: u64,
     /// The names of the columns.
     pub(super) names: Vec<String>,
-    /// Whether the first record, which is in `record`, is data and was not taken yet.
+    /// Whether the first line, which is at hand, is data and was not taken yet.
     waiting: bool,
-}
-
-/// Passes bytes on, and notes how lines end.
-struct Ends<R> {
-    source: R,
-    /// How many bytes there were, and the last one.
-    total: u64,
-    last: u8,
-    /// Whether the first line ends with a carriage return too.
-    carriage: Option<bool>,
-}
-
-impl<R: Read> Read for Ends<R> {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        let count = self.source.read(to)?;
-        let bytes = &to[..count];
-        if self.carriage.is_none()
-            && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
-        {
-            self.carriage = Some(end.checked_sub(1).map_or(self.last, |before| bytes[before]) == b'\r');
-        }
-        self.total += count as u64;
-        self.last = bytes.last().copied().unwrap_or(self.last);
-        Ok(count)
-    }
 }
 
 /// Fields that are not text.
@@ -88,25 +46,40 @@ pub(super) fn not_text(line: u64, column: &str) -> Error {
 impl<R: Read> Records<R> {
     /// Starts with the header, or with the first line, which say how many columns there are.
     pub(super) fn new(how: &Csv, source: R) -> Result<Self> {
-        let mut builder = ReaderBuilder::new();
-        builder.delimiter(how.delimiter).has_headers(false).flexible(true).buffer_capacity(1 << 18);
         let mut this = Records {
-            reader: builder.from_reader(Ends { source, total: 0, last: 0, carriage: None }),
-            record: ByteRecord::new(),
+            source,
+            delimiter: how.delimiter,
+            buffer: vec![0; CHUNK],
+            unread: 0..0,
+            ended: false,
+            plain: 0..0,
+            fields: Vec::new(),
+            text: Vec::new(),
+            quoted: false,
+            quotes: csv_core::ReaderBuilder::new().delimiter(how.delimiter).build(),
+            line: 1,
+            next_line: 1,
             names: Vec::new(),
             waiting: false,
         };
-        if !this.read()? {
+        while !this.ended && this.unread.len() < 3 {
+            this.fill()?;
+        }
+        if this.buffer[this.unread.clone()].starts_with(b"\xef\xbb\xbf") {
+            this.unread.start += 3;
+        }
+        if !this.advance()? {
             return Err(damaged("a table", "an empty file", "a header, or a line of fields"));
         }
+        this.split();
         this.waiting = !how.has_header;
-        let width = this.record.len();
-        let header = |(i, field): (usize, &[u8])| match how.has_header {
-            true => String::from_utf8(field.to_vec()).map_err(|_| not_text(1, &i.to_string())),
+        let width = this.fields.len();
+        let header = |i: usize| match how.has_header {
+            true => String::from_utf8(this.field(i).to_vec()).map_err(|_| not_text(this.line, &i.to_string())),
             false => Ok(i.to_string()),
         };
         this.names = match how.names.len() {
-            0 => this.record.iter().enumerate().map(header).collect::<Result<_>>()?,
+            0 => (0..width).map(header).collect::<Result<_>>()?,
             given if given == width => how.names.clone(),
             given => {
                 return Err(Error::parts(
@@ -125,144 +98,137 @@ impl<R: Read> Records<R> {
         Ok(this)
     }
 
-    fn read(&mut self) -> Result<bool> {
-        self.reader.read_byte_record(&mut self.record).map_err(|why| {
-            let text = format!("line {}: {why}", self.reader.position().line());
+    /// Reads more of the file behind what is unread.
+    fn fill(&mut self) -> Result<()> {
+        self.buffer.copy_within(self.unread.clone(), 0);
+        self.unread = 0..self.unread.len();
+        if self.unread.end == self.buffer.len() {
+            self.buffer.resize(2 * self.buffer.len(), 0);
+        }
+        let count = self.source.read(&mut self.buffer[self.unread.end..]);
+        let count = count.map_err(|why| {
+            let text = format!("{why} in line {}", self.next_line);
             Error::parts(Kind::Io, "A data file could not be read", &text, "a file that can be read", "Check the disk")
-        })
+        })?;
+        self.unread.end += count;
+        self.ended = count == 0;
+        Ok(())
     }
 
-    /// Goes to the next line, which is as long as the others, if there is one.
+    /// Goes to the next line that is not blank, if there is one.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<bool> {
-        if !std::mem::take(&mut self.waiting) && !self.read()? {
-            return Ok(false);
+    pub(super) fn advance(&mut self) -> Result<bool> {
+        if std::mem::take(&mut self.waiting) {
+            return Ok(true);
         }
-        if self.record.len() != self.names.len() {
-            let received = format!("{} fields in line {}", self.record.len(), self.line());
-            let expected = format!("{} fields, as the first line has", self.names.len());
-            return Err(damaged("a table with this delimiter", received, &expected));
+        loop {
+            let unread = &self.buffer[self.unread.clone()];
+            let len = match memchr2(b'\n', b'"', unread) {
+                Some(at) if unread[at] == b'"' => return self.advance_quoted(),
+                Some(at) => at,
+                None if !self.ended => {
+                    self.fill()?;
+                    continue;
+                }
+                None if unread.is_empty() => return Ok(false),
+                None => unread.len(),
+            };
+            let carriage = len > 0 && unread[len - 1] == b'\r';
+            self.plain = self.unread.start..self.unread.start + len - usize::from(carriage);
+            self.unread.start = self.unread.end.min(self.unread.start + len + 1);
+            (self.line, self.next_line, self.quoted) = (self.next_line, self.next_line + 1, false);
+            if !self.plain.is_empty() {
+                return Ok(true);
+            }
         }
+    }
+
+    /// The same for a line with a quote, which may go on in the lines after it.
+    #[cold]
+    fn advance_quoted(&mut self) -> Result<bool> {
+        self.quotes.reset();
+        self.line = self.next_line;
+        let (mut written, mut count, mut quotes) = (0, 0, 0);
+        let mut ends = vec![0; self.names.len().max(16)];
+        self.text.resize(self.text.len().max(CHUNK), 0);
+        loop {
+            let unread = &self.buffer[self.unread.clone()];
+            let (result, taken, put, found) =
+                self.quotes.read_record(unread, &mut self.text[written..], &mut ends[count..]);
+            self.next_line += memchr_iter(b'\n', &unread[..taken]).count() as u64;
+            quotes += memchr_iter(b'"', &unread[..taken]).count();
+            self.unread.start += taken;
+            (written, count) = (written + put, count + found);
+            match result {
+                ReadRecordResult::InputEmpty if !self.ended => self.fill()?,
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => self.text.resize(2 * self.text.len(), 0),
+                ReadRecordResult::OutputEndsFull => ends.resize(2 * ends.len(), 0),
+                ReadRecordResult::Record if self.ended && quotes % 2 == 1 && self.next_line > self.line + 1 => {
+                    let received = format!("a quote in line {} that is not closed", self.line);
+                    return Err(damaged("a table", received, "quotes around whole fields"));
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(false),
+            }
+        }
+        let mut start = 0;
+        self.fields.clear();
+        self.fields.extend(ends[..count].iter().map(|&end| std::mem::replace(&mut start, end)..end));
+        self.quoted = true;
         Ok(true)
     }
 
-    /// The line at hand, or the first of the lines that it has, from 1: counted back from where the reader is.
-    #[cold]
+    /// Finds the fields of the line at hand.
+    fn split(&mut self) {
+        if self.quoted {
+            return;
+        }
+        self.fields.clear();
+        let mut start = self.plain.start;
+        while let Some(len) = memchr(self.delimiter, &self.buffer[start..self.plain.end]) {
+            self.fields.push(start..start + len);
+            start += len + 1;
+        }
+        self.fields.push(start..self.plain.end);
+    }
+
+    /// Finds the fields of the line at hand, as many as the others have.
+    pub(super) fn check(&mut self) -> Result<()> {
+        self.split();
+        if self.fields.len() == self.names.len() {
+            return Ok(());
+        }
+        let received = format!("{} fields in line {}", self.fields.len(), self.line);
+        let expected = format!("{} fields, as the first line has", self.names.len());
+        Err(damaged("a table with this delimiter", received, &expected))
+    }
+
+    /// Goes to the next line, which has as many fields as the others, if there is one.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<bool> {
+        let more = self.advance()?;
+        if more {
+            self.check()?;
+        }
+        Ok(more)
+    }
+
+    /// A field of the line at hand.
+    #[inline]
+    pub(super) fn field(&self, i: usize) -> &[u8] {
+        let bytes = if self.quoted { &self.text } else { &self.buffer };
+        &bytes[self.fields[i].clone()]
+    }
+
+    /// The line at hand as it is in the file, where it has no quotes.
+    #[inline]
+    pub(super) fn plain(&self) -> Option<&[u8]> {
+        (!self.quoted).then(|| &self.buffer[self.plain.clone()])
+    }
+
+    /// The number of the line at hand, or of the first one of several that a quote spans, from 1.
     pub(super) fn line(&self) -> u64 {
-        let (at, ends) = (self.reader.position(), self.reader.get_ref());
-        // The reader leaves what follows a carriage return to the next line.
-        // At the end of the file, a line end may be one within quotes that nobody closed.
-        let open = || self.record.as_slice().last() == Some(&b'\n');
-        let ended = ends.carriage != Some(true) && (at.byte() < ends.total || ends.last == b'\n' && !open());
-        let inside = self.record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        at.line() - u64::from(ended) - inside
-    }
-}
-
-impl Reading {
-    fn new(text: bool) -> Self {
-        match text {
-            false => Reading::Numbers { values: Vec::new(), missing: None },
-            true => Reading::Text { codes: Vec::new(), known: FxHashMap::default(), words: Vec::new(), missing: None },
-        }
-    }
-
-    /// Adds what is not a number to a column of numbers.
-    #[cold]
-    fn unusual(&mut self, how: &Csv, field: &[u8], line: impl Fn() -> u64) {
-        let Reading::Numbers { values, missing } = self else { return };
-        if is_missing(field, &how.na_values) {
-            missing.get_or_insert_with(line);
-            values.push(f64::NAN);
-        } else if values.iter().all(|value| value.is_nan()) {
-            // Only missing ones so far: text from here on.
-            let (codes, missing) = (vec![NO_WORD; values.len()], *missing);
-            *self = Reading::Text { codes, known: FxHashMap::default(), words: Vec::new(), missing };
-        } else {
-            *self = Reading::Mistaken;
-        }
-    }
-
-    /// Adds a word.
-    fn word(&mut self, how: &Csv, field: &[u8], line: impl Fn() -> u64, column: &str) -> Result<()> {
-        let Reading::Text { codes, known, words, missing } = self else { return Ok(()) };
-        let code = match known.get(field) {
-            Some(&code) => code,
-            None => {
-                let code = match is_missing(field, &how.na_values) {
-                    true => NO_WORD,
-                    false => {
-                        let word = std::str::from_utf8(field).map_err(|_| not_text(line(), column))?;
-                        words.push(word.to_owned());
-                        words.len() as u32 - 1
-                    }
-                };
-                known.insert(field.into(), code);
-                code
-            }
-        };
-        if code == NO_WORD {
-            missing.get_or_insert_with(line);
-        }
-        codes.push(code);
-        Ok(())
-    }
-}
-
-impl Csv {
-    /// All columns, in one pass over the source, or in two where a column of numbers turns out to be text.
-    pub(super) fn columns<'a>(&self, source: &dyn Fn() -> Result<Box<dyn Read + 'a>>) -> Result<Columns> {
-        let mut records = Records::new(self, source()?)?;
-        let classes = |name: &String| self.classes.iter().any(|(column, _)| column == name);
-        let mut reading: Vec<Reading> = records.names.iter().map(|name| Reading::new(classes(name))).collect();
-        let mut rows = self.pass(&mut records, &mut reading)?;
-        if reading.iter().any(|reading| matches!(reading, Reading::Mistaken)) {
-            let mut again: Vec<Option<Reading>> =
-                reading.iter().map(|r| matches!(r, Reading::Mistaken).then(|| Reading::new(true))).collect();
-            let mut records = Records::new(self, source()?)?;
-            rows = 0;
-            while records.next()? {
-                for (i, (field, reading)) in records.record.iter().zip(&mut again).enumerate() {
-                    if let Some(reading) = reading {
-                        reading.word(self, field, || records.line(), &records.names[i])?;
-                    }
-                }
-                rows += 1;
-            }
-            for (reading, again) in reading.iter_mut().zip(again) {
-                if let Some(text) = again {
-                    *reading = text;
-                }
-            }
-        }
-        let columns = reading.into_iter().map(|reading| match reading {
-            Reading::Numbers { values, missing } => Column::Numbers { values, missing },
-            Reading::Text { codes, words, missing, .. } => Column::Text { codes, words, missing },
-            Reading::Mistaken => Column::Text { codes: Vec::new(), words: Vec::new(), missing: None },
-        });
-        Ok(Columns { columns: columns.collect(), names: records.names, rows })
-    }
-
-    fn pass<R: Read>(&self, records: &mut Records<R>, reading: &mut [Reading]) -> Result<usize> {
-        let mut rows = 0;
-        while records.next()? {
-            for (i, (field, reading)) in records.record.iter().zip(&mut *reading).enumerate() {
-                if let Reading::Numbers { values, .. } = reading {
-                    match number(field) {
-                        Some(value) if !value.is_nan() => {
-                            values.push(value);
-                            continue;
-                        }
-                        _ => reading.unusual(self, field, || records.line()),
-                    }
-                    if !matches!(reading, Reading::Text { .. }) {
-                        continue;
-                    }
-                }
-                reading.word(self, field, || records.line(), &records.names[i])?;
-            }
-            rows += 1;
-        }
-        Ok(rows)
+        self.line
     }
 }

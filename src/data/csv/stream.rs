@@ -70,7 +70,7 @@ impl Plan {
     }
 
     fn number(&self, records: &Records<File>, i: usize) -> Result<f32> {
-        let (field, name) = (&records.record[i], &self.names[i]);
+        let (field, name) = (records.field(i), &self.names[i]);
         if let Some(value) = number(field).filter(|value| !value.is_nan()) {
             return Ok(value as f32);
         }
@@ -85,7 +85,7 @@ impl Plan {
     }
 
     fn class(&self, records: &Records<File>, i: usize, classes: &[String]) -> Result<Array> {
-        let (field, name) = (&records.record[i], &self.names[i]);
+        let (field, name) = (records.field(i), &self.names[i]);
         let word = match (is_missing(field, &self.how.na_values), &self.how.fill_text) {
             (true, Some(fill)) => fill,
             (true, None) => return Err(missing(name, records.line(), "fill_text")),

@@ -1,9 +1,12 @@
 //! Tables in memory.
 
 use super::Csv;
-use super::records::{Column, NO_WORD};
+use super::columns::{Column, NO_WORD};
 use crate::data::{Array, Dataset, Item};
 use crate::error::{Error, Kind, Result, entry};
+
+/// Rows that are put together at a time.
+const BLOCK: usize = 32;
 
 /// A table in memory, with named columns; [`Csv`] reads them.
 #[derive(Debug)]
@@ -139,9 +142,12 @@ impl Table {
     pub fn numbers(&self, columns: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Array> {
         let columns = columns.into_iter().map(|name| self.values(name.as_ref())).collect::<Result<Vec<_>>>()?;
         let mut all = vec![0.0f32; self.rows * columns.len()];
-        for (i, (values, fill)) in columns.iter().enumerate() {
-            for (to, value) in all.iter_mut().skip(i).step_by(columns.len()).zip(*values) {
-                *to = if value.is_nan() { *fill } else { *value } as f32;
+        // Some rows at a time, so that what is written stays in the cache until its neighbours come.
+        for (block, all) in all.chunks_mut((BLOCK * columns.len()).max(1)).enumerate() {
+            for (i, (values, fill)) in columns.iter().enumerate() {
+                for (to, value) in all[i..].iter_mut().step_by(columns.len()).zip(&values[block * BLOCK..]) {
+                    *to = if value.is_nan() { *fill } else { *value } as f32;
+                }
             }
         }
         Array::from_slice(&all, [self.rows, columns.len()])

@@ -87,7 +87,8 @@ fn ragged_lines_are_named() {
         ("a,b\r\n\r\n\r\n1,2\r\n\r\n3\r\n", "1 fields in line 6"),
         ("a,b\n\n\n1,2\n\n3", "1 fields in line 6"),
         ("\n\n3,4\n5", "1 fields in line 4"),
-        ("a,b\n1,2\n\"3,4\n5,6\n", "1 fields in line 3"),
+        ("a,b\n1,2\n\"3,4\n5,6\n", "a quote in line 3 that is not closed"),
+        ("a,b\r\n\"1\",2\r\n\"3\r\n\",4\r\n5\r\n", "1 fields in line 5"),
     ] {
         let error = Csv::new().parse(text).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
