@@ -220,6 +220,27 @@ impl Array {
         ))
     }
 
+    /// The dimensions in the opposite order.
+    #[cfg(feature = "npy")]
+    pub(super) fn transposed(&self) -> Result<Array> {
+        let dims: Vec<usize> = self.dims().iter().rev().copied().collect();
+        let (size, from, shape) = (self.dtype.size(), self.bytes(), Shape::new(&dims)?);
+        let strides: Vec<usize> = self.shape.strides()[..dims.len()].iter().rev().map(|&s| s as usize * size).collect();
+        let mut bytes = Vec::with_capacity(from.len());
+        let (mut index, mut at) = (vec![0; dims.len()], 0);
+        for _ in 0..shape.numel() {
+            bytes.extend_from_slice(&from[at..at + size]);
+            for axis in (0..dims.len()).rev() {
+                (index[axis], at) = (index[axis] + 1, at + strides[axis]);
+                if index[axis] < dims[axis] {
+                    break;
+                }
+                (index[axis], at) = (0, at - dims[axis] * strides[axis]);
+            }
+        }
+        Ok(Self::of(self.dtype, shape, bytes))
+    }
+
     /// Row `index`, without the first dimension.
     ///
     /// # Errors

@@ -27,8 +27,17 @@ pub(super) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|why| failed("read", path, &why))
 }
 
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|why| failed("read", path, &why))
+/// Writes a file; one of that name is replaced once the new one is whole.
+#[cfg(feature = "npy")]
+pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    std::fs::write(&part, bytes).and_then(|()| std::fs::rename(&part, path)).map_err(|why| {
+        // Whatever was written of it is of no use.
+        std::fs::remove_file(&part).ok();
+        failed("written", path, &why)
+    })
 }
 
 /// The same error with the file's name in front.
