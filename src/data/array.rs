@@ -159,7 +159,7 @@ impl Array {
             for &v in &values {
                 low = if v < low { v } else { low };
                 high = if v > high { v } else { high };
-                ordered &= v == v;
+                ordered &= !v.to_f64().is_nan();
             }
             ordered.then(|| (low.to_f64() as i64, high.to_f64() as i64))
         }
