@@ -159,7 +159,7 @@ impl Array {
             for &v in &values {
                 low = if v < low { v } else { low };
                 high = if v > high { v } else { high };
-                ordered &= v == v;
+                ordered &= !v.to_f64().is_nan();
             }
             ordered.then(|| (low.to_f64() as i64, high.to_f64() as i64))
         }
@@ -199,6 +199,46 @@ impl Array {
         }
         let values: Vec<f32> = self.to_f64_vec().into_iter().map(|v| v as f32).collect();
         Self::of(DType::F32, self.shape, f32::to_bytes(&values))
+    }
+
+    /// The same elements in another shape.
+    ///
+    /// # Errors
+    /// A shape of another number of elements.
+    #[track_caller]
+    pub fn reshape(&self, shape: impl IntoShape) -> Result<Array> {
+        let shape = shape.into_shape()?;
+        if shape.numel() == self.shape.numel() {
+            return Ok(Array { shape, ..self.clone() });
+        }
+        Err(Error::parts(
+            Kind::Shape,
+            "`reshape` was asked for another number of elements",
+            &format!("shape {} to {shape}", self.shape),
+            &format!("{} elements", self.shape.numel()),
+            "Check the shape",
+        ))
+    }
+
+    /// The dimensions in the opposite order.
+    #[cfg(feature = "npy")]
+    pub(super) fn transposed(&self) -> Result<Array> {
+        let dims: Vec<usize> = self.dims().iter().rev().copied().collect();
+        let (size, from, shape) = (self.dtype.size(), self.bytes(), Shape::new(&dims)?);
+        let strides: Vec<usize> = self.shape.strides()[..dims.len()].iter().rev().map(|&s| s as usize * size).collect();
+        let mut bytes = Vec::with_capacity(from.len());
+        let (mut index, mut at) = (vec![0; dims.len()], 0);
+        for _ in 0..shape.numel() {
+            bytes.extend_from_slice(&from[at..at + size]);
+            for axis in (0..dims.len()).rev() {
+                (index[axis], at) = (index[axis] + 1, at + strides[axis]);
+                if index[axis] < dims[axis] {
+                    break;
+                }
+                (index[axis], at) = (0, at - dims[axis] * strides[axis]);
+            }
+        }
+        Ok(Self::of(self.dtype, shape, bytes))
     }
 
     /// Row `index`, without the first dimension.

@@ -311,6 +311,11 @@ impl Dataset {
         self.device.as_ref()
     }
 
+    /// The same of elements that are known to be so many, such as those of a generator: Keras's bar then says how far it is.
+    pub fn assert_cardinality(&self, count: usize) -> Self {
+        Dataset { cardinality: Cardinality::Known(count), ..self.clone() }
+    }
+
     /// How many elements there are.
     pub fn cardinality(&self) -> Cardinality {
         self.cardinality

@@ -93,7 +93,7 @@ fn adapters_compose_and_lengths_follow() {
     assert_eq!((count(3).repeat(4).len(), count(3).repeat(0).len()), (Some(12), Some(0)));
     assert_eq!(flat(&count(3).repeat(0)), [0.0; 0]);
     // Nothing over and over ends.
-    let nothing = Dataset::from_generator(|| std::iter::empty::<Result<f32>>()).repeat(None);
+    let nothing = Dataset::from_generator(std::iter::empty::<Result<f32>>).repeat(None);
     assert_eq!(flat(&nothing), [0.0; 0]);
 }
 

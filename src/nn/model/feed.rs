@@ -53,7 +53,7 @@ enum Source {
 /// A pass under way.
 enum Pass {
     Rows(Vec<i32>, usize),
-    Items(Peekable<Iter>),
+    Items(Box<Peekable<Iter>>),
 }
 
 /// One batch, before the step that works on it.
@@ -108,7 +108,7 @@ impl Feed {
         match &self.source {
             Source::Rows { data, .. } => Ok(data.clone()),
             Source::Dataset { dataset, targets, class_weight } => {
-                let mut items = dataset.into_iter().peekable();
+                let mut items = Box::new(dataset.into_iter().peekable());
                 let first = items.peek().cloned();
                 (self.pass, self.fresh) = (Some(Pass::Items(items)), true);
                 let first = first.ok_or_else(|| no_samples(&format!("{dataset:?}")))??;
@@ -168,7 +168,7 @@ impl Feed {
         if !fresh && !going {
             self.pass = Some(match &self.source {
                 Source::Rows { rows, .. } => Pass::Rows(order(rows.clone(), shuffle), 0),
-                Source::Dataset { dataset, .. } => Pass::Items(dataset.into_iter().peekable()),
+                Source::Dataset { dataset, .. } => Pass::Items(Box::new(dataset.into_iter().peekable())),
             });
         }
     }

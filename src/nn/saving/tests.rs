@@ -174,6 +174,9 @@ mod fuzzed {
         /// Bytes changed, cut out, doubled.
         fn bytes(&mut self, bytes: &mut Vec<u8>) {
             for _ in 0..=self.below(4) {
+                if bytes.is_empty() {
+                    return;
+                }
                 let at = self.below(bytes.len());
                 let to = (at + 1 + self.below(16)).min(bytes.len());
                 match self.below(6) {
