@@ -101,6 +101,6 @@ pub use shape::{Axes, Index, IntoShape, MAX_RANK, Shape};
 pub use tensor::{Grads, grad, no_grad, remat};
 
 /// The examples of the README, run with the documentation's tests.
-#[cfg(all(doctest, feature = "cpu", feature = "gpu"))]
+#[cfg(all(doctest, feature = "gpu", feature = "full"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs all tests. On Linux the GPU tests need a Vulkan driver; where none is installed, Mesa's software driver is,
+# Runs all tests, with all features. On Linux the GPU tests need a Vulkan driver; where none is installed, Mesa's software driver is,
 # if apt-get may be used. With WGTENSOR_REQUIRE_GPU=1 a missing adapter is a failure, otherwise those tests run on
 # the CPU engine alone. Arguments go to `cargo test`.
 set -euo pipefail
@@ -39,4 +39,4 @@ if [[ "$(uname -s)" == Linux ]] && ! has_vulkan_driver; then
     fi
 fi
 
-cargo test "$@"
+cargo test --features full "$@"

@@ -1,6 +1,6 @@
 """Reads what the example `tensorboard` writes with TensorBoard itself and compares it with what the example prints.
 
-    cargo build --example tensorboard --features tensorboard
+    cargo build --example tensorboard --features full
     python tests/keras/event_files.py target/debug/examples/tensorboard
 
 Needs the package `tensorboard`.

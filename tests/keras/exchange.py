@@ -1,7 +1,7 @@
 """Models exchanged with Keras, both ways.
 
 Keras makes models, trains them a little, saves them, and notes what they predict and what their losses are when training
-goes on. The crate (`cargo test --features keras --test suite exchanged -- --ignored`) opens each file, must predict and train alike,
+goes on. The crate (`cargo test --features full --test suite exchanged -- --ignored`) opens each file, must predict and train alike,
 and saves a file of its own with notes of its own; which Keras opens, and must predict and train alike.
 
     python3 tests/keras/exchange.py [folder]
@@ -36,17 +36,20 @@ def labels(n, classes):
 
 
 def mlp():
+    x, scale = floats(24, 6), layers.Normalization()
+    scale.adapt(3 * x + 1)
     model = keras.Sequential(
-        [layers.Input((6,)), layers.Dense(8, "relu"), layers.Dense(8, "gelu"), layers.Dense(3, "softmax")], name="mlp"
+        [layers.Input((6,)), scale, layers.Dense(8, "relu"), layers.Dense(8, "gelu"), layers.Dense(3, "softmax")], name="mlp"
     )
     model.compile(optimizers.Adam(0.01, amsgrad=True), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model, [floats(24, 6)], [labels(24, 3)]
+    return model, [x], [labels(24, 3)]
 
 
 def cnn():
     model = keras.Sequential(name="cnn")
     for layer in [
         layers.Input((8, 8, 2)),
+        layers.Rescaling(0.5, offset=-0.1),
         layers.Conv2D(4, 3, padding="same", use_bias=False),
         layers.BatchNormalization(momentum=0.9),
         layers.ReLU(),
@@ -220,7 +223,7 @@ def main():
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
     folder.mkdir(parents=True, exist_ok=True)
     make(folder)
-    command = ["cargo", "test", "--features", "keras", "--test", "suite", "exchanged", "--", "--ignored", "--nocapture"]
+    command = ["cargo", "test", "--features", "full", "--test", "suite", "exchanged", "--", "--ignored", "--nocapture"]
     subprocess.run(command, check=True, env={**os.environ, "WGTENSOR_EXCHANGE": str(folder.resolve())})
     check(folder)
 

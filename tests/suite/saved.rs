@@ -70,7 +70,7 @@ fn as_in_keras(file: &Path, device: &Device) -> Result<(Model, Vec<Tensor>, Vec<
 }
 
 fn kept() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/keras")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models")
 }
 
 #[test]

@@ -86,7 +86,7 @@ impl Fed {
 /// A batch that was taken from a pass: the numbers of rows, or what a data set gave.
 enum Taken {
     Rows(Vec<i32>),
-    Item(Item),
+    Item(Box<Item>),
 }
 
 impl Pass {
@@ -197,7 +197,7 @@ impl Feed {
                 Ok(Some(Fed { data: data.clone(), rows: Some(data.numbers(&rows)?), len: rows.len() }))
             }
             (Source::Dataset { targets, class_weight, .. }, Taken::Item(item)) => {
-                let data = model.put(item, *targets, class_weight, &self.device).await?;
+                let data = model.put(*item, *targets, class_weight, &self.device).await?;
                 Ok(Some(Fed { len: data.some_samples()?, data: Arc::new(data), rows: None }))
             }
             _ => Err(Error::internal("a pass over something else")),
@@ -215,7 +215,7 @@ impl Feed {
                 *next += rows.len();
                 (!rows.is_empty()).then_some(Taken::Rows(rows))
             }
-            (_, Some(Pass::Items(items))) => items.next().transpose()?.map(Taken::Item),
+            (_, Some(Pass::Items(items))) => items.next().transpose()?.map(|item| Taken::Item(Box::new(item))),
             _ => None,
         };
         if taken.is_some() {
