@@ -1,7 +1,7 @@
 //! Training that is ended from outside. What asks is heard by every `fit` of a program, so each test is a program of its own:
 //! this one, run again.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -195,6 +195,8 @@ fn the_program_may_end_its_training_itself() {
 
 #[cfg(all(unix, feature = "ctrlc"))]
 mod signals {
+    use std::io::{BufRead, BufReader};
+
     use super::*;
 
     /// Reads on until the program says this.

@@ -448,9 +448,13 @@ impl Model {
         entry(|| self.compiled()?.optimizer.set_rate(rate))
     }
 
-    /// How often the optimizer was called.
-    pub(in crate::nn) fn iterations(&mut self) -> Result<u64> {
-        Ok(self.compiled()?.optimizer.iterations())
+    /// How often the optimizer was called: Keras's `optimizer.iterations`.
+    ///
+    /// # Errors
+    /// The model is not compiled.
+    #[track_caller]
+    pub fn iterations(&mut self) -> Result<u64> {
+        entry(|| Ok(self.compiled()?.optimizer.iterations()))
     }
 
     /// The weights of which the optimizer keeps a moving average, each with that.
