@@ -10,6 +10,7 @@ use crate::ops::Number;
 use crate::shape::Shape;
 
 /// How elements stand in a file.
+#[cfg_attr(not(feature = "npy"), expect(dead_code, reason = "IDX has fewer types than NPY"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Encoding {
     /// As tensors have them.

@@ -218,3 +218,48 @@ fn a_stream_names_what_is_wrong_in_its_place() {
     assert!(Csv::new().stream(&missing).unwrap_err().is_io() && Csv::new().read(&missing).unwrap_err().is_io());
     assert!(Csv::new().labels(["z"]).stream(&file.0).unwrap_err().to_string().contains("no column 'z'"));
 }
+
+#[test]
+fn lines_longer_than_what_is_read_at_once() {
+    // Lines with and without quotes across the ends of what is read, and fields larger than it.
+    let long = "x".repeat(700_000);
+    let mut text = String::from("n,t\n");
+    for i in 0..60_000 {
+        text += &match i % 7 {
+            0 => format!("\"{i}\",\"a\nb\"\n"),
+            1 => format!("{i},\"q\"\"{}\"\r\n", i % 3),
+            _ => format!("{i}.5,plain\r\n"),
+        };
+    }
+    text += &format!("-1,{long}\n-2,\"{long}\n\"\n-3");
+    let error = Csv::new().parse(&text).unwrap_err().to_string();
+    let lines = text.matches('\n').count() + 1;
+    assert!(error.contains(&format!("1 fields in line {lines}")), "{error}");
+    let table = Csv::new().parse(text.strip_suffix("-3").unwrap()).unwrap();
+    let numbers = numbers(&table, "n");
+    assert_eq!((table.rows(), numbers[60_000], numbers[60_001]), (60_002, -1.0, -2.0));
+    let half = |i: usize| if i % 7 < 2 { 0.0 } else { 0.5 };
+    assert!(numbers[..60_000].iter().enumerate().all(|(i, n)| *n == i as f32 + half(i)));
+    let words = table.text("t").unwrap();
+    assert_eq!((&words[7][..], &words[8][..], &words[9][..]), ("a\nb", "q\"2", "plain"));
+    assert_eq!((words[60_000].len(), words[60_001].len()), (700_000, 700_001));
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error_or_a_shorter_table() {
+    let text = "\u{feff}a,b,c\r\n1,\"x, \"\"y\"\"\",2.5\r\n\r\n3,\"two\nlines\",NA\r\n4,ä,6\r\n";
+    let whole = Csv::new().parse(text).unwrap().rows();
+    for cut in 0..text.len() {
+        if let Ok(table) = Csv::new().parse(&text.as_bytes()[..cut]) {
+            assert!(table.rows() <= whole && table.names().len() <= 3, "cut at {cut}");
+        }
+    }
+    // Nor does any byte in place of another one do harm.
+    for at in 0..text.len() {
+        for byte in [0, b'"', b',', b'\n', b'\r', 0xff] {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] = byte;
+            drop(Csv::new().parse(&bytes));
+        }
+    }
+}

@@ -257,7 +257,8 @@ impl Model {
     }
 
     /// [`fit`](Self::fit) as a future; nothing happens before it is polled. Between steps, and while it waits for figures,
-    /// it gives the thread back; recording a step and submitting it is the caller's work.
+    /// it gives the thread back; recording a step and submitting it is the caller's work, as is the next batch of a data set
+    /// without [`prefetch`](crate::data::Dataset::prefetch).
     ///
     /// # Errors
     /// Those of [`fit`](Self::fit).
