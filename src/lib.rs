@@ -51,8 +51,9 @@
 //! Without `cpu` there is no [`Device::cpu`] and no [`Device::best`] (ask [`Device::open`] for `"auto"`). In a browser
 //! only `gpu` is of use, and only the methods that return futures wait.
 //!
-//! The others are off by default, and `full` has them all: `ctrlc` lets Ctrl-C end `fit` after the step in hand
-//! ([`nn::interrupt()`]), `tensorboard` brings the callback `TensorBoard`.
+//! The others are off by default, and `full` has them all: `keras` brings files of whole models (`Model::save`,
+//! `nn::load_model`, `.weights.h5`, the callback `BackupAndRestore`), `csv`, `npy`, `image` and `gzip` the readers of [`data`],
+//! `tensorboard` the callback `TensorBoard`, and `ctrlc` lets Ctrl-C end `fit` after the step in hand ([`nn::interrupt()`]).
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "cpu", feature = "gpu")),
