@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::array::Array;
-use super::files::damaged;
+use super::damage::damaged;
 use crate::dtype::{DType, Element};
 use crate::error::Result;
 use crate::ops::Number;

@@ -14,10 +14,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::array::Array;
+use super::damage::damaged;
 use super::encoded::{Encoding, header};
-use super::files::{damaged, in_file, open};
 use crate::dtype::DType;
 use crate::error::{Result, entry};
+use crate::files::{in_file, open};
 
 const WHAT: &str = "an IDX file";
 

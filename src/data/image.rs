@@ -6,10 +6,11 @@ use std::sync::Arc;
 use image::{DynamicImage, ImageReader};
 
 use super::array::Array;
+use super::damage::damaged;
 use super::dataset::Dataset;
-use super::files::{damaged, failed};
 use super::item::Item;
 use crate::error::{Error, Kind, Result, entry};
+use crate::files::failed;
 
 /// Which channels an image has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -46,9 +46,9 @@
 mod array;
 #[cfg(feature = "csv")]
 mod csv;
+mod damage;
 mod dataset;
 mod encoded;
-mod files;
 pub mod idx;
 #[cfg(feature = "image")]
 mod image;

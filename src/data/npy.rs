@@ -15,10 +15,11 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use super::array::{Array, IntoArray};
+use super::damage::damaged;
 use super::encoded::{Encoding, header, to_little_endian};
-use super::files::{damaged, in_file, open, replace};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
+use crate::files::{in_file, open, replace};
 
 const WHAT: &str = "an NPY file";
 const MAGIC: &[u8; 6] = b"\x93NUMPY";

@@ -20,9 +20,10 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::array::{Array, IntoArray};
-use super::files::{damaged, in_file, open, replace};
+use super::damage::damaged;
 use super::npy;
 use crate::error::{Error, Kind, Result, entry};
+use crate::files::{in_file, open, replace};
 
 const WHAT: &str = "an NPZ file";
 

@@ -278,12 +278,12 @@ mod tests {
 
     #[test]
     fn an_epoch_of_unknown_length() {
-        let mut bar = Progbar::new(None, Verbose::Bar);
+        let mut bar = Progbar::new(None, Verbose::Bar, false);
         bar.note(1, 0.5);
         let text = bar.update(3, 2.5, &values(&[("loss", 0.5)]), false);
-        assert_eq!(text, "\r      3/Unknown \x1b[1m2s\x1b[0m 1s/step - loss: 0.5000");
+        assert_eq!(text, "      3/Unknown 2s 1s/step - loss: 0.5000\n");
         bar.target = Some(4);
-        assert!(bar.update(4, 3.5, &values(&[("loss", 0.5)]), true).contains("\x1b[1m4/4\x1b[0m "));
+        assert!(bar.update(4, 3.5, &values(&[("loss", 0.5)]), true).contains("4/4 "));
         // More than there were to come.
         assert!(bar.update(9, 4.5, &[], false).contains("9/4"));
     }

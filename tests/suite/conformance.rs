@@ -9,7 +9,7 @@ const PASSING: [(&str, usize); 13] = [
     ("constraint", 2),
     ("error", 13),
     ("initializer", 11),
-    ("layer", 31),
+    ("layer", 33),
     ("loss", 24),
     ("metric", 30),
     ("model_summary", 2),

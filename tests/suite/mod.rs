@@ -10,6 +10,7 @@ mod datasets;
 mod devices;
 mod errors;
 mod fit_datasets;
+mod fuzzing;
 #[cfg(feature = "cpu")]
 mod gradients;
 mod house;

@@ -13,8 +13,8 @@ pub use self::table::Table;
 
 use self::columns::Columns;
 use super::Dataset;
-use super::files::{in_file, open};
 use crate::error::{Result, entry};
+use crate::files::{in_file, open};
 
 /// How to read a table of comma-separated values. By default it has commas and a header, and a missing value is an error
 /// where it is used.

@@ -7,7 +7,7 @@ use csv_core::ReadRecordResult;
 use memchr::{memchr, memchr_iter, memchr2};
 
 use super::Csv;
-use crate::data::files::damaged;
+use crate::data::damage::damaged;
 use crate::error::{Error, Kind, Result};
 
 /// Bytes that are read at once.

@@ -8,9 +8,10 @@ use super::Csv;
 use super::fields::{is_missing, number};
 use super::records::{Records, not_text};
 use super::table::{missing, no_column, unknown_class};
-use crate::data::files::{damaged, in_file, open};
+use crate::data::damage::damaged;
 use crate::data::{Array, Dataset, Item};
 use crate::error::Result;
+use crate::files::{in_file, open};
 
 /// What to take from each line of a file.
 struct Plan {

@@ -6,10 +6,10 @@ use serde_json::{Value as Json, json};
 
 use super::frequency::Frequency;
 use crate::error::{Error, Kind, Result};
+use crate::files::{in_file, read, replace};
 use crate::nn::history::{Logs, Position};
 use crate::nn::model::{Callback, Model};
 use crate::nn::saving::keras::{WEIGHTS, archive, damaged, part, read_weights, weights};
-use crate::nn::saving::{read, replace};
 
 /// Backs training up, so that a program that is started again after it was killed goes on where it was.
 ///
@@ -87,7 +87,7 @@ impl BackupAndRestore {
     }
 
     fn restore(&self, model: &mut Model) -> Result<()> {
-        let (_, bytes) = read(&self.file())?;
+        let bytes = read(&self.file())?;
         let metadata = part(&bytes, METADATA)?;
         let metadata: Json = serde_json::from_slice(&metadata).unwrap_or_default();
         let number = |key: &str| metadata[key].as_u64().and_then(|n| usize::try_from(n).ok());
@@ -125,7 +125,7 @@ impl Callback for BackupAndRestore {
         })?;
         self.clear();
         match self.file().exists() {
-            true => self.restore(model).map_err(|error| error.context(self.file().display())),
+            true => in_file(&self.file(), self.restore(model)),
             false => Ok(()),
         }
     }

@@ -9,6 +9,8 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::h5::{Groups, render};
 use super::tree::{set_state, state};
 use crate::error::{Error, Kind, Result, entry};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::files::{in_file, read};
 use crate::nn::config::Config;
 use crate::nn::layers::Layer;
 use crate::nn::model::{Classes, Model};
@@ -98,7 +100,7 @@ impl Model {
                     "Rename it, or use `save_weights` to keep the weights alone",
                 ));
             }
-            super::replace(path, &self.to_bytes()?)
+            crate::files::replace(path, &self.to_bytes()?)
         })
     }
 }
@@ -124,8 +126,8 @@ pub fn load_model(path: impl AsRef<std::path::Path>) -> Result<Model> {
 #[track_caller]
 pub fn load_model_with(path: impl AsRef<std::path::Path>, how: LoadModel) -> Result<Model> {
     entry(|| {
-        let (path, bytes) = super::read(path.as_ref())?;
-        how.read(&bytes).map_err(|error| error.context(path))
+        let path = path.as_ref();
+        in_file(path, how.read(&read(path)?))
     })
 }
 

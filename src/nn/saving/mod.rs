@@ -14,7 +14,11 @@ mod values;
 pub use self::keras::LoadModel;
 #[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
 pub use self::keras::{load_model, load_model_with};
-use crate::error::{Error, Kind, Result, entry};
+#[cfg(not(feature = "keras"))]
+use crate::error::{Error, Kind};
+use crate::error::{Result, entry};
+#[cfg(not(target_arch = "wasm32"))]
+use crate::files;
 use crate::nn::model::Model;
 
 /// What files of Keras's begin with: archives, and HDF5.
@@ -85,7 +89,7 @@ impl Model {
                 #[cfg(not(feature = "keras"))]
                 true => Err(without_keras(&path.display().to_string())),
             };
-            replace(path, &bytes?)
+            files::replace(path, &bytes?)
         })
     }
 
@@ -97,8 +101,9 @@ impl Model {
     #[track_caller]
     pub fn load_weights(&mut self, path: impl AsRef<std::path::Path>) -> Result<()> {
         entry(|| {
-            let (path, bytes) = read(path.as_ref())?;
-            self.weights_from_bytes(&bytes).map_err(|error| error.context(path))
+            let path = path.as_ref();
+            let bytes = files::read(path)?;
+            files::in_file(path, self.weights_from_bytes(&bytes))
         })
     }
 }
@@ -111,48 +116,6 @@ pub(crate) fn without_keras(received: &str) -> Error {
         received,
         "a safetensors file",
         "Enable the feature: `cargo add wgtensor --features keras`",
-    )
-}
-
-/// A file's bytes, with its path for errors.
-#[cfg(not(target_arch = "wasm32"))]
-pub(in crate::nn) fn read(path: &std::path::Path) -> Result<(String, Vec<u8>)> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok((path.display().to_string(), bytes)),
-        Err(why) => Err(io("read", path, &why)),
-    }
-}
-
-/// Writes a file under another name, and gives it its own once all of it is on the disk: whatever happens before, a file of that
-/// name is as it was.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn replace(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let write = || {
-        let mut file = std::fs::File::create(&part)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&part, path)
-    };
-    write().map_err(|why| {
-        // Whatever was written of it is of no use.
-        std::fs::remove_file(&part).ok();
-        io("written", path, &why)
-    })
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn io(done: &str, path: &std::path::Path, why: &std::io::Error) -> Error {
-    Error::parts(
-        Kind::Io,
-        &format!("A file could not be {done}"),
-        &format!("{}: {why}", path.display()),
-        &format!("a file that can be {done}"),
-        "Check the path and its permissions",
     )
 }
 

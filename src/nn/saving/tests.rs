@@ -239,7 +239,7 @@ mod fuzzed {
         let (config, weights) = (part(&file, "config.json")?, part(&file, WEIGHTS)?);
         let flat = model.weights_to_bytes()?;
         let mut random = Random(u64::from(std::process::id()));
-        let (begun, mut read, mut refused) = (std::time::Instant::now(), 0, 0);
+        let (begun, mut read, mut refused) = (crate::sys::Instant::now(), 0, 0);
         while begun.elapsed().as_secs_f64() < seconds {
             let seed = random.0;
             let mut parts = [("config.json", config.clone()), (WEIGHTS, weights.clone())];
