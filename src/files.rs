@@ -1,4 +1,5 @@
 //! Files: opened, read, replaced whole, and what can be wrong with them.
+#![cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "a page has no files"))]
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -33,7 +34,9 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(format!(".{}-{}.part", std::process::id(), WRITTEN.fetch_add(1, Ordering::Relaxed)));
+    // (A page has no number of its own, nor files.)
+    let process = if cfg!(target_arch = "wasm32") { 0 } else { std::process::id() };
+    name.push(format!(".{process}-{}.part", WRITTEN.fetch_add(1, Ordering::Relaxed)));
     let part = path.with_file_name(name);
     let write = || {
         let mut file = File::create(&part)?;

@@ -83,7 +83,6 @@ mod ir;
 
 mod dtype;
 mod error;
-#[cfg(not(target_arch = "wasm32"))]
 mod files;
 #[cfg(feature = "gpu")]
 pub mod interop;

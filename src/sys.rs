@@ -72,6 +72,10 @@ pub(crate) async fn yielded() {
     .await;
 }
 
+/// So many items are prepared ahead at most: room for them is made at once.
+#[cfg(not(target_arch = "wasm32"))]
+const MOST_AHEAD: usize = 4096;
+
 /// What an iterator gives, up to `count` items ahead of who takes them, from a thread that makes and runs it. A panic there is
 /// an error in place of the next item. Without the one who takes them, the thread ends.
 #[cfg(not(target_arch = "wasm32"))]
@@ -82,7 +86,7 @@ where
 {
     use crate::error::Error;
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    let (sender, receiver) = std::sync::mpsc::sync_channel(count);
+    let (sender, receiver) = std::sync::mpsc::sync_channel(count.min(MOST_AHEAD));
     let failed = sender.clone();
     let work = move || {
         let all = || make().try_for_each(|item| sender.send(item).ok());

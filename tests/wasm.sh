@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks that the GPU engine compiles for browsers. The compiler's target wasm32-unknown-unknown comes from rustup, or,
+# Checks that the GPU engine, with all other features, compiles for browsers. The compiler's target wasm32-unknown-unknown comes from rustup, or,
 # where rustup has none, Debian's compiler builds the standard library from its sources (installed if apt-get may be
 # used). With CI set it is a failure that neither is to be had, otherwise the check is left out.
 set -euo pipefail
@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 target=wasm32-unknown-unknown
 # A folder of its own, so that the other builds' lock and cache are left alone.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/wasm"
-check=(check --target "$target" --no-default-features --features gpu)
+check=(check --target "$target" --no-default-features --features gpu,full)
 
 has_target() {
     [[ -d "$(rustc --print sysroot 2>/dev/null)/lib/rustlib/$target/lib" ]]

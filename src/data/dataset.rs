@@ -136,7 +136,7 @@ impl Dataset {
         T: IntoItem,
     {
         let element = |item: Result<T>| item.and_then(IntoItem::into_item).map(|(item, _)| item);
-        Self::of(Cardinality::Unknown, move || generator().map(element))
+        Self::of(Cardinality::Unknown, move || generator().map(element).fuse())
     }
 
     /// The same with another way over it and another number of elements.
@@ -274,8 +274,9 @@ impl Dataset {
                 while left > 0 {
                     left -= 1;
                     // An error among those left out is one all the same.
-                    if let Some(Err(error)) = items.next() {
-                        return Some(Err(error));
+                    match items.next() {
+                        Some(Ok(_)) => {}
+                        end => return end,
                     }
                 }
                 items.next()

@@ -69,11 +69,12 @@ impl ImageFolder {
             let mut class_names = Vec::new();
             let mut files = Vec::new();
             for path in entries(directory)? {
-                if !path.is_dir() {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if !path.is_dir() || name.starts_with('.') {
                     continue;
                 }
                 let class = class_names.len() as i32;
-                class_names.push(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+                class_names.push(name);
                 images(&path, &mut |file| files.push((file, class)))?;
             }
             if files.is_empty() {
@@ -149,13 +150,25 @@ impl ImageFolder {
         let image =
             decoded.map_err(|why| damaged("a PNG or JPEG image", format!("{}: {why}", path.display()), "an image"))?;
         let (pixels, channels) = match self.color_mode {
-            ColorMode::Grayscale => (image.to_luma8().into_raw(), 1),
+            ColorMode::Grayscale => (luma(&image), 1),
             ColorMode::Rgb => (image.to_rgb8().into_raw(), 3),
             ColorMode::Rgba => (image.to_rgba8().into_raw(), 4),
         };
         let resized = resize(&pixels, &image, channels, self.height, self.width);
         Array::from_slice(&resized, [self.height, self.width, channels])
     }
+}
+
+/// The brightness of each pixel by ITU-R BT.601, rounded as Pillow does, which Keras reads with.
+fn luma(image: &DynamicImage) -> Vec<u8> {
+    if !image.color().has_color() {
+        return image.to_luma8().into_raw();
+    }
+    let weigh = |p: &image::Rgb<u8>| {
+        let [r, g, b] = p.0.map(u32::from);
+        ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
+    };
+    image.to_rgb8().pixels().map(weigh).collect()
 }
 
 /// What is in a folder, sorted by name.

@@ -122,6 +122,9 @@ pub fn to_bytes<A: IntoArray>(arrays: impl IntoIterator<Item = (impl AsRef<str>,
 fn arrays(source: impl Read + Seek) -> Result<Npz> {
     let bad = |why: &dyn std::fmt::Display| damaged(WHAT, why.to_string(), "a ZIP archive of NPY files");
     let mut file = ZipArchive::new(source).map_err(|why| bad(&why))?;
+    if file.has_overlapping_files().map_err(|why| bad(&why))? {
+        return Err(bad(&"members that share their bytes"));
+    }
     let mut all = Vec::new();
     for i in 0..file.len() {
         let mut member = file.by_index(i).map_err(|why| bad(&why))?;

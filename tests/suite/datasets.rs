@@ -186,3 +186,62 @@ fn a_panic_while_prefetching_is_an_error_in_its_place() {
     let error = results[2].as_ref().unwrap_err().to_string();
     assert!(error.contains("panicked: no more than two"), "{error}");
 }
+
+#[test]
+fn past_the_end_there_is_nothing() {
+    let few = Dataset::from_generator(|| (0..5).map(|i| Ok(i as f32)));
+    assert_eq!((&few.skip(usize::MAX)).into_iter().count(), 0);
+    assert_eq!((&few.prefetch(usize::MAX)).into_iter().count(), 5);
+    // A generator that would go on after its end.
+    let restless = Dataset::from_generator(|| {
+        let mut i = 0;
+        std::iter::from_fn(move || {
+            i += 1;
+            (i % 4 != 0).then_some(Ok(i as f32))
+        })
+    });
+    assert_eq!((&restless.batch(2)).into_iter().count(), 2);
+}
+
+#[test]
+#[cfg(feature = "csv")]
+fn zeros_of_both_signs_are_one_class() {
+    let table = wgtensor::data::Csv::new().parse("a\n-0\n0\n1\n").unwrap();
+    let (labels, classes) = table.labels("a").unwrap();
+    assert_eq!((labels.to_vec::<i32>().unwrap(), classes), (vec![0, 0, 1], vec!["0".to_string(), "1".to_string()]));
+    assert_eq!(table.text("a").unwrap(), ["0", "0", "1"]);
+}
+
+#[test]
+#[cfg(feature = "csv")]
+fn a_file_that_changes_between_passes_is_an_error() {
+    let path = std::env::temp_dir().join(format!("wgtensor-changes-{}.csv", std::process::id()));
+    std::fs::write(&path, "a,b,c\n1,2,3\n").unwrap();
+    let rows = wgtensor::data::Csv::new().stream(&path).unwrap();
+    assert_eq!((&rows).into_iter().filter(|item| item.is_ok()).count(), 1);
+    std::fs::write(&path, "a\n1\n").unwrap();
+    assert!((&rows).into_iter().next().unwrap().is_err());
+    std::fs::remove_file(path).ok();
+}
+
+#[test]
+#[cfg(feature = "image")]
+fn hidden_folders_are_no_classes() {
+    use wgtensor::data::{ColorMode, ImageFolder};
+
+    let folder = std::env::temp_dir().join(format!("wgtensor-hidden-{}", std::process::id()));
+    for class in [".checkpoints", "cat", "dog"] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+        std::fs::copy(
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/red.png"),
+            folder.join(class).join("a.png"),
+        )
+        .unwrap();
+    }
+    let images = ImageFolder::open(&folder).unwrap().image_size(2, 2).color_mode(ColorMode::Grayscale);
+    assert_eq!(images.class_names(), ["cat", "dog"]);
+    // Pillow makes 76 of pure red.
+    let item = (&images.dataset()).into_iter().next().unwrap().unwrap();
+    assert!(item.x()[0].to_f64_vec().iter().all(|&v| v == 76.0));
+    std::fs::remove_dir_all(folder).ok();
+}

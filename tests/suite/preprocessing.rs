@@ -523,3 +523,17 @@ fn images_are_flipped_in_training_alone() {
         Ok(())
     });
 }
+
+#[test]
+fn images_without_pixels_are_refused() {
+    for_each_device(|device| {
+        let x = Tensor::zeros([2, 0, 5, 3], wgtensor::DType::F32, device)?;
+        let layers: [Sequential; 2] =
+            [Sequential::new().add(Resizing::new(4, 4)), Sequential::new().add(CenterCrop::new(4, 4))];
+        for mut model in layers {
+            let error = model.predict(&x, Predict::new().verbose(0)).unwrap_err().to_string();
+            assert!(error.contains("images without pixels"), "{error}");
+        }
+        Ok(())
+    });
+}

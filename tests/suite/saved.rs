@@ -273,3 +273,53 @@ fn damaged_files_are_errors() -> Result<()> {
     assert!(refused > 200, "{refused} of 300 changed files were refused");
     Ok(())
 }
+
+#[test]
+fn a_count_of_steps_that_makes_no_sense_is_refused() -> Result<()> {
+    let device = Device::cpu();
+    let mut model = stateful(Nadam::new(0.01))?;
+    let (x, y) = samples(&device)?;
+    model.fit(&x, &y, Fit::new().verbose(0))?;
+    let vars = model.trainable_weights();
+    let optimizer = model.optimizer_mut().unwrap();
+    let mut state = optimizer.get_weights(&vars)?;
+    for steps in [-1.0, 0.5, 3e18, f64::NAN] {
+        state[0] = Tensor::full((), steps, wgtensor::DType::F32, &device)?;
+        assert!(optimizer.set_weights(&vars, &state).unwrap_err().is_invalid_argument(), "{steps}");
+    }
+    // Two thousand million steps are a number like any other.
+    state[0] = Tensor::full((), 2e9, wgtensor::DType::F32, &device)?;
+    optimizer.set_weights(&vars, &state)?;
+    assert!(model.fit(&x, &y, Fit::new().verbose(0))?["loss"][0].is_finite());
+    model.to_bytes()?;
+    Ok(())
+}
+
+/// A backup made at the last step of an epoch: what is left of it is its validation.
+#[test]
+fn an_epoch_that_had_ended_has_no_figures_of_training() -> Result<()> {
+    use wgtensor::nn::callbacks::Callback;
+
+    struct Start(usize);
+    impl Callback for Start {
+        fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
+            let position = model.position.as_mut().unwrap();
+            (position.epoch, position.batch) = (1, self.0);
+            Ok(())
+        }
+    }
+    let (x, y) = samples(&Device::cpu())?;
+    let mut model = stateful(SGD::new(0.1))?;
+    let halve = || LearningRateScheduler::new(|_, rate| rate * 0.5);
+    let how = |batch| {
+        Fit::new().epochs(3).batch_size(10).validation_data(&x, &y).callbacks((Start(batch), halve())).verbose(0)
+    };
+    let history = model.fit(&x, &y, how(4))?;
+    assert_eq!((history.epoch.as_slice(), history["val_loss"].len(), history["loss"].len()), (&[1, 2][..], 2, 1));
+    // The rate of the epoch under way is not lowered again.
+    assert_eq!(model.learning_rate()?, 0.05);
+    model.set_learning_rate(0.1)?;
+    let history = model.fit(&x, &y, how(2))?;
+    assert_eq!((history["loss"].len(), model.learning_rate()?), (2, 0.05));
+    Ok(())
+}

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use super::Csv;
 use super::fields::{is_missing, leading, number};
 use super::records::{Records, not_text};
+use crate::data::damage::damaged;
 use crate::error::{Error, Result};
 
 /// What a table has in memory.
@@ -115,7 +116,7 @@ impl Csv {
         let mut records = Records::new(self, source()?)?;
         let classes = |name: &String| self.classes.iter().any(|(column, _)| column == name);
         let mut reading: Vec<Reading> = records.names.iter().map(|name| Reading::new(classes(name))).collect();
-        let mut rows = 0;
+        let mut rows = 0usize;
         while records.advance()? {
             rows += 1;
             if let Some(line) = records.plain() {
@@ -139,10 +140,19 @@ impl Csv {
                 again.then_some(i)
             };
             let again: Vec<usize> = reading.iter_mut().enumerate().filter_map(mistaken).collect();
+            let mut left = rows;
             while records.next()? {
-                for &i in &again {
+                left = left.wrapping_sub(1);
+                for &i in again.iter().filter(|&&i| i < records.names.len()) {
                     reading[i].word(self, records.field(i), &records, i)?;
                 }
+            }
+            if left != 0 || records.names.len() != reading.len() {
+                return Err(damaged(
+                    "a table that nobody writes to",
+                    "another table the second time",
+                    "the same lines",
+                ));
             }
         }
         let columns = reading.into_iter().filter_map(|reading| match reading {

@@ -48,7 +48,13 @@ impl Iterator for Rows {
         let mut next = || {
             let records = match &mut self.records {
                 Some(records) => records,
-                none => none.insert(Records::new(&plan.how, open(&plan.path)?)?),
+                none => {
+                    let records = Records::new(&plan.how, open(&plan.path)?)?;
+                    if records.names != plan.names {
+                        return Err(damaged("the file that it was", records.names.join(", "), &plan.names.join(", ")));
+                    }
+                    none.insert(records)
+                }
             };
             if records.next()? { plan.item(records).map(Some) } else { Ok(None) }
         };

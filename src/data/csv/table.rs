@@ -115,10 +115,11 @@ impl Table {
             Column::Text { codes, words, missing } => (codes.clone(), words.clone(), *missing),
             // Numbers as they are written shortest.
             Column::Numbers { values, missing } => {
-                let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+                // (A sum with 0 has no sign of its own where it is 0.)
+                let mut sorted: Vec<f64> = values.iter().filter(|v| !v.is_nan()).map(|v| v + 0.0).collect();
                 sorted.sort_by(f64::total_cmp);
                 sorted.dedup();
-                let code = |v: &f64| sorted.binary_search_by(|n| n.total_cmp(v)).map_or(NO_WORD, |i| i as u32);
+                let code = |v: &f64| sorted.binary_search_by(|n| n.total_cmp(&(v + 0.0))).map_or(NO_WORD, |i| i as u32);
                 (values.iter().map(code).collect(), sorted.iter().map(f64::to_string).collect(), *missing)
             }
         };

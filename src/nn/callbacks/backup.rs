@@ -15,7 +15,8 @@ use crate::nn::saving::keras::{WEIGHTS, archive, damaged, part, read_weights, we
 ///
 /// The backup is one file in a folder: weights, the optimizer's state, the epoch and the batch, and the seed of shuffling and
 /// dropout. `fit` with the same model, data and settings goes on from it, and comes to the same weights, bit for bit, as it would
-/// have without the interruption. It is written under another name first: whenever the program ends, there is a whole one. At the
+/// have without the interruption. (Give it as the last callback, so that what the others change is part of it, and validation data
+/// that is not a shuffled data set of the training's.) The figures of an epoch that was cut off are those of its rest. The backup is written under another name first: whenever the program ends, there is a whole one. At the
 /// end of training it is deleted. What other callbacks remember (how long nothing improved, say) is not part of it.
 ///
 /// Needs the feature `keras`.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::nn::history::Logs;
 use crate::nn::model::{Callback, Model};
+use crate::nn::progress::warn;
 use crate::{Tensor, Var};
 
 /// Evaluates and predicts with the moving averages of the weights that an optimizer with `use_ema` keeps, and trains on with
@@ -79,11 +80,19 @@ impl SwapEMAWeights {
     }
 }
 
+/// An evaluation that ended with an error leaves the averages in the model: the weights are put back.
+impl Drop for SwapEMAWeights {
+    fn drop(&mut self) {
+        if let Err(why) = self.swap_back() {
+            warn(&format!("The weights could not be put back after their averages: {why}"));
+        }
+    }
+}
+
 impl Callback for SwapEMAWeights {
     fn on_train_begin(&mut self, _: &mut Model) -> Result<()> {
-        // An earlier run may have ended in between; its weights are gone.
-        self.kept.clear();
-        Ok(())
+        // An earlier run may have ended in between.
+        self.swap_back()
     }
 
     fn on_epoch_begin(&mut self, _: usize, _: &mut Model) -> Result<()> {
@@ -92,6 +101,12 @@ impl Callback for SwapEMAWeights {
 
     fn on_epoch_end(&mut self, _: usize, _: &mut Logs, model: &mut Model) -> Result<()> {
         if self.swap_on_epoch { self.swap(model) } else { Ok(()) }
+    }
+
+    fn on_train_end(&mut self, _: &mut Model) -> Result<()> {
+        // What is in the model now stays there.
+        self.kept.clear();
+        Ok(())
     }
 
     fn on_test_begin(&mut self, model: &mut Model) -> Result<()> {

@@ -1,8 +1,8 @@
 //! Keras's callbacks: stopping early, changing the learning rate, writing figures and weights down.
 
-#[cfg(not(target_arch = "wasm32"))]
 #[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
 mod backup;
+#[cfg(not(target_arch = "wasm32"))]
 mod checkpoint;
 mod csv;
 mod ema;
@@ -17,9 +17,9 @@ mod stopping;
 #[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
 mod tensorboard;
 
-#[cfg(not(target_arch = "wasm32"))]
 #[cfg(all(feature = "keras", not(target_arch = "wasm32")))]
 pub use backup::BackupAndRestore;
+#[cfg(not(target_arch = "wasm32"))]
 pub use checkpoint::ModelCheckpoint;
 pub use csv::CSVLogger;
 pub use ema::SwapEMAWeights;

@@ -2,7 +2,7 @@
 
 use super::{CallCtx, Layer, check_rank};
 use crate::Tensor;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::nn::config::{choices, declare, declared, positive};
 use crate::shape::Shape;
 
@@ -23,6 +23,11 @@ choices! { Interpolation, "interpolation", "\"bilinear\" or \"nearest\"":
 /// Height and width of images `(height, width, channels)`.
 fn sides(class: &str, sample: &[usize]) -> Result<[usize; 2]> {
     check_rank(class, 4, sample)?;
+    if sample[0] == 0 || sample[1] == 0 {
+        let (happened, received) = (format!("`{class}` was given images without pixels"), format!("{sample:?}"));
+        let expected = "a height and a width of at least 1";
+        return Err(Error::parts(Kind::Shape, &happened, &received, expected, "Check how the images were read"));
+    }
     Ok([sample[0], sample[1]])
 }
 
@@ -89,6 +94,7 @@ impl Layer for Resizing {
     declared!("keras.layers");
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        sides("Resizing", &x.dims()[1..])?;
         let wanted = [self.height, self.width];
         match self.crop_to_aspect_ratio {
             true => resize(&crop_to_aspect_ratio(x, wanted)?, wanted, self.interpolation),
@@ -118,6 +124,7 @@ impl Layer for CenterCrop {
     declared!("keras.layers");
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
+        sides("CenterCrop", &x.dims()[1..])?;
         let wanted = [self.height, self.width];
         match x.dims()[1] >= self.height && x.dims()[2] >= self.width {
             true => middle(x, wanted),

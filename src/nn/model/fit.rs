@@ -413,7 +413,7 @@ impl<'a> Run<'a> {
         self.callbacks.each(|callback| callback.on_train_begin(model))?;
         let start = model.position.unwrap_or(start);
         self.seed = start.seed;
-        for epoch in self.epochs.start..start.epoch {
+        for epoch in self.epochs.start..start.epoch.min(self.epochs.end) {
             self.feed.pass_over(self.shuffle.then_some(&mut self.seeds(epoch)))?;
         }
         for epoch in start.epoch..self.epochs.end {
@@ -453,7 +453,12 @@ impl<'a> Run<'a> {
             print(&format!("Epoch {}/{}\n", epoch + 1, self.epochs.end));
         }
         model.position = Some(Position { epoch, batch: done, seed: self.seed });
+        let rate = model.learning_rate()?;
         self.callbacks.each(|callback| callback.on_epoch_begin(epoch, model))?;
+        if done > 0 && model.learning_rate()? != rate {
+            // It was set for this epoch before its first batches.
+            model.set_learning_rate(rate)?;
+        }
         let mut seeds = self.seeds(epoch);
         self.feed.begin(true, self.shuffle.then_some(&mut seeds));
         let mut display = Display::new(self.feed.steps(), self.verbose);
@@ -475,7 +480,9 @@ impl<'a> Run<'a> {
                 break;
             }
         }
-        let mut logs = model.compiled()?.read().await?.sorted();
+        // Of an epoch that had ended there are no figures of training.
+        let none = done > 0 && step == done;
+        let mut logs = if none { Vec::new() } else { model.compiled()?.read().await?.sorted() };
         if (epoch + 1).is_multiple_of(self.validation_freq) && !model.interrupted {
             logs.extend(self.validate(model).await?);
         }

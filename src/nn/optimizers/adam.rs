@@ -121,7 +121,7 @@ optimizer! {
         }
 
         fn running(&self, updates: u64) -> Option<f64> {
-            Some((1..=updates).map(|step| self.momentum(step)).product())
+            Some(self.factors(0, 1.0, updates))
         }
 
         fn numbers(&mut self, lr: f64, step: u64) -> Vec<f64> {
@@ -149,11 +149,17 @@ impl NadamRule {
         self.beta_1 * (1.0 - 0.5 * power(0.96, step))
     }
 
+    /// The product up to the step `start` with the factors up to `end`; after a few thousand of them it is no number to speak of.
+    fn factors(&self, start: u64, product: f64, end: u64) -> f64 {
+        let next = |product: f64, step| (product > f64::MIN_POSITIVE).then(|| product * self.momentum(step));
+        (start + 1..=end).try_fold(product, next).unwrap_or(0.0)
+    }
+
     /// The product of the momentum's schedule up to this step: one factor more than at the step before.
     fn product(&mut self, step: u64) -> f64 {
         let Product { up_to, value } = self.product;
         let (start, value) = if up_to < step { (up_to, value) } else { (0, 1.0) };
-        let value = (start + 1..=step).fold(value, |product, s| product * self.momentum(s));
+        let value = self.factors(start, value, step);
         self.product = Product { up_to: step, value };
         value
     }

@@ -268,6 +268,9 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
         }
         let number = |value: &Tensor| Ok::<f64, Error>(value.to_f64_vec()?[0]);
         let (calls, rate) = (number(&values[0])?, values[..numbers].get(1).map(number).transpose()?);
+        if calls.fract() != 0.0 || !(0.0..f64::from(i32::MAX)).contains(&calls) {
+            return Err(Error::setting("An optimizer", "iterations", calls, "a number of steps, below 2^31"));
+        }
         match stepped {
             true => self.prepare(vars)?,
             false => vars.iter().for_each(|var| drop(self.params.remove(&var.id()))),
@@ -278,7 +281,7 @@ impl<R: Rule> AnyOptimizer for Optimizer<R> {
             }
         }
         let mut state = self.state_mut();
-        state.calls = calls.max(0.0) as u64;
+        state.calls = calls as u64;
         if let (LearningRate::Constant(old), Some(rate)) = (&mut state.shared.learning_rate, rate) {
             // The variable has single precision; the rate that it was made of, if it is this one, has more.
             if f64::from(*old as f32) != rate {

@@ -259,10 +259,12 @@ impl AnyOptimizer for LossScaleOptimizer {
 
     fn set_weights(&mut self, vars: &[Var], values: &[Tensor]) -> Result<()> {
         match (values, vars.first()) {
-            ([_, _, good, scale, inner @ ..], Some(var)) if self.inner.set_weights(vars, inner).is_ok() => {
+            ([_, _, good, scale, inner @ ..], Some(var))
+                if good.rank() == 0 && scale.rank() == 0 && self.inner.set_weights(vars, inner).is_ok() =>
+            {
                 let state = self.state(var.device())?;
                 for (var, value) in [(&state.good, good), (&state.scale, scale)] {
-                    var.assign(&value.detach().to_device(var.device())?.cast(var.dtype())?.reshape(())?)?;
+                    var.assign(&value.detach().to_device(var.device())?.cast(var.dtype())?)?;
                 }
                 Ok(())
             }

@@ -1,5 +1,6 @@
 //! Groups of variables in HDF5, as Keras's `H5IOStore` has them: group `path/vars` with datasets `0`, `1`, ...
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use hdf5_pure::{AttrValue, DType as Stored, Dataset, File, FileBuilder, GroupBuilder, Layout};
@@ -57,14 +58,16 @@ impl Branch<'_> {
 /// A file, parsed.
 pub(super) struct Groups {
     file: File,
+    /// Its size, and how many bytes may be read of it yet: many names may stand for one variable.
     bytes: u64,
+    left: Cell<u64>,
 }
 
 impl Groups {
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Self> {
         let size = bytes.len() as u64;
         let file = File::from_bytes(bytes).map_err(|why| damaged(&why, "an HDF5 file"))?;
-        Ok(Groups { file, bytes: size })
+        Ok(Groups { file, bytes: size, left: Cell::new(size.saturating_mul(MOST_UNPACKED)) })
     }
 
     /// How many variables there are under this path.
@@ -87,7 +90,11 @@ impl Groups {
     /// A variable of whatever type it has: floats in single precision, integers in 32 bits.
     pub(super) fn any(&self, path: &str, number: usize, device: &Device) -> Result<Tensor> {
         let stored = self.dataset(path, number)?.dtype().map_err(|why| damaged(&why, "a type of numbers"))?;
-        let dtype = if matches!(stored, Stored::F32 | Stored::F64) { DType::F32 } else { DType::I32 };
+        let dtype = match stored {
+            Stored::F32 | Stored::F64 => DType::F32,
+            Stored::I8 | Stored::I16 | Stored::I32 | Stored::I64 | Stored::U8 | Stored::U16 => DType::I32,
+            other => return Err(damaged(&other, "floats of 32 or 64 bits, or integers")),
+        };
         self.value(path, number, dtype, device)
     }
 
@@ -103,10 +110,12 @@ impl Groups {
             _ => self.bytes.saturating_mul(MOST_UNPACKED),
         };
         let bytes = shape.iter().try_fold(size, |bytes, &n| bytes.checked_mul(n as u64));
-        if bytes.is_none_or(|bytes| bytes > most) {
+        let Some(left) = bytes.filter(|&bytes| bytes <= most).and_then(|bytes| self.left.get().checked_sub(bytes))
+        else {
             let received = format!("shape {shape:?} in a file of {} bytes", self.bytes);
             return Err(named(damaged(&received, "data that is in the file")));
-        }
+        };
+        self.left.set(left);
         read(&dataset, &shape, dtype, device).map_err(named)
     }
 }

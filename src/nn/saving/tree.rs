@@ -60,22 +60,24 @@ pub(super) fn set_state(model: &mut Model, file: &Groups) -> Result<()> {
             values.push((var.clone(), file.value(&path, i, var.dtype(), var.device())?));
         }
     }
+    let optimizer = optimizer_values(model, file)?;
     for (var, value) in values {
         var.assign(&value)?;
     }
-    set_optimizer(model, file)?;
+    set_optimizer(model, optimizer)?;
     model.device().map_or(Ok(()), |device| device.flush())
 }
 
-/// Sets the optimizer's state; a file that has another number of variables for it is passed over with Keras's warning.
-fn set_optimizer(model: &mut Model, file: &Groups) -> Result<()> {
-    let (vars, device) = (model.trainable_weights(), model.device());
-    let (Some(optimizer), Some(device)) = (model.optimizer_mut(), device) else { return Ok(()) };
-    let count = file.count(OPTIMIZER);
-    if count == 0 {
-        return Ok(());
-    }
-    let values = (0..count).map(|i| file.any(OPTIMIZER, i, &device)).collect::<Result<Vec<Tensor>>>()?;
+/// The optimizer's variables in a file, where there is an optimizer.
+fn optimizer_values(model: &Model, file: &Groups) -> Result<Vec<Tensor>> {
+    let (Some(_), Some(device)) = (model.optimizer(), model.device()) else { return Ok(Vec::new()) };
+    (0..file.count(OPTIMIZER)).map(|i| file.any(OPTIMIZER, i, &device)).collect()
+}
+
+/// Sets the optimizer's state; another number of variables than it has is passed over with Keras's warning.
+fn set_optimizer(model: &mut Model, values: Vec<Tensor>) -> Result<()> {
+    let vars = model.trainable_weights();
+    let Some(optimizer) = model.optimizer_mut().filter(|_| !values.is_empty()) else { return Ok(()) };
     if let Err(why) = optimizer.set_weights(&vars, &values) {
         let class = optimizer.class_name();
         warn(&format!("Skipping variable loading for optimizer '{}': {why}", snake_case(class)));
