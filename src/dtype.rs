@@ -31,6 +31,24 @@ pub enum DType {
 }
 
 impl DType {
+    /// What reads elements of this type from the device's bytes as `f64`, exact for all types.
+    pub(crate) fn reader(self) -> fn(&[u8]) -> Vec<f64> {
+        fn read<T: Element>(bytes: &[u8]) -> Vec<f64> {
+            T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
+        }
+        match self {
+            DType::F32 => read::<f32>,
+            DType::F64 => read::<f64>,
+            DType::I32 => read::<i32>,
+            DType::U32 => read::<u32>,
+            DType::Bool => read::<bool>,
+            DType::I8 => read::<i8>,
+            DType::U8 => read::<u8>,
+            DType::F16 => read::<f16>,
+            DType::BF16 => read::<bf16>,
+        }
+    }
+
     /// Bytes an element takes on the device.
     pub const fn size(self) -> usize {
         match self {

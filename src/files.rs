@@ -19,6 +19,25 @@ pub(crate) fn failed(done: &str, path: &Path, why: &io::Error) -> Error {
     )
 }
 
+/// A file whose content is not what it should be: what kind of file was received and expected, and what it `should` be.
+pub(crate) fn damaged(kind: &str, received: &str, expected: &str, should: &str) -> Error {
+    let fix = format!("Check that the file is whole and {should}");
+    Error::parts(Kind::Argument, &format!("A {kind} file is damaged"), received, expected, &fix)
+}
+
+/// Makes a folder, and those that it is in, where there is none; `what` it is for.
+pub(crate) fn make_folder(folder: &Path, what: &str) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|why| {
+        Error::parts(
+            Kind::Io,
+            &format!("The folder of a {what} could not be made"),
+            &format!("{why} for {}", folder.display()),
+            "a path that can be written to",
+            "Check the path and its permissions",
+        )
+    })
+}
+
 /// A file, to read it.
 pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|why| failed("read", path, &why))

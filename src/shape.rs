@@ -66,6 +66,21 @@ impl Shape {
         self.dims().iter().product()
     }
 
+    /// Refuses another number of elements to make `what` of.
+    #[track_caller]
+    pub(crate) fn filled(&self, what: &str, elements: usize) -> Result<()> {
+        if self.numel() == elements {
+            return Ok(());
+        }
+        Err(Error::parts(
+            Kind::Shape,
+            &format!("{what} was to be made of data that does not fill its shape"),
+            &format!("{elements} elements for shape {self}"),
+            &format!("{} elements", self.numel()),
+            "Check the shape",
+        ))
+    }
+
     /// Row-major strides, in elements.
     pub(crate) fn strides(&self) -> [i64; MAX_RANK] {
         let mut out = [0; MAX_RANK];

@@ -70,15 +70,7 @@ impl Array {
     #[track_caller]
     pub fn from_slice<T: Element>(values: &[T], shape: impl IntoShape) -> Result<Self> {
         let shape = shape.into_shape()?;
-        if shape.numel() != values.len() {
-            return Err(Error::parts(
-                Kind::Shape,
-                "An array was to be made of data that does not fill its shape",
-                &format!("{} elements for shape {shape}", values.len()),
-                &format!("{} elements", shape.numel()),
-                "Check the shape",
-            ));
-        }
+        shape.filled("An array", values.len())?;
         Ok(Self::of(T::DTYPE, shape, T::to_bytes(values)))
     }
 
@@ -133,21 +125,7 @@ impl Array {
 
     /// The elements as `f64`, whatever the type (exact for all types).
     pub fn to_f64_vec(&self) -> Vec<f64> {
-        fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
-            T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
-        }
-        let wide = match self.dtype {
-            DType::F32 => wide::<f32>,
-            DType::F64 => wide::<f64>,
-            DType::I32 => wide::<i32>,
-            DType::U32 => wide::<u32>,
-            DType::Bool => wide::<bool>,
-            DType::I8 => wide::<i8>,
-            DType::U8 => wide::<u8>,
-            DType::F16 => wide::<f16>,
-            DType::BF16 => wide::<bf16>,
-        };
-        wide(self.bytes())
+        self.dtype.reader()(self.bytes())
     }
 
     /// The least and the greatest element, rounded towards zero; `None` where there are none, or a NaN among them.

@@ -1,9 +1,9 @@
 //! Files whose content is not what it should be.
 
-use crate::error::{Error, Kind};
+use crate::error::Error;
+use crate::files;
 
 /// A file whose content is not what it should be; `what` kind of file, and how it was received.
 pub(super) fn damaged(what: &str, received: impl AsRef<str>, expected: &str) -> Error {
-    let fix = format!("Check that the file is whole and is {what}");
-    Error::parts(Kind::Argument, "A data file is damaged", received.as_ref(), expected, &fix)
+    files::damaged("data", received.as_ref(), expected, &format!("is {what}"))
 }

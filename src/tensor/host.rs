@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use futures::FutureExt;
 use futures::channel::oneshot;
 use futures::future::BoxFuture;
-use half::{bf16, f16};
 
 use crate::backend::Take;
 use crate::dtype::{DType, Element};
@@ -42,15 +41,7 @@ impl Tensor {
     #[track_caller]
     pub fn from_slice<T: Element>(values: &[T], shape: impl IntoShape, device: &Device) -> Result<Tensor> {
         let shape = shape.into_shape()?;
-        if shape.numel() != values.len() {
-            return Err(Error::parts(
-                Kind::Shape,
-                "A tensor was to be made of data that does not fill its shape",
-                &format!("{} elements for shape {shape}", values.len()),
-                &format!("{} elements", shape.numel()),
-                "Check the shape",
-            ));
-        }
+        shape.filled("A tensor", values.len())?;
         let bounds = T::DTYPE.is_int().then(|| {
             values.iter().fold((i64::MAX, i64::MIN), |(low, high), v| {
                 let v = v.to_f64() as i64;
@@ -152,21 +143,7 @@ impl Tensor {
     /// Those of [`to_f64_vec`](Tensor::to_f64_vec).
     #[track_caller]
     pub fn to_f64_vec_async(&self) -> impl Future<Output = Result<Vec<f64>>> + Send + use<> {
-        fn wide<T: Element>(bytes: &[u8]) -> Vec<f64> {
-            T::from_bytes(bytes).into_iter().map(Element::to_f64).collect()
-        }
-        let wide = match self.dtype() {
-            DType::F32 => wide::<f32>,
-            DType::F64 => wide::<f64>,
-            DType::I32 => wide::<i32>,
-            DType::U32 => wide::<u32>,
-            DType::Bool => wide::<bool>,
-            DType::I8 => wide::<i8>,
-            DType::U8 => wide::<u8>,
-            DType::F16 => wide::<f16>,
-            DType::BF16 => wide::<bf16>,
-        };
-        entry_async(self.read(wide))
+        entry_async(self.read(self.dtype().reader()))
     }
 
     /// Submits what this tensor needs, without waiting for it.

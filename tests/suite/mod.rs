@@ -2,6 +2,7 @@
 
 mod arguments;
 mod captured;
+mod changes;
 mod close;
 mod composites;
 mod conformance;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use super::frequency::Frequency;
-use crate::error::{Error, Kind, Result};
-use crate::files::{in_file, read, replace};
+use crate::error::Result;
+use crate::files::{in_file, make_folder, read, replace};
 use crate::nn::history::{Logs, Position};
 use crate::nn::model::{Callback, Model};
 use crate::nn::saving::keras::{WEIGHTS, archive, damaged, part, read_weights, weights};
@@ -115,15 +115,7 @@ impl Callback for BackupAndRestore {
     fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
         self.save_freq.check("BackupAndRestore", "save_freq")?;
         self.batches = 0;
-        std::fs::create_dir_all(&self.folder).map_err(|why| {
-            Error::parts(
-                Kind::Io,
-                "The folder of a backup could not be made",
-                &format!("{why} for {}", self.folder.display()),
-                "a path that can be written to",
-                "Check the path and its permissions",
-            )
-        })?;
+        make_folder(&self.folder, "backup")?;
         self.clear();
         match self.file().exists() {
             true => in_file(&self.file(), self.restore(model)),

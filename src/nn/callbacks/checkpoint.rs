@@ -4,8 +4,9 @@ use std::path::Path;
 
 use super::format::{Number, Template};
 use super::frequency::Frequency;
-use super::monitor::{Mode, Monitor};
+use super::monitor::{Monitor, watching};
 use crate::error::{Error, Kind, Result};
+use crate::files::make_folder;
 use crate::nn::history::Logs;
 use crate::nn::model::{Callback, Model};
 use crate::nn::progress::{print, warn};
@@ -64,23 +65,7 @@ impl ModelCheckpoint {
         }
     }
 
-    /// The figure that says what is best. Default: `val_loss`.
-    pub fn monitor(mut self, name: impl Into<String>) -> Self {
-        self.watched.name = name.into();
-        self
-    }
-
-    /// Whether smaller or larger is better. Default: known from the metric.
-    pub fn mode(mut self, mode: Mode) -> Self {
-        self.watched.mode = mode;
-        self
-    }
-
-    /// Whether to say what is done. Default: `false`.
-    pub fn verbose(mut self, yes: bool) -> Self {
-        self.verbose = yes;
-        self
-    }
+    watching!();
 
     /// Whether to save only where the figure is better than ever before. Default: `false`.
     pub fn save_best_only(mut self, yes: bool) -> Self {
@@ -170,15 +155,7 @@ fn writable(path: &Path) -> Result<()> {
         ));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    folder.map_or(Ok(()), std::fs::create_dir_all).map_err(|why| {
-        Error::parts(
-            Kind::Io,
-            "The folder of a checkpoint could not be made",
-            &format!("{why} for {}", path.display()),
-            "a path that can be written to",
-            "Check the path and its permissions",
-        )
-    })
+    folder.map_or(Ok(()), |folder| make_folder(folder, "checkpoint"))
 }
 
 /// Saves all of a model: layers, weights, and what `compile` set.

@@ -1,6 +1,6 @@
 //! Callbacks that change the learning rate.
 
-use super::monitor::{Mode, Monitor, monitored};
+use super::monitor::{Monitor, monitored};
 use crate::error::{Error, Result};
 use crate::nn::history::Logs;
 use crate::nn::model::{Callback, Model};

@@ -83,7 +83,7 @@ impl Monitor {
 }
 
 /// The builder methods of callbacks that watch a figure.
-macro_rules! monitored {
+macro_rules! watching {
     () => {
         /// The figure watched; `val_loss` by default.
         pub fn monitor(mut self, name: impl Into<String>) -> Self {
@@ -92,10 +92,24 @@ macro_rules! monitored {
         }
 
         /// Whether smaller or larger is better; known from the metric by default.
-        pub fn mode(mut self, mode: Mode) -> Self {
+        pub fn mode(mut self, mode: $crate::nn::callbacks::Mode) -> Self {
             self.watched.mode = mode;
             self
         }
+
+        /// Whether to say what is done; silent by default.
+        pub fn verbose(mut self, yes: bool) -> Self {
+            self.verbose = yes;
+            self
+        }
+    };
+}
+pub(super) use watching;
+
+/// Those of callbacks that wait for it to improve.
+macro_rules! monitored {
+    () => {
+        $crate::nn::callbacks::monitor::watching!();
 
         /// The least change that counts as an improvement.
         pub fn min_delta(mut self, delta: f64) -> Self {
@@ -106,12 +120,6 @@ macro_rules! monitored {
         /// Epochs without improvement to wait.
         pub fn patience(mut self, epochs: usize) -> Self {
             self.patience = epochs;
-            self
-        }
-
-        /// Whether to say what is done; silent by default.
-        pub fn verbose(mut self, yes: bool) -> Self {
-            self.verbose = yes;
             self
         }
     };

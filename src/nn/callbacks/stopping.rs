@@ -1,6 +1,6 @@
 //! Callbacks that end training.
 
-use super::monitor::{Mode, Monitor, monitored};
+use super::monitor::{Monitor, monitored};
 use crate::Tensor;
 use crate::error::Result;
 use crate::nn::history::Logs;

@@ -83,9 +83,9 @@ impl Fed {
     }
 }
 
-/// A batch that was taken from a pass: the numbers of rows, or what a data set gave.
+/// A batch that was taken from a pass: where in its order, or what a data set gave.
 enum Taken {
-    Rows(Vec<i32>),
+    Rows(Range<usize>),
     Item(Box<Item>),
 }
 
@@ -192,11 +192,12 @@ impl Feed {
     /// The next batch, on the device; none at the end of the epoch.
     pub(super) async fn next(&mut self, model: &Model) -> Result<Option<Fed>> {
         let Some(taken) = self.take()? else { return Ok(None) };
-        match (&self.source, taken) {
-            (Source::Rows { data, .. }, Taken::Rows(rows)) => {
-                Ok(Some(Fed { data: data.clone(), rows: Some(data.numbers(&rows)?), len: rows.len() }))
+        match (&self.source, &self.pass, taken) {
+            (Source::Rows { data, .. }, Some(Pass::Rows(order, _)), Taken::Rows(places)) => {
+                let rows = &order[places];
+                Ok(Some(Fed { data: data.clone(), rows: Some(data.numbers(rows)?), len: rows.len() }))
             }
-            (Source::Dataset { targets, class_weight, .. }, Taken::Item(item)) => {
+            (Source::Dataset { targets, class_weight, .. }, _, Taken::Item(item)) => {
                 let data = model.put(*item, *targets, class_weight, &self.device).await?;
                 Ok(Some(Fed { len: data.some_samples()?, data: Arc::new(data), rows: None }))
             }
@@ -211,9 +212,9 @@ impl Feed {
         }
         let taken = match (&self.source, &mut self.pass) {
             (Source::Rows { size, .. }, Some(Pass::Rows(order, next))) => {
-                let rows = order[*next..order.len().min(*next + size)].to_vec();
-                *next += rows.len();
-                (!rows.is_empty()).then_some(Taken::Rows(rows))
+                let places = *next..order.len().min(*next + size);
+                *next = places.end;
+                (!places.is_empty()).then_some(Taken::Rows(places))
             }
             (_, Some(Pass::Items(items))) => items.next().transpose()?.map(|item| Taken::Item(Box::new(item))),
             _ => None,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hdf5_pure::{AttrValue, DType as Stored, Dataset, File, FileBuilder, GroupBuilder, Layout};
 
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::{DType, Device, Tensor};
 
 /// Variables that stand together.
@@ -82,9 +83,7 @@ impl Groups {
 
     /// The shape of a variable.
     pub(super) fn shape(&self, path: &str, number: usize) -> Result<Vec<usize>> {
-        let shape = self.dataset(path, number)?.shape().map_err(|why| damaged(&why, "the shape of a variable"))?;
-        let extent = |&n: &u64| usize::try_from(n).map_err(|_| damaged(&n, "an extent that fits the memory"));
-        shape.iter().map(extent).collect()
+        extents(&self.dataset(path, number)?)
     }
 
     /// A variable of whatever type it has: floats in single precision, integers in 32 bits.
@@ -100,7 +99,8 @@ impl Groups {
 
     /// A variable as a tensor of this type.
     pub(super) fn value(&self, path: &str, number: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-        let (dataset, shape) = (self.dataset(path, number)?, self.shape(path, number)?);
+        let dataset = self.dataset(path, number)?;
+        let shape = extents(&dataset)?;
         let named = |error: Error| error.context(format!("`{}/{number}`", vars(path)));
         // What the file says of its size is believed as far as the file is large.
         let size = dataset.element_size().map_err(|why| damaged(&why, "a type of numbers"))?;
@@ -120,19 +120,20 @@ impl Groups {
     }
 }
 
+/// The shape of a dataset.
+fn extents(dataset: &Dataset) -> Result<Vec<usize>> {
+    let shape = dataset.shape().map_err(|why| damaged(&why, "the shape of a variable"))?;
+    let extent = |&n: &u64| usize::try_from(n).map_err(|_| damaged(&n, "an extent that fits the memory"));
+    shape.iter().map(extent).collect()
+}
+
 /// The group with the variables of a path.
 fn vars(path: &str) -> String {
     if path.is_empty() { "vars".into() } else { format!("{path}/vars") }
 }
 
 fn damaged(received: &dyn std::fmt::Display, expected: &str) -> Error {
-    Error::parts(
-        Kind::Argument,
-        "A weight file is damaged",
-        &received.to_string(),
-        expected,
-        "Check that the file is whole and was written by Keras 3 or by `save_weights`",
-    )
+    files::damaged("weight", &received.to_string(), expected, "was written by Keras 3 or by `save_weights`")
 }
 
 /// The types of variables: the crate's, the file's, and Rust's.

@@ -9,8 +9,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use super::h5::{Groups, render};
 use super::tree::{set_state, state};
 use crate::error::{Error, Kind, Result, entry};
-#[cfg(not(target_arch = "wasm32"))]
-use crate::files::{in_file, read};
+use crate::files;
 use crate::nn::config::Config;
 use crate::nn::layers::Layer;
 use crate::nn::model::{Classes, Model};
@@ -100,7 +99,7 @@ impl Model {
                     "Rename it, or use `save_weights` to keep the weights alone",
                 ));
             }
-            crate::files::replace(path, &self.to_bytes()?)
+            files::replace(path, &self.to_bytes()?)
         })
     }
 }
@@ -127,7 +126,7 @@ pub fn load_model(path: impl AsRef<std::path::Path>) -> Result<Model> {
 pub fn load_model_with(path: impl AsRef<std::path::Path>, how: LoadModel) -> Result<Model> {
     entry(|| {
         let path = path.as_ref();
-        in_file(path, how.read(&read(path)?))
+        files::in_file(path, how.read(&files::read(path)?))
     })
 }
 
@@ -267,13 +266,7 @@ pub(in crate::nn) fn part(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
 }
 
 pub(in crate::nn) fn damaged(received: &str, expected: &str) -> Error {
-    Error::parts(
-        Kind::Argument,
-        "A model file is damaged",
-        received,
-        expected,
-        "Check that the file is whole and was written by Keras 3 or by `save`",
-    )
+    files::damaged("model", received, expected, "was written by Keras 3 or by `save`")
 }
 
 /// A time, in seconds since 1970, as Keras writes it; the day by Howard Hinnant's `civil_from_days`

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::files;
 
 /// The longest header that is read, as in the format's own library: a hostile length asks for no memory.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -62,10 +63,7 @@ pub(super) fn render<'a>(entries: impl Iterator<Item = Result<(String, Entry<'a>
 /// # Errors
 /// Bytes that are no such file.
 pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Entry<'_>>> {
-    let bad = |received: String, expected: &str| {
-        let fix = "Check that the file is whole and is a safetensors file";
-        Error::parts(Kind::Argument, "A weight file is damaged", &received, expected, fix)
-    };
+    let bad = |received: String, expected: &str| files::damaged("weight", &received, expected, "is a safetensors file");
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
         return Err(bad(format!("{} bytes", bytes.len()), "at least 8 bytes"));
     };

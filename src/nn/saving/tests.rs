@@ -154,44 +154,21 @@ fn weights_of_one_name_are_numbered() {
     assert_eq!(names(&[var("a/b"), var("c"), var("a/b")]), ["a/b", "c", "a/b_1"]);
 }
 
+#[cfg(feature = "keras")]
+#[path = "../../../tests/suite/changes.rs"]
+mod changes;
+
 /// Files with every part changed at random: each is read or refused, in a moment. `WGTENSOR_FUZZ` says for how many seconds.
 #[cfg(feature = "keras")]
 mod fuzzed {
     use serde_json::{Value, json};
 
     use super::super::keras::{WEIGHTS, archive, part};
+    use super::changes::Random;
     use super::*;
     use crate::nn::LoadModel;
 
-    struct Random(u64);
-
     impl Random {
-        fn below(&mut self, n: usize) -> usize {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) as usize % n.max(1)
-        }
-
-        /// Bytes changed, cut out, doubled.
-        fn bytes(&mut self, bytes: &mut Vec<u8>) {
-            for _ in 0..=self.below(4) {
-                if bytes.is_empty() {
-                    return;
-                }
-                let at = self.below(bytes.len());
-                let to = (at + 1 + self.below(16)).min(bytes.len());
-                match self.below(6) {
-                    0 => drop(bytes.drain(at..to)),
-                    1 => {
-                        let piece = bytes[at..to].to_vec();
-                        bytes.splice(at..at, piece);
-                    }
-                    2 => bytes[at..to].fill([0, 255][self.below(2)]),
-                    3 => bytes.truncate(to),
-                    _ => bytes[at] = self.below(256) as u8,
-                }
-            }
-        }
-
         /// A value somewhere in it is another.
         fn json(&mut self, mut json: &mut Value) {
             loop {
@@ -252,17 +229,17 @@ mod fuzzed {
                 }
                 1 => {
                     let which = random.below(2);
-                    random.bytes(&mut parts[which].1);
+                    random.change(&mut parts[which].1);
                     LoadModel::new().read(&archive(&parts)?).map(drop)
                 }
                 2 => {
                     let mut bytes = file.clone();
-                    random.bytes(&mut bytes);
+                    random.change(&mut bytes);
                     LoadModel::new().read(&bytes).map(drop)
                 }
                 _ => {
                     let mut bytes = if random.below(2) == 0 { flat.clone() } else { weights.clone() };
-                    random.bytes(&mut bytes);
+                    random.change(&mut bytes);
                     built().weights_from_bytes(&bytes)
                 }
             };
