@@ -8,7 +8,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use super::h5::{Groups, render};
 use super::tree::{set_state, state};
-use crate::error::{Error, Kind, Result, entry};
+use crate::error::{Error, Result, entry};
 use crate::files;
 use crate::nn::config::Config;
 use crate::nn::layers::Layer;
@@ -92,7 +92,7 @@ impl Model {
             let path = path.as_ref();
             if path.extension().is_none_or(|end| end != "keras") {
                 return Err(Error::parts(
-                    Kind::Argument,
+                    crate::error::Kind::Argument,
                     "Invalid filepath extension for saving. Please add a `.keras` extension for the native Keras format",
                     &format!("filepath={}", path.display()),
                     "a path that ends in `.keras`",
