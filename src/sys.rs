@@ -72,6 +72,11 @@ pub(crate) async fn yielded() {
     .await;
 }
 
+/// How many threads can work at a time here.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// So many items are prepared ahead at most: room for them is made at once.
 #[cfg(not(target_arch = "wasm32"))]
 const MOST_AHEAD: usize = 4096;

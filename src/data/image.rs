@@ -11,6 +11,7 @@ use super::dataset::Dataset;
 use super::item::Item;
 use crate::error::{Error, Kind, Result, entry};
 use crate::files::failed;
+use crate::sys::threads;
 
 /// Which channels an image has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub enum ColorMode {
 /// themselves or deeper. The classes are the folders in alphabetical order.
 ///
 /// The elements are an image of shape `(height, width, channels)` with numbers from 0 to 255 in single precision, and its
-/// class number. They are read and decoded when they are gone over: add [`batch`](Dataset::batch) and
-/// [`prefetch`](Dataset::prefetch).
+/// class number. They are read and decoded when they are gone over, by as many threads as there are cores: add
+/// [`batch`](Dataset::batch) and [`prefetch`](Dataset::prefetch).
 ///
 /// ```no_run
 /// use wgtensor::data::ImageFolder;
@@ -132,7 +133,7 @@ impl ImageFolder {
 
     fn decoded(&self, numbers: &Dataset) -> Dataset {
         let this = self.clone();
-        numbers.map(move |number| {
+        numbers.map_parallel(threads(), move |number| {
             let number = number.x()[0].to_vec::<i32>()?[0];
             let (path, class) = &this.files[number as usize];
             Item::new(this.decode(path)?)?.with_y(*class)

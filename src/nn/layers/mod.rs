@@ -1,6 +1,7 @@
 //! Layers: the trait, and Keras's standard ones.
 
 mod activation;
+mod adapting;
 mod affine;
 mod categories;
 mod conv;
@@ -19,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use activation::layer_of;
 pub use activation::{ActivationLayer, ELU, LeakyReLU, ReLU, SoftmaxLayer};
+pub use adapting::{AdaptData, Batches};
 pub use categories::{CategoryEncoding, Discretization, OutputMode};
 pub use conv::Conv2D;
 pub use core::{Dropout, Flatten, Masking, Reshape};
@@ -100,7 +102,7 @@ pub trait Layer: Send + Sync {
     ///
     /// # Errors
     /// A layer that has nothing to find out, or data that it cannot take.
-    fn adapt(&mut self, data: &Tensor) -> Result<()> {
+    fn adapt(&mut self, data: Batches) -> Result<()> {
         let _ = data;
         Err(Error::parts(
             Kind::Unsupported,

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::autocast;
 use crate::graph::node::next_id;
-use crate::nn::layers::{BuildCtx, CallCtx, Layer, WeightGroup};
+use crate::nn::layers::{AdaptData, BuildCtx, CallCtx, Layer, WeightGroup};
 use crate::nn::names;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
@@ -112,8 +112,8 @@ impl SharedLayer {
     /// # Errors
     /// A layer that has nothing to find out, or data that it cannot take.
     #[track_caller]
-    pub fn adapt(&self, data: &Tensor) -> Result<()> {
-        entry(|| self.0.write().layer.adapt(data))
+    pub fn adapt(&self, data: impl AdaptData) -> Result<()> {
+        entry(|| self.0.write().layer.adapt(data.into_batches()?))
     }
 
     /// Freezes the layer (`false`) or lets it train again (`true`), in every model that has it.

@@ -5,6 +5,7 @@ mod flat;
 mod h5;
 #[cfg(feature = "keras")]
 pub(in crate::nn) mod keras;
+mod pytorch;
 mod safetensors;
 #[cfg(feature = "keras")]
 mod tree;
