@@ -69,12 +69,13 @@ impl Layer for FourierFeatures {
     }
 }
 
-/// Points on two spirals of three turns, and which spiral each is on.
+/// Points on two spirals of five turns, and which spiral each is on.
 fn spirals(points: usize, device: &Device) -> Result<(Tensor, Tensor)> {
     let spiral: Vec<i32> = (0..points as i32).map(|i| i % 2).collect();
     let y = Tensor::from_slice(&spiral, points, device)?;
     let along = Tensor::uniform([points], 0.05, 1.0, 7, device)?.sqrt()?;
-    let angle = along.mul(6.0 * std::f64::consts::PI)?.add(y.cast(wgtensor::DType::F32)?.mul(std::f64::consts::PI)?)?;
+    let angle =
+        along.mul(10.0 * std::f64::consts::PI)?.add(y.cast(wgtensor::DType::F32)?.mul(std::f64::consts::PI)?)?;
     let x = Tensor::stack([&along.mul(angle.cos()?)?, &along.mul(angle.sin()?)?], 1)?;
     Ok((x.add(Tensor::normal([points, 2], 0.0, 0.01, 8, device)?)?, y))
 }

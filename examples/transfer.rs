@@ -1,7 +1,7 @@
 //! A trained model put to another task: a `.keras` file is opened, its layers frozen, another end put on it, and that trained on
 //! few images; then the last of its own layers as well, with small steps.
 //!
-//! The model knows the ten digits. The task is another question about such images, for which there are just fifty answers: is the
+//! The model knows the ten digits. The task is another question about such images, for which there are just thirty answers: is the
 //! digit a prime?
 //!
 //! ```text
@@ -17,7 +17,7 @@ use wgtensor::nn::prelude::*;
 use wgtensor::{DType, Device, Tensor};
 
 /// How many images of the new task are trained with.
-const FEW: usize = 50;
+const FEW: usize = 30;
 
 /// Images and their digits: those to train the first model, the few of the new task, and those that neither sees.
 struct Data {

@@ -86,6 +86,7 @@ mod error;
 mod files;
 #[cfg(feature = "gpu")]
 pub mod interop;
+mod loading;
 mod shape;
 mod sys;
 

@@ -15,6 +15,7 @@ use self::columns::Columns;
 use super::Dataset;
 use crate::error::{Result, entry};
 use crate::files::{in_file, open};
+use crate::loading::{Counted, Loading, Unit};
 
 /// How to read a table of comma-separated values. By default it has commas and a header, and a missing value is an error
 /// where it is used.
@@ -128,12 +129,20 @@ impl Csv {
 
     /// Reads a file into memory.
     ///
+    /// In a terminal, a line of the standard error says how far it is, where it takes longer than a second.
+    ///
     /// # Errors
     /// The file cannot be read, is empty, or has a line with another number of fields, which is named.
     #[track_caller]
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Table> {
         let path = path.as_ref();
-        entry(|| in_file(path, self.table(&|| open(path).map(|file| Box::new(file) as Box<dyn Read>))))
+        let source = || {
+            let file = open(path)?;
+            let size = file.metadata().ok().map(|data| data.len());
+            let loading = Loading::new(path.display().to_string(), Unit::Bytes, size);
+            Ok(Box::new(Counted::new(file, loading)) as Box<dyn Read>)
+        };
+        entry(|| in_file(path, self.table(&source)))
     }
 
     /// The table that a text is.

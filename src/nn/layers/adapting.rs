@@ -2,6 +2,7 @@
 
 use crate::data::{Array, Cardinality, Dataset};
 use crate::error::{Error, Kind, Result};
+use crate::loading::{Loading, Unit};
 use crate::{Device, Tensor};
 
 /// The data that [`Layer::adapt`](super::Layer::adapt) goes over, once: batches, the first dimension that of the samples.
@@ -57,6 +58,7 @@ impl AdaptData for &Dataset {
             ));
         }
         let device = self.device().cloned().map_or_else(Device::preset, Ok)?;
+        let mut loading = Loading::new("adapt", Unit::Batches, self.len().map(|n| n as u64));
         let batch = move |x: &[Array]| match x {
             [x] => x.clone().single().to_tensor(&device),
             several => Err(Error::parts(
@@ -67,7 +69,10 @@ impl AdaptData for &Dataset {
                 "Choose one with `map`",
             )),
         };
-        Ok(Box::new(self.into_iter().map(move |item| batch(item?.x()))))
+        Ok(Box::new(self.into_iter().map(move |item| {
+            loading.advance(1);
+            batch(item?.x())
+        })))
     }
 }
 
