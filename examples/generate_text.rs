@@ -15,7 +15,7 @@ use wgtensor::{Device, Tensor};
 
 /// How many letters the model sees.
 const SEES: usize = 32;
-const EPOCHS: usize = 20;
+const EPOCHS: usize = 12;
 
 /// The letters that there are, and numbers for them.
 struct Letters(Vec<char>);
@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .add(Input::new([SEES]).dtype(wgtensor::DType::I32))
         .add(Embedding::new(letters.0.len(), 16))
         .add(Flatten::new())
-        .add(Dense::new(256).activation(Relu))
+        .add(Dense::new(512).activation(Relu))
         .add(Dropout::new(0.2))
         .add(Dense::new(letters.0.len()).activation(Softmax));
     model.summary();
@@ -72,7 +72,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!();
     for temperature in [0.5, 0.8] {
         println!("--- temperature {temperature}");
-        let mut written = letters.numbers(&format!("{:>SEES$}", begin));
+        // What it is to go on with stands behind the last of the sonnets.
+        let mut written = letters.numbers(&format!("{text}\n{begin}"));
         print!("{begin}");
         for i in 0..400 {
             let next = draw(&mut model, &written[written.len() - SEES..], temperature, i, &device)?;
