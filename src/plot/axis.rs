@@ -88,13 +88,12 @@ impl Axis {
         let step = ((high - low) / ticks).ceil().max(1.0);
         let (from, to) = (low / step, high / step);
         let first = from.floor();
+        let margin = if scale.tight { 0.0 } else { (to - from) * MARGIN };
+        let (low, high) = (if scale.from_zero { from } else { from - margin }, to + margin);
         // Fewer than two ticks say nothing: then it reaches from one to another.
-        let (from, to) = match to.floor() - from.ceil() {
-            inside if inside >= 1.0 => {
-                let margin = if scale.tight { 0.0 } else { (to - from) * MARGIN };
-                (if scale.from_zero { from } else { from - margin }, to + margin)
-            }
-            _ => (first, to.ceil().max(first + 1.0)),
+        let (from, to) = match high.floor() - low.ceil() {
+            inside if inside >= 1.0 => (low, high),
+            _ => (low.min(first), high.max(first + 1.0).max(to.ceil())),
         };
         Axis { log: true, step, first, from: from - first, to: to - first }
     }

@@ -31,8 +31,8 @@ const TITLE: f64 = 20.0;
 const ENTRIES: usize = 14;
 /// Lines of at most so many points show them.
 const MARKED: usize = 30;
-/// Tables of at most so many cells have their numbers written in them.
-const WRITTEN: usize = 400;
+/// The least size of the numbers in a table.
+const LEAST: f64 = 7.0;
 /// Letters of a name that are shown.
 const LETTERS: usize = 28;
 
@@ -252,7 +252,12 @@ fn heatmap_scene(cells: &view::Cells, mut layout: Layout) -> Scene {
     if count == 0 {
         return render_multiple(vec![LinePlot::new().into()], layout);
     }
-    let written = count <= WRITTEN;
+    let words = |value: f64| if value.is_nan() { "–".to_owned() } else { number(value) };
+    let longest = cells.rows.iter().flatten().map(|&value| words(value).chars().count()).max().unwrap_or(1);
+    let room = ComputedLayout::from_layout(&layout);
+    let room = (room.plot_width() / rows[0].len() as f64, room.plot_height() / rows.len() as f64);
+    let size = (room.0 / longest as f64 * 1.3).min(room.1 * 0.7).min(13.0);
+    let written = size >= LEAST;
     if !written {
         layout.show_colorbar = true;
         layout.colorbar_tick_format =
@@ -267,12 +272,9 @@ fn heatmap_scene(cells: &view::Cells, mut layout: Layout) -> Scene {
         for (row, shares) in rows.iter().enumerate() {
             for (column, &share) in shares.iter().enumerate() {
                 let value = cells.rows[rows.len() - 1 - row][column];
-                let words = if value.is_nan() { "–".to_owned() } else { number(value) };
-                let room = computed.plot_width() / shares.len() as f64;
-                let size = (room / words.chars().count().max(1) as f64 * 1.4).clamp(6.0, 13.0);
                 let (x, y) = (computed.map_x(column as f64 + 1.0), computed.map_y(row as f64 + 1.0));
                 let color = if share > 0.55 { "#ffffff" } else { TEXT };
-                scene.add(text(&words, (x, y + size * 0.36), size as u32, color));
+                scene.add(text(&words(value), (x, y + size * 0.36), size as u32, color));
             }
         }
     }

@@ -51,6 +51,19 @@ impl Canvas {
         }
     }
 
+    /// New rows with a note, broken where it is too long.
+    fn note(&mut self, text: &str) {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > self.columns {
+                self.centred(&std::mem::take(&mut line));
+            }
+            line += if line.is_empty() { "" } else { " " };
+            line += word;
+        }
+        self.centred(&line);
+    }
+
     /// A new row with a text in its middle; none for an empty one.
     fn centred(&mut self, text: &str) {
         let text = words(text, self.columns);
@@ -229,7 +242,7 @@ fn lines(panel: &Panel, rows: usize, canvas: &mut Canvas) {
         canvas.put(plane.top + row, plane.left + column, (MARKS[series % MARKS.len()], Some(series)));
     }
     legend(panel, |series| if several { MARKS[series % MARKS.len()] } else { '─' }, canvas);
-    canvas.centred(&view.note);
+    canvas.note(&view.note);
 }
 
 /// What stands for which series, in as many rows as that takes.
@@ -302,7 +315,7 @@ fn bars(panel: &Panel, categories: &[String], canvas: &mut Canvas) {
         let row = canvas.add(1);
         canvas.write(row, 0, &words(&panel.x_label, canvas.columns), None);
     }
-    canvas.centred(&view.note);
+    canvas.note(&view.note);
 }
 
 fn histogram(panel: &Panel, bins: usize, rows: usize, canvas: &mut Canvas) {
@@ -332,7 +345,7 @@ fn histogram(panel: &Panel, bins: usize, rows: usize, canvas: &mut Canvas) {
             }
         }
     }
-    canvas.centred(&view.note);
+    canvas.note(&view.note);
 }
 
 fn legend_line(panel: &Panel, series: usize, canvas: &mut Canvas) {
@@ -399,6 +412,6 @@ fn heatmap(panel: &Panel, names: &[String], canvas: &mut Canvas) {
         canvas.write(row, left, &label, None);
     }
     for note in notes {
-        canvas.centred(&note);
+        canvas.note(&note);
     }
 }
