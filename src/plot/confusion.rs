@@ -33,9 +33,8 @@ fn count(y_true: impl IntoArray, y_pred: impl IntoArray, classes: Option<usize>)
     const MOST: usize = 5000;
     let (labels, predictions) = (Rows::new("Labels", y_true)?, Rows::new("Predictions", y_pred)?);
     same_samples(&labels, &predictions)?;
-    let (actual, predicted) = (labels.classes("Labels")?, predictions.classes("Predictions")?);
+    let (actual, predicted) = (labels.labels()?, predictions.predictions()?);
     let greatest = actual.iter().chain(&predicted).copied().max().unwrap_or(0);
-    // Two classes of one column, whether or not there are samples of both.
     let wide = [labels.columns, predictions.columns].into_iter().max().unwrap_or(1);
     let found = (greatest + 1).max(wide);
     let count = classes.unwrap_or(found);

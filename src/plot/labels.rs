@@ -49,27 +49,36 @@ impl Rows {
         self.values.len() / self.columns
     }
 
-    /// The class of each sample: the column that is greatest, or the number itself; a score between two classes is of the second
-    /// one above one half.
+    /// The class of each sample: the column that is greatest, or the number itself.
     #[track_caller]
-    pub(super) fn classes(&self, what: &str) -> Result<Vec<usize>> {
+    pub(super) fn labels(&self) -> Result<Vec<usize>> {
+        self.classes("Labels", false)
+    }
+
+    /// The class predicted for each sample, where a score may also be one of the second of two classes.
+    #[track_caller]
+    pub(super) fn predictions(&self) -> Result<Vec<usize>> {
+        let whole = self.integers || self.values.iter().all(|value| value.fract() == 0.0);
+        self.classes("Predictions", !whole)
+    }
+
+    #[track_caller]
+    fn classes(&self, what: &str, scores: bool) -> Result<Vec<usize>> {
         if self.columns > 1 {
             return Ok(self.values.chunks(self.columns).map(greatest).collect());
         }
-        let whole = self.integers || self.values.iter().all(|value| value.fract() == 0.0);
-        let scores = !whole;
         let mut classes = Vec::with_capacity(self.values.len());
         for (sample, &value) in self.values.iter().enumerate() {
             classes.push(match scores {
                 true if (0.0..=1.0).contains(&value) => usize::from(value > THRESHOLD),
-                false if (0.0..=f64::from(i32::MAX)).contains(&value) => value as usize,
+                false if value.fract() == 0.0 && (0.0..=f64::from(i32::MAX)).contains(&value) => value as usize,
                 _ => {
                     return Err(Error::parts(
                         Kind::Argument,
-                        &format!("{what} are neither classes nor probabilities"),
+                        &format!("{what} are not classes{}", if scores { " nor probabilities" } else { "" }),
                         &format!("{value} for sample {sample}"),
-                        "classes from 0 on, probabilities between 0 and 1, or a row of scores for each sample",
-                        "Give logits of two classes through a sigmoid first",
+                        if scores { "probabilities between 0 and 1" } else { "whole numbers from 0 on" },
+                        "Give classes, rows of scores or probabilities; logits of two classes go through a sigmoid first",
                     ));
                 }
             });

@@ -145,7 +145,7 @@ pub fn roc_curve(y_true: impl IntoArray, y_score: impl IntoArray) -> Result<Char
         } else {
             let labels = Rows::new("Labels", &labels)?;
             same_samples(&labels, &rows)?;
-            let classes = labels.classes("Labels")?;
+            let classes = labels.labels()?;
             if let Some(&class) = classes.iter().find(|&&class| class >= rows.columns) {
                 return Err(Error::parts(
                     Kind::Index,

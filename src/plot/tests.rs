@@ -1,3 +1,4 @@
+use super::axis::{Axis, Scale};
 use super::panel::{Kind, Panel, Series};
 use super::{Chart, Roc, confusion_counts, confusion_matrix, learning_curves, roc_curve, view, weight_histograms};
 use crate::nn::prelude::*;
@@ -162,6 +163,42 @@ fn what_is_left_out_is_said() {
     assert!(!kinds()[0].to_text(80, 8).contains("left out"));
 }
 
+/// The ticks of an axis with their distances from its start, in steps.
+fn ticks(values: &[f64], scale: Scale, count: usize) -> Vec<String> {
+    let axis = Axis::new(values.iter().copied(), scale, count);
+    let ticks = axis.ticks();
+    assert!(ticks.iter().all(|(place, _)| (axis.from - 1e-6..=axis.to + 1e-6).contains(place)));
+    assert!(values.iter().all(|&value| !scale.has(value) || (axis.from..=axis.to).contains(&axis.at(value))));
+    ticks.into_iter().map(|(_, label)| label).collect()
+}
+
+#[test]
+fn ticks_are_round_numbers() {
+    let plain = Scale::default();
+    assert_eq!(ticks(&[0.12, 0.98], plain, 5), ["0.2", "0.4", "0.6", "0.8", "1.0"]);
+    assert_eq!(ticks(&[-3.0, 4.0], plain, 4), ["-2", "0", "2", "4"]);
+    assert_eq!(ticks(&[1e-7, 5e-7], plain, 4), ["1e-7", "2e-7", "3e-7", "4e-7", "5e-7"]);
+    assert_eq!(ticks(&[0.0, 2_500_000.0], plain, 5), ["0", "5e5", "1.0e6", "1.5e6", "2.0e6", "2.5e6"]);
+    assert_eq!(ticks(&[1000.0, 1000.2], plain, 2), ["1000.0", "1000.1", "1000.2"]);
+    let epochs = Scale { whole: true, ..plain };
+    assert_eq!(ticks(&[1.0], epochs, 8), ["1"]);
+    assert_eq!(ticks(&[1.0, 2.0, 3.0], epochs, 8), ["1", "2", "3"]);
+    assert_eq!(ticks(&[1.0, 50.0], epochs, 5), ["10", "20", "30", "40", "50"]);
+    let log = Scale { log: true, ..plain };
+    assert_eq!(ticks(&[64.0, 4096.0], log, 5), ["100", "1000"]);
+    assert_eq!(ticks(&[2.0, 3.0], log, 5), ["1", "10"]);
+    assert_eq!(ticks(&[1e-9, 1e9], log, 5), ["1e-8", "0.0001", "1", "10000", "1e8"]);
+    let bars = Scale { from_zero: true, ..plain };
+    assert_eq!(ticks(&[3.0, 7.0], bars, 4), ["0", "2", "4", "6"]);
+    assert_eq!(ticks(&[-3.0], bars, 4), ["-3", "-2", "-1", "0"]);
+    // Bars stand on a tick, wherever the smallest of them ends.
+    let bars = Scale { log: true, from_zero: true, ..plain };
+    for (values, first) in [([1.0, 1e6], "0.1"), ([1e-3, 1e5], "0.0001"), ([30.0, 50.0], "10")] {
+        assert_eq!(ticks(&values, bars, 4)[0], first);
+        assert_eq!(Axis::new(values.into_iter(), bars, 4).from.fract(), 0.0);
+    }
+}
+
 #[test]
 fn every_value_of_a_histogram_is_counted_once() {
     let values: Vec<f64> = (0..=100).map(|i| f64::from(i) / 10.0).collect();
@@ -245,6 +282,7 @@ fn labels_and_predictions_that_do_not_fit_are_errors() {
         let error = confusion_matrix(labels, predictions, names).unwrap_err();
         assert!(error.is_invalid_argument() && error.location().unwrap().file().ends_with("tests.rs"), "{error}");
     }
+    assert!(confusion_matrix([0.5, 1.0], [0, 1], names).unwrap_err().is_invalid_argument());
     assert!(Roc::new([0, 1], [0.1f32]).unwrap_err().is_shape_mismatch());
     assert!(Roc::new([0, 1], [[0.1f32, 0.9], [0.5, 0.5]]).unwrap_err().is_shape_mismatch());
     for error in [
