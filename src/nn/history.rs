@@ -67,6 +67,8 @@ pub struct History {
     pub params: Params,
     /// Whether training was [interrupted](crate::nn::interrupt); the epoch in which it was is left out.
     pub interrupted: bool,
+    /// Of each list the epochs of its figures: those of a validation may come every few epochs only.
+    pub(in crate::nn) epochs: Vec<Vec<usize>>,
 }
 
 /// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
@@ -95,16 +97,33 @@ impl History {
     pub(crate) fn push(&mut self, epoch: usize, logs: &Logs) {
         self.epoch.push(epoch);
         for (name, value) in logs.iter() {
-            match self.history.iter_mut().find(|(n, _)| n == name) {
-                Some((_, values)) => values.push(value),
-                None => self.history.push((name.to_owned(), vec![value])),
-            }
+            let list = self.history.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+                self.history.push((name.to_owned(), Vec::new()));
+                self.history.len() - 1
+            });
+            self.history[list].1.push(value);
+            self.epochs.resize_with(self.history.len(), Vec::new);
+            self.epochs[list].push(epoch);
         }
     }
 
     /// One figure for each epoch.
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.history.iter().find(|(n, _)| n == name).map(|(_, values)| values.as_slice())
+    }
+
+    /// The epochs, from 0, and figures of a list.
+    #[cfg(feature = "plot")]
+    pub(crate) fn points(&self, name: &str) -> impl Iterator<Item = (usize, f64)> {
+        let list = self.history.iter().position(|(n, _)| n == name);
+        let figures = list.map_or(&[][..], |list| self.history[list].1.as_slice());
+        let epochs = list.and_then(|list| self.epochs.get(list)).map_or(&[][..], Vec::as_slice);
+        // Figures that somebody put in themselves count on from there.
+        let epoch = move |place: usize| match epochs.get(place) {
+            Some(&epoch) => epoch,
+            None => place - epochs.len() + epochs.last().map_or(0, |last| last + 1),
+        };
+        figures.iter().enumerate().map(move |(place, &figure)| (epoch(place), figure))
     }
 
     /// The figure of the last epoch.
