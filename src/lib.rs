@@ -17,6 +17,7 @@
 //!
 //! Data takes one road, and the folders stand in its order; nothing calls upward.
 //!
+//! - `plot`: charts of what a training did and of how good a model is.
 //! - `nn`: layers, losses, optimizers, `compile` and `fit`: what a Keras user sees.
 //! - [`data`]: data sets, larger than memory if need be, and the readers of files that they come from.
 //! - `tensor`: making tensors from host data, reading them back, printing them, reverse-mode gradients, opening devices.
@@ -53,7 +54,7 @@
 //!
 //! The others are off by default, and `full` has them all: `keras` brings files of whole models (`Model::save`,
 //! `nn::load_model`, `.weights.h5`, the callback `BackupAndRestore`), `csv`, `npy`, `image` and `gzip` the readers of [`data`],
-//! `tensorboard` the callback `TensorBoard`, and `ctrlc` lets Ctrl-C end `fit` after the step in hand ([`nn::interrupt()`]).
+//! `plot` charts as SVG, as PNG and in the terminal, `tensorboard` the callback `TensorBoard`, and `ctrlc` lets Ctrl-C end `fit` after the step in hand ([`nn::interrupt()`]).
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "cpu", feature = "gpu")),
@@ -65,6 +66,9 @@ compile_error!("wgtensor needs an engine: enable its feature `cpu` or `gpu`");
 
 #[cfg(doc)]
 pub mod guide;
+#[cfg(feature = "plot")]
+pub mod plot;
+
 pub mod nn;
 
 pub mod data;

@@ -11,6 +11,11 @@ pub(crate) use web_time::Instant;
 
 use crate::error::Result;
 
+/// The width of the terminal, where the shell says it.
+pub(crate) fn terminal_columns() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+}
+
 /// Seconds since 1970.
 #[cfg(any(feature = "keras", feature = "tensorboard"))]
 pub(crate) fn wall_time() -> f64 {

@@ -104,7 +104,8 @@ fn every_shader_says_what_it_computes() {
 }
 
 /// The folders in the order in which data goes through them; what all of them may use comes last.
-const LAYERS: [&[&str]; 9] = [
+const LAYERS: [&[&str]; 10] = [
+    &["plot"],
     &["nn"],
     &["data"],
     &["tensor"],

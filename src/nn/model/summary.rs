@@ -7,6 +7,7 @@ use crate::Var;
 use crate::nn::names::with_batch;
 use crate::nn::progress::print;
 use crate::shape::Shape;
+use crate::sys::terminal_columns;
 
 /// A row of the table.
 pub(super) struct Row {
@@ -28,9 +29,8 @@ impl Model {
     /// Prints the table of layers that Keras prints: names, output shapes, numbers of weights, and for models that are not
     /// layers in a row what each is connected to.
     pub fn summary(&mut self) {
-        let terminal = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok()).unwrap_or(80usize);
         let widest = if self.is_row() { 88 } else { 108 };
-        print(&self.summary_text(terminal.saturating_sub(4).min(widest)));
+        print(&self.summary_text(terminal_columns().saturating_sub(4).min(widest)));
     }
 
     /// The text of [`summary`](Self::summary), `width` columns wide (at least 40).
