@@ -11,7 +11,7 @@ pub(crate) enum Crossover {
     From(f64),
     /// At no size that both did.
     Never,
-    /// It is now one and now the other, or there are too few sizes.
+    /// It is ahead at some sizes and behind at greater ones, or there are too few sizes.
     Unclear,
 }
 

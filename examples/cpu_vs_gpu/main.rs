@@ -12,7 +12,8 @@
 //! are a copy that is larger than caches, and multiply-adds in registers; a rate may be above the copy's where a cache holds
 //! the numbers.
 //!
-//! With `--out DIR`, `DIR/results.json` has all of it, and is written anew after each kind of work:
+//! With `--out DIR`, the charts are there as SVG and PNG at the end, and `DIR/results.json` has all figures, written anew
+//! after each kind of work:
 //!
 //! - `wgtensor`: the crate's version; `date`: UTC; `machine`: `os`, `arch`, `cores`; `complete`: whether all was done.
 //! - `devices`, each: `id`, `name`, `kind`, `api`, `driver`, `is_gpu` (false for the CPU engine and for drivers that compute on
@@ -30,6 +31,7 @@
 mod arguments;
 #[path = "../../benches/common/ceilings.rs"]
 mod ceilings;
+mod charts;
 #[path = "../../benches/common/data.rs"]
 mod data;
 mod findings;
@@ -297,13 +299,12 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
             report::write(dir, &contenders, &ladders, i + 1 == steps)?;
         }
     }
+    writeln!(out, "\n{}", charts::text(&contenders, &ladders, screen.columns).trim_end())?;
     write!(out, "{}", told::findings(&contenders, &ladders, screen.columns))?;
     if let Some(dir) = &arguments.out {
-        writeln!(
-            out,
-            "\n{}",
-            wrapped(&format!("{} has the figures.", dir.join("results.json").display()), screen.columns, 2)
-        )?;
+        charts::save(dir, &contenders, &ladders)?;
+        let text = format!("{} has the figures in results.json, and the charts.", dir.display());
+        writeln!(out, "\n{}", wrapped(&text, screen.columns, 2))?;
     }
     Ok(())
 }

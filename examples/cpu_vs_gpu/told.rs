@@ -1,7 +1,5 @@
 //! The figures in words: for somebody who has never seen a GPU work.
 
-use std::fmt::Write;
-
 use super::findings::{self, Crossover, crossover, rounded};
 use super::table::wrapped;
 use super::timing::{show_rate, show_seconds};
@@ -153,27 +151,34 @@ fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
         Crossover::Always => format!("at every size, {} the smallest", label(ladder.kind.sizes[0])),
         Crossover::From(size) => format!("from about {} {} on", label(rounded(size)), ladder.kind.axis),
         Crossover::Never => "at no size that both did".into(),
-        Crossover::Unclear => "not clear from these figures".into(),
+        Crossover::Unclear => "from no size on for good".into(),
     };
     from + &lead
 }
 
+/// The greatest share of its ceiling at any size.
+pub(super) fn best_share(ladder: &Ladder, device: usize, contender: &Contender) -> Option<f64> {
+    let medians = ladder.medians(device).into_iter().zip(&ladder.amounts);
+    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).max_by(f64::total_cmp)
+}
+
 fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
-    let mut out = String::new();
-    let (mut cached, width) = (false, contenders.iter().map(|c| c.title().len()).max().unwrap_or(0).max(6));
-    let head: String = contenders.iter().map(|c| format!("  {:>width$}", c.title())).collect();
-    writeln!(out, "  {:<16}{head}", "").expect("memory");
+    let mut cached = false;
+    let width = contenders.iter().map(|c| c.title().len()).max().unwrap_or(0).max(6);
+    let row = |name: &str, cells: Vec<String>, of: &str| {
+        let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect();
+        let line = format!("  {name:<16}{cells}");
+        // What it is a share of, where there is room.
+        let end = if line.len() + 2 + of.len() < columns { format!("  {of}") } else { String::new() };
+        format!("{line}{end}").trim_end().to_string() + "\n"
+    };
+    let mut out = row("", contenders.iter().map(Contender::title).collect(), "");
     for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
-        write!(out, "  {:<16}", ladder.kind.name).expect("memory");
-        for (d, contender) in contenders.iter().enumerate() {
-            let shares = ladder.medians(d).into_iter().zip(&ladder.amounts);
-            let shares = shares.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings));
-            let best = shares.max_by(f64::total_cmp);
-            cached |= best.is_some_and(|share| share > 1.0);
-            write!(out, "  {:>width$}", best.map_or("-".into(), percent)).expect("memory");
-        }
+        let best: Vec<_> = contenders.iter().enumerate().map(|(d, c)| best_share(ladder, d, c)).collect();
         let flops = ladder.amounts.first().is_some_and(|&a| super::amount(a).1);
-        writeln!(out, "  {}", if flops { "of multiply-adds" } else { "of a copy" }).expect("memory");
+        cached |= best.iter().any(|share| share.is_some_and(|s| s > 1.0));
+        let cells = best.into_iter().map(|share| share.map_or("-".into(), percent)).collect();
+        out += &row(ladder.kind.name, cells, if flops { "of multiply-adds" } else { "of a copy" });
     }
     if cached {
         out += &paragraph(

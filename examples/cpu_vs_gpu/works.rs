@@ -22,6 +22,13 @@ pub(crate) struct Kind {
     pub(crate) transfer: bool,
 }
 
+impl Kind {
+    /// A size as its axis counts: transfers are written in elements and told of in bytes.
+    pub(crate) fn scale(&self, size: usize) -> f64 {
+        if self.transfer { 4.0 * size as f64 } else { size as f64 }
+    }
+}
+
 /// `first`, and so many more, each `factor` times the one before.
 fn growing(first: usize, factor: usize, more: u32) -> Vec<usize> {
     (0..=more).map(|i| first * factor.pow(i)).collect()
