@@ -69,6 +69,8 @@ pub mod nn;
 
 pub mod data;
 
+pub mod diagram;
+
 mod tensor;
 
 mod ops;

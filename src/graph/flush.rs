@@ -9,6 +9,7 @@ use super::cone::{Cone, Entry, settled};
 use super::device::Device;
 use super::node::{Storage, Tensor};
 use crate::backend::{Buffer, PlanCheck, count};
+use crate::diagram::Diagram;
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
@@ -110,6 +111,12 @@ impl Device {
     /// source line. `None` before the first.
     pub fn last_plan(&self) -> Option<String> {
         self.graph().plans.last().map(|cached| cached.plan.to_string())
+    }
+
+    /// The plan that ran last, as a picture: each step with its extents, the operations fused into it, the memory that it
+    /// reads and writes and the caller's source line; arrows are values that live within the run. `None` before the first.
+    pub fn last_plan_diagram(&self) -> Option<Diagram> {
+        self.graph().plans.last().map(|cached| cached.plan.diagram())
     }
 
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.

@@ -113,7 +113,7 @@ const LAYERS: [&[&str]; 9] = [
     &["plan"],
     &["backend"],
     &["ir"],
-    &["shape", "error", "dtype", "files", "sys"],
+    &["shape", "error", "dtype", "files", "sys", "diagram"],
 ];
 
 #[test]
