@@ -1,6 +1,9 @@
 //! What a program and a web page do differently: waiting and telling the time.
 
 use std::cell::Cell;
+use std::fs::File;
+use std::io::IsTerminal;
+use std::process::{Command, Stdio};
 use std::task::Poll;
 use std::thread::LocalKey;
 
@@ -10,6 +13,23 @@ pub(crate) use std::time::Instant;
 pub(crate) use web_time::Instant;
 
 use crate::error::Result;
+
+/// The width of the terminal in characters: what `COLUMNS` says, or else the terminal itself; 80 where there is none.
+pub(crate) fn terminal_columns() -> usize {
+    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
+    said().or_else(asked_columns).filter(|&columns| columns > 0).unwrap_or(80)
+}
+
+/// What the terminal says of itself, where the standard output is one. The system's own program asks it: without that, it takes
+/// unsafe code.
+fn asked_columns() -> Option<usize> {
+    if !cfg!(unix) || !std::io::stdout().is_terminal() {
+        return None;
+    }
+    let terminal = File::open("/dev/tty").ok()?;
+    let size = Command::new("stty").arg("size").stdin(terminal).stderr(Stdio::null()).output().ok()?;
+    std::str::from_utf8(&size.stdout).ok()?.split_whitespace().nth(1)?.parse().ok()
+}
 
 /// Seconds since 1970.
 #[cfg(any(feature = "keras", feature = "tensorboard"))]
