@@ -92,7 +92,8 @@ mod shape;
 mod sys;
 
 pub use backend::{
-    CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, KernelCache, KernelTime, Kernels, MemoryStats, Profile,
+    CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, HostSpan, KernelCache, KernelTime, Kernels, MemoryStats,
+    Profile,
 };
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};
