@@ -73,6 +73,8 @@ pub mod nn;
 
 pub mod data;
 
+pub mod diagram;
+
 mod tensor;
 
 mod ops;
@@ -95,7 +97,8 @@ mod shape;
 mod sys;
 
 pub use backend::{
-    CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, KernelCache, KernelTime, Kernels, MemoryStats, Profile,
+    CounterSnapshot, DeviceInfo, DeviceKind, DeviceOptions, HostSpan, KernelCache, KernelTime, Kernels, MemoryStats,
+    Profile,
 };
 pub use dtype::{DType, Element};
 pub use error::{Error, Result};

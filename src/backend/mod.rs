@@ -7,6 +7,7 @@ pub(crate) mod cpu;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
 pub(crate) mod profile;
+mod trace;
 pub(crate) mod worker;
 
 use std::any::Any;
@@ -21,7 +22,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
 pub use cache::KernelCache;
-pub use profile::{KernelTime, Profile};
+pub use profile::{HostSpan, KernelTime, Profile};
 
 /// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
 ///
@@ -85,6 +86,8 @@ pub(crate) trait Backend: Send + Sync {
     /// # Errors
     /// The device has no clock for it.
     fn record(&self) -> Result<Box<dyn profile::Recording>>;
+    /// What the host does for the device, while somebody asks.
+    fn spans(&self) -> &Arc<profile::Spans>;
     /// What has been counted since the device was opened.
     fn counters(&self) -> &Counters;
 }

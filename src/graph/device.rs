@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::cache::PlanCache;
 use super::node::{Node, Tensor};
+use crate::backend::profile::Span;
 use crate::backend::{Backend, CounterSnapshot, DeviceInfo, DeviceKind, MemoryStats, PlanCheck};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
@@ -84,6 +85,11 @@ impl Device {
 
     pub(crate) fn backend(&self) -> &dyn Backend {
         &*self.0.backend
+    }
+
+    /// Notes what the host does while it lives, if the device is profiled.
+    pub(crate) fn span(&self, name: &'static str) -> Option<Span> {
+        self.backend().spans().span(name)
     }
 
     /// A number that no other device has while this one is open.

@@ -9,6 +9,7 @@ use super::cone::{Cone, Entry, settled};
 use super::device::Device;
 use super::node::{Storage, Tensor};
 use crate::backend::{Buffer, PlanCheck, count};
+use crate::diagram::Diagram;
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
@@ -22,6 +23,7 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
         capture::refuse(device.id(), "reads a value")?;
         let _flushing = begin(device)?;
         if !tensor.0.is_ready() {
+            let _span = device.span("flush");
             let mut cone = Cone::new(device);
             cone.visit(&tensor.0, true)?;
             if cone.assigns() {
@@ -87,9 +89,14 @@ impl Device {
     pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         entry_async(entry(|| {
             capture::refuse(self.id(), "waits for the device")?;
-            deferring(|| {
+            let done = deferring(|| {
                 self.flush()?;
                 Ok(self.backend().sync())
+            })?;
+            let device = self.clone();
+            Ok(async move {
+                let _span = device.span("wait");
+                done.await
             })
         }))
     }
@@ -112,6 +119,12 @@ impl Device {
         self.graph().plans.last().map(|cached| cached.plan.to_string())
     }
 
+    /// The plan that ran last, as a picture: each step with its extents, the operations fused into it, the memory that it
+    /// reads and writes and the caller's source line; arrows are values that live within the run. `None` before the first.
+    pub fn last_plan_diagram(&self) -> Option<Diagram> {
+        self.graph().plans.last().map(|cached| cached.plan.diagram())
+    }
+
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
     pub fn last_kernels(&self) -> Vec<String> {
         let last = self.graph().plans.last();
@@ -130,6 +143,7 @@ pub(super) fn begin(device: &Device) -> Result<MutexGuard<'_, ()>> {
 
 /// Flushes everything pending, within a flush that has begun.
 pub(super) fn flush_pending(device: &Device) -> Result<()> {
+    let _span = device.span("flush");
     let mut cone = Cone::new(device);
     cone.visit_pending()?;
     run(&mut cone).map(drop)
@@ -149,7 +163,9 @@ pub(super) fn run(cone: &mut Cone<'_>) -> Result<Option<Arc<Cached>>> {
     for entry in cone.order.iter().filter(|e| e.leaf.is_none()) {
         entry.node.op.push_params(&mut params);
     }
+    let running = cone.device.span("run");
     cached.executable.run(&cone.leaves, &outputs, &params)?;
+    drop(running);
     finish(cone, outputs);
     Ok(Some(cached))
 }
@@ -180,11 +196,14 @@ fn prepare(cone: &Cone<'_>) -> Result<(Arc<Cached>, Vec<Buffer>)> {
             count(&backend.counters().plan_misses, 1);
             let nodes: Vec<PlanNode> = cone.order.iter().map(Entry::plan_node).collect();
             let limits = device.0.limits;
+            let planning = device.span("plan");
             let plan = Arc::new(plan(&nodes, limits)?);
+            drop(planning);
             log::debug!(target: "wgtensor::plan", "{}\n{plan}", device.info().id);
             if let Some(check) = &device.0.check {
                 count(&backend.counters().shaders_checked, check_plans(&**check, &nodes, limits)?);
             }
+            let _span = device.span("compile");
             let executable = Arc::from(backend.prepare(plan.clone())?);
             device.graph().plans.insert(key.into_boxed_slice(), plan, executable)
         }

@@ -2,6 +2,7 @@
 
 use super::device::Device;
 use crate::backend::Profile;
+use crate::backend::profile::HostRecording;
 use crate::error::{Result, entry, entry_async};
 use crate::sys::{Instant, block_on};
 
@@ -47,10 +48,16 @@ impl Device {
         self.sync_async().await?;
         // Whatever ends this early ends the recording too.
         let recording = self.backend().record()?;
+        let host = HostRecording::begin(self.backend().spans());
         let begin = Instant::now();
+        let all = self.span("profile");
         let out = work.await?;
         self.sync_async().await?;
+        drop(all);
         let wall = begin.elapsed().as_secs_f64();
-        Ok((out, Profile { kernels: recording.finish().await?, wall }))
+        let host = host.finish(begin);
+        let info = self.info();
+        let device = format!("{} ({})", info.id, info.name);
+        Ok((out, Profile { device, kernels: recording.finish(begin).await?, host, wall }))
     }
 }

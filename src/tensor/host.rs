@@ -72,6 +72,7 @@ impl Tensor {
         let buffer = entry(|| {
             let buffer = backend.alloc(bytes.len())?;
             if !bytes.is_empty() {
+                let _span = device.span("upload");
                 backend.write(&buffer, &bytes)?;
             }
             Ok(buffer)
@@ -192,7 +193,9 @@ impl Tensor {
             }
             _ => deferring(|| realise(self, |buffer| self.device().backend().read(buffer, bytes, take)))?,
         };
+        let device = self.device().clone();
         let finish = async move {
+            let _span = device.span("read back");
             read.await?;
             converted.await.map_err(|_| Error::internal("a read-back gave nothing"))
         };

@@ -114,7 +114,7 @@ const LAYERS: [&[&str]; 10] = [
     &["plan"],
     &["backend"],
     &["ir"],
-    &["shape", "error", "dtype", "files", "loading", "sys"],
+    &["shape", "error", "dtype", "files", "loading", "sys", "diagram"],
 ];
 
 #[test]

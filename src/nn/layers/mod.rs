@@ -14,6 +14,7 @@ mod normalization;
 mod pooling;
 mod preprocessing;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,7 +77,7 @@ use crate::{DType, Device, Seed, Tensor, Var};
 /// assert_eq!(model.count_params()?, 3 + 4);
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
-pub trait Layer: Send + Sync {
+pub trait Layer: Any + Send + Sync {
     /// The name of the layer's type, as shown by `summary()`.
     fn class_name(&self) -> &'static str;
 
