@@ -23,6 +23,13 @@ impl Shape {
 
     /// A shape of these extents.
     ///
+    /// ```
+    /// # use wgtensor::Shape;
+    /// let shape = Shape::new(&[2, 3])?;
+    /// assert_eq!((shape.rank(), shape.numel(), shape.to_string()), (2, 6, "(2, 3)".to_string()));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// More than [`MAX_RANK`] dimensions, or extents (but for zeros) whose product is not below 2^40.
     #[track_caller]

@@ -445,6 +445,15 @@ impl Tensor {
 
     /// The same value as a constant: no gradient flows through it. What is carried from one step of a loop to the next
     /// (a total of losses, a state) wants this: otherwise each step's value holds on to all steps before it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32], &device)?.requires_grad();
+    /// let y = x.detach().mul(&x)?.sum(())?; // the first factor is a constant
+    /// assert_eq!(y.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [3.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         if !self.0.tracked {
@@ -455,6 +464,14 @@ impl Tensor {
 
     /// The same value as the start of differentiation: [`Grads::wrt`](crate::Grads::wrt) and [`grad`](crate::grad())
     /// give the gradient with respect to the returned tensor.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32], &device)?.requires_grad();
+    /// assert_eq!(x.square()?.sum(())?.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [6.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn requires_grad(&self) -> Tensor {
         let extra = Extra { tracked: true, ..Extra::default() };

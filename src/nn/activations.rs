@@ -32,6 +32,14 @@ macro_rules! activations {
         impl Activation {
             /// The function applied to `x`.
             ///
+            /// ```
+            /// use wgtensor::nn::activations::Activation;
+            /// # use wgtensor::{Device, Tensor};
+            /// let x = Tensor::new([-1.0f32, 2.0], &Device::cpu())?;
+            /// assert_eq!(Activation::Relu.apply(&x)?.to_vec::<f32>()?, [0.0, 2.0]);
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
+            ///
             /// # Errors
             /// Those of the operations it is made of, such as a type that is not a float.
             pub fn apply(&self, x: &Tensor) -> Result<Tensor> {

@@ -57,6 +57,20 @@ impl Index<&str> for Logs {
 }
 
 /// What `fit` returns: the figures of each epoch.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(3).verbose(0))?;
+/// assert_eq!(history["loss"].len(), 3);
+/// assert_eq!(history.last("loss"), Some(history["loss"][2]));
+/// assert!(history.get("val_loss").is_none());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// A list for each name, one figure an epoch, in the order of first appearance.

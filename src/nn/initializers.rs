@@ -116,6 +116,14 @@ impl Initializer {
 
     /// Draws values of `shape` on `device`: the same for a seed on every device, up to rounding.
     ///
+    /// ```
+    /// use wgtensor::nn::initializers::Initializer;
+    /// use wgtensor::{Device, Shape};
+    /// let w = Initializer::GLOROT_UNIFORM.sample(&Shape::new(&[100, 50])?, 7, &Device::cpu())?;
+    /// assert!(w.abs()?.max(())?.item::<f32>()? <= (6.0f32 / 150.0).sqrt());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the device.
     pub fn sample(&self, shape: &Shape, seed: u64, device: &Device) -> Result<Tensor> {

@@ -93,6 +93,13 @@ impl IntoPolicy for &str {
 /// Sets the policy of all models made from now on: Keras's `keras.config.set_dtype_policy`.
 /// [`Model::set_dtype_policy`](crate::nn::Model::set_dtype_policy) sets that of one model.
 ///
+/// ```
+/// use wgtensor::nn::{Policy, dtype_policy, set_dtype_policy};
+/// set_dtype_policy("float32")?;
+/// assert_eq!(dtype_policy(), Policy::Float32);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// A name that is not known.
 #[track_caller]

@@ -11,6 +11,18 @@ static GLOBAL: Mutex<Option<SeedStream>> = Mutex::new(None);
 ///
 /// After this call the same program gives the same training on the same device, and the same initial weights,
 /// batches and dropout masks on every device. Without it each run differs.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let weights = || {
+///     wgtensor::set_random_seed(7);
+///     let mut model = Sequential::new().add(Dense::new(2));
+///     model.build([3])?;
+///     model.get_weights()?[0].to_vec::<f32>()
+/// };
+/// assert_eq!(weights()?, weights()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub fn set_random_seed(seed: u64) {
     *lock() = Some(SeedStream::new(seed));
 }

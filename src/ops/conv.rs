@@ -137,6 +137,18 @@ fn shapes(g: &Geometry) -> (Shape, Shape, Shape) {
 impl Tensor {
     /// Cross-correlation of images `(n, h, w, c)` with a kernel `(kh, kw, c / groups, f)`: `(n, oh, ow, f)`.
     ///
+    /// ```
+    /// # use wgtensor::{ConvOptions, DType, Device, Padding, Tensor};
+    /// # let device = Device::cpu();
+    /// let image = Tensor::ones([1, 4, 4, 1], DType::F32, &device)?;
+    /// let kernel = Tensor::ones([3, 3, 1, 2], DType::F32, &device)?;
+    /// let inside = image.conv2d(&kernel, &ConvOptions::default())?;
+    /// assert_eq!((inside.dims(), inside.max(())?.item::<f32>()?), (&[1, 2, 2, 2][..], 9.0));
+    /// let same = ConvOptions { padding: Padding::Same, strides: (2, 2), ..ConvOptions::default() };
+    /// assert_eq!(image.conv2d(&kernel, &same)?.dims(), [1, 2, 2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Ranks, channels or groups that do not fit; a window larger than the padded image; mixed types or devices.
     #[track_caller]

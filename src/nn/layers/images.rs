@@ -74,6 +74,16 @@ fn stretch(x: &Tensor, axis: usize, size: usize, how: Interpolation) -> Result<T
 
 declare! {
     /// Images `(batch, height, width, channels)` brought to a height and a width.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(Resizing::new(2, 2));
+    /// let x = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Resizing(
         /// The height of the results.
         height: usize where positive,
@@ -111,6 +121,16 @@ impl Layer for Resizing {
 declare! {
     /// The middle of images `(batch, height, width, channels)`. Where an image is smaller than that, the largest part of that
     /// shape is made as large.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(CenterCrop::new(2, 2));
+    /// let x = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [5.0, 6.0, 9.0, 10.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct CenterCrop(
         /// The height of the results.
         height: usize where positive,
@@ -158,6 +178,18 @@ choices! { FlipMode, "flip mode", "\"horizontal\", \"vertical\" or \"horizontal_
 declare! {
     /// Flips each image `(height, width, channels)` of a batch while training, or does not, with equal probability. As in
     /// Keras, `"horizontal_and_vertical"` flips an image both ways or not at all.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(RandomFlip::new().mode("horizontal"));
+    /// let x = Tensor::new([[[[1.0f32], [2.0]]]], &device)?; // one image of 1 by 2 pixels
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [1.0, 2.0]); // not while predicting
+    /// let turned = model.call(&x, true)?.to_vec::<f32>()?;
+    /// assert!(turned == [1.0, 2.0] || turned == [2.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct RandomFlip {
         /// Which sides change places: a [`FlipMode`] or its name.
         mode: FlipMode = FlipMode::HorizontalAndVertical,

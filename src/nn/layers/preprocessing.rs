@@ -10,6 +10,16 @@ use crate::{DType, Tensor, Var, no_grad};
 
 declare! {
     /// `x * scale + offset`: for all values alike, or for each place along the last axes.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let pixels = Tensor::new([[0.0f32, 255.0]], &device)?;
+    /// let mut model = Sequential::new().add(Rescaling::new(2.0 / 255.0).offset(-1.0));
+    /// assert_eq!(model.call(&pixels, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Rescaling(
         /// The factor: a number, or a list of one for each place along the last axis.
         scale: Array,

@@ -226,6 +226,17 @@ fn f_score(totals: &[Vec<f64>], beta: f64, average: Option<Averaging>) -> Figure
 metric! {
     /// The weighted harmonic mean of precision and recall, of each class or over all classes; targets and predictions
     /// `(samples, classes)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{FBetaScore, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = FBetaScore::new().beta(2.0).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "Many([0.0000, 0.8333, 0.0000])");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     FBetaScore {
         /// How the classes become one figure; one for each class where it is not set.
         average: Option<Averaging> = None,
@@ -246,6 +257,17 @@ metric! {
 metric! {
     /// The harmonic mean of precision and recall, of each class or over all classes; targets and predictions
     /// `(samples, classes)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{F1Score, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = F1Score::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "Many([0.0000, 0.6667, 0.0000])");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     F1Score {
         /// How the classes become one figure; one for each class where it is not set.
         average: Option<Averaging> = None,

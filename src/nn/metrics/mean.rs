@@ -105,6 +105,17 @@ metric! {
 
 metric! {
     /// The root of the mean squared error.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, RootMeanSquaredError};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0], [3.0, 5.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0], [2.0, 5.5]], &device)?;
+    /// let figure = RootMeanSquaredError::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.6124)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     RootMeanSquaredError {}
     |self, y_true, y_pred, sample_weight| {
         sums_of(&losses::MeanSquaredError::default(), y_true, y_pred, sample_weight)
@@ -120,6 +131,17 @@ metric! {
 metric! {
     /// The cosine of the angle between targets and predictions, 1 where they are alike (the loss of this name is the
     /// negative).
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{CosineSimilarity, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0], [3.0, 5.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0], [2.0, 5.5]], &device)?;
+    /// let figure = CosineSimilarity::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.9828)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     CosineSimilarity {
         /// The axis of the vectors.
         axis: isize = -1,

@@ -22,7 +22,7 @@ pub use overlap::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
 pub use regression::{ClassAggregation, ConcordanceCorrelation, PearsonCorrelation, R2Score};
 
 use crate::Tensor;
-use crate::error::Result;
+use crate::error::{Result, entry};
 use crate::nn::config::{Class, Config, by_name, classes, from_config, unknown, unwritten};
 use crate::nn::losses::{self, Loss, align_weight};
 use crate::nn::names::snake_case;
@@ -31,6 +31,8 @@ use crate::nn::names::snake_case;
 ///
 /// A metric is a list of sums, to which each batch adds on the device, and a function of the totals. Implement it for
 /// a metric of your own; only [`sums`](Metric::sums) and [`class_name`](Metric::class_name) are required.
+///
+/// `compile` takes metrics; [`compute`](Metric::compute) is for a loop of your own.
 pub trait Metric: Send + Sync {
     /// The name of its type.
     fn class_name(&self) -> &'static str;
@@ -71,6 +73,20 @@ pub trait Metric: Send + Sync {
     /// Whether larger is better; `None` where that is not known.
     fn larger_is_better(&self) -> Option<bool> {
         None
+    }
+
+    /// The metric of one batch alone. Waits for the device.
+    ///
+    /// # Errors
+    /// Shapes that do not belong together, or those of the device.
+    #[track_caller]
+    fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Figure> {
+        entry(|| {
+            self.check()?;
+            let totals = self.sums(y_true, y_pred, sample_weight)?;
+            let totals: Vec<Vec<f64>> = totals.iter().map(Tensor::to_f64_vec).collect::<Result<_>>()?;
+            Ok(self.result(&totals, y_pred.dims().first().map_or(1.0, |&n| n as f64)))
+        })
     }
 }
 

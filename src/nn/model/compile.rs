@@ -441,6 +441,15 @@ impl Model {
 
     /// Sets the learning rate.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// model.set_learning_rate(0.01)?;
+    /// assert_eq!(model.learning_rate()?, 0.01);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled, or its optimizer follows a schedule.
     #[track_caller]
@@ -465,6 +474,17 @@ impl Model {
 
     /// The loss and the metrics since the start of the epoch (or of `evaluate`, or since
     /// [`reset_metrics`](Self::reset_metrics)). Waits for the device and reads a few numbers back.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// model.train_on_batch(&x, &y, None)?;
+    /// assert!(model.running_logs()?["mae"] >= 0.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, or those of the device.

@@ -77,6 +77,13 @@ impl SharedLayer {
     }
 
     /// The layer itself, lent to `look`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let layer = Dense::new(3).shared();
+    /// assert_eq!(layer.with(|layer| layer.config())?.get("units").unwrap(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn with<T>(&self, look: impl FnOnce(&dyn Layer) -> T) -> T {
         look(self.0.read().layer.as_ref())
     }
@@ -109,6 +116,17 @@ impl SharedLayer {
 
     /// Lets a preprocessing layer find out what it has to know of the data: see [`Layer::adapt`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let layer = Normalization::new().shared();
+    /// let mut model = Sequential::new().add(&layer);
+    /// layer.adapt(&Tensor::new([[1.0f32], [3.0]], &Device::cpu())?)?;
+    /// let y = model.call(&Tensor::new([[1.0f32], [2.0], [3.0]], &Device::cpu())?, false)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [-1.0, 0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A layer that has nothing to find out, or data that it cannot take.
     #[track_caller]
@@ -117,6 +135,16 @@ impl SharedLayer {
     }
 
     /// Freezes the layer (`false`) or lets it train again (`true`), in every model that has it.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let layer = Dense::new(3).shared();
+    /// let mut model = Sequential::new().add(Input::new([4])).add(&layer);
+    /// model.build([4])?;
+    /// layer.set_trainable(false);
+    /// assert!(model.trainable_weights().is_empty());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_trainable(&self, trainable: bool) {
         let mut state = self.0.write();
         if trainable { state.thaw() } else { state.freeze() }

@@ -130,6 +130,18 @@ impl Model {
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or an [`Evaluate`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let scores = model.evaluate(&x, &y, Evaluate::new().batch_size(4).verbose(0))?;
+    /// assert_eq!(scores.names(), ["loss", "mae"]);
+    /// println!("{:.4}", scores["mae"]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
@@ -260,6 +272,17 @@ impl Model {
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or a [`Predict`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let p = model.predict(&x, Predict::new().batch_size(4).verbose(0))?;
+    /// assert_eq!(p.dims(), [8, 3]);
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
@@ -286,6 +309,17 @@ impl Model {
     }
 
     /// [`predict`](Self::predict) for a model of several outputs: all of them.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let x = Tensor::ones([8, 4], DType::F32, &Device::cpu())?;
+    /// let input = Input::new([4]).node();
+    /// let mut model = Model::new(&input, [Dense::new(1).on(&input)?, Dense::new(2).on(&input)?])?;
+    /// let outputs = model.predict_all(&x, Predict::new().verbose(0))?;
+    /// assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[8, 1][..], &[8, 2][..]));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The data does not fit the model.
@@ -355,6 +389,16 @@ impl Model {
 
     /// The output for one batch.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// assert_eq!(model.predict_on_batch(&x)?.dims(), [8, 3]);
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
@@ -376,6 +420,17 @@ impl Model {
 
     /// The loss and the metrics of one batch, with a weight for each sample or none: the loss, then the metrics in the
     /// order of `compile`. Figures of batches before are forgotten, as in Keras.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let before = model.test_on_batch(&x, &y, None)?;
+    /// assert_eq!(model.test_on_batch(&x, &y, None)?["loss"], before["loss"]); // nothing is learnt
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.

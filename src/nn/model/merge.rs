@@ -30,6 +30,13 @@ merges! {
 
 /// The products of two nodes summed along an axis of both, or one of each, as a [`Dot`] layer.
 ///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let (a, b) = (Input::new([4]).node(), Input::new([4]).node());
+/// assert_eq!(wgtensor::nn::dot([&a, &b], 1)?.shape().dims(), [1]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// Shapes that do not go together.
 #[track_caller]

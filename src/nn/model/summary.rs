@@ -34,6 +34,14 @@ impl Model {
     }
 
     /// The text of [`summary`](Self::summary), `width` columns wide (at least 40).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let text = model.summary_text(60);
+    /// assert!(text.contains("top (Dense)") && text.contains("Total params: 15"), "{text}");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn summary_text(&mut self, width: usize) -> String {
         // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
         let _ = self.build_known("summary");

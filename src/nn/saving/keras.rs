@@ -29,6 +29,14 @@ impl Model {
     /// The whole model as the bytes of a `.keras` file: layers, weights and, where it is compiled, losses, metrics and the
     /// optimizer with its state.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let mut again = Model::from_bytes(&model.to_bytes()?)?;
+    /// assert_eq!(again.count_params()?, 15);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model does not know its input yet; a layer, loss or metric of your own without a configuration; or those of the device.
     #[track_caller]
@@ -54,6 +62,16 @@ impl Model {
     }
 
     /// The model of the bytes of a `.keras` file, Keras's or the crate's.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let bytes = model.to_bytes()?; // those of a .keras file
+    /// let again = Model::from_bytes(&bytes)?;
+    /// assert_eq!(again.get_weights()?[0].to_vec::<f32>()?, model.get_weights()?[0].to_vec::<f32>()?);
+    /// assert!(Model::from_bytes(&bytes[..100]).is_err());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`load_model`].

@@ -27,6 +27,15 @@ const OF_KERAS: [&[u8]; 2] = [b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"];
 impl Model {
     /// All weights as the bytes of a safetensors file, each under its layer's name and its own: `dense/kernel`.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// fresh.weights_from_bytes(&trained.weights_to_bytes()?)?;
+    /// assert_eq!(fresh.get_weights()?[0].to_vec::<f32>()?, trained.get_weights()?[0].to_vec::<f32>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model does not know its input yet, or those of the device.
     #[track_caller]
