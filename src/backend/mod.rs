@@ -230,6 +230,14 @@ pub struct DeviceInfo {
 }
 
 /// How a device uses memory, which of its abilities are used, and where its compiled kernels are kept.
+///
+/// ```
+/// # use wgtensor::{Device, DeviceOptions};
+/// let options = DeviceOptions { cap: Some(2 << 30), threads: 2, ..DeviceOptions::default() };
+/// let device = Device::open_with("cpu", &options)?;
+/// # drop(device);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Bytes to take when the device is opened; 0 (the default) grows on demand.
@@ -301,6 +309,17 @@ pub(crate) fn human(bytes: u64) -> String {
 
 /// Memory of a device, in bytes: tensors, variables, and what plans compute with. Plans' parameters and the staging
 /// memory of transfers, small beside these, are not counted.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// let device = Device::cpu();
+/// let x = Tensor::zeros([1 << 18], DType::F32, &device)?;
+/// x.realize()?;
+/// let memory = device.memory();
+/// println!("{:.1} MiB in use, {:.1} at most", memory.in_use as f64 / 1048576.0, memory.peak as f64 / 1048576.0);
+/// assert!(memory.peak >= 1 << 20);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
     /// Held by live tensors, variables and plans.

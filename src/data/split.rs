@@ -28,6 +28,16 @@ impl From<usize> for Size {
 
 /// How [`train_test_split`] splits: a quarter for testing, in a random order, by default. A share or a number is the size of
 /// the part for testing.
+///
+/// ```
+/// use wgtensor::data::{Array, Split, train_test_split};
+///
+/// let (x, y) = (Array::new(vec![[1.0f32, 2.0]; 10])?, Array::new([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])?);
+/// let how = Split::new().test_size(4).seed(7).stratify(&y);
+/// let ([_, _], [_, y_test]) = train_test_split([&x, &y], how)?;
+/// assert_eq!(y_test.to_vec::<i32>()?.iter().sum::<i32>(), 2); // half of them
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Split {
     test_size: Option<Size>,

@@ -66,6 +66,18 @@ impl Device {
 impl<F> Captured<F> {
     /// The function's results for these inputs. No gradient flows through them.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x, factor]| Ok([x.mul(&factor)?.sum(())?]));
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// for factor in 0..5 {
+    ///     let [sum] = step.call([&x, &Tensor::full((), f64::from(factor), DType::F32, &device)?])?;
+    ///     assert_eq!(sum.item::<f32>()?, 3.0 * factor as f32);
+    /// }
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the function; an input on another device; a function that reads a value back or waits for the device.
     #[track_caller]
@@ -86,6 +98,16 @@ impl<F> Captured<F> {
     }
 
     /// How many recordings there are: one for each combination of shapes and types that it was called with.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x]: [Tensor; 1]| Ok([x.exp()?]));
+    /// step.call([&Tensor::new([1.0f32], &device)?])?;
+    /// step.call([&Tensor::new([1.0f32, 2.0], &device)?])?; // another shape
+    /// assert_eq!(step.recordings(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn recordings(&self) -> usize {
         self.recordings.all.len()
     }

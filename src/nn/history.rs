@@ -3,6 +3,15 @@
 use std::ops::Index;
 
 /// Named figures in an order, such as `loss` and `accuracy`.
+///
+/// ```
+/// use wgtensor::nn::Logs;
+///
+/// let mut logs = Logs::default();
+/// logs.set("loss", 0.5);
+/// assert_eq!((logs["loss"], logs.get("accuracy"), logs.names()), (0.5, None, vec!["loss"]));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs(Vec<(String, f64)>);
 
@@ -84,6 +93,29 @@ pub struct History {
 }
 
 /// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// use wgtensor::nn::callbacks::Callback;
+/// use wgtensor::nn::Position;
+///
+/// /// Goes on at the third epoch, in the order of the samples that follows from this seed.
+/// struct GoOn;
+/// impl Callback for GoOn {
+///     fn on_train_begin(&mut self, model: &mut Model) -> wgtensor::Result<()> {
+///         model.position = Some(Position { epoch: 2, batch: 0, seed: 7 });
+///         Ok(())
+///     }
+/// }
+///
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(5).callbacks(GoOn).verbose(0))?;
+/// assert_eq!(history.epoch, [2, 3, 4]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The epoch under way, from 0.

@@ -14,6 +14,15 @@ use crate::{Device, Tensor};
 ///
 /// A string does as well wherever one is taken: `"glorot_uniform"`, `"he_normal"`, `"zeros"`, ...
 /// Normal distributions scaled by fan are truncated at two standard deviations, as in Keras.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let small = Initializer::RandomNormal { mean: 0.0, std: 0.01 };
+/// let layer = Dense::new(8).kernel_initializer(small).bias_initializer("ones");
+/// # drop(layer);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initializer {
     /// All zero.

@@ -5,6 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use crate::sys::Instant;
 
 /// How much `fit`, `evaluate` and `predict` print.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// assert_eq!(Verbose::from(0), Verbose::Silent); // Keras's numbers
+/// let quiet = Fit::new().verbose(Verbose::Silent);
+/// # drop(quiet);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbose {
     /// A bar in a terminal, one line an epoch elsewhere.

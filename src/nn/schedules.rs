@@ -13,6 +13,17 @@ use crate::nn::config::{
 /// A learning rate that depends on the step (0 at the first update).
 ///
 /// Any `Fn(u64) -> f64` is one.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::schedules::Schedule;
+///
+/// let halved = |step: u64| 0.1 * 0.5f64.powi((step / 1000) as i32);
+/// assert_eq!(halved.rate(2000), 0.025);
+/// let optimizer = SGD::new(halved);
+/// # drop(optimizer);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Schedule: Send + Sync {
     /// The rate to use at `step`.
     fn rate(&self, step: u64) -> f64;

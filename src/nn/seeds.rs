@@ -37,6 +37,17 @@ fn lock() -> std::sync::MutexGuard<'static, Option<SeedStream>> {
 }
 
 /// A reproducible sequence of seeds (SplitMix64).
+///
+/// ```
+/// use wgtensor::nn::SeedStream;
+///
+/// let (mut a, mut b) = (SeedStream::new(7), SeedStream::new(7));
+/// assert_eq!((a.draw(), a.draw()), (b.draw(), b.draw()));
+/// let mut order = [0, 1, 2, 3];
+/// a.child(0).shuffle(&mut order);
+/// assert_eq!(order.iter().sum::<i32>(), 6);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SeedStream(u64);
 

@@ -10,6 +10,14 @@ use crate::ir::op::{Axes, Op};
 use crate::shape::{Index, IntoShape, Shape, axis_index, signed};
 
 /// What [`Tensor::pad`] puts around a tensor, shown for `a b c`.
+///
+/// ```
+/// # use wgtensor::{Device, PadMode, Tensor};
+/// let x = Tensor::new([1, 2, 3], &Device::cpu())?;
+/// assert_eq!(x.pad(&[(2, 2)], PadMode::Edge)?.to_vec::<i32>()?, [1, 1, 1, 2, 3, 3, 3]);
+/// assert_eq!(x.pad(&[(2, 2)], PadMode::Wrap)?.to_vec::<i32>()?, [2, 3, 1, 2, 3, 1, 2]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PadMode {
     /// This number everywhere; a number alone means the same.

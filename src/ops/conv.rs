@@ -55,6 +55,16 @@ impl Padding {
 }
 
 /// How a convolution moves; the defaults are Keras's (stride 1, no padding, no dilation, one group).
+///
+/// ```
+/// # use wgtensor::{ConvOptions, DType, Device, Padding, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::ones([1, 8, 8, 4], DType::F32, &device)?;
+/// let kernel = Tensor::ones([3, 3, 2, 6], DType::F32, &device)?; // two groups see two channels each
+/// let options = ConvOptions { padding: Padding::Same, groups: 2, ..ConvOptions::default() };
+/// assert_eq!(x.conv2d(&kernel, &options)?.dims(), [1, 8, 8, 6]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {
     /// Steps between windows, rows then columns.

@@ -12,6 +12,14 @@ use crate::ir::window::{Geometry, Window, WindowOp};
 use crate::shape::Shape;
 
 /// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Padding, PoolOptions, Tensor};
+/// let x = Tensor::ones([1, 5, 5, 1], DType::F32, &Device::cpu())?;
+/// let options = PoolOptions { size: (3, 3), padding: Padding::Same, ..PoolOptions::default() };
+/// assert_eq!(x.max_pool2d(&options)?.dims(), [1, 3, 3, 1]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
     /// Rows and columns of the window.

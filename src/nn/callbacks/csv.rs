@@ -21,7 +21,7 @@ use crate::nn::model::{Callback, Model};
 /// // path: say, "log.csv"
 /// model.fit(&x, &y, Fit::new().epochs(2).callbacks(CSVLogger::new(&path)).verbose(0))?;
 /// let lines = std::fs::read_to_string(&path).unwrap();
-/// assert!(lines.starts_with("epoch,loss\n0,") && lines.lines().count() == 3);
+/// assert!(lines.starts_with("epoch,loss,val_loss\n0,") && lines.lines().count() == 3);
 /// # std::fs::remove_file(path).ok();
 /// # Ok::<(), wgtensor::Error>(())
 /// ```

@@ -65,6 +65,15 @@ macro_rules! merging {
             #[doc = $doc]
             ///
             /// Inputs are broadcast against each other. A position counts if it does in every input that has a mask.
+            ///
+            /// ```
+            /// use wgtensor::nn::prelude::*;
+            ///
+            /// let (a, b) = (Input::new([3]).node(), Input::new([3]).node());
+            #[doc = concat!("let y = layers::", stringify!($layer), "::new().on([&a, &b])?;")]
+            /// assert_eq!(y.shape().dims(), [3]);
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             #[derive(Clone, Debug)]
             pub struct $layer {}
         }

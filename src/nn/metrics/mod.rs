@@ -33,6 +33,30 @@ use crate::nn::names::snake_case;
 /// a metric of your own; only [`sums`](Metric::sums) and [`class_name`](Metric::class_name) are required.
 ///
 /// `compile` takes metrics; [`compute`](Metric::compute) is for a loop of your own.
+///
+/// ```
+/// use wgtensor::nn::metrics::{Figure, Metric};
+/// use wgtensor::{Device, Result, Tensor};
+///
+/// /// The mean distance, with a total of distances and one of weights.
+/// struct Distance;
+/// impl Metric for Distance {
+///     fn class_name(&self) -> &'static str {
+///         "Distance"
+///     }
+///     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
+///         let each = y_true.sub(y_pred)?.square()?.sum(-1)?.sqrt()?;
+///         match weight {
+///             Some(weight) => Ok(vec![each.mul(weight)?.sum(())?, weight.sum(())?]),
+///             None => Ok(vec![each.sum(())?]),
+///         }
+///     }
+/// }
+///
+/// let (t, p) = (Tensor::new([[0.0f32, 0.0]], &Device::cpu())?, Tensor::new([[3.0f32, 4.0]], &Device::cpu())?);
+/// assert_eq!(Distance.compute(&t, &p, None)?, Figure::One(5.0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Metric: Send + Sync {
     /// The name of its type.
     fn class_name(&self) -> &'static str;

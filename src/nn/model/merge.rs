@@ -9,6 +9,16 @@ macro_rules! merges {
     ($($function:ident, $layer:expr, $doc:literal;)*) => {$(
         #[doc = $doc]
         ///
+        /// ```
+        /// use wgtensor::nn::prelude::*;
+        ///
+        /// let (a, b) = (Input::new([3]).node(), Input::new([3]).node());
+        #[doc = concat!("let y = wgtensor::nn::", stringify!($function), "([&a, &b])?;")]
+        /// let mut model = Model::new([&a, &b], &y)?;
+        /// assert_eq!(model.count_params()?, 0);
+        /// # Ok::<(), wgtensor::Error>(())
+        /// ```
+        ///
         /// # Errors
         /// Shapes that do not go together.
         #[track_caller]

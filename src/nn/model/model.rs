@@ -53,30 +53,7 @@ pub struct Model {
     /// Set by a callback to end training: after the step in hand, where it is set between steps, and its epoch.
     pub stop_training: bool,
     /// Where `fit` stands, or stood last: set before each hook of training. A callback that sets it in `on_train_begin` has
-    /// training go on there.
-    ///
-    /// ```
-    /// use wgtensor::nn::prelude::*;
-    /// # use wgtensor::{DType, Device, Tensor};
-    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
-    /// use wgtensor::nn::callbacks::Callback;
-    /// use wgtensor::nn::Position;
-    ///
-    /// /// Goes on at the third epoch, in the order of the samples that follows from this seed.
-    /// struct GoOn;
-    /// impl Callback for GoOn {
-    ///     fn on_train_begin(&mut self, model: &mut Model) -> wgtensor::Result<()> {
-    ///         model.position = Some(Position { epoch: 2, batch: 0, seed: 7 });
-    ///         Ok(())
-    ///     }
-    /// }
-    ///
-    /// let mut model = Sequential::new().add(Dense::new(1));
-    /// model.compile("sgd", "mse", ())?;
-    /// let history = model.fit(&x, &y, Fit::new().epochs(5).callbacks(GoOn).verbose(0))?;
-    /// assert_eq!(history.epoch, [2, 3, 4]);
-    /// # Ok::<(), wgtensor::Error>(())
-    /// ```
+    /// training go on there: see [`Position`].
     pub position: Option<Position>,
     pub(super) interrupted: bool,
 }

@@ -31,6 +31,27 @@ use crate::{Grads, Scalar, Tensor, Var};
 /// How one parameter moves: the part of an optimizer that is its own.
 ///
 /// Implement it for an optimizer of your own, and use it as [`Optimizer::with_rule`].
+///
+/// ```
+/// use wgtensor::nn::optimizers::{Optimizer, Rule, Update};
+/// use wgtensor::{Device, Result, Scalar, Tensor, Var};
+///
+/// /// Gradient descent.
+/// struct Descent;
+/// impl Rule for Descent {
+///     fn class_name(&self) -> &'static str {
+///         "Descent"
+///     }
+///     fn update(&self, param: &Tensor, grad: &Tensor, _: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+///         Ok(Update { param: param.sub(grad.mul(numbers[0])?)?, slots: vec![] })
+///     }
+/// }
+///
+/// let w = Var::new(&Tensor::new([1.0f32], &Device::cpu())?);
+/// Optimizer::with_rule(Descent, 0.25).apply(&w.value().square()?.sum(())?.backward()?)?;
+/// assert_eq!(w.value().to_vec::<f32>()?, [0.5]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Rule: Send + 'static {
     /// The name of the optimizer, such as `Adam`.
     fn class_name(&self) -> &'static str;
