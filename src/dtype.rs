@@ -122,6 +122,17 @@ mod sealed {
 
 /// A Rust type that tensors can be made from and read back as: `f32`, `f64`, `i8`, `i32`, `u8`, `u32`, `bool`, and
 /// `f16` and `bf16` of the `half` crate.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// fn ramp<T: wgtensor::Element + From<u8>>(n: u8, device: &Device) -> wgtensor::Result<Tensor> {
+///     let values: Vec<T> = (0..n).map(T::from).collect();
+///     Tensor::from_slice(&values, [values.len()], device)
+/// }
+/// assert_eq!(ramp::<f32>(3, &device)?.to_vec::<f32>()?, [0.0, 1.0, 2.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Element: sealed::Sealed + Copy + Send + Sync + fmt::Debug + 'static {
     /// The matching data type.
     const DTYPE: DType;

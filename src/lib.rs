@@ -27,8 +27,8 @@
 //!
 //! # Operations
 //!
-//! The methods of [`Tensor`] by family. All of them broadcast, run on both engines, are differentiable where that means
-//! something, and are fused with what is around them.
+//! The methods of [`Tensor`] by family. Those of several tensors broadcast; all run on both engines, have gradients where
+//! that means something, and are fused with what is around them.
 //!
 //! - **Making**: [`new`](Tensor::new), [`from_slice`](Tensor::from_slice), [`full`](Tensor::full),
 //!   [`zeros`](Tensor::zeros), [`ones`](Tensor::ones), [`eye`](Tensor::eye), [`arange`](Tensor::arange),

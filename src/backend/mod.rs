@@ -23,7 +23,7 @@ use crate::ir::step::Plan;
 pub use cache::KernelCache;
 pub use profile::{KernelTime, Profile};
 
-/// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
+/// Memory of one engine. Cloning shares it; dropping the last clone gives it back to the pool.
 ///
 /// Only the engine knows what is inside, so the compiler of a program that shares a device or a tensor between threads
 /// need not look through all of `wgpu` to see that it may.
@@ -146,6 +146,12 @@ const TUNE: &str = "WGTENSOR_TUNE";
 const KERNELS: &str = "WGTENSOR_KERNELS";
 
 /// Which kernels a GPU device gets. All compute the same; they differ in what they are fast on.
+///
+/// ```
+/// # use wgtensor::Kernels;
+/// assert_eq!("software".parse::<Kernels>()?, Kernels::Software);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kernels {
     /// What `WGTENSOR_KERNELS` says (`auto`, `hardware` or `software`); where it says nothing or `auto`, those that suit
@@ -209,6 +215,16 @@ impl fmt::Display for Kernels {
 }
 
 /// What is known of a device.
+///
+/// ```
+/// # use wgtensor::Device;
+/// let device = Device::cpu();
+/// let info = device.info();
+/// println!("{}: {}, {} by {} ({})", info.id, info.name, info.kind, info.api, info.features.join(", "));
+/// assert_eq!((&info.id[..], &info.api[..]), ("cpu", "native"));
+/// # if false { return Err(wgtensor::Device::open("").unwrap_err()); }
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
     /// The short name used to choose it: `cpu`, `gpu:0`, `gpu:1`, ...
@@ -337,6 +353,18 @@ macro_rules! counters {
         pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
 
         /// A copy of a device's running totals.
+        ///
+        /// ```
+        /// # use wgtensor::{Device, DeviceOptions, Tensor};
+        /// # let device = Device::open_with("cpu", &DeviceOptions::default())?; // its own, on which no other example runs
+        /// let before = device.counters();
+        /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+        /// x.exp()?.item::<f32>().unwrap_err(); // two elements
+        /// x.sum(())?.item::<f32>()?;
+        /// let did = device.counters() - before;
+        /// assert_eq!((did.uploads, did.readbacks), (1, 1));
+        /// # Ok::<(), wgtensor::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct CounterSnapshot { $($(#[$doc])* pub $name: u64),* }
 

@@ -23,6 +23,18 @@ pub struct KernelTime {
 
 /// What ran on a device during [`Device::profile`](crate::Device::profile). Its `Display` is a table, summed by kernel,
 /// the longest first.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::uniform([128, 128], -1.0, 1.0, 1, &device)?;
+/// let (_, profile) = device.profile(|| x.matmul(&x)?.sum(())?.item::<f32>())?;
+/// println!("{profile}");
+/// assert!(profile.seconds() > 0.0 && profile.seconds() <= profile.wall);
+/// let (runs, longest) = &profile.summed()[0];
+/// println!("{runs} of {}", longest.name);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// Each kernel, in the order in which they ran.

@@ -12,6 +12,14 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::plan::Limits;
 
 /// A place to compute: the native CPU engine or one GPU adapter. A cheap handle.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// let device = Device::cpu(); // or Device::best(), Device::gpu()?, Device::from_env()?
+/// let x = Tensor::new([1.0f32, 2.0], &device)?;
+/// assert_eq!((x.device(), device.is_gpu()), (&device, false));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device(pub(crate) Arc<Inner>);
 

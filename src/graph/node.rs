@@ -21,6 +21,15 @@ use crate::shape::Shape;
 ///
 /// Operations record what to compute; the work happens when a value is read, at [`Device::sync`], at an optimizer's
 /// step, or when very many operations are pending. Elements are row-major.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
+/// let y = x.matmul(&x)?.add(1.0)?.relu()?; // recorded
+/// assert_eq!(y.to_vec::<f32>()?, [8.0, 11.0, 16.0, 23.0]); // computed, in one kernel
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 //
 // A handle counts itself at its node; an edge of the graph is the node alone. So whether anybody can still ask for a
 // value is a number.

@@ -18,6 +18,15 @@ use crate::shape::Shape;
 
 /// A function of tensors that is recorded when it is called, and from then on replayed: what `tf.function` is to
 /// TensorFlow and `jit` to JAX. [`Device::capture`] makes one.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let mut step = device.capture(|[x, y]: [Tensor; 2]| Ok([x.mul(&y)?.sum(())?]));
+/// let [sum] = step.call([&Tensor::new([1.0f32, 2.0], &device)?, &Tensor::new([3.0f32, 4.0], &device)?])?;
+/// assert_eq!(sum.item::<f32>()?, 11.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Captured<F> {
     device: Device,
     f: F,

@@ -16,6 +16,16 @@ use crate::shape::Shape;
 /// [`value`](Var::value) gives the present value as a tensor from which gradients flow back;
 /// [`assign`](Var::assign) sets a new one. Assignment is recorded like any operation and done in place at the next
 /// flush, after everything recorded before it has read the old value.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, Var};
+/// # let device = Device::cpu();
+/// let w = Var::new(&Tensor::new([2.0f32], &device)?);
+/// let before = w.value().mul(10)?; // of the value at this point
+/// w.assign(&Tensor::new([3.0f32], &device)?)?;
+/// assert_eq!((before.item::<f32>()?, w.value().item::<f32>()?), (20.0, 3.0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Var(Arc<Inner>);
 

@@ -78,6 +78,17 @@ impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for F {
 }
 
 /// A learning rate: a number, or a [`Schedule`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use wgtensor::nn::schedules::{ExponentialDecay, LearningRate};
+///
+/// let constant = LearningRate::Constant(0.1);
+/// let falling = LearningRate::Schedule(Arc::new(ExponentialDecay::new(0.1, 100, 0.5)));
+/// assert_eq!(constant.at(100), 0.1);
+/// assert!((falling.at(100) - 0.05).abs() < 1e-9);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub enum LearningRate {
     /// The same at every step, until it is set again.

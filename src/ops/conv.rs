@@ -9,6 +9,15 @@ use crate::ir::window::Geometry;
 use crate::shape::Shape;
 
 /// What surrounds an image.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Padding, PoolOptions, Tensor};
+/// let x = Tensor::ones([1, 5, 5, 1], DType::F32, &Device::cpu())?;
+/// let extents = |padding| Ok::<_, wgtensor::Error>(x.max_pool2d(&PoolOptions { padding, ..PoolOptions::default() })?.dims()[1]);
+/// assert_eq!((extents(Padding::Valid)?, extents(Padding::Same)?), (2, 3));
+/// assert_eq!(extents(Padding::Explicit { top: 1, bottom: 2, left: 1, right: 2 })?, 4);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Padding {
     /// Nothing: windows lie within the image.

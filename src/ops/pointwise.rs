@@ -27,6 +27,16 @@ mod sealed {
 }
 
 /// The right-hand side of an operation: a tensor, or a number, which takes the left-hand side's type.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([1.0f32, 2.0], &device)?;
+/// assert_eq!(x.add(&x)?.to_vec::<f32>()?, [2.0, 4.0]); // a tensor, borrowed or not
+/// assert_eq!(x.add(1)?.to_vec::<f32>()?, [2.0, 3.0]); // a number of any type
+/// assert_eq!((&x * 2.0 - &x).sum(())?.item::<f32>()?, 3.0); // the operators too
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Operand: sealed::Sealed {
     /// As a tensor for use beside `like`.
     #[doc(hidden)]

@@ -12,6 +12,16 @@ use crate::ir::op::Op;
 use crate::shape::{Axes, Index, IntoShape, Shape, axes_list, axes_set, axis_index, signed};
 
 /// A range along an axis; negative ends count from the end, ends outside are cut as in NumPy.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([1, 2, 3, 4], &device)?;
+/// assert_eq!(x.slice(0, 1..3)?.to_vec::<i32>()?, [2, 3]);
+/// assert_eq!(x.slice(0, ..-1)?.to_vec::<i32>()?, [1, 2, 3]);
+/// assert_eq!(x.slice(0, 2..=2)?.to_vec::<i32>()?, [3]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no range of whole numbers")]
 pub trait SliceRange {
     /// Start and stop; `None` for an open end.

@@ -14,6 +14,18 @@ use crate::ir::op::{Axes, Op};
 use crate::ops::assemble::place;
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, Var};
+/// # let device = Device::cpu();
+/// let (w, b) = (Var::named("w", &Tensor::new([2.0f32], &device)?), Var::named("b", &Tensor::new([0.5f32], &device)?));
+/// let grads = w.value().mul(3.0)?.add(b.value())?.sum(())?.backward()?;
+/// for (var, grad) in grads.iter() {
+///     println!("{}: {grad}", var.name());
+/// }
+/// assert_eq!(grads.get(&w).unwrap().item::<f32>()?, 3.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Grads {
     vars: FxHashMap<u64, Tensor>,

@@ -34,6 +34,9 @@
 //! - [Adding an operation](add_an_operation), [a layer](add_a_layer), [a kernel family](add_a_kernel_family)
 //! - [Reading a plan](read_a_plan)
 //! - [Finding out why a number is wrong on some GPU](debug_a_wrong_number)
+//!
+//! The pages of the [guide](super) are Markdown files beside this one. Their examples, and all others, run with
+//! `cargo test --features full --doc`; `-- guide` behind it chooses those of the guide.
 
 #[doc = include_str!("add_an_operation.md")]
 pub mod add_an_operation {}

@@ -67,6 +67,16 @@ impl Config {
     }
 
     /// The same with this setting.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    /// use wgtensor::nn::layers::Layer;
+    ///
+    /// let config = Config::new("Dense").with("units", 3).with("activation", "relu");
+    /// let layer = <dyn Layer>::from_config(&config)?;
+    /// assert_eq!(layer.config()?.get("units").unwrap(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.settings.insert(key.into(), value.into());
         self

@@ -8,6 +8,16 @@ use crate::shape::Shape;
 use crate::{DType, Tensor};
 
 /// How categories come out of a layer.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[0, 2, 2]], &Device::cpu())?;
+/// let encoded = |mode: &str| Sequential::new().add(CategoryEncoding::new(3).output_mode(mode)).call(&x, false)?.to_vec::<f32>();
+/// assert_eq!(encoded("multi_hot")?, [1.0, 0.0, 1.0]);
+/// assert_eq!(encoded("count")?, [1.0, 0.0, 2.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// As their numbers.

@@ -139,6 +139,16 @@ impl Normalization {
     /// Finds mean and variance of data, the batch first: before the layer is added to a model, or later through
     /// [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt).
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32], [3.0]], &Device::cpu())?;
+    /// let mut normalization = Normalization::new();
+    /// normalization.adapt(&x)?;
+    /// assert_eq!(Sequential::new().add(normalization).call(&x, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Data without samples or without the axes, other extents than the layer was built for, a mean that was given, or those of
     /// the device.

@@ -247,6 +247,15 @@ fn ratio(a: f64, b: f64) -> f64 {
 pub struct Accuracy;
 
 /// A metric as given to `compile`.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::metrics::MetricSpec;
+///
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", (MetricSpec::named("sure", BinaryAccuracy::new().threshold(0.9)), "accuracy"))?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub enum MetricSpec {
     /// The accuracy that the shapes of the first batch choose, under this name.
     Accuracy(String),

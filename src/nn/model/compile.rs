@@ -459,6 +459,17 @@ impl Model {
 
     /// How often the optimizer was called: Keras's `optimizer.iterations`.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// model.train_on_batch(&x, &y, None)?;
+    /// assert_eq!(model.iterations()?, 1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled.
     #[track_caller]

@@ -14,6 +14,17 @@ use crate::sys::block_on;
 use crate::{Tensor, no_grad};
 
 /// How to run over the data: batch size 32 and Keras's progress bar by default. A number is a batch size.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// let scores = model.evaluate(&x, &y, Evaluate::new().batch_size(4).steps(1).verbose(0))?;
+/// assert!(scores["loss"] >= 0.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Evaluate<'a> {
     batch_size: Option<usize>,
@@ -73,6 +84,16 @@ impl From<()> for Evaluate<'_> {
 }
 
 /// How to predict: batch size 32 and Keras's progress bar by default. A number is a batch size.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// let p = model.predict(&x, Predict::new().batch_size(4).verbose(0))?;
+/// assert_eq!(p.shape(), y.shape());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Predict<'a> {
     batch_size: Option<usize>,
@@ -156,6 +177,17 @@ impl Model {
 
     /// [`evaluate`](Self::evaluate) as a future; nothing happens before it is polled, and it gives the thread back between
     /// batches.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// let scores = pollster::block_on(model.evaluate_async(&x, &y, Evaluate::new().verbose(0)))?;
+    /// assert!(scores["loss"] >= 0.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`evaluate`](Self::evaluate).
@@ -292,6 +324,16 @@ impl Model {
 
     /// [`predict`](Self::predict) as a future; nothing happens before it is polled, and it gives the thread back between
     /// batches. The output is submitted, not awaited, by then.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let p = pollster::block_on(model.predict_async(&x, Predict::new().verbose(0)))?;
+    /// assert_eq!(p.shape(), y.shape());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`predict`](Self::predict).

@@ -18,6 +18,18 @@ use crate::nn::seeds::{self, SeedStream};
 use crate::sys::block_on;
 
 /// How to train. The defaults are Keras's: one epoch, batches of 32, shuffled, with a progress bar.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// let how = Fit::new().epochs(3).batch_size(4).validation_split(0.25).seed(7).verbose(0);
+/// let history = model.fit(&x, &y, how)?;
+/// assert_eq!(history["val_loss"].len(), 3);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Fit<'a> {
     epochs: usize,
     initial_epoch: usize,

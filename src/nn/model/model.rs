@@ -450,6 +450,15 @@ impl Model {
 
     /// The model applied to a batch: all of its outputs.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// assert_eq!(model.call_all(&Tensor::ones([8, 4], DType::F32, &Device::cpu())?, false)?.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A batch of the wrong shape.
     #[track_caller]

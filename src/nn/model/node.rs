@@ -14,6 +14,15 @@ use crate::shape::Shape;
 ///
 /// Added first to a [`Sequential`](crate::nn::Sequential), it lets the model be built (and summarised) before it sees
 /// data; [`node`](Self::node) makes the start of a functional model of it.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut row = Sequential::new().add(Input::new([28, 28, 1])).add(Flatten::new());
+/// let x = Input::new([784]).name("pixels").node();
+/// assert_eq!((row.output_shape().unwrap().dims(), x.name()), (&[784][..], "pixels"));
+/// # row.count_params()?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Input {
     pub(super) shape: Result<Shape>,
@@ -65,6 +74,14 @@ impl Input {
 }
 
 /// A tensor of a model that is not computed yet: an [`Input`], or an output of a layer called on nodes.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([8]).node();
+/// let y = Dense::new(3).on(&x)?;
+/// assert_eq!(y.shape().dims(), [3]); // of one sample
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -219,6 +236,17 @@ impl<const N: usize> From<[&Node; N]> for Nodes {
 }
 
 /// Anything that can be a layer of a model: a [`Layer`], an [`Activation`], a [`SharedLayer`], or a model.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([8]).node();
+/// let twice = Dense::new(8).activation(Relu).name("twice").on(&x)?; // a layer ...
+/// let shared = Dense::new(8).shared(); // ... one that is called in several places
+/// let y = shared.on(&shared.on(&twice)?)?;
+/// let block = Sequential::new().add(Dense::new(4)).on(&y)?; // ... and a model
+/// assert_eq!(Model::new(&x, &block)?.count_params()?, 72 + 72 + 36);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoLayer: Sized {
     /// The layer, under this name or an automatic one.
     fn into_shared(self, name: Option<String>) -> SharedLayer;

@@ -61,6 +61,17 @@ impl Sequential {
     ///
     /// What the model has learnt stays: the new layer alone gets its weights when the model is next used. A name that
     /// another layer has, or an `Input` that is not the first, is an error when the model is compiled or built.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new();
+    /// for units in [64, 32, 16] {
+    ///     model.push(Dense::new(units).activation(Relu));
+    /// }
+    /// model.build([8])?;
+    /// assert_eq!(model.layers().count(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn push(&mut self, layer: impl IntoStep) -> &mut Self {
         match layer.into_step() {

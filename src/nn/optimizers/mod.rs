@@ -250,6 +250,16 @@ impl<R: Rule> Optimizer<R> {
 
     /// Moves every trainable variable that has a gradient, then submits the work without waiting for it.
     ///
+    /// ```
+    /// use wgtensor::nn::optimizers::SGD;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32], &Device::cpu())?);
+    /// SGD::new(0.25).apply(&w.value().square()?.sum(())?.backward()?)?;
+    /// assert_eq!(w.value().item::<f32>()?, 0.5);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Settings that make no sense, no gradients at all, or those of the device.
     #[track_caller]

@@ -127,6 +127,19 @@ impl Model {
 ///
 /// Its weights are on the CPU until it sees data on another device.
 ///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::load_model;
+///
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// # let path = std::env::temp_dir().join(format!("wgtensor-load-{}.keras", std::process::id()));
+/// model.save(&path)?; // or keras.Model.save(path)
+/// let mut again = load_model(&path)?;
+/// assert_eq!(again.count_params()?, 15);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// A file that cannot be read, is damaged or is no such file, or layers and settings that there are not here.
 #[cfg(not(target_arch = "wasm32"))]
@@ -136,6 +149,20 @@ pub fn load_model(path: impl AsRef<std::path::Path>) -> Result<Model> {
 }
 
 /// [`load_model`] with everything that can be set.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::{LoadModel, load_model_with};
+///
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-with-{}.keras", std::process::id()));
+/// model.save(&path)?;
+/// let mut plain = load_model_with(&path, LoadModel::new().compile(false))?;
+/// assert!(plain.iterations().unwrap_err().is_invalid_state()); // not compiled
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of `load_model`.
