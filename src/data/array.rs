@@ -37,6 +37,16 @@ pub struct Array {
 
 /// What an [`Array`] is made of: numbers of the host's, nested as one likes ([`HostData`]), another array, or a tensor, which
 /// is read back.
+///
+/// ```
+/// use wgtensor::data::Array;
+/// # use wgtensor::{Device, Tensor};
+///
+/// let host = Array::new(vec![[1.0f32, 2.0]])?;
+/// let read = Array::new(&Tensor::new([[1.0f32, 2.0]], &Device::cpu())?)?;
+/// assert_eq!(host.to_vec::<f32>()?, read.to_vec::<f32>()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is neither an array, a tensor nor numbers of the host's")]
 pub trait IntoArray {
     /// The array.

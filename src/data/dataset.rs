@@ -15,6 +15,16 @@ use crate::sys::ahead;
 type Items = Box<dyn Iterator<Item = Result<Item>> + Send>;
 
 /// How many elements a [`Dataset`] has.
+///
+/// ```
+/// use wgtensor::data::{Cardinality, Dataset};
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// assert_eq!(numbers.cardinality(), Cardinality::Known(3));
+/// assert_eq!(numbers.repeat(None).cardinality(), Cardinality::Infinite);
+/// assert_eq!(numbers.filter(|_| Ok(true)).cardinality(), Cardinality::Unknown);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cardinality {
     /// So many.
@@ -59,6 +69,16 @@ pub struct Dataset {
 }
 
 /// Goes over the elements of a [`Dataset`] once. It ends with the last element, or after an error.
+///
+/// ```
+/// use wgtensor::data::Dataset;
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// let mut pass = (&numbers).into_iter();
+/// assert_eq!(pass.next().unwrap()?.x()[0].to_vec::<i32>()?, [1]);
+/// assert_eq!(pass.count(), 2);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Iter(Option<Items>);
 
 impl Iterator for Iter {

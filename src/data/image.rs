@@ -13,6 +13,13 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::files::failed;
 
 /// Which channels an image has.
+///
+/// ```no_run
+/// use wgtensor::data::{ColorMode, ImageFolder};
+///
+/// let digits = ImageFolder::open("digits")?.color_mode(ColorMode::Grayscale).image_size(28, 28);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorMode {
     /// One: brightness.

@@ -28,6 +28,16 @@ use crate::files::{in_file, open, replace};
 const WHAT: &str = "an NPZ file";
 
 /// The arrays of a file, in its order.
+///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let file = npz::to_bytes([("x", Array::new([1, 2])?), ("y", Array::new([3, 4])?)])?;
+/// for (name, array) in npz::parse(&file)?.iter() {
+///     println!("{name}: {} {}", array.dtype(), array.shape());
+/// }
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Npz(Vec<(String, Array)>);
 

@@ -88,6 +88,14 @@ impl Config {
     }
 
     /// A setting, if it is there.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    ///
+    /// let config = Config::new("Dense").with("units", 3);
+    /// assert_eq!((config.get("units").unwrap().as_u64(), config.get("bias")), (Some(3), None));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.settings.get(key)
     }
@@ -113,6 +121,14 @@ impl Config {
     }
 
     /// From an object with `class_name` and `config`; what else Keras writes beside them is passed over.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    ///
+    /// let config: Config = r#"{"class_name": "Dense", "config": {"units": 3}}"#.parse()?;
+    /// assert_eq!(Config::from_json(&config.to_json())?, config);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// JSON of another form.

@@ -7,6 +7,16 @@ use crate::nn::config::{choices, declare, declared, positive};
 use crate::shape::Shape;
 
 /// How pixels between pixels are found.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[[[0.0f32], [1.0]]]], &Device::cpu())?; // one image of 1 by 2 pixels
+/// let wide = |how: &str| Sequential::new().add(Resizing::new(1, 4).interpolation(how)).call(&x, false)?.to_vec::<f32>();
+/// assert_eq!(wide("nearest")?, [0.0, 0.0, 1.0, 1.0]);
+/// assert_eq!(wide("bilinear")?, [0.0, 0.25, 0.75, 1.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
     /// From the four around them, by distance.
@@ -159,6 +169,15 @@ impl Layer for CenterCrop {
 }
 
 /// Which sides of an image change places.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::layers::Layer;
+/// let by_name = RandomFlip::new().mode("vertical");
+/// let by_value = RandomFlip::new().mode(layers::FlipMode::Vertical);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlipMode {
     /// Left and right.

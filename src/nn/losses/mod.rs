@@ -255,6 +255,14 @@ pub(crate) fn masked_weight(weight: Option<&Tensor>, mask: Option<&Tensor>, valu
 }
 
 /// What can be given to `compile` as a loss: a [`Loss`], or its Keras name.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", ())?;
+/// model.compile("adam", BinaryCrossentropy::new().label_smoothing(0.1), ())?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoLoss {
     /// The loss, if the name is known. `None` stands for `"crossentropy"`, chosen by the shapes of the first batch.
     fn into_loss(self) -> Result<Option<Box<dyn Loss>>>;

@@ -236,6 +236,15 @@ count! {
 }
 
 /// How the scores of the classes become one.
+///
+/// ```
+/// use wgtensor::nn::metrics::{Averaging, F1Score, Metric};
+///
+/// let by_name = F1Score::new().average("weighted");
+/// let by_value = F1Score::new().average(Averaging::Weighted);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Averaging {
     /// From the counts of all classes together.

@@ -79,6 +79,15 @@ impl Counts {
 }
 
 /// The curve under which [`AUC`] takes the area.
+///
+/// ```
+/// use wgtensor::nn::metrics::{AUC, Curve, Metric};
+///
+/// let by_name = AUC::new().curve("PR");
+/// let by_value = AUC::new().curve(Curve::PrecisionRecall);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curve {
     /// Recall against the rate of false positives.
@@ -90,6 +99,15 @@ pub enum Curve {
 choices! { Curve, "curve", "\"ROC\" or \"PR\"": "ROC" => Curve::Roc, "PR" => Curve::PrecisionRecall }
 
 /// The height of a strip of the area, of its two sides.
+///
+/// ```
+/// use wgtensor::nn::metrics::{AUC, Metric, Summation};
+///
+/// let by_name = AUC::new().summation_method("minoring");
+/// let by_value = AUC::new().summation_method(Summation::Minoring);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Summation {
     /// Their mean; under precision against recall, Davis and Goadrich's interpolation (2006).

@@ -116,6 +116,16 @@ pub trait Metric: Send + Sync {
 
 /// What a metric comes to: a number, or several (one for each threshold, say), which a history calls `name[0]`,
 /// `name[1]`, ...
+///
+/// ```
+/// use wgtensor::nn::metrics::{F1Score, Figure, Metric};
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (t, p) = (Tensor::new([[1.0f32, 0.0]], &device)?, Tensor::new([[0.9f32, 0.1]], &device)?);
+/// assert!(matches!(F1Score::new().compute(&t, &p, None)?, Figure::Many(each) if each.len() == 2));
+/// assert!(matches!(F1Score::new().average("macro").compute(&t, &p, None)?, Figure::One(_)));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Figure {
     /// A number.
@@ -243,6 +253,13 @@ fn ratio(a: f64, b: f64) -> f64 {
 /// How often the prediction equals the target. Given to `compile`, it is resolved by the shapes of the first batch:
 /// one output is [`BinaryAccuracy`], class numbers are [`SparseCategoricalAccuracy`], one-hot targets
 /// [`CategoricalAccuracy`]; so is the string `"accuracy"`.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Dense::new(3).activation(Softmax));
+/// model.compile("adam", "sparse_categorical_crossentropy", [Accuracy])?; // of class numbers
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accuracy;
 
@@ -305,6 +322,16 @@ pub(crate) fn crossentropy_for(target: &[usize], output: &[usize]) -> Box<dyn Lo
 }
 
 /// What can be given to `compile` as one metric: a [`Metric`], a marker such as [`Accuracy`], or a Keras name.
+///
+/// ```
+/// use wgtensor::nn::metrics::IntoMetric;
+/// use wgtensor::nn::prelude::*;
+///
+/// let chosen = vec!["accuracy".into_metric()?, AUC::new().into_metric()?, Accuracy.into_metric()?];
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", chosen)?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no metric: give a name or an object that is a `Metric`")]
 pub trait IntoMetric {
     /// The metric, if the name is known.

@@ -7,6 +7,15 @@ use crate::nn::config::choices;
 use crate::nn::losses::{EPSILON, align_weight, fit_targets};
 
 /// How the scores of several outputs become one.
+///
+/// ```
+/// use wgtensor::nn::metrics::{ClassAggregation, Metric, R2Score};
+///
+/// let by_name = R2Score::new().class_aggregation("uniform_average");
+/// let by_value = R2Score::new().class_aggregation(ClassAggregation::UniformAverage);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassAggregation {
     /// Their mean.

@@ -401,6 +401,14 @@ impl Model {
 
     /// [`compile`](Self::compile) with everything that can be set.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile_with(Compile::new("adam", "mse").weighted_metrics(["mae"]).run_eagerly(true))?;
+    /// assert_eq!(model.iterations()?, 0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of `compile`.
     #[track_caller]
@@ -431,6 +439,14 @@ impl Model {
     }
 
     /// The learning rate of the next step.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile(SGD::new(ExponentialDecay::new(0.1, 100, 0.5)), "mse", ())?;
+    /// assert_eq!(model.learning_rate()?, 0.1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled.
@@ -505,6 +521,18 @@ impl Model {
     }
 
     /// Starts the loss and the metrics again.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let first = model.evaluate(&x, &y, Evaluate::new().verbose(0))?["loss"];
+    /// model.reset_metrics()?;
+    /// assert_eq!(model.test_on_batch(&x, &y, None)?["loss"], first);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, or those of the device.

@@ -110,6 +110,15 @@ impl SharedLayer {
 
     /// Whether what the layer computes on the way to its outputs is computed again for the gradient, instead of being kept
     /// in memory from forward to backward: see [`remat`](crate::remat()).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let block = Sequential::new().add(Dense::new(64).activation(Gelu)).add(Dense::new(8)).shared();
+    /// block.set_remat(true);
+    /// let mut model = Sequential::new().add(Input::new([8])).add(&block);
+    /// assert_eq!(model.count_params()?, 8 * 64 + 64 + 64 * 8 + 8);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_remat(&self, yes: bool) {
         self.0.write().remat = yes;
     }

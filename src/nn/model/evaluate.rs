@@ -372,6 +372,17 @@ impl Model {
 
     /// [`predict_all`](Self::predict_all) as a future, as [`predict_async`](Self::predict_async) is.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// let data = Tensor::ones([8, 4], DType::F32, &Device::cpu())?;
+    /// let outputs = pollster::block_on(model.predict_all_async(&data, Predict::new().verbose(0)))?;
+    /// assert_eq!(outputs.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`predict_all`](Self::predict_all).
     #[track_caller]
@@ -452,6 +463,15 @@ impl Model {
     }
 
     /// [`predict_on_batch`](Self::predict_on_batch) for a model of several outputs: all of them.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// assert_eq!(model.predict_on_batch_all(&Tensor::ones([8, 4], DType::F32, &Device::cpu())?)?.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The data does not fit the model.

@@ -167,6 +167,15 @@ impl Model {
 
     /// The nodes that the model ends with.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let deeper = Dense::new(1).on(&model.outputs()?[0])?;
+    /// let mut model = Model::new(model.inputs()?, &deeper)?;
+    /// assert_eq!(model.count_params()?, 15 + 4);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`inputs`](Self::inputs).
     #[track_caller]

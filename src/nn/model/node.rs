@@ -17,10 +17,11 @@ use crate::shape::Shape;
 ///
 /// ```
 /// use wgtensor::nn::prelude::*;
-/// let mut row = Sequential::new().add(Input::new([28, 28, 1])).add(Flatten::new());
+///
+/// let mut row = Sequential::new().add(Input::new([28, 28, 1])).add(Flatten::new()).add(Dense::new(10));
+/// assert_eq!(row.count_params()?, 784 * 10 + 10);
 /// let x = Input::new([784]).name("pixels").node();
-/// assert_eq!((row.output_shape().unwrap().dims(), x.name()), (&[784][..], "pixels"));
-/// # row.count_params()?;
+/// assert_eq!((x.name(), x.shape().dims()), ("pixels", &[784][..]));
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone)]
@@ -62,6 +63,13 @@ impl Input {
     }
 
     /// [`node`](Self::node), for shapes that are not known to be good.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// assert!(Input::new([1; 9]).try_node().is_err());
+    /// assert_eq!(Input::new([3]).try_node()?.shape().dims(), [3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A shape of more dimensions than a tensor may have.
@@ -185,6 +193,15 @@ impl Drop for Called {
 }
 
 /// What a layer may be called on, and what a model may start and end with: one node, or a list of them.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let (a, b) = (Input::new([4]).node(), Input::new([4]).node());
+/// let one = Model::new(&a, Dense::new(1).on(&a)?)?; // a node
+/// let two = Model::new([&a, &b], [add([&a, &b])?])?; // lists of them
+/// assert_eq!((one.input_names().len(), two.input_names().len()), (1, 2));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Nodes(pub(super) Vec<Node>);
 
 impl From<Node> for Nodes {

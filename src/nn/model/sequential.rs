@@ -144,6 +144,14 @@ impl From<Sequential> for Model {
 }
 
 /// What [`Sequential::add`] takes: a layer, or an [`Input`].
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let inner = Sequential::new().add(Dense::new(4));
+/// let mut model = Sequential::new().add(Input::new([8])).add(Dense::new(8)).add(Relu).add(inner);
+/// assert_eq!(model.count_params()?, 72 + 36);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoStep {
     /// The layer, or the input.
     fn into_step(self) -> Step;

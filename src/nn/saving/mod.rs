@@ -50,6 +50,15 @@ impl Model {
     /// gives or, with the feature `keras`, a `.weights.h5` or a `.keras` file. Of the latter two the optimizer's state is read
     /// too, where the model is compiled.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// fresh.weights_from_bytes(&trained.weights_to_bytes()?)?;
+    /// assert!(fresh.weights_from_bytes(b"no file").is_err()); // and nothing is set
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Bytes that are no such file, or weights of other names, types or shapes than the model's; nothing is set then.
     #[track_caller]
@@ -103,6 +112,17 @@ impl Model {
     }
 
     /// Sets all weights from a file, as [`weights_from_bytes`](Self::weights_from_bytes) does.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// # let path = std::env::temp_dir().join(format!("wgtensor-load-{}.safetensors", std::process::id()));
+    /// trained.save_weights(&path)?;
+    /// fresh.load_weights(&path)?;
+    /// # std::fs::remove_file(&path).ok();
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`weights_from_bytes`](Self::weights_from_bytes), or the file cannot be read.
