@@ -4,6 +4,15 @@ use std::fmt;
 use std::panic::Location;
 
 /// The result of every fallible call of the crate.
+///
+/// ```
+/// # use wgtensor::{Device, Result, Tensor};
+/// fn norm(x: &Tensor) -> Result<f32> {
+///     x.square()?.sum(())?.sqrt()?.item()
+/// }
+/// assert_eq!(norm(&Tensor::new([3.0f32, 4.0], &Device::cpu())?)?, 5.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call failed.

@@ -111,6 +111,13 @@ pub(crate) trait PlanCheck: Send + Sync {
 }
 
 /// What kind of hardware a device is.
+///
+/// ```
+/// # use wgtensor::{Device, DeviceKind};
+/// let real = Device::list().into_iter().find(|info| !matches!(info.kind, DeviceKind::Cpu | DeviceKind::Software));
+/// println!("{}", real.map_or("no GPU".into(), |info| info.name));
+/// assert_eq!(Device::cpu().info().kind, DeviceKind::Cpu);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
     /// The native CPU engine.

@@ -9,6 +9,16 @@ use futures::future::BoxFuture;
 use crate::error::Result;
 
 /// One kernel that ran, and the time it took.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::uniform([64, 64], -1.0, 1.0, 1, &device)?;
+/// let (_, profile) = device.profile(|| x.matmul(&x)?.realize())?;
+/// let product = profile.kernels.iter().find(|kernel| kernel.name.contains("matmul")).expect("it ran");
+/// assert!(product.seconds >= 0.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
     /// What ran, `gemm 64x64 ...: matmul+add+relu`: on a GPU the shader's template and which variant of it was chosen, on

@@ -21,11 +21,28 @@ impl Logs {
     }
 
     /// The figure of this name.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// assert_eq!((logs.get("loss"), logs.get("mae")), (Some(0.5), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
     }
 
     /// Sets or adds a figure.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// logs.set("loss", 0.25);
+    /// assert_eq!(logs.values(), [0.25]);
+    /// ```
     pub fn set(&mut self, name: &str, value: f64) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => *old = value,
@@ -149,11 +166,25 @@ impl History {
     }
 
     /// One figure for each epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!((history.get("loss"), history.get("mae")), (Some(&[0.5, 0.25][..]), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.history.iter().find(|(n, _)| n == name).map(|(_, values)| values.as_slice())
     }
 
     /// The figure of the last epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!(history.last("loss"), Some(0.25));
+    /// ```
     pub fn last(&self, name: &str) -> Option<f64> {
         self.get(name)?.last().copied()
     }

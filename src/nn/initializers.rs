@@ -64,6 +64,13 @@ pub enum Initializer {
 }
 
 /// The number of connections that scales an initial variance.
+///
+/// ```
+/// use wgtensor::nn::initializers::{Distribution, Fan, Initializer};
+///
+/// let he = Initializer::VarianceScaling { scale: 2.0, fan: Fan::In, distribution: Distribution::TruncatedNormal };
+/// assert_eq!(he.name(), "he_normal");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fan {
     /// Inputs of a unit.
@@ -75,6 +82,13 @@ pub enum Fan {
 }
 
 /// The distributions of [`Initializer::VarianceScaling`].
+///
+/// ```
+/// use wgtensor::nn::initializers::{Distribution, Fan, Initializer};
+///
+/// let lecun = Initializer::VarianceScaling { scale: 1.0, fan: Fan::In, distribution: Distribution::Uniform };
+/// assert_eq!(lecun.name(), "lecun_uniform");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distribution {
     /// Uniform.

@@ -99,6 +99,12 @@ pub enum LearningRate {
 
 impl LearningRate {
     /// The rate at `step`.
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::LearningRate;
+    ///
+    /// assert_eq!(LearningRate::Constant(0.1).at(1000), 0.1);
+    /// ```
     pub fn at(&self, step: u64) -> f64 {
         match self {
             LearningRate::Constant(rate) => *rate,

@@ -63,12 +63,30 @@ impl SeedStream {
     }
 
     /// A stream of its own for item `index`, independent of how many seeds were drawn here.
+    ///
+    /// ```
+    /// use wgtensor::nn::SeedStream;
+    ///
+    /// let mut stream = SeedStream::new(7);
+    /// let before = stream.child(3).draw();
+    /// stream.draw();
+    /// assert_eq!(stream.child(3).draw(), before);
+    /// ```
     pub fn child(&self, index: u64) -> Self {
         let mut mixed = SeedStream(self.0 ^ SeedStream(index).draw());
         SeedStream(mixed.draw())
     }
 
     /// A random order of `items` (Fisher and Yates).
+    ///
+    /// ```
+    /// use wgtensor::nn::SeedStream;
+    ///
+    /// let mut items = [1, 2, 3, 4];
+    /// SeedStream::new(7).shuffle(&mut items);
+    /// items.sort();
+    /// assert_eq!(items, [1, 2, 3, 4]);
+    /// ```
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         shuffle(items, || self.draw());
     }

@@ -384,11 +384,34 @@ impl CallCtx {
     }
 
     /// A call for inference: no dropout, stored statistics.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    ///
+    /// let x = Tensor::ones([100], DType::F32, &Device::cpu())?;
+    /// let y = Dropout::new(0.5).call(&x, &CallCtx::inference())?;
+    /// assert_eq!(y.to_vec::<f32>()?, x.to_vec::<f32>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn inference() -> Self {
         Self::new(false, Arc::new(Mutex::new(SeedStream::new(0))))
     }
 
     /// A call for training; whatever is random follows from `seed`.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    ///
+    /// let x = Tensor::ones([100], DType::F32, &Device::cpu())?;
+    /// let dropped = |seed| Dropout::new(0.5).call(&x, &CallCtx::training(seed))?.to_vec::<f32>();
+    /// assert_eq!(dropped(7)?, dropped(7)?);
+    /// assert_ne!(dropped(7)?, dropped(8)?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn training(seed: u64) -> Self {
         Self::drawing(Arc::new(Mutex::new(SeedStream::new(seed))))
     }
@@ -452,6 +475,26 @@ impl CallCtx {
     }
 
     /// Sets the mask of an output.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// # use wgtensor::{Device, Result, Tensor};
+    ///
+    /// /// Leaves steps without features out.
+    /// struct Skip;
+    /// impl Layer for Skip {
+    ///     fn class_name(&self) -> &'static str {
+    ///         "Skip"
+    ///     }
+    ///     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+    ///         ctx.set_mask(0, x.ne(0.0)?.any(-1)?);
+    ///         Ok(x.clone())
+    ///     }
+    /// }
+    /// # let x = Tensor::new([[[1.0f32], [0.0]]], &Device::cpu())?;
+    /// # assert_eq!(Skip.call(&x, &CallCtx::inference())?.dims(), [1, 2, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_mask(&self, output: usize, mask: Tensor) {
         let mut set = self.set.borrow_mut();
         if set.len() <= output {

@@ -29,6 +29,13 @@ const LOG_COSH: (&str, &str) = ("LogCosh", "LogCoshError");
 
 impl MeanMetricWrapper {
     /// The mean of this loss.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::LogCosh;
+    /// use wgtensor::nn::metrics::{MeanMetricWrapper, Metric};
+    ///
+    /// assert_eq!(MeanMetricWrapper::of(LogCosh::new()).class_name(), "LogCoshError"); // its name in Keras
+    /// ```
     pub fn of(loss: impl Loss + 'static) -> Self {
         MeanMetricWrapper { loss: Box::new(loss) }
     }

@@ -144,6 +144,17 @@ impl<'a> Fit<'a> {
 
     /// Data to evaluate after each epoch, from its beginning; comes before `validation_split`. For a
     /// [`Dataset`](crate::data::Dataset) `y` is `()`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let history = model.fit(&x, &y, Fit::new().validation_data(&x, &y).verbose(0))?;
+    /// assert!(history.get("val_loss").is_some());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn validation_data(mut self, x: impl Into<Arrays>, y: impl Into<Arrays>) -> Self {
         self.validation = Some((x.into(), y.into()));
         self
