@@ -10,6 +10,16 @@ use crate::error::Result;
 use crate::sys::Instant;
 
 /// One kernel that ran, and the time it took.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::uniform([64, 64], -1.0, 1.0, 1, &device)?;
+/// let (_, profile) = device.profile(|| x.matmul(&x)?.realize())?;
+/// let product = profile.kernels.iter().find(|kernel| kernel.name.contains("matmul")).expect("it ran");
+/// assert!(product.seconds >= 0.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
     /// What ran, `gemm 64x64 ...: matmul+add+relu`: on a GPU the shader's template and which variant of it was chosen, on
@@ -44,6 +54,18 @@ pub struct HostSpan {
 
 /// What ran on a device during [`Device::profile`](crate::Device::profile). Its `Display` is a table, summed by kernel,
 /// the longest first.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::uniform([128, 128], -1.0, 1.0, 1, &device)?;
+/// let (_, profile) = device.profile(|| x.matmul(&x)?.sum(())?.item::<f32>())?;
+/// println!("{profile}");
+/// assert!(profile.seconds() > 0.0 && profile.seconds() <= profile.wall);
+/// let (runs, longest) = &profile.summed()[0];
+/// println!("{runs} of {}", longest.name);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
     /// The device's [`id`](crate::DeviceInfo::id) and name.

@@ -16,6 +16,16 @@ use crate::sys::ahead;
 type Items = Box<dyn Iterator<Item = Result<Item>> + Send>;
 
 /// How many elements a [`Dataset`] has.
+///
+/// ```
+/// use wgtensor::data::{Cardinality, Dataset};
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// assert_eq!(numbers.cardinality(), Cardinality::Known(3));
+/// assert_eq!(numbers.repeat(None).cardinality(), Cardinality::Infinite);
+/// assert_eq!(numbers.filter(|_| Ok(true)).cardinality(), Cardinality::Unknown);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cardinality {
     /// So many.
@@ -60,6 +70,16 @@ pub struct Dataset {
 }
 
 /// Goes over the elements of a [`Dataset`] once. It ends with the last element, or after an error.
+///
+/// ```
+/// use wgtensor::data::Dataset;
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// let mut pass = (&numbers).into_iter();
+/// assert_eq!(pass.next().unwrap()?.x()[0].to_vec::<i32>()?, [1]);
+/// assert_eq!(pass.count(), 2);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Iter(Option<Items>);
 
 impl Iterator for Iter {
@@ -156,6 +176,16 @@ impl Dataset {
 
     /// In a random order of its own each time that it is gone over; from one `seed` on, always the same orders. Elements are
     /// picked from the next `buffer` ones, so that the order is entirely random if `buffer` is the number of them.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let mut seen = values(&numbers.shuffle(5, 7)).concat();
+    /// seen.sort_by(f64::total_cmp);
+    /// assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn shuffle(&self, buffer: usize, seed: u64) -> Self {
         if buffer == 0 {
@@ -170,12 +200,27 @@ impl Dataset {
     }
 
     /// Batches of `size` elements each, stacked; the last one has what is left.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.batch(2)), [vec![0.0, 1.0], vec![2.0, 3.0], vec![4.0]]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn batch(&self, size: usize) -> Self {
         self.batches(size, false)
     }
 
     /// [`batch`](Self::batch) with Keras's `drop_remainder`: no batch has fewer than `size` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(numbers.batch_whole(2).len(), Some(2));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn batch_whole(&self, size: usize) -> Self {
         self.batches(size, true)
@@ -253,6 +298,15 @@ impl Dataset {
     }
 
     /// The elements of which `f` is true.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let even = numbers.filter(|item| Ok(item.x()[0].to_f64_vec()[0] % 2.0 == 0.0));
+    /// assert_eq!(values(&even).concat(), [0.0, 2.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn filter(&self, f: impl Fn(&Item) -> Result<bool> + Send + Sync + 'static) -> Self {
         let f = Arc::new(f);
         let unknown = match self.cardinality {
@@ -272,6 +326,14 @@ impl Dataset {
     }
 
     /// Over and over: `count` times, or without end for `None`.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(numbers.repeat(3).len(), Some(15));
+    /// assert_eq!(numbers.repeat(None).take(100).into_iter().count(), 100);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn repeat(&self, count: impl Into<Option<usize>>) -> Self {
         let count = count.into();
         let cardinality = match (self.cardinality, count) {
@@ -290,6 +352,14 @@ impl Dataset {
     }
 
     /// The first `count` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.take(2)).concat(), [0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn take(&self, count: usize) -> Self {
         let cardinality = match self.cardinality {
             Cardinality::Known(n) => Cardinality::Known(n.min(count)),
@@ -300,6 +370,14 @@ impl Dataset {
     }
 
     /// All but the first `count` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.skip(3)).concat(), [3.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn skip(&self, count: usize) -> Self {
         self.then(self.cardinality.map(|n| n.saturating_sub(count)), move |mut items| {
             let mut left = count;
@@ -320,6 +398,15 @@ impl Dataset {
     /// Prepares up to `count` elements ahead, on a thread of its own: while the device works on a batch, the next ones are
     /// read, decoded and stacked. An error or a panic there comes out as an error in the place of the element. Dropping the
     /// iterator ends the thread after the element that it is at. (In a browser, which has no threads, it does nothing.)
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let slow = numbers.map(|item| { std::thread::sleep(std::time::Duration::from_millis(1)); Ok(item) });
+    /// assert_eq!(values(&slow.prefetch(2)).concat(), [0.0, 1.0, 2.0, 3.0, 4.0]); // made while the last one is in use
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn prefetch(&self, count: usize) -> Self {
         if count == 0 {
@@ -336,6 +423,15 @@ impl Dataset {
 
     /// The device that `fit`, `evaluate` and `predict` put the batches on. Without it, that is where the tensors of
     /// [`from_tensor_slices`](Self::from_tensor_slices) were, or else where the model is.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # use wgtensor::Device;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let batches = numbers.batch(2).to_device(&Device::cpu());
+    /// assert_eq!(batches.len(), Some(3));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn to_device(&self, device: &Device) -> Self {
         Dataset { device: Some(device.clone()), ..self.clone() }
     }
@@ -346,6 +442,15 @@ impl Dataset {
     }
 
     /// The same of elements that are known to be so many, such as those of a generator: Keras's bar then says how far it is.
+    ///
+    /// ```
+    /// use wgtensor::data::{Cardinality, Dataset};
+    ///
+    /// let made = Dataset::from_generator(|| (0..100).map(|i| Ok([i])));
+    /// assert_eq!(made.cardinality(), Cardinality::Unknown);
+    /// assert_eq!(made.assert_cardinality(100).len(), Some(100));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn assert_cardinality(&self, count: usize) -> Self {
         Dataset { cardinality: Cardinality::Known(count), ..self.clone() }
     }

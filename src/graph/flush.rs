@@ -43,6 +43,16 @@ impl Device {
     /// Submits everything that is pending and can still be asked for. Does not wait. Within a [captured](crate::Captured)
     /// step it does nothing: that is submitted as a whole.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?;
+    /// let y = x.exp()?.sum(())?;
+    /// device.flush()?; // at work, while this thread goes on
+    /// assert!(y.item::<f32>()? > 1000.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
@@ -73,6 +83,17 @@ impl Device {
 
     /// Submits everything pending and waits until the device is done.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?;
+    /// let start = std::time::Instant::now();
+    /// device.sync()?; // submits and waits
+    /// println!("{:?}", start.elapsed());
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
@@ -82,6 +103,16 @@ impl Device {
 
     /// Submits everything pending; the returned future resolves when the device is done with it. Planning, and on a
     /// GPU compiling new kernels, happen in this call; the future never blocks who polls it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?;
+    /// let done = device.sync_async(); // submitted
+    /// pollster::block_on(done)?;
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory, a lost device.
@@ -115,6 +146,15 @@ impl Device {
 
     /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
     /// source line. `None` before the first.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::open_with("cpu", &Default::default())?; // its own, on which no other example runs
+    /// Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?.sum(())?.item::<f32>()?;
+    /// println!("{}", device.last_plan().unwrap());
+    /// assert!(device.last_plan().unwrap().starts_with("plan: 1 steps"));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn last_plan(&self) -> Option<String> {
         self.graph().plans.last().map(|cached| cached.plan.to_string())
     }
@@ -126,6 +166,14 @@ impl Device {
     }
 
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::open_with("cpu", &Default::default())?; // its own, on which no other example runs
+    /// Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?.realize()?;
+    /// assert_eq!(device.last_kernels().len(), 1); // its text
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn last_kernels(&self) -> Vec<String> {
         let last = self.graph().plans.last();
         last.map_or_else(Vec::new, |cached| cached.executable.sources())

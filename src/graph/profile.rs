@@ -34,6 +34,15 @@ impl Device {
 
     /// [`profile`](Device::profile) without blocking: everything that runs on the device while `work` is awaited.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let work = async { Tensor::uniform([64, 64], 0.0, 1.0, 1, &device)?.sum(())?.to_vec_async::<f32>().await };
+    /// let (_, profile) = pollster::block_on(device.profile_async(work))?;
+    /// assert!(!profile.kernels.is_empty());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`profile`](Device::profile).
     #[track_caller]

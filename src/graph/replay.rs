@@ -18,6 +18,15 @@ use crate::shape::Shape;
 
 /// A function of tensors that is recorded when it is called, and from then on replayed: what `tf.function` is to
 /// TensorFlow and `jit` to JAX. [`Device::capture`] makes one.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let mut step = device.capture(|[x, y]: [Tensor; 2]| Ok([x.mul(&y)?.sum(())?]));
+/// let [sum] = step.call([&Tensor::new([1.0f32, 2.0], &device)?, &Tensor::new([3.0f32, 4.0], &device)?])?;
+/// assert_eq!(sum.item::<f32>()?, 11.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Captured<F> {
     device: Device,
     f: F,
@@ -66,6 +75,18 @@ impl Device {
 impl<F> Captured<F> {
     /// The function's results for these inputs. No gradient flows through them.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x, factor]| Ok([x.mul(&factor)?.sum(())?]));
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// for factor in 0..5 {
+    ///     let [sum] = step.call([&x, &Tensor::full((), f64::from(factor), DType::F32, &device)?])?;
+    ///     assert_eq!(sum.item::<f32>()?, 3.0 * factor as f32);
+    /// }
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the function; an input on another device; a function that reads a value back or waits for the device.
     #[track_caller]
@@ -86,6 +107,16 @@ impl<F> Captured<F> {
     }
 
     /// How many recordings there are: one for each combination of shapes and types that it was called with.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x]: [Tensor; 1]| Ok([x.exp()?]));
+    /// step.call([&Tensor::new([1.0f32], &device)?])?;
+    /// step.call([&Tensor::new([1.0f32, 2.0], &device)?])?; // another shape
+    /// assert_eq!(step.recordings(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn recordings(&self) -> usize {
         self.recordings.all.len()
     }

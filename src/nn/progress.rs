@@ -6,6 +6,15 @@ use std::sync::OnceLock;
 use crate::sys::{Instant, terminal_columns};
 
 /// How much `fit`, `evaluate` and `predict` print.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// assert_eq!(Verbose::from(0), Verbose::Silent); // Keras's numbers
+/// let quiet = Fit::new().verbose(Verbose::Silent);
+/// # drop(quiet);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbose {
     /// A bar in a terminal, one line an epoch elsewhere.

@@ -9,6 +9,16 @@ use crate::shape::Shape;
 use crate::{DType, Tensor};
 
 /// How categories come out of a layer.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[0, 2, 2]], &Device::cpu())?;
+/// let encoded = |mode: &str| Sequential::new().add(CategoryEncoding::new(3).output_mode(mode)).call(&x, false)?.to_vec::<f32>();
+/// assert_eq!(encoded("multi_hot")?, [1.0, 0.0, 1.0]);
+/// assert_eq!(encoded("count")?, [1.0, 0.0, 2.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// As their numbers.
@@ -163,6 +173,16 @@ declare! {
 impl Discretization {
     /// Finds the boundaries of `num_bins` ranges with about equally many of these numbers: before the layer is added to a
     /// model, or later through [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt). The numbers are read back.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([1.0f32, 2.0, 3.0, 4.0], &Device::cpu())?;
+    /// let mut halves = Discretization::new().num_bins(2);
+    /// halves.adapt(&x)?;
+    /// assert_eq!(Sequential::new().add(halves).call(&x, false)?.to_vec::<i32>()?.len(), 4);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A layer without `num_bins`, no data, NaN in it, or those of the device.

@@ -11,6 +11,16 @@ use crate::{DType, Tensor, Var, no_grad};
 
 declare! {
     /// `x * scale + offset`: for all values alike, or for each place along the last axes.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let pixels = Tensor::new([[0.0f32, 255.0]], &device)?;
+    /// let mut model = Sequential::new().add(Rescaling::new(2.0 / 255.0).offset(-1.0));
+    /// assert_eq!(model.call(&pixels, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Rescaling(
         /// The factor: a number, or a list of one for each place along the last axis.
         scale: Array,
@@ -136,6 +146,16 @@ const EPSILON: f64 = 1e-7;
 impl Normalization {
     /// Finds mean and variance of data: before the layer is added to a model, or later through
     /// [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32], [3.0]], &Device::cpu())?;
+    /// let mut normalization = Normalization::new();
+    /// normalization.adapt(&x)?;
+    /// assert_eq!(Sequential::new().add(normalization).call(&x, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Data without samples or without the axes, other extents than the layer was built for, a mean that was given, or those of

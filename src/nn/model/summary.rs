@@ -36,6 +36,14 @@ impl Model {
 
     /// The text of [`summary`](Self::summary), `line_length` characters wide: what Keras prints with this setting. Where that is
     /// too narrow for a table, it is as narrow as there can be one: 20 characters, or 23 with the column of connections.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let text = model.summary_text(60);
+    /// assert!(text.contains("top (Dense)") && text.contains("Total params: 15"), "{text}");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn summary_text(&mut self, line_length: usize) -> String {
         // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
         let _ = self.build_known("summary");
