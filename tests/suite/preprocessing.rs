@@ -349,7 +349,7 @@ fn layers_adapt_to_data_sets() {
         assert!(refused(&batches.repeat(None)).is_invalid_argument());
         assert!(refused(&batches.take(0)).is_shape_mismatch());
         assert!(refused(&Dataset::from_tensor_slices([&x, &x])?.batch(10)).is_invalid_argument());
-        assert!(Discretization::new().num_bins(2).adapt(&batches.take(0)).unwrap_err().is_shape_mismatch());
+        assert!(Discretization::new().num_bins(2).adapt(batches.take(0)).unwrap_err().is_shape_mismatch());
         let ragged = Dataset::from_generator(|| [1, 2].into_iter().map(|n| Ok(vec![vec![1.0f32; n]; 2])));
         assert!(refused(&ragged).is_shape_mismatch());
         Ok(())
