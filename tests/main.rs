@@ -9,4 +9,8 @@ mod common;
 #[path = "../examples/conformance/main.rs"]
 #[allow(dead_code, reason = "the example's command line is not run here")]
 mod conformance;
+#[cfg(all(feature = "cpu", feature = "gpu", feature = "plot"))]
+#[path = "../examples/cpu_vs_gpu/main.rs"]
+#[allow(dead_code, reason = "the example's command line is not run here")]
+mod cpu_vs_gpu;
 mod suite;

@@ -10,6 +10,7 @@
 //! device report DIR                          FILE, parts.txt and peers.json of DIR as results.json and results.md
 //! ```
 
+#[path = "../common/ceilings.rs"]
 mod ceilings;
 #[path = "../common/data.rs"]
 mod data;
@@ -17,6 +18,10 @@ mod measure;
 mod report;
 #[path = "../common/steps.rs"]
 mod steps;
+#[path = "../common/timing.rs"]
+mod timing;
+#[path = "../common/workloads.rs"]
+mod workloads;
 mod works;
 
 use std::path::Path;
@@ -50,10 +55,7 @@ fn run(file: &Path, small: Option<bool>, filter: &str) -> std::result::Result<()
         "adapter": describe(&device), "small": small,
         "ceilings": [], "works": [], "complete": false,
     });
-    let lists = [
-        ("ceilings", if device.is_gpu() { ceilings::all(&device, small) } else { Vec::new() }),
-        ("works", works::all(small)),
-    ];
+    let lists = [("ceilings", ceilings::all(&device, small)), ("works", works::all(small))];
     let mut failed = 0;
     for (list, works) in lists {
         for work in works.iter().filter(|w| list == "ceilings" || filter.split('|').any(|part| w.name.contains(part))) {

@@ -1,26 +1,24 @@
 //! The times of one workload.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wgtensor::{Device, Profile, Result};
 
 use crate::steps::Step;
-use crate::works::{Amount, Work};
+use crate::timing::{Effort, show_seconds, times};
+use crate::workloads::{Amount, Work};
 
-/// How long to warm up, and how long about each of the samples takes.
-const WARM: Duration = Duration::from_millis(200);
-const SAMPLE: f64 = 0.05;
-/// Samples of the host's time, and times that kernels are timed.
-const SAMPLES: usize = 7;
-/// The most runs in one sample, and the most in one profile.
-const RUNS: f64 = 200.0;
+/// For a device, and for a driver that computes on the processor.
+const LARGE: Effort = Effort { warm: Duration::from_millis(200), samples: 7, sample: 0.05, limit: Duration::MAX };
+const SMALL: Effort = Effort { warm: Duration::ZERO, samples: 3, ..LARGE };
+/// The most runs in one profile.
 const PROFILED: usize = 20;
 
 /// The workload with its times; or with why it was left out, or its error.
 pub(crate) fn measured(device: &Device, work: &Work, small: bool) -> Value {
-    let mut found = match catch_unwind(AssertUnwindSafe(|| times(device, work, small))) {
+    let mut found = match catch_unwind(AssertUnwindSafe(|| timed(device, work, if small { SMALL } else { LARGE }))) {
         Ok(Ok(found)) => found,
         // A device may be too small for it; that is no fault.
         Ok(Err(error)) if error.is_out_of_memory() || error.is_unsupported() => json!({"left_out": error.to_string()}),
@@ -31,35 +29,18 @@ pub(crate) fn measured(device: &Device, work: &Work, small: bool) -> Value {
     match work.amount {
         Amount::Flops(flops) => found["flops"] = json!(flops),
         Amount::Bytes(bytes) => found["bytes"] = json!(bytes),
-        Amount::Step => {}
+        Amount::Step(flops) => found["step_flops"] = json!(flops),
     }
     device.trim();
     found
 }
 
-fn times(device: &Device, work: &Work, small: bool) -> Result<Value> {
+fn timed(device: &Device, work: &Work, effort: Effort) -> Result<Value> {
     let step = (work.make)(device)?;
-    let once = || step()?.realize();
-    let begin = Instant::now();
-    // The first run compiles, the second may still make buffers.
-    let mut warm = 0;
-    while warm < 3 || begin.elapsed() < WARM && !small {
-        once().and_then(|()| device.sync())?;
-        warm += 1;
-    }
-    // Runs back to back: the host records and submits while the device computes.
-    let batch = |runs: usize| -> Result<f64> {
-        let begin = Instant::now();
-        (0..runs).try_for_each(|_| once())?;
-        device.sync()?;
-        Ok(begin.elapsed().as_secs_f64() / runs as f64)
-    };
-    let runs = (SAMPLE / batch(1)?.max(1e-9)).clamp(1.0, RUNS) as usize;
-    let mut walls = (0..if small { 3 } else { SAMPLES }).map(|_| batch(runs)).collect::<Result<Vec<_>>>()?;
-    walls.sort_by(f64::total_cmp);
-    let mut found = json!({"wall_s": walls[walls.len() / 2], "wall_least_s": walls[0], "runs": runs * walls.len()});
+    let wall = times(device, effort, || step()?.realize())?;
+    let mut found = json!({"wall_s": wall.median, "wall_least_s": wall.least, "runs": wall.runs});
     if device.info().features.contains(&"timestamps") || !device.is_gpu() {
-        on_device(device, &step, runs.min(PROFILED), &mut found)?;
+        on_device(device, &step, wall.batch.min(PROFILED), &mut found)?;
     }
     Ok(found)
 }
@@ -98,17 +79,6 @@ pub(crate) fn line(found: &Value) -> String {
             return format!("{what}: {why}");
         }
     }
-    let show = |name: &str| found[name].as_f64().map_or("-".into(), seconds);
+    let show = |name: &str| found[name].as_f64().map_or("-".into(), show_seconds);
     format!("device {:>10}   wall {:>10}", show("device_s"), show("wall_s"))
-}
-
-/// A time with three digits and a unit that suits it.
-pub(crate) fn seconds(s: f64) -> String {
-    let (value, unit) = match s {
-        s if s < 1e-3 => (s * 1e6, "us"),
-        s if s < 1.0 => (s * 1e3, "ms"),
-        s => (s, "s"),
-    };
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::measure::seconds;
+use crate::timing::{show_rate, show_seconds};
 
 /// Reads what the parts left in `dir` and writes `results.json` and `results.md` there.
 pub(crate) fn write(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
@@ -200,7 +200,7 @@ fn tuned(out: &mut String, all: &Value) -> std::fmt::Result {
     writeln!(out, "| --- | --- | --- | --- |")?;
     for work in works {
         let name = work["name"].as_str().unwrap_or_default();
-        let before = of_device(work).map_or("-".into(), seconds);
+        let before = of_device(work).map_or("-".into(), show_seconds);
         let ratio = work["tuned_over_rule"].as_f64().unwrap_or(f64::NAN);
         writeln!(out, "| {name} | {before} | {} | {ratio:.2} |", time(work, "tuned_s"))?;
     }
@@ -214,7 +214,7 @@ fn missing(work: &Value) -> Option<String> {
 }
 
 fn time(work: &Value, of: &str) -> String {
-    work[of].as_f64().map_or("-".into(), seconds)
+    work[of].as_f64().map_or("-".into(), show_seconds)
 }
 
 fn peer_time(work: &Value) -> String {
@@ -264,18 +264,8 @@ fn steps(out: &mut String, all: &Value) -> std::fmt::Result {
             let groups: Vec<String> = list(&kernel["groups"]).iter().map(Value::to_string).collect();
             let name = kernel["name"].as_str().unwrap_or_default();
             let share = if all > 0.0 { 100.0 * spent / all } else { 0.0 };
-            writeln!(out, "| {share:.1} % | {} | {count:.0} | {} | {name} |", seconds(spent), groups.join("x"))?;
+            writeln!(out, "| {share:.1} % | {} | {count:.0} | {} | {name} |", show_seconds(spent), groups.join("x"))?;
         }
     }
     Ok(())
-}
-
-fn show_rate(per_second: f64, flops: bool) -> String {
-    let (value, unit) = match (flops, per_second) {
-        (true, r) if r < 1e12 => (r / 1e9, "GFLOP/s"),
-        (true, r) => (r / 1e12, "TFLOP/s"),
-        (false, r) => (r / 1e9, "GB/s"),
-    };
-    let digits = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
-    format!("{value:.digits$} {unit}")
 }

@@ -3,6 +3,15 @@
 use std::ops::Index;
 
 /// Named figures in an order, such as `loss` and `accuracy`.
+///
+/// ```
+/// use wgtensor::nn::Logs;
+///
+/// let mut logs = Logs::default();
+/// logs.set("loss", 0.5);
+/// assert_eq!((logs["loss"], logs.get("accuracy"), logs.names()), (0.5, None, vec!["loss"]));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs(Vec<(String, f64)>);
 
@@ -12,11 +21,28 @@ impl Logs {
     }
 
     /// The figure of this name.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// assert_eq!((logs.get("loss"), logs.get("mae")), (Some(0.5), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
     }
 
     /// Sets or adds a figure.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// logs.set("loss", 0.25);
+    /// assert_eq!(logs.values(), [0.25]);
+    /// ```
     pub fn set(&mut self, name: &str, value: f64) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => *old = value,
@@ -57,6 +83,20 @@ impl Index<&str> for Logs {
 }
 
 /// What `fit` returns: the figures of each epoch.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(3).verbose(0))?;
+/// assert_eq!(history["loss"].len(), 3);
+/// assert_eq!(history.last("loss"), Some(history["loss"][2]));
+/// assert!(history.get("val_loss").is_none());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// A list for each name, one figure an epoch, in the order of first appearance.
@@ -72,6 +112,29 @@ pub struct History {
 }
 
 /// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// use wgtensor::nn::callbacks::Callback;
+/// use wgtensor::nn::Position;
+///
+/// /// Goes on at the third epoch, in the order of the samples that follows from this seed.
+/// struct GoOn;
+/// impl Callback for GoOn {
+///     fn on_train_begin(&mut self, model: &mut Model) -> wgtensor::Result<()> {
+///         model.position = Some(Position { epoch: 2, batch: 0, seed: 7 });
+///         Ok(())
+///     }
+/// }
+///
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(5).callbacks(GoOn).verbose(0))?;
+/// assert_eq!(history.epoch, [2, 3, 4]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The epoch under way, from 0.
@@ -108,6 +171,13 @@ impl History {
     }
 
     /// One figure for each epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!((history.get("loss"), history.get("mae")), (Some(&[0.5, 0.25][..]), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.history.iter().find(|(n, _)| n == name).map(|(_, values)| values.as_slice())
     }
@@ -127,6 +197,13 @@ impl History {
     }
 
     /// The figure of the last epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!(history.last("loss"), Some(0.25));
+    /// ```
     pub fn last(&self, name: &str) -> Option<f64> {
         self.get(name)?.last().copied()
     }

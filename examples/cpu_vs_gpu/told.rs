@@ -1,0 +1,236 @@
+//! The figures in words: for somebody who has never seen a GPU work.
+
+use super::findings::{self, Crossover, crossover, rounded};
+use super::table::wrapped;
+use super::timing::{show_rate, show_seconds};
+use super::{Contender, Ladder, share};
+
+/// The crate's version, and where it runs.
+pub(super) fn machine() -> String {
+    use std::env::consts::{ARCH, OS};
+    format!("wgtensor {} on {OS}, {ARCH}, {} cores", env!("CARGO_PKG_VERSION"), cores())
+}
+
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A share of at least a hundredth without a fraction.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.1$} %", 100.0 * share, usize::from(share < 0.0095))
+}
+
+/// What a device is and what it can do at most.
+pub(super) fn device(contender: &Contender, columns: usize) -> String {
+    let (info, ceilings) = (&contender.info, &contender.ceilings);
+    let width = 8;
+    let mut out = format!("\n{:<width$}", contender.title());
+    let mut line = |text: &str| {
+        let line = wrapped(text, columns.saturating_sub(width), 0).replace('\n', &format!("\n{:width$}", ""));
+        let lead = if out.ends_with(' ') { String::new() } else { format!("\n{:width$}", "") };
+        out += &(lead + &line);
+    };
+    line(&info.name);
+    line(&format!("{}, {}, {}", info.kind, info.api, info.driver));
+    if contender.is_software() {
+        line("* It computes on this processor: it is no GPU, and none of its figures is one of a GPU.");
+    }
+    let rate = |rate: Option<f64>, flops| rate.map_or("?".into(), |r| show_rate(r, flops));
+    line(&format!("at most {} in a copy, {} in registers", rate(ceilings.bytes, false), rate(ceilings.flops, true)));
+    if let (Some(launch), Some(waited)) = (ceilings.launch, ceilings.waited) {
+        line(&format!(
+            "an operation takes {} at least, {} if its result is waited for",
+            show_seconds(launch),
+            show_seconds(waited)
+        ));
+    }
+    for failure in &contender.failures {
+        line(failure);
+    }
+    out
+}
+
+/// Where a device overtakes the CPU engine; `None` if nothing can be said.
+pub(super) fn overtakes(ladder: &Ladder, cpu: usize, other: usize) -> Option<Crossover> {
+    if ladder.kind.transfer || !ladder.agrees(other) {
+        return None;
+    }
+    Some(crossover(ladder.sizes(), &ladder.medians(cpu), &ladder.medians(other)))
+}
+
+/// The CPU engine's number among the devices.
+pub(super) fn cpu(contenders: &[Contender]) -> Option<usize> {
+    contenders.iter().position(Contender::is_cpu)
+}
+
+/// Bytes a second at the largest size of a kind of work.
+pub(super) fn fastest_transfer(ladders: &[Ladder], name: &str, device: usize) -> Option<f64> {
+    let ladder = ladders.iter().find(|l| l.kind.name == name)?;
+    let rates = ladder.medians(device).into_iter().zip(&ladder.amounts);
+    rates.filter_map(|(seconds, &amount)| Some(super::amount(amount).0 / seconds?)).last()
+}
+
+/// Seconds that it takes to bring a number over, and to fetch one.
+pub(super) fn there_and_back(ladders: &[Ladder], device: usize) -> Option<f64> {
+    let [to, from] = ["to the device", "from the device"].map(|name| fastest_transfer(ladders, name, device));
+    Some(4.0 / to? + 4.0 / from?)
+}
+
+/// How many operations a number must be worth to be brought to a GPU and back.
+pub(super) fn worth(contenders: &[Contender], ladders: &[Ladder], gpu: usize) -> Option<f64> {
+    let cpu = &contenders[cpu(contenders)?];
+    let there = contenders[gpu].is_gpu().then_some(&contenders[gpu].ceilings)?;
+    findings::worth(there_and_back(ladders, gpu)?, cpu.ceilings.flops?, there.flops?)
+}
+
+/// All that follows the tables.
+pub(super) fn findings(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let parts = [
+        ("From which size the GPU pays", pays(contenders, ladders, columns)),
+        ("The best share of its own ceiling that each device came to", shares(contenders, ladders, columns)),
+        ("What it costs to bring numbers over", transfers(contenders, ladders, columns)),
+        ("Why", why(contenders, columns)),
+    ];
+    let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
+    parts.map(|(title, text)| format!("\n{}\n{text}", wrapped(title, columns, 0))).collect()
+}
+
+/// A paragraph, indented.
+fn paragraph(text: &str, columns: usize) -> String {
+    format!("  {}\n", wrapped(text, columns.saturating_sub(2), 0).replace('\n', "\n  "))
+}
+
+fn pays(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let gpus: Vec<usize> = (0..contenders.len()).filter(|&d| contenders[d].is_gpu()).collect();
+    let adapters: Vec<&str> = contenders.iter().filter(|c| !c.is_cpu()).map(|c| &c.info.id[..]).collect();
+    if gpus.is_empty() {
+        let text = match adapters[..] {
+            [] => "There is no GPU among these devices, so this cannot be told.".into(),
+            [id] => format!("{id} is no GPU but a program on this processor, so this cannot be told here."),
+            _ => format!(
+                "{} are no GPUs but programs on this processor, so this cannot be told here.",
+                adapters.join(", ")
+            ),
+        };
+        return paragraph(&text, columns);
+    }
+    let Some(cpu) = cpu(contenders) else {
+        return paragraph("The CPU engine was not measured, so there is nothing to compare with.", columns);
+    };
+    let mut out = String::new();
+    for gpu in gpus {
+        let (id, ceilings) = (&contenders[gpu].info.id, &contenders[gpu].ceilings);
+        if let Some(launch) = ceilings.launch {
+            let text = format!(
+                "{id} against the CPU engine. Below these sizes the {} that it takes to launch something cost more than the work.",
+                show_seconds(launch)
+            );
+            out += &paragraph(&text, columns);
+        }
+        for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
+            let Some(found) = overtakes(ladder, cpu, gpu) else {
+                out += &paragraph(&format!("{}: its results are wrong", ladder.kind.name), columns);
+                continue;
+            };
+            out += &paragraph(&format!("{:<16} {}", ladder.kind.name, said(ladder, found, cpu, gpu)), columns);
+        }
+    }
+    out
+}
+
+/// A crossover in words, with the lead at the largest size that both did.
+fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
+    let label = ladder.kind.label;
+    let both = ladder.medians(cpu).into_iter().zip(ladder.medians(gpu)).zip(ladder.sizes());
+    let last = both.filter_map(|((cpu, gpu), &size)| Some((cpu? / gpu?, size))).last();
+    let lead = last.map_or(String::new(), |(ratio, size)| match ratio >= 1.0 {
+        true => format!("; {ratio:.1} times as fast at {}", label(size)),
+        false => format!("; {:.1} times slower at {}", 1.0 / ratio, label(size)),
+    });
+    let from = match found {
+        Crossover::Always => format!("at every size, {} the smallest", label(ladder.kind.sizes[0])),
+        Crossover::From(size) => format!("from about {} {} on", label(rounded(size)), ladder.kind.axis),
+        Crossover::Never => "at no size that both did".into(),
+        Crossover::Unclear => "from no size on for good".into(),
+    };
+    from + &lead
+}
+
+/// The greatest share of its ceiling at any size.
+pub(super) fn best_share(ladder: &Ladder, device: usize, contender: &Contender) -> Option<f64> {
+    let medians = ladder.medians(device).into_iter().zip(&ladder.amounts);
+    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).max_by(f64::total_cmp)
+}
+
+fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let mut cached = false;
+    let width = contenders.iter().map(|c| c.title().len()).max().unwrap_or(0).max(6);
+    let row = |name: &str, cells: Vec<String>, of: &str| {
+        let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect();
+        let line = format!("  {name:<16}{cells}");
+        // What it is a share of, where there is room.
+        let end = if line.len() + 2 + of.len() < columns { format!("  {of}") } else { String::new() };
+        format!("{line}{end}").trim_end().to_string() + "\n"
+    };
+    let mut out = row("", contenders.iter().map(Contender::title).collect(), "");
+    for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
+        let best: Vec<_> = contenders.iter().enumerate().map(|(d, c)| best_share(ladder, d, c)).collect();
+        let flops = ladder.amounts.first().is_some_and(|&a| super::amount(a).1);
+        cached |= best.iter().any(|share| share.is_some_and(|s| s > 1.0));
+        let cells = best.into_iter().map(|share| share.map_or("-".into(), percent)).collect();
+        out += &row(ladder.kind.name, cells, if flops { "of multiply-adds" } else { "of a copy" });
+    }
+    if cached {
+        out += &paragraph(
+            "More than 100 % of a copy is no mistake: where the numbers fit into a cache, they need not come from memory.",
+            columns,
+        );
+    }
+    out
+}
+
+fn transfers(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let mut out = String::new();
+    for (d, contender) in contenders.iter().enumerate().filter(|(_, c)| !c.is_cpu()) {
+        let id = &contender.info.id;
+        let rate = |name| fastest_transfer(ladders, name, d);
+        let (Some(to), Some(from)) = (rate("to the device"), rate("from the device")) else { continue };
+        let Some(both) = there_and_back(ladders, d) else { continue };
+        let mut text = format!(
+            "Large amounts go to {id} at {} and come back at {}: {:.2} ns for a number both ways.",
+            show_rate(to, false),
+            show_rate(from, false),
+            both * 1e9
+        );
+        let here = cpu(contenders).and_then(|cpu| contenders[cpu].ceilings.flops);
+        if let Some(here) = here.filter(|_| contender.is_gpu()) {
+            text += &match worth(contenders, ladders, d) {
+                Some(worth) => format!(
+                    " In that time the processor does up to {:.0} operations on it, so it pays to bring a number over for about \
+                     {} operations or more, and not for the four of the pointwise chain: leave data on the device from one \
+                     operation to the next.",
+                    both * here,
+                    rounded(worth)
+                ),
+                None => " It does fewer operations than the processor, so bringing numbers over never pays.".into(),
+            };
+        }
+        if contender.is_software() {
+            text += " Both ways end in this processor's own memory, so this is not what it costs to reach a GPU.";
+        }
+        out += &paragraph(&text, columns);
+    }
+    out
+}
+
+fn why(contenders: &[Contender], columns: usize) -> String {
+    let Some(cpu) = cpu(contenders).map(|cpu| &contenders[cpu]) else { return String::new() };
+    let threads = cpu.info.limits.iter().find(|(name, _)| *name == "threads").map_or(1, |(_, n)| *n);
+    // The first GPU is the one that `Device::best` takes; a program is only told of where there is none.
+    let other = contenders.iter().find(|c| c.is_gpu()).or(contenders.iter().find(|c| !c.is_cpu()));
+    let text = match other {
+        Some(gpu) if gpu.is_gpu() => findings::explanation(threads, &cpu.ceilings, &gpu.info.id, &gpu.ceilings),
+        other => Some(findings::no_gpu(threads, &cpu.ceilings, other.map(|c| (&c.info.id[..], &c.ceilings)))),
+    };
+    text.map_or(String::new(), |text| paragraph(&text, columns))
+}
