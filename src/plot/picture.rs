@@ -18,7 +18,7 @@ use super::words::words as shortened;
 
 /// Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow that is lost on white.
 pub(super) const COLORS: [(u8, u8, u8); 7] =
-    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (85, 85, 85)];
+    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (119, 119, 119)];
 /// What is drawn faintly.
 const FAINT: &str = "#999999";
 const TEXT: &str = "#222222";
@@ -154,8 +154,8 @@ fn panel_scene(panel: &Panel, (width, height): (f64, f64), theme: &Theme) -> Sce
             }
             render_multiple(vec![plot.into()], layout)
         }
-        Kind::Histogram(bins) => {
-            let view = view::histogram(panel, *bins, ticks);
+        Kind::Histogram(_) => {
+            let view = view::histogram(panel, usize::MAX, ticks);
             let base = view.y.base();
             let layout = layout((view.x.from, view.x.to), (view.y.from - base, view.y.to - base), &view.note);
             let layout = numbered(layout, Some((&view.x, 0.0)), Some((&view.y, base)));

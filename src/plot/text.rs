@@ -126,7 +126,7 @@ fn draw(panel: &Panel, columns: usize, rows: usize) -> Canvas {
     match &panel.kind {
         Kind::Lines => lines(panel, rows, &mut canvas),
         Kind::Bars(categories) => bars(panel, categories, &mut canvas),
-        Kind::Histogram(bins) => histogram(panel, *bins, rows, &mut canvas),
+        Kind::Histogram(_) => histogram(panel, rows, &mut canvas),
         Kind::Heatmap(names) => heatmap(panel, names, rows, &mut canvas),
     }
     canvas
@@ -318,11 +318,10 @@ fn bars(panel: &Panel, categories: &[String], canvas: &mut Canvas) {
     canvas.note(&view.note);
 }
 
-fn histogram(panel: &Panel, bins: usize, rows: usize, canvas: &mut Canvas) {
-    let counted = view::histogram(panel, bins, ticks(canvas.columns, rows));
-    // The labels are not known before the counts, nor the room before the labels.
-    let room = canvas.columns.saturating_sub(9).max(1);
-    let view = if bins <= room { counted } else { view::histogram(panel, room, ticks(canvas.columns, rows)) };
+fn histogram(panel: &Panel, rows: usize, canvas: &mut Canvas) {
+    // The labels of the axis, and so the room, are not known before the counts.
+    let room = canvas.columns.saturating_sub(9);
+    let view = view::histogram(panel, room, ticks(canvas.columns, rows));
     let bins = view.edges.len() - 1;
     for (series, counts) in view.counts.iter().enumerate() {
         if view.counts.len() > 1 {
