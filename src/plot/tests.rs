@@ -423,7 +423,7 @@ fn weights_are_shown_whatever_they_are() {
     let device = Device::cpu();
     let mut model = Sequential::new().add(Dense::new(3).name("first")).add(Dense::new(2).name("second"));
     drawn(&weight_histograms(&model).unwrap());
-    model.predict(&Tensor::ones([1, 4], crate::DType::F32, &device).unwrap(), Predict::new().verbose(0)).unwrap();
+    model.predict(Tensor::ones([1, 4], crate::DType::F32, &device).unwrap(), Predict::new().verbose(0)).unwrap();
     let weights: Vec<Var> = model.weights();
     weights[1].assign(&Tensor::new([1.0f32, f32::NAN, f32::INFINITY], &device).unwrap()).unwrap();
     let text = drawn(&weight_histograms(&model).unwrap());
