@@ -107,8 +107,8 @@ mod tests {
         assert_eq!(loading.text(2.0), "big.csv: 1.0 GB of 4.0 GB (25 %), 6 s left");
         loading.total = Some(1);
         assert_eq!(loading.text(2.0), "big.csv: 1.0 GB, 2 s");
-        let batches =
-            Loading { unit: Unit::Batches, total: None, done: 120, ..Loading::new("adapt", Unit::Bytes, None) };
+        let mut batches = Loading::new("adapt", Unit::Batches, None);
+        batches.done = 120;
         assert_eq!(batches.text(31.0), "adapt: 120 batches, 31 s");
         let mut counted = Counted::new(&b"seven b"[..], Loading::new("x", Unit::Bytes, None));
         let mut all = Vec::new();
