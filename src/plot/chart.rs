@@ -15,8 +15,6 @@ const ROWS: usize = 16;
 const SCALE: f64 = 2.0;
 /// The points of a picture at most, about 200 MB of them.
 const POINTS: f64 = 5e7;
-/// Ranges of a histogram.
-const BINS: usize = 40;
 
 /// A figure of one panel or of several, as SVG, as PNG or in a terminal.
 ///
@@ -75,9 +73,9 @@ impl Chart {
         Self::of(title, Kind::Bars(categories.into_iter().map(Into::into).collect()))
     }
 
-    /// How often the values of each [`series`](Self::series) lie in which of 40 ranges.
+    /// How often the values of each [`series`](Self::series) lie in which of up to 40 ranges, fewer for few values.
     pub fn histogram(title: impl Into<String>) -> Self {
-        Self::of(title, Kind::Histogram(BINS))
+        Self::of(title, Kind::Histogram(None))
     }
 
     /// A table of numbers as colours, and written where there is room: each [`series`](Self::series) is a row with a value for
@@ -166,7 +164,7 @@ impl Chart {
     pub fn bins(self, count: usize) -> Self {
         self.each(|panel| {
             if let Kind::Histogram(bins) = &mut panel.kind {
-                *bins = count.clamp(1, 1000);
+                *bins = Some(count.clamp(1, 1000));
             }
         })
     }

@@ -19,8 +19,8 @@ pub(super) enum Kind {
     Lines,
     /// A bar of each in every one of these categories.
     Bars(Vec<String>),
-    /// How often the values of each lie in each of so many ranges.
-    Histogram(usize),
+    /// How often the values of each lie in each of so many ranges; in as many as suit their number where that is not said.
+    Histogram(Option<usize>),
     /// A row of cells of each, with these names of the columns.
     Heatmap(Vec<String>),
 }

@@ -12,13 +12,13 @@ use kuva::render::render::{Primitive, Scene, TextAnchor, render_multiple};
 use kuva::{AxisLabelOverlap, Theme, TickFormat};
 
 use super::axis::{Axis, number};
-use super::panel::{Kind, Panel, Series};
+use super::panel::{Kind, Panel};
 use super::view;
 use super::words::words as shortened;
 
 /// Okabe and Ito's colours, which the colour-blind can tell apart, without the yellow that is lost on white.
 pub(super) const COLORS: [(u8, u8, u8); 7] =
-    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (85, 85, 85)];
+    [(0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233), (119, 119, 119)];
 /// What is drawn faintly.
 const FAINT: &str = "#999999";
 const TEXT: &str = "#222222";
@@ -154,8 +154,8 @@ fn panel_scene(panel: &Panel, (width, height): (f64, f64), theme: &Theme) -> Sce
             }
             render_multiple(vec![plot.into()], layout)
         }
-        Kind::Histogram(bins) => {
-            let view = view::histogram(panel, *bins, ticks);
+        Kind::Histogram(_) => {
+            let view = view::histogram(panel, usize::MAX, ticks);
             let base = view.y.base();
             let layout = layout((view.x.from, view.x.to), (view.y.from - base, view.y.to - base), &view.note);
             let layout = numbered(layout, Some((&view.x, 0.0)), Some((&view.y, base)));
@@ -167,14 +167,9 @@ fn panel_scene(panel: &Panel, (width, height): (f64, f64), theme: &Theme) -> Sce
             let mut layout = layout((0.5, across + 0.5), (0.5, down + 0.5), &cells.note);
             layout = named(layout, columns, width);
             layout.show_grid = false;
-            // As many names as there is room for.
-            let every = (down * 14.0 / (height - 100.0)).ceil().max(1.0) as usize;
-            let name = |(row, series): (usize, &Series)| match row % every {
-                0 => plain(&series.name, LETTERS / 2),
-                _ => String::new(),
-            };
+            let rows = panel.series.iter().map(|series| plain(&series.name, LETTERS / 2)).collect();
             // kuva counts rows from below.
-            layout = layout.with_y_categories(panel.series.iter().enumerate().map(name).rev().collect());
+            layout = layout.with_y_categories(thinned(rows, 14.0, (height - 100.0) / down).into_iter().rev().collect());
             heatmap_scene(&cells, layout)
         }
     };
@@ -201,13 +196,22 @@ fn numbered(mut layout: Layout, x: Option<(&Axis, f64)>, y: Option<(&Axis, f64)>
     layout
 }
 
-/// Names along the x axis, aslant where they would touch.
+/// Names along the x axis, aslant where they would touch; as many as there is room for.
 fn named(layout: Layout, categories: &[String], width: f64) -> Layout {
     let names: Vec<String> = categories.iter().map(|name| plain(name, LETTERS / 2)).collect();
-    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64 * 7.0;
     let room = (width - 120.0) / names.len().max(1) as f64;
-    let layout = layout.with_x_categories(names);
-    if longest as f64 * 7.0 > room { layout.with_x_tick_rotate(-45.0) } else { layout }
+    // Short ones are rather left out than turned.
+    let aslant = longest > room && longest > 35.0;
+    let layout = layout.with_x_categories(thinned(names, if aslant { 14.0 } else { longest }, room));
+    if aslant { layout.with_x_tick_rotate(-45.0) } else { layout }
+}
+
+/// The names of every so many places, that they have the room they need.
+fn thinned(mut names: Vec<String>, needed: f64, room: f64) -> Vec<String> {
+    let every = (needed / room).ceil().max(1.0) as usize;
+    names.iter_mut().enumerate().filter(|(place, _)| place % every != 0).for_each(|(_, name)| name.clear());
+    names
 }
 
 fn line_plots(panel: &Panel, lines: &view::Lines) -> Vec<Plot> {

@@ -202,7 +202,7 @@ fn ticks_are_round_numbers() {
 #[test]
 fn every_value_of_a_histogram_is_counted_once() {
     let values: Vec<f64> = (0..=100).map(|i| f64::from(i) / 10.0).collect();
-    let mut panel = Panel::new(String::new(), Kind::Histogram(10));
+    let mut panel = Panel::new(String::new(), Kind::Histogram(Some(10)));
     let points = values.iter().map(|&value| (0.0, value)).collect();
     panel.series.push(Series { name: String::new(), points, guide: false });
     // As NumPy counts: each range has its left end, and the last its right end too.
@@ -211,6 +211,9 @@ fn every_value_of_a_histogram_is_counted_once() {
         [[10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 11.0]]
     );
     assert_eq!(view::histogram(&panel, 3, (5, 5)).counts[0].iter().sum::<f64>(), 101.0);
+    // Rice's rule: twice the cube root of 101.
+    panel.kind = Kind::Histogram(None);
+    assert_eq!(view::histogram(&panel, 40, (5, 5)).counts[0].len(), 10);
 }
 
 #[test]
@@ -420,7 +423,7 @@ fn weights_are_shown_whatever_they_are() {
     let device = Device::cpu();
     let mut model = Sequential::new().add(Dense::new(3).name("first")).add(Dense::new(2).name("second"));
     drawn(&weight_histograms(&model).unwrap());
-    model.predict(&Tensor::ones([1, 4], crate::DType::F32, &device).unwrap(), Predict::new().verbose(0)).unwrap();
+    model.predict(Tensor::ones([1, 4], crate::DType::F32, &device).unwrap(), Predict::new().verbose(0)).unwrap();
     let weights: Vec<Var> = model.weights();
     weights[1].assign(&Tensor::new([1.0f32, f32::NAN, f32::INFINITY], &device).unwrap()).unwrap();
     let text = drawn(&weight_histograms(&model).unwrap());

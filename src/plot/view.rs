@@ -1,7 +1,10 @@
 //! What of a panel can be drawn, on which axes, and what had to be left out.
 
 use super::axis::{Axis, Scale};
-use super::panel::{Panel, Series};
+use super::panel::{Kind, Panel, Series};
+
+/// The most ranges of a histogram that nobody asked for more of.
+const BINS: f64 = 40.0;
 
 /// Points that cannot be drawn, by reason.
 #[derive(Default)]
@@ -113,16 +116,21 @@ pub(super) struct Histogram {
     pub(super) note: String,
 }
 
-pub(super) fn histogram(panel: &Panel, bins: usize, ticks: (usize, usize)) -> Histogram {
+/// The counts, in at most so many ranges.
+pub(super) fn histogram(panel: &Panel, most: usize, ticks: (usize, usize)) -> Histogram {
     let scale = Scale { log: panel.log_x, tight: true, ..Scale::default() };
     let mut left = LeftOut::default();
-    let bins = bins.max(1);
     let values: Vec<Vec<f64>> = panel
         .series
         .iter()
         .map(|series| series.points.iter().map(|point| point.1).filter(|&v| left.keeps(v, scale)).collect())
         .collect();
     let x = Axis::new(values.iter().flatten().copied(), scale, ticks.0);
+    // Rice's rule, for the longest of them.
+    let longest = values.iter().map(Vec::len).max().unwrap_or(0) as f64;
+    let rule = (2.0 * longest.cbrt()).ceil().clamp(1.0, BINS) as usize;
+    let asked = if let Kind::Histogram(bins) = panel.kind { bins } else { None };
+    let bins = asked.unwrap_or(rule).clamp(1, most.max(1));
     let width = (x.to - x.from) / bins as f64;
     let edges = (0..=bins).map(|i| x.from + width * i as f64).collect();
     let counts: Vec<Vec<f64>> = values
