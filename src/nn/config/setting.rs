@@ -402,12 +402,6 @@ macro_rules! choices {
                 names.iter().find(|(name, _)| *name == self).map(|(_, value)| value.clone()).ok_or_else(unknown)
             }
         }
-
-        impl $crate::nn::config::IntoSetting<Option<$ty>> for &str {
-            fn into_setting(self) -> $crate::error::Result<Option<$ty>> {
-                $crate::nn::config::IntoSetting::<$ty>::into_setting(self).map(Some)
-            }
-        }
     };
 }
 pub(crate) use choices;
