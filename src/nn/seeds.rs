@@ -62,15 +62,16 @@ impl SeedStream {
         splitmix(&mut self.0)
     }
 
-    /// A stream of its own for item `index`, independent of how many seeds were drawn here.
+    /// A stream of its own for item `index`: the same at every call, until a seed is drawn here.
     ///
     /// ```
     /// use wgtensor::nn::SeedStream;
     ///
     /// let mut stream = SeedStream::new(7);
     /// let before = stream.child(3).draw();
-    /// stream.draw();
     /// assert_eq!(stream.child(3).draw(), before);
+    /// stream.draw();
+    /// assert_ne!(stream.child(3).draw(), before);
     /// ```
     pub fn child(&self, index: u64) -> Self {
         let mut mixed = SeedStream(self.0 ^ SeedStream(index).draw());

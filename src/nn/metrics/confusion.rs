@@ -240,9 +240,8 @@ count! {
 /// ```
 /// use wgtensor::nn::metrics::{Averaging, F1Score, Metric};
 ///
-/// let by_name = F1Score::new().average("weighted");
-/// let by_value = F1Score::new().average(Averaging::Weighted);
-/// assert_eq!(by_name.config()?, by_value.config()?);
+/// let one = F1Score::new().average(Averaging::Weighted);
+/// assert!(one.config()?.to_string().contains("weighted"));
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -118,12 +118,12 @@ pub trait Metric: Send + Sync {
 /// `name[1]`, ...
 ///
 /// ```
-/// use wgtensor::nn::metrics::{F1Score, Figure, Metric};
+/// use wgtensor::nn::metrics::{Averaging, F1Score, Figure, Metric};
 /// # use wgtensor::{Device, Tensor};
 /// # let device = Device::cpu();
 /// let (t, p) = (Tensor::new([[1.0f32, 0.0]], &device)?, Tensor::new([[0.9f32, 0.1]], &device)?);
 /// assert!(matches!(F1Score::new().compute(&t, &p, None)?, Figure::Many(each) if each.len() == 2));
-/// assert!(matches!(F1Score::new().average("macro").compute(&t, &p, None)?, Figure::One(_)));
+/// assert!(matches!(F1Score::new().average(Averaging::Macro).compute(&t, &p, None)?, Figure::One(_)));
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

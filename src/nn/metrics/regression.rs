@@ -11,9 +11,8 @@ use crate::nn::losses::{EPSILON, align_weight, fit_targets};
 /// ```
 /// use wgtensor::nn::metrics::{ClassAggregation, Metric, R2Score};
 ///
-/// let by_name = R2Score::new().class_aggregation("uniform_average");
-/// let by_value = R2Score::new().class_aggregation(ClassAggregation::UniformAverage);
-/// assert_eq!(by_name.config()?, by_value.config()?);
+/// let one = R2Score::new().class_aggregation(ClassAggregation::VarianceWeightedAverage);
+/// assert!(one.config()?.to_string().contains("variance_weighted_average"));
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
