@@ -251,27 +251,27 @@ fn climb(
     Ok(ladder)
 }
 
-/// The devices that were asked for, opened; those that do not open are told of.
+/// The devices that were asked for; of those that were only found, the ones that do not open are told of.
 fn open(arguments: &Arguments, columns: usize, out: &mut dyn Write) -> Result<Vec<Device>, Box<dyn Error>> {
-    let all = Device::list();
-    let asked = |info: &DeviceInfo| {
-        let is = |id: &String| *id == info.id || id == "gpu" && info.kind != DeviceKind::Cpu;
-        arguments.devices.is_empty() || arguments.devices.iter().any(is)
-    };
-    for id in &arguments.devices {
-        if id != "gpu" && !all.iter().any(|info| info.id == *id) {
-            let there: Vec<&str> = all.iter().map(|info| &info.id[..]).collect();
-            return Err(format!("there is no device {id:?} here, only {}", there.join(", ")).into());
-        }
+    let mut devices: Vec<Device> = Vec::new();
+    let asked = arguments.devices.iter().filter(|selector| *selector != "gpu");
+    for selector in asked {
+        devices.push(Device::open(selector)?);
     }
-    let mut devices = Vec::new();
-    for info in all.iter().filter(|info| asked(info)) {
+    let found = |info: &DeviceInfo| match arguments.devices.is_empty() {
+        true => true,
+        false => info.kind != DeviceKind::Cpu && arguments.devices.iter().any(|selector| selector == "gpu"),
+    };
+    for info in Device::list().iter().filter(|info| found(info)) {
         match Device::open(&info.id) {
             Ok(device) => devices.push(device),
             Err(error) => writeln!(out, "{}", wrapped(&format!("{} does not open: {error}", info.id), columns, 2))?,
         }
     }
-    if devices.is_empty() { Err("there is no such device here that opens".into()) } else { Ok(devices) }
+    // As they are listed, and each once.
+    devices.sort_by(|a, b| a.info().id.cmp(&b.info().id));
+    devices.dedup_by(|a, b| a.info().id == b.info().id);
+    if devices.is_empty() { Err("no device opens".into()) } else { Ok(devices) }
 }
 
 fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
@@ -282,8 +282,8 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
     let kinds = works::all();
     let steps = kinds.len();
     let mut contenders = Vec::new();
+    let each = effort(arguments.seconds / (steps + 2) as f64, 5);
     for device in &devices {
-        let each = effort(arguments.seconds / (steps + 1) as f64, 5);
         let (ceilings, failures) = measuring::ceilings(device, each);
         contenders.push(Contender { info: device.info().clone(), ceilings, failures, lost: false });
         writeln!(out, "{}", told::device(&contenders[contenders.len() - 1], screen.columns))?;
@@ -293,8 +293,14 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
     let table = Table::new(screen, widest.unwrap_or(0), &titles);
     let mut ladders: Vec<Ladder> = Vec::new();
     for (i, kind) in kinds.into_iter().enumerate() {
-        let each = left() / (steps - i) as f64 / contenders.len() as f64;
-        ladders.push(climb(kind, &devices, &mut contenders, each, &table, out)?);
+        // One more part is for the ceilings again.
+        let seconds = left() / (steps + 1 - i) as f64 / contenders.len() as f64;
+        ladders.push(climb(kind, &devices, &mut contenders, seconds, &table, out)?);
+        if i + 1 == steps {
+            for (device, contender) in devices.iter().zip(&mut contenders).filter(|(_, contender)| !contender.lost) {
+                contender.ceilings.raise(&measuring::ceilings(device, each).0);
+            }
+        }
         if let Some(dir) = &arguments.out {
             report::write(dir, &contenders, &ladders, i + 1 == steps)?;
         }
