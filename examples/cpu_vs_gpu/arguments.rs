@@ -5,8 +5,10 @@ use std::path::PathBuf;
 pub(super) const USAGE: &str = "\
 usage: cpu_vs_gpu [--device ID]... [--seconds N | --quick] [--out DIR] [--help]
 
-  --device ID   only this device: cpu, gpu:0, part of a name, or gpu for all adapters; may be given several times
-  --seconds N   measure for about so long, 60 without it; sizes stop growing when a device's share of it is spent
+  --device ID   this device: cpu, gpu:0, part of a name, or gpu for all adapters;
+                may be given several times, without it all devices are measured
+  --seconds N   measure for about so long, 60 without it; sizes stop growing when
+                a device's share of it is spent
   --quick       the same as --seconds 15
   --out DIR     write results.json there, and each chart as an SVG and a PNG
   --help        this text";

@@ -155,7 +155,7 @@ fn figures(cell: &Cell, kind: &Kind, work: Amount, ceilings: &Ceilings) -> Figur
                 share: share.map_or(String::new(), told::percent),
             }
         }
-        Cell::LeftOut(_) => word("no room"),
+        Cell::LeftOut(_) => word("too big"),
         Cell::Failed(_) => word("failed"),
         Cell::NotRun => word("-"),
     }
@@ -185,7 +185,8 @@ fn climb(
     out: &mut dyn Write,
 ) -> io::Result<Ladder> {
     let titles: Vec<String> = contenders.iter().map(Contender::title).collect();
-    writeln!(out, "\n{}: {}\n{}", kind.name, kind.what, table.head(kind.axis, &titles))?;
+    let what = wrapped(&format!("{}: {}", kind.name, kind.what), table.columns(), 2);
+    writeln!(out, "\n{what}\n{}", table.head(kind.axis, &titles))?;
     let n = contenders.len();
     let mut ladder = Ladder { amounts: Vec::new(), cells: vec![Vec::new(); n], checks: vec![None; n], kind };
     let (mut spent, mut over, mut notes) = (vec![0.0; n], vec![false; n], Vec::new());
@@ -277,6 +278,10 @@ fn open(arguments: &Arguments, columns: usize, out: &mut dyn Write) -> Result<Ve
 fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let left = || (arguments.seconds - begin.elapsed().as_secs_f64()).max(0.0);
+    if let Some(dir) = &arguments.out {
+        // Better told now than after the measuring.
+        report::write(dir, &[], &[], false)?;
+    }
     writeln!(out, "{}", wrapped(&told::machine(), screen.columns, 0))?;
     let devices = open(arguments, screen.columns, out)?;
     let kinds = works::all();
