@@ -8,6 +8,16 @@ use half::{bf16, f16};
 /// [`I8`](DType::I8)) are encodings in memory: kernels compute in the type that [`register`](DType::register) names. An
 /// operation's result is rounded to its type where it is stored; between operations that share a kernel, 16-bit floats may
 /// stay wider (a `cast` always rounds), while integers wrap after each operation.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([1.0f32, 2.5], &device)?;
+/// assert_eq!((x.dtype(), x.dtype().size()), (DType::F32, 4));
+/// let half = x.cast(DType::F16)?;
+/// assert_eq!((half.dtype().is_narrow(), half.dtype().register()), (true, DType::F32));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
     /// Truth values; one 32-bit word each on the device, 0 or 1.
@@ -112,6 +122,17 @@ mod sealed {
 
 /// A Rust type that tensors can be made from and read back as: `f32`, `f64`, `i8`, `i32`, `u8`, `u32`, `bool`, and
 /// `f16` and `bf16` of the `half` crate.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// fn ramp<T: wgtensor::Element + From<u8>>(n: u8, device: &Device) -> wgtensor::Result<Tensor> {
+///     let values: Vec<T> = (0..n).map(T::from).collect();
+///     Tensor::from_slice(&values, [values.len()], device)
+/// }
+/// assert_eq!(ramp::<f32>(3, &device)?.to_vec::<f32>()?, [0.0, 1.0, 2.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Element: sealed::Sealed + Copy + Send + Sync + fmt::Debug + 'static {
     /// The matching data type.
     const DTYPE: DType;

@@ -4,6 +4,15 @@ use std::fmt;
 use std::panic::Location;
 
 /// The result of every fallible call of the crate.
+///
+/// ```
+/// # use wgtensor::{Device, Result, Tensor};
+/// fn norm(x: &Tensor) -> Result<f32> {
+///     x.square()?.sum(())?.sqrt()?.item()
+/// }
+/// assert_eq!(norm(&Tensor::new([3.0f32, 4.0], &Device::cpu())?)?, 5.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call failed.
@@ -11,6 +20,17 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Opaque on purpose: ask with the predicates ([`Error::is_shape_mismatch`] and its siblings), show with `Display`.
 /// The text says what happened, what was received, what was expected, what to do, and the caller's source line
 /// where the operation was recorded.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (a, b) = (Tensor::new([1.0f32, 2.0], &device)?, Tensor::new([1.0f32, 2.0, 3.0], &device)?);
+/// let error = a.add(&b).unwrap_err();
+/// assert!(error.is_shape_mismatch());
+/// println!("{error}"); // `add` was given shapes that do not broadcast. Received: (2,) and (3,). Expected: ... [src/main.rs:4]
+/// assert!(error.location().is_some());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 

@@ -16,6 +16,17 @@ use crate::graph::{Device, Tensor};
 /// the one that runs callbacks of the host's. Compiled kernels are kept between processes only if the options name a directory
 /// and the host enabled `PIPELINE_CACHE`.
 ///
+/// ```
+/// use wgtensor::interop::{self, wgpu};
+/// use wgtensor::{DeviceOptions, Result, Tensor};
+///
+/// /// A buffer with what the crate computes on the program's own device.
+/// fn embedded(device: wgpu::Device, queue: wgpu::Queue) -> Result<wgpu::Buffer> {
+///     let device = interop::from_wgpu(device, queue, &DeviceOptions::default())?;
+///     interop::buffer(&Tensor::uniform([256], 0.0, 1.0, 7, &device)?.sqrt()?)
+/// }
+/// ```
+///
 /// # Errors
 /// The memory to reserve is not there; `WGTENSOR_KERNELS` is asked and says nonsense.
 #[track_caller]
@@ -26,6 +37,15 @@ pub fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptio
 /// The buffer that holds a tensor's elements (row-major, 4 bytes each, booleans as 0 or 1), computing them if need
 /// be. The work is submitted, so commands the host submits to the same queue afterwards see the result. The buffer
 /// may be longer than the tensor, and belongs to the crate's pool: it is reused once the tensor is dropped.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let Ok(device) = Device::gpu() else { return Ok(()) };
+/// let x = Tensor::new([1.0f32, 2.0], &device)?;
+/// assert!(wgtensor::interop::buffer(&x)?.size() >= 8);
+/// assert!(wgtensor::interop::buffer(&x.to_device(&Device::cpu())?).unwrap_err().is_device_mismatch());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// The tensor is on the CPU engine; out of memory; a lost device.

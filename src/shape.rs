@@ -11,6 +11,14 @@ use crate::error::{Error, Kind, Result};
 pub const MAX_RANK: usize = 8;
 
 /// The extents of a tensor, outermost first. Dereferences to `[usize]`.
+///
+/// ```
+/// # use wgtensor::{Device, Shape, Tensor};
+/// let x = Tensor::new([[1.0f32, 2.0, 3.0]], &Device::cpu())?;
+/// assert_eq!((x.shape().dims(), x.shape()[1], x.shape().to_string()), (&[1, 3][..], 3, "(1, 3)".to_string()));
+/// assert_eq!(*x.shape(), Shape::new(&[1, 3])?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     rank: u8,
@@ -22,6 +30,13 @@ impl Shape {
     pub const SCALAR: Shape = Shape { rank: 0, dims: [0; MAX_RANK] };
 
     /// A shape of these extents.
+    ///
+    /// ```
+    /// # use wgtensor::Shape;
+    /// let shape = Shape::new(&[2, 3])?;
+    /// assert_eq!((shape.rank(), shape.numel(), shape.to_string()), (2, 6, "(2, 3)".to_string()));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// More than [`MAX_RANK`] dimensions, or extents (but for zeros) whose product is not below 2^40.
@@ -163,6 +178,14 @@ pub(crate) fn broadcast(a: &[usize], b: &[usize]) -> Option<Shape> {
 }
 
 /// A whole number: an extent, an axis or a position, signed or not.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// let x = Tensor::ones([2, 3], DType::F32, &Device::cpu())?;
+/// let last: usize = x.rank() - 1;
+/// assert_eq!(x.argmax(last)?.dims(), x.argmax(-1i64)?.dims());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no whole number that can stand for an extent, an axis or a position"
 )]
@@ -251,6 +274,16 @@ pub(crate) fn axes_set(op: &str, axes: impl Axes, rank: usize) -> Result<SmallVe
 }
 
 /// Axes: one number, an array, slice or vector of numbers, or `()` (or `None`) for all; negative ones count from the end.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// let x = Tensor::ones([2, 3, 4], DType::F32, &Device::cpu())?;
+/// assert_eq!(x.sum(-1)?.dims(), [2, 3]);
+/// assert_eq!(x.sum([0, 2])?.dims(), [3]);
+/// assert_eq!(x.sum(vec![1])?.dims(), [2, 4]);
+/// assert_eq!(x.sum(())?.rank(), 0); // all
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no axis, list of axes, or `()` for all of them")]
 pub trait Axes {
     /// The axes as given to the operation of this name; `None` for all.
@@ -266,6 +299,17 @@ pub trait Axes {
 pub(crate) type Extents = SmallVec<[isize; MAX_RANK]>;
 
 /// What can be given as a shape: arrays, slices and vectors of extents, one extent, `()` for a scalar, a [`Shape`].
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// let device = Device::cpu();
+/// let dims: Vec<usize> = vec![2, 3];
+/// let x = Tensor::zeros(&dims, DType::F32, &device)?;
+/// assert_eq!(Tensor::ones(x.shape(), DType::F32, &device)?.dims(), Tensor::ones([2, 3], DType::F32, &device)?.dims());
+/// assert_eq!(Tensor::zeros((), DType::F32, &device)?.rank(), 0); // a scalar
+/// assert_eq!(x.reshape([3, -1])?.dims(), [3, 2]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no shape: give an array, a slice or a vector of whole numbers")]
 pub trait IntoShape: Sized {
     /// The extents as given, among which there may be the -1 of [`Tensor::reshape`](crate::Tensor::reshape).

@@ -11,9 +11,14 @@ pub(crate) use web_time::Instant;
 
 use crate::error::Result;
 
-/// The width of the terminal, where the shell says it.
+/// The width of the terminal in characters: what `COLUMNS` says, or else the terminal itself; 80 where there is none.
 pub(crate) fn terminal_columns() -> usize {
-    std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80)
+    #[cfg(not(target_arch = "wasm32"))]
+    let own = || terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| usize::from(width.0));
+    #[cfg(target_arch = "wasm32")]
+    let own = || None;
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    said.or_else(own).filter(|&columns| columns > 0).unwrap_or(80)
 }
 
 /// Seconds since 1970.
@@ -75,6 +80,11 @@ pub(crate) async fn yielded() {
         Poll::Ready(())
     })
     .await;
+}
+
+/// How many threads can work at a time here.
+pub(crate) fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// So many items are prepared ahead at most: room for them is made at once.

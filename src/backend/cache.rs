@@ -16,6 +16,14 @@ const FOLDER: &str = "wgtensor";
 /// The driver takes what is in the file for its own and may do anything with a forged one: name a directory only that
 /// nobody else can write to. On Unix, a new directory is made for the user alone, and one that everybody may write to is
 /// not used.
+///
+/// ```
+/// # use wgtensor::{Device, DeviceOptions, KernelCache};
+/// let options = DeviceOptions { cache: KernelCache::Off, ..DeviceOptions::default() };
+/// let device = Device::open_with("auto", &options)?;
+/// # drop(device);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KernelCache {
     /// What `WGTENSOR_CACHE` says (`off`, or a directory); where it says nothing, the folder `wgtensor` in the user's cache

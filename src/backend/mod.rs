@@ -7,6 +7,7 @@ pub(crate) mod cpu;
 #[cfg(feature = "gpu")]
 pub(crate) mod gpu;
 pub(crate) mod profile;
+mod trace;
 pub(crate) mod worker;
 
 use std::any::Any;
@@ -21,9 +22,9 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::step::Plan;
 pub use cache::KernelCache;
-pub use profile::{KernelTime, Profile};
+pub use profile::{HostSpan, KernelTime, Profile};
 
-/// Memory of one engine. Cloning shares it; dropping the last clone gives it back (to a pool, on the GPU).
+/// Memory of one engine. Cloning shares it; dropping the last clone gives it back to the pool.
 ///
 /// Only the engine knows what is inside, so the compiler of a program that shares a device or a tensor between threads
 /// need not look through all of `wgpu` to see that it may.
@@ -85,6 +86,8 @@ pub(crate) trait Backend: Send + Sync {
     /// # Errors
     /// The device has no clock for it.
     fn record(&self) -> Result<Box<dyn profile::Recording>>;
+    /// What the host does for the device, while somebody asks.
+    fn spans(&self) -> &Arc<profile::Spans>;
     /// What has been counted since the device was opened.
     fn counters(&self) -> &Counters;
 }
@@ -111,6 +114,13 @@ pub(crate) trait PlanCheck: Send + Sync {
 }
 
 /// What kind of hardware a device is.
+///
+/// ```
+/// # use wgtensor::{Device, DeviceKind};
+/// let real = Device::list().into_iter().find(|info| !matches!(info.kind, DeviceKind::Cpu | DeviceKind::Software));
+/// println!("{}", real.map_or("no GPU".into(), |info| info.name));
+/// assert_eq!(Device::cpu().info().kind, DeviceKind::Cpu);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceKind {
     /// The native CPU engine.
@@ -146,6 +156,12 @@ const TUNE: &str = "WGTENSOR_TUNE";
 const KERNELS: &str = "WGTENSOR_KERNELS";
 
 /// Which kernels a GPU device gets. All compute the same; they differ in what they are fast on.
+///
+/// ```
+/// # use wgtensor::Kernels;
+/// assert_eq!("software".parse::<Kernels>()?, Kernels::Software);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Kernels {
     /// What `WGTENSOR_KERNELS` says (`auto`, `hardware` or `software`); where it says nothing or `auto`, those that suit
@@ -209,6 +225,16 @@ impl fmt::Display for Kernels {
 }
 
 /// What is known of a device.
+///
+/// ```
+/// # use wgtensor::Device;
+/// let device = Device::cpu();
+/// let info = device.info();
+/// println!("{}: {}, {} by {} ({})", info.id, info.name, info.kind, info.api, info.features.join(", "));
+/// assert_eq!((&info.id[..], &info.api[..]), ("cpu", "native"));
+/// # if false { return Err(wgtensor::Device::open("").unwrap_err()); }
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct DeviceInfo {
     /// The short name used to choose it: `cpu`, `gpu:0`, `gpu:1`, ...
@@ -230,6 +256,14 @@ pub struct DeviceInfo {
 }
 
 /// How a device uses memory, which of its abilities are used, and where its compiled kernels are kept.
+///
+/// ```
+/// # use wgtensor::{Device, DeviceOptions};
+/// let options = DeviceOptions { cap: Some(2 << 30), threads: 2, ..DeviceOptions::default() };
+/// let device = Device::open_with("cpu", &options)?;
+/// # drop(device);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct DeviceOptions {
     /// Bytes to take when the device is opened; 0 (the default) grows on demand.
@@ -301,6 +335,17 @@ pub(crate) fn human(bytes: u64) -> String {
 
 /// Memory of a device, in bytes: tensors, variables, and what plans compute with. Plans' parameters and the staging
 /// memory of transfers, small beside these, are not counted.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// let device = Device::cpu();
+/// let x = Tensor::zeros([1 << 18], DType::F32, &device)?;
+/// x.realize()?;
+/// let memory = device.memory();
+/// println!("{:.1} MiB in use, {:.1} at most", memory.in_use as f64 / 1048576.0, memory.peak as f64 / 1048576.0);
+/// assert!(memory.peak >= 1 << 20);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
     /// Held by live tensors, variables and plans.
@@ -318,6 +363,18 @@ macro_rules! counters {
         pub(crate) struct Counters { $(pub(crate) $name: AtomicU64),* }
 
         /// A copy of a device's running totals.
+        ///
+        /// ```
+        /// # use wgtensor::{Device, DeviceOptions, Tensor};
+        /// # let device = Device::open_with("cpu", &DeviceOptions::default())?; // its own, on which no other example runs
+        /// let before = device.counters();
+        /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+        /// x.exp()?.item::<f32>().unwrap_err(); // two elements
+        /// x.sum(())?.item::<f32>()?;
+        /// let did = device.counters() - before;
+        /// assert_eq!((did.uploads, did.readbacks), (1, 1));
+        /// # Ok::<(), wgtensor::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct CounterSnapshot { $($(#[$doc])* pub $name: u64),* }
 

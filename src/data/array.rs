@@ -37,6 +37,16 @@ pub struct Array {
 
 /// What an [`Array`] is made of: numbers of the host's, nested as one likes ([`HostData`]), another array, or a tensor, which
 /// is read back.
+///
+/// ```
+/// use wgtensor::data::Array;
+/// # use wgtensor::{Device, Tensor};
+///
+/// let host = Array::new(vec![[1.0f32, 2.0]])?;
+/// let read = Array::new(&Tensor::new([[1.0f32, 2.0]], &Device::cpu())?)?;
+/// assert_eq!(host.to_vec::<f32>()?, read.to_vec::<f32>()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is neither an array, a tensor nor numbers of the host's")]
 pub trait IntoArray {
     /// The array.
@@ -56,6 +66,13 @@ pub trait IntoArray {
 impl Array {
     /// An array of host data, or of a tensor, which is read back.
     ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// let a = Array::new(vec![[1.0f32, 2.0], [3.0, 4.0]])?;
+    /// assert_eq!(a.dims(), [2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Rows of different lengths; a 64-bit whole number that `i32` does not hold; those of a tensor's device.
     #[track_caller]
@@ -64,6 +81,13 @@ impl Array {
     }
 
     /// An array of these elements, row-major, of this shape.
+    ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// let a = Array::from_slice(&[1, 2, 3, 4, 5, 6], [2, 3])?;
+    /// assert_eq!(a.row(1)?.to_vec::<i32>()?, [4, 5, 6]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The shape has another number of elements.
@@ -106,6 +130,14 @@ impl Array {
     }
 
     /// The elements, row-major.
+    ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// let a = Array::new([[1.0f32], [2.0]])?;
+    /// assert_eq!(a.to_vec::<f32>()?, [1.0, 2.0]);
+    /// assert!(a.to_vec::<i32>().unwrap_err().is_dtype_mismatch());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `T` is not the array's type.
@@ -156,6 +188,14 @@ impl Array {
 
     /// A tensor of the elements on a device.
     ///
+    /// ```
+    /// use wgtensor::Device;
+    /// use wgtensor::data::Array;
+    /// let x = Array::new([1.0f32, 2.0])?.to_tensor(&Device::cpu())?;
+    /// assert_eq!(x.sum(())?.item::<f32>()?, 3.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory, or an element type that the device does not have.
     #[track_caller]
@@ -180,6 +220,12 @@ impl Array {
     }
 
     /// The same elements in another shape.
+    ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// assert_eq!(Array::new([1, 2, 3, 4])?.reshape([2, 2])?.row(1)?.to_vec::<i32>()?, [3, 4]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A shape of another number of elements.
@@ -221,6 +267,12 @@ impl Array {
 
     /// Row `index`, without the first dimension.
     ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// assert_eq!(Array::new([[1, 2], [3, 4]])?.row(0)?.to_vec::<i32>()?, [1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// There is no such row.
     #[track_caller]
@@ -230,6 +282,12 @@ impl Array {
     }
 
     /// Some rows in a row.
+    ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// assert_eq!(Array::new([1, 2, 3, 4])?.slice(1..3)?.to_vec::<i32>()?, [2, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There are no such rows.
@@ -243,6 +301,12 @@ impl Array {
     }
 
     /// Some rows in any order, copied.
+    ///
+    /// ```
+    /// use wgtensor::data::Array;
+    /// assert_eq!(Array::new([1, 2, 3, 4])?.take(&[3, 0])?.to_vec::<i32>()?, [4, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is no such row.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::iter::Fuse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::Sender;
 
 use super::item::{IntoItem, Item};
 use crate::Device;
@@ -15,6 +16,16 @@ use crate::sys::ahead;
 type Items = Box<dyn Iterator<Item = Result<Item>> + Send>;
 
 /// How many elements a [`Dataset`] has.
+///
+/// ```
+/// use wgtensor::data::{Cardinality, Dataset};
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// assert_eq!(numbers.cardinality(), Cardinality::Known(3));
+/// assert_eq!(numbers.repeat(None).cardinality(), Cardinality::Infinite);
+/// assert_eq!(numbers.filter(|_| Ok(true)).cardinality(), Cardinality::Unknown);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cardinality {
     /// So many.
@@ -59,6 +70,16 @@ pub struct Dataset {
 }
 
 /// Goes over the elements of a [`Dataset`] once. It ends with the last element, or after an error.
+///
+/// ```
+/// use wgtensor::data::Dataset;
+///
+/// let numbers = Dataset::from_tensor_slices([1, 2, 3])?;
+/// let mut pass = (&numbers).into_iter();
+/// assert_eq!(pass.next().unwrap()?.x()[0].to_vec::<i32>()?, [1]);
+/// assert_eq!(pass.count(), 2);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Iter(Option<Items>);
 
 impl Iterator for Iter {
@@ -155,6 +176,16 @@ impl Dataset {
 
     /// In a random order of its own each time that it is gone over; from one `seed` on, always the same orders. Elements are
     /// picked from the next `buffer` ones, so that the order is entirely random if `buffer` is the number of them.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let mut seen = values(&numbers.shuffle(5, 7)).concat();
+    /// seen.sort_by(f64::total_cmp);
+    /// assert_eq!(seen, [0.0, 1.0, 2.0, 3.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn shuffle(&self, buffer: usize, seed: u64) -> Self {
         if buffer == 0 {
@@ -169,12 +200,27 @@ impl Dataset {
     }
 
     /// Batches of `size` elements each, stacked; the last one has what is left.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.batch(2)), [vec![0.0, 1.0], vec![2.0, 3.0], vec![4.0]]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn batch(&self, size: usize) -> Self {
         self.batches(size, false)
     }
 
     /// [`batch`](Self::batch) with Keras's `drop_remainder`: no batch has fewer than `size` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(numbers.batch_whole(2).len(), Some(2));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn batch_whole(&self, size: usize) -> Self {
         self.batches(size, true)
@@ -219,7 +265,48 @@ impl Dataset {
         })
     }
 
+    /// [`map`](Self::map) on several threads, for work that takes long, such as decoding: so many elements are worked on at a
+    /// time, and come out in their order. A panic in `f` comes out as an error in the place of the element.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// let numbers = Dataset::from_tensor_slices(vec![1.0f32, 2.0, 3.0, 4.0])?;
+    /// let slow = numbers.map_parallel(2, |item| {
+    ///     let x = item.x()[0].to_f64_vec()[0] as f32;
+    ///     item.with_x(x * x)
+    /// });
+    /// let x: Vec<f64> = (&slow.batch(4)).into_iter().next().unwrap()?.x()[0].to_f64_vec();
+    /// assert_eq!(x, [1.0, 4.0, 9.0, 16.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn map_parallel(&self, threads: usize, f: impl Fn(Item) -> Result<Item> + Send + Sync + 'static) -> Self {
+        if threads == 0 {
+            return self.wrong(Error::setting("`map_parallel`", "threads", 0, "a positive integer"));
+        }
+        let f = Arc::new(f);
+        self.then(self.cardinality, move |items| {
+            let lane = || {
+                let (to, from) = std::sync::mpsc::channel::<Result<Item>>();
+                let f = f.clone();
+                // Each of these waits for the next element, works on it and goes on, until nobody gives it any.
+                let done = ahead(AHEAD, move || from.into_iter().map(move |item| item.and_then(|item| f(item))));
+                Lane { to, done: Box::new(done) }
+            };
+            Lanes { items: items.fuse(), lanes: (0..threads).map(|_| lane()).collect(), given: 0, taken: 0 }
+        })
+    }
+
     /// The elements of which `f` is true.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let even = numbers.filter(|item| Ok(item.x()[0].to_f64_vec()[0] % 2.0 == 0.0));
+    /// assert_eq!(values(&even).concat(), [0.0, 2.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn filter(&self, f: impl Fn(&Item) -> Result<bool> + Send + Sync + 'static) -> Self {
         let f = Arc::new(f);
         let unknown = match self.cardinality {
@@ -239,6 +326,14 @@ impl Dataset {
     }
 
     /// Over and over: `count` times, or without end for `None`.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(numbers.repeat(3).len(), Some(15));
+    /// assert_eq!(numbers.repeat(None).take(100).into_iter().count(), 100);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn repeat(&self, count: impl Into<Option<usize>>) -> Self {
         let count = count.into();
         let cardinality = match (self.cardinality, count) {
@@ -257,6 +352,14 @@ impl Dataset {
     }
 
     /// The first `count` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.take(2)).concat(), [0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn take(&self, count: usize) -> Self {
         let cardinality = match self.cardinality {
             Cardinality::Known(n) => Cardinality::Known(n.min(count)),
@@ -267,6 +370,14 @@ impl Dataset {
     }
 
     /// All but the first `count` elements.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// assert_eq!(values(&numbers.skip(3)).concat(), [3.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn skip(&self, count: usize) -> Self {
         self.then(self.cardinality.map(|n| n.saturating_sub(count)), move |mut items| {
             let mut left = count;
@@ -287,6 +398,15 @@ impl Dataset {
     /// Prepares up to `count` elements ahead, on a thread of its own: while the device works on a batch, the next ones are
     /// read, decoded and stacked. An error or a panic there comes out as an error in the place of the element. Dropping the
     /// iterator ends the thread after the element that it is at. (In a browser, which has no threads, it does nothing.)
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # let values = |set: &Dataset| -> Vec<Vec<f64>> { set.into_iter().map(|item| item.unwrap().x()[0].to_f64_vec()).collect() };
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let slow = numbers.map(|item| { std::thread::sleep(std::time::Duration::from_millis(1)); Ok(item) });
+    /// assert_eq!(values(&slow.prefetch(2)).concat(), [0.0, 1.0, 2.0, 3.0, 4.0]); // made while the last one is in use
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn prefetch(&self, count: usize) -> Self {
         if count == 0 {
@@ -303,6 +423,15 @@ impl Dataset {
 
     /// The device that `fit`, `evaluate` and `predict` put the batches on. Without it, that is where the tensors of
     /// [`from_tensor_slices`](Self::from_tensor_slices) were, or else where the model is.
+    ///
+    /// ```
+    /// # use wgtensor::data::Dataset;
+    /// # use wgtensor::Device;
+    /// let numbers = Dataset::from_tensor_slices([0, 1, 2, 3, 4])?;
+    /// let batches = numbers.batch(2).to_device(&Device::cpu());
+    /// assert_eq!(batches.len(), Some(3));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn to_device(&self, device: &Device) -> Self {
         Dataset { device: Some(device.clone()), ..self.clone() }
     }
@@ -313,6 +442,15 @@ impl Dataset {
     }
 
     /// The same of elements that are known to be so many, such as those of a generator: Keras's bar then says how far it is.
+    ///
+    /// ```
+    /// use wgtensor::data::{Cardinality, Dataset};
+    ///
+    /// let made = Dataset::from_generator(|| (0..100).map(|i| Ok([i])));
+    /// assert_eq!(made.cardinality(), Cardinality::Unknown);
+    /// assert_eq!(made.assert_cardinality(100).len(), Some(100));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn assert_cardinality(&self, count: usize) -> Self {
         Dataset { cardinality: Cardinality::Known(count), ..self.clone() }
     }
@@ -339,6 +477,43 @@ impl Dataset {
 impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dataset of {:?} elements", self.cardinality)
+    }
+}
+
+/// How many elements each thread of `map_parallel` has before it or done.
+const AHEAD: usize = 2;
+
+/// A thread that works on elements: those to do, and those that are done.
+struct Lane {
+    to: Sender<Result<Item>>,
+    done: Items,
+}
+
+/// Elements dealt out to threads in turn, and taken back in the same turn.
+struct Lanes {
+    items: Fuse<Items>,
+    lanes: Vec<Lane>,
+    given: usize,
+    taken: usize,
+}
+
+impl Iterator for Lanes {
+    type Item = Result<Item>;
+
+    fn next(&mut self) -> Option<Result<Item>> {
+        let count = self.lanes.len();
+        while self.given - self.taken < count * AHEAD {
+            let Some(item) = self.items.next() else { break };
+            // A thread that panicked takes no more, and has said so.
+            let _ = self.lanes[self.given % count].to.send(item);
+            self.given += 1;
+        }
+        if self.given == self.taken {
+            return None;
+        }
+        let next = self.lanes[self.taken % count].done.next();
+        self.taken += 1;
+        next
     }
 }
 

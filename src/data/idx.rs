@@ -24,6 +24,16 @@ const WHAT: &str = "an IDX file";
 
 /// The array of a file.
 ///
+/// ```
+/// use wgtensor::data::idx;
+///
+/// # let path = std::env::temp_dir().join(format!("wgtensor-labels-idx1-ubyte-{}", std::process::id()));
+/// std::fs::write(&path, [0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]).unwrap();
+/// assert_eq!(idx::read(&path)?.dims(), [3]);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// The file cannot be read, is cut or is no IDX file, or it is compressed and the feature `gzip` is off.
 #[track_caller]
@@ -33,6 +43,14 @@ pub fn read(path: impl AsRef<Path>) -> Result<Array> {
 }
 
 /// The array of a file's bytes.
+///
+/// ```
+/// use wgtensor::data::idx;
+///
+/// let bytes = [0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]; // bytes, one dimension of three
+/// assert_eq!(idx::parse(&bytes)?.to_vec::<u8>()?, [7, 8, 9]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of [`read`], but for the file.

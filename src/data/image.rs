@@ -11,8 +11,16 @@ use super::dataset::Dataset;
 use super::item::Item;
 use crate::error::{Error, Kind, Result, entry};
 use crate::files::failed;
+use crate::sys::threads;
 
 /// Which channels an image has.
+///
+/// ```no_run
+/// use wgtensor::data::{ColorMode, ImageFolder};
+///
+/// let digits = ImageFolder::open("digits")?.color_mode(ColorMode::Grayscale).image_size(28, 28);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorMode {
     /// One: brightness.
@@ -28,8 +36,8 @@ pub enum ColorMode {
 /// themselves or deeper. The classes are the folders in alphabetical order.
 ///
 /// The elements are an image of shape `(height, width, channels)` with numbers from 0 to 255 in single precision, and its
-/// class number. They are read and decoded when they are gone over: add [`batch`](Dataset::batch) and
-/// [`prefetch`](Dataset::prefetch).
+/// class number. They are read and decoded when they are gone over, by as many threads as there are cores: add
+/// [`batch`](Dataset::batch) and [`prefetch`](Dataset::prefetch).
 ///
 /// ```no_run
 /// use wgtensor::data::ImageFolder;
@@ -59,6 +67,20 @@ pub struct ImageFolder {
 
 impl ImageFolder {
     /// Finds the classes and the files.
+    ///
+    /// ```
+    /// use wgtensor::data::ImageFolder;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("wgtensor-open-{}", std::process::id()));
+    /// for class in ["cats", "dogs"] {
+    ///     std::fs::create_dir_all(folder.join(class)).unwrap();
+    ///     image::RgbImage::new(8, 6).save(folder.join(class).join("1.png")).unwrap();
+    /// }
+    /// let images = ImageFolder::open(&folder)?;
+    /// assert_eq!((images.class_names(), images.files().len()), (&["cats".to_string(), "dogs".to_string()][..], 2));
+    /// # std::fs::remove_dir_all(&folder).ok();
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A folder that cannot be read, or without images in folders.
@@ -92,6 +114,21 @@ impl ImageFolder {
     }
 
     /// The size that all images are brought to, by bilinear interpolation; 256 by 256 by default.
+    ///
+    /// ```
+    /// use wgtensor::data::ImageFolder;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("wgtensor-size-{}", std::process::id()));
+    /// for class in ["cats", "dogs"] {
+    ///     std::fs::create_dir_all(folder.join(class)).unwrap();
+    ///     image::RgbImage::new(8, 6).save(folder.join(class).join("1.png")).unwrap();
+    /// }
+    /// let images = ImageFolder::open(&folder)?;
+    /// let first = images.image_size(3, 4).dataset().into_iter().next().unwrap()?;
+    /// assert_eq!(first.x()[0].dims(), [3, 4, 3]);
+    /// # std::fs::remove_dir_all(&folder).ok();
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn image_size(mut self, height: usize, width: usize) -> Self {
         (self.height, self.width) = (height, width);
         self
@@ -119,6 +156,20 @@ impl ImageFolder {
     }
 
     /// The images in a random order, another one in each pass. Only the names of the files are shuffled: no image waits.
+    ///
+    /// ```
+    /// use wgtensor::data::ImageFolder;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("wgtensor-shuffled-{}", std::process::id()));
+    /// for class in ["cats", "dogs"] {
+    ///     std::fs::create_dir_all(folder.join(class)).unwrap();
+    ///     image::RgbImage::new(8, 6).save(folder.join(class).join("1.png")).unwrap();
+    /// }
+    /// let images = ImageFolder::open(&folder)?;
+    /// assert_eq!(images.shuffled(7).batch(2).len(), Some(1));
+    /// # std::fs::remove_dir_all(&folder).ok();
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn shuffled(&self, seed: u64) -> Dataset {
         self.decoded(&self.numbers().shuffle(self.files.len(), seed))
     }
@@ -132,7 +183,7 @@ impl ImageFolder {
 
     fn decoded(&self, numbers: &Dataset) -> Dataset {
         let this = self.clone();
-        numbers.map(move |number| {
+        numbers.map_parallel(threads(), move |number| {
             let number = number.x()[0].to_vec::<i32>()?[0];
             let (path, class) = &this.files[number as usize];
             Item::new(this.decode(path)?)?.with_y(*class)

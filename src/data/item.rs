@@ -133,6 +133,16 @@ impl Item {
 }
 
 /// What becomes an element: an [`Item`], `x` alone, `(x, y)` or `(x, y, sample_weight)`, each of these [`IntoParts`].
+///
+/// ```
+/// use wgtensor::data::Dataset;
+///
+/// let x = Dataset::from_tensor_slices([[1.0f32], [2.0]])?;
+/// let xy = Dataset::from_tensor_slices(([[1.0f32], [2.0]], [0, 1]))?;
+/// let weighted = Dataset::from_tensor_slices(([[1.0f32], [2.0]], [0, 1], [1.0f32, 0.5]))?;
+/// assert_eq!((x.len(), xy.len(), weighted.len()), (Some(2), Some(2), Some(2)));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no `Item`, no `x`, no `(x, y)` and no `(x, y, sample_weight)`")]
 pub trait IntoItem {
     /// The element, and the device that its arrays come from.

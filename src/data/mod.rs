@@ -53,6 +53,7 @@ pub mod idx;
 #[cfg(feature = "image")]
 mod image;
 mod item;
+mod lookup;
 #[cfg(feature = "npy")]
 pub mod npy;
 #[cfg(feature = "npy")]
@@ -67,6 +68,7 @@ pub use dataset::{Cardinality, Dataset, Iter};
 #[cfg(feature = "image")]
 pub use image::{ColorMode, ImageFolder};
 pub use item::{IntoItem, Item};
+pub use lookup::StringLookup;
 #[doc(hidden)]
 pub use parts::Given;
 pub use parts::IntoParts;

@@ -26,6 +26,17 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// The array of a file. 16-bit and 64-bit integers become `i32`, if they fit.
 ///
+/// ```
+/// use wgtensor::data::{Array, npy};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-read.npy-{}", std::process::id()));
+/// npy::write(&path, &array)?;
+/// assert_eq!(npy::read(&path)?.dims(), [2, 2]);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// The file cannot be read, is cut or is no NPY file, or has elements that tensors do not have.
 #[track_caller]
@@ -36,6 +47,15 @@ pub fn read(path: impl AsRef<Path>) -> Result<Array> {
 
 /// The array of a file's bytes.
 ///
+/// ```
+/// use wgtensor::data::{Array, npy};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// assert_eq!(npy::parse(&npy::to_bytes(&array)?)?.dims(), [2, 2]);
+/// assert!(npy::parse(b"no array").is_err());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of [`read`], but for the file.
 #[track_caller]
@@ -45,6 +65,17 @@ pub fn parse(bytes: &[u8]) -> Result<Array> {
 
 /// Writes an array, a tensor or host data. A file of that name is replaced once the new one is whole.
 ///
+/// ```
+/// use wgtensor::data::{Array, npy};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-write.npy-{}", std::process::id()));
+/// npy::write(&path, &array)?; // numpy.load(path)
+/// assert_eq!(npy::read(&path)?.to_vec::<f32>()?[3], 4.0);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// The file cannot be written, those of [`to_bytes`].
 #[track_caller]
@@ -53,6 +84,14 @@ pub fn write(path: impl AsRef<Path>, data: impl IntoArray) -> Result<()> {
 }
 
 /// The bytes of a file of an array, a tensor or host data.
+///
+/// ```
+/// use wgtensor::data::{Array, npy};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// assert!(npy::to_bytes(&array)?.starts_with(b"\x93NUMPY"));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// What is wrong with the data; elements of type `bf16`, which NumPy does not have.

@@ -28,11 +28,31 @@ use crate::files::{in_file, open, replace};
 const WHAT: &str = "an NPZ file";
 
 /// The arrays of a file, in its order.
+///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let file = npz::to_bytes([("x", Array::new([1, 2])?), ("y", Array::new([3, 4])?)])?;
+/// for (name, array) in npz::parse(&file)?.iter() {
+///     println!("{name}: {} {}", array.dtype(), array.shape());
+/// }
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Npz(Vec<(String, Array)>);
 
 impl Npz {
     /// The array of this name.
+    ///
+    /// ```
+    /// use wgtensor::data::{Array, npz};
+    ///
+    /// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+    /// let arrays = npz::parse(&npz::to_bytes([("x", &array)])?)?;
+    /// assert_eq!(arrays.get("x")?.to_vec::<f32>()?, [1.0, 2.0, 3.0, 4.0]);
+    /// assert!(arrays.get("y").is_err());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is none.
@@ -63,6 +83,17 @@ impl Npz {
 
 /// The arrays of a file, compressed or not.
 ///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-read.npz-{}", std::process::id()));
+/// npz::write(&path, [("x", &array)])?;
+/// assert_eq!(npz::read(&path)?.get("x")?.dims(), [2, 2]);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// The file cannot be read, is damaged or is no NPZ file, or those of [`npy::read`] for an array, which is named.
 #[track_caller]
@@ -73,6 +104,15 @@ pub fn read(path: impl AsRef<Path>) -> Result<Npz> {
 
 /// The arrays of a file's bytes.
 ///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// let arrays = npz::parse(&npz::to_bytes([("x", &array)])?)?;
+/// assert_eq!(arrays.names().collect::<Vec<_>>(), ["x"]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// Those of [`read`], but for the file.
 #[track_caller]
@@ -82,6 +122,16 @@ pub fn parse(bytes: &[u8]) -> Result<Npz> {
 
 /// Writes arrays, tensors or host data, uncompressed as `numpy.savez` does. A file of that name is replaced once the new one
 /// is whole.
+///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-write.npz-{}", std::process::id()));
+/// npz::write(&path, [("x", &array), ("again", &array)])?; // numpy.load(path)["x"]
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// The file cannot be written, those of [`to_bytes`].
@@ -94,6 +144,14 @@ pub fn write<A: IntoArray>(
 }
 
 /// The bytes of a file of arrays, tensors or host data.
+///
+/// ```
+/// use wgtensor::data::{Array, npz};
+///
+/// let array = Array::new([[1.0f32, 2.0], [3.0, 4.0]])?;
+/// assert!(npz::to_bytes([("x", &array)])?.starts_with(b"PK"));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// A name that comes twice, or those of [`npy::to_bytes`] for an array.

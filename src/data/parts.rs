@@ -96,6 +96,16 @@ impl<T: Clone> Parts<T> {
 
 /// One of the three parts of an [`Item`](super::Item): an array ([`IntoArray`]), a list of [`Array`]s or tensors in the order
 /// of the model's inputs (or outputs), pairs of a name and an array, or `()` for nothing.
+///
+/// ```
+/// use wgtensor::data::{Array, Item};
+///
+/// let a = Array::new([1.0f32, 2.0])?;
+/// assert_eq!(Item::new(a.clone())?.x().len(), 1);
+/// assert_eq!(Item::new([a.clone(), a.clone()])?.x().len(), 2);
+/// assert_eq!(Item::new([("left", a.clone()), ("right", a)])?.x().len(), 2);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no array, no list of arrays and no list of names and arrays")]
 pub trait IntoParts {
     /// The arrays.

@@ -6,6 +6,15 @@ use crate::error::{Error, Kind, Result, entry};
 use crate::ops::create::{shuffle, splitmix};
 
 /// A part of the samples: a share (`0.25`) or a number of them (`500`).
+///
+/// ```
+/// use wgtensor::data::{Array, Split, train_test_split};
+///
+/// let x = Array::new([1, 2, 3, 4, 5, 6, 7, 8])?;
+/// let rows = |split: Split| Ok::<_, wgtensor::Error>(train_test_split([&x], split)?.1[0].rows());
+/// assert_eq!((rows(Split::new().test_size(0.25))?, rows(Split::new().test_size(3))?), (2, 3));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Size {
     /// A share between 0 and 1.
@@ -28,6 +37,16 @@ impl From<usize> for Size {
 
 /// How [`train_test_split`] splits: a quarter for testing, in a random order, by default. A share or a number is the size of
 /// the part for testing.
+///
+/// ```
+/// use wgtensor::data::{Array, Split, train_test_split};
+///
+/// let (x, y) = (Array::new(vec![[1.0f32, 2.0]; 10])?, Array::new([0, 1, 0, 1, 0, 1, 0, 1, 0, 1])?);
+/// let how = Split::new().test_size(4).seed(7).stratify(&y);
+/// let ([_, _], [_, y_test]) = train_test_split([&x, &y], how)?;
+/// assert_eq!(y_test.to_vec::<i32>()?.iter().sum::<i32>(), 2); // half of them
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Split {
     test_size: Option<Size>,
@@ -236,6 +255,16 @@ fn proportional(sizes: &[usize], total: usize, mut draw: impl FnMut() -> u64) ->
 }
 
 /// What can be split: arrays and tensors, whose rows are the samples.
+///
+/// ```
+/// use wgtensor::data::{Array, train_test_split};
+/// # use wgtensor::{Device, Tensor};
+///
+/// let ([_], [host]) = train_test_split([&Array::new([1, 2, 3, 4])?], ())?;
+/// let ([_], [device]) = train_test_split([&Tensor::new([1, 2, 3, 4], &Device::cpu())?], ())?; // split where it is
+/// assert_eq!(host.to_vec::<i32>()?, device.to_vec::<i32>()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Rows: Sized {
     /// How many rows there are, if there is a dimension for them.
     #[doc(hidden)]

@@ -6,12 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use super::cache::PlanCache;
 use super::node::{Node, Tensor};
+use crate::backend::profile::Span;
 use crate::backend::{Backend, CounterSnapshot, DeviceInfo, DeviceKind, MemoryStats, PlanCheck};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::plan::Limits;
 
 /// A place to compute: the native CPU engine or one GPU adapter. A cheap handle.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// let device = Device::cpu(); // or Device::best(), Device::gpu()?, Device::from_env()?
+/// let x = Tensor::new([1.0f32, 2.0], &device)?;
+/// assert_eq!((x.device(), device.is_gpu()), (&device, false));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Device(pub(crate) Arc<Inner>);
 
@@ -86,6 +95,11 @@ impl Device {
         &*self.0.backend
     }
 
+    /// Notes what the host does while it lives, if the device is profiled.
+    pub(crate) fn span(&self, name: &'static str) -> Option<Span> {
+        self.backend().spans().span(name)
+    }
+
     /// A number that no other device has while this one is open.
     pub(super) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
@@ -120,6 +134,14 @@ impl Device {
     }
 
     /// What the device is.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// # let device = Device::cpu();
+    /// println!("{} on {}", device.info().name, device.info().api);
+    /// assert_eq!(device.info().id, "cpu");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn info(&self) -> &DeviceInfo {
         self.backend().info()
     }
@@ -130,11 +152,30 @@ impl Device {
     }
 
     /// Memory in use, peak, and taken from the system.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let before = device.memory();
+    /// let x = Tensor::zeros([1 << 20], DType::F32, &device)?;
+    /// x.realize()?;
+    /// assert!(before.in_use <= before.reserved && device.memory().peak >= 4 << 20);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn memory(&self) -> MemoryStats {
         self.backend().memory()
     }
 
     /// Gives unused pooled memory back to the system, and forgets plans.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// drop(Tensor::uniform([1 << 20], 0.0, 1.0, 1, &device)?.to_vec::<f32>()?);
+    /// device.trim();
+    /// assert!(device.memory().reserved >= device.memory().in_use);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn trim(&self) {
         let plans = std::mem::take(&mut self.graph().plans);
         drop(plans);
@@ -142,6 +183,17 @@ impl Device {
     }
 
     /// Running totals of submissions, transfers, allocations and more.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::open_with("cpu", &Default::default())?; // its own, on which no other example runs
+    /// let x = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?;
+    /// let before = device.counters();
+    /// x.exp()?.sum(())?.item::<f32>()?;
+    /// let did = device.counters() - before;
+    /// assert_eq!((did.readbacks, did.plan_misses), (1, 1));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn counters(&self) -> CounterSnapshot {
         self.backend().counters().snapshot()
     }

@@ -9,6 +9,7 @@ use super::cone::{Cone, Entry, settled};
 use super::device::Device;
 use super::node::{Storage, Tensor};
 use crate::backend::{Buffer, PlanCheck, count};
+use crate::diagram::Diagram;
 use crate::error::{Error, Result, entry, entry_async};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::plan::{Limits, plan};
@@ -22,6 +23,7 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
         capture::refuse(device.id(), "reads a value")?;
         let _flushing = begin(device)?;
         if !tensor.0.is_ready() {
+            let _span = device.span("flush");
             let mut cone = Cone::new(device);
             cone.visit(&tensor.0, true)?;
             if cone.assigns() {
@@ -40,6 +42,16 @@ pub(crate) fn realise<T>(tensor: &Tensor, f: impl FnOnce(&Buffer) -> T) -> Resul
 impl Device {
     /// Submits everything that is pending and can still be asked for. Does not wait. Within a [captured](crate::Captured)
     /// step it does nothing: that is submitted as a whole.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?;
+    /// let y = x.exp()?.sum(())?;
+    /// device.flush()?; // at work, while this thread goes on
+    /// assert!(y.item::<f32>()? > 1000.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory, a lost device.
@@ -71,6 +83,17 @@ impl Device {
 
     /// Submits everything pending and waits until the device is done.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?;
+    /// let start = std::time::Instant::now();
+    /// device.sync()?; // submits and waits
+    /// println!("{:?}", start.elapsed());
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
@@ -81,15 +104,30 @@ impl Device {
     /// Submits everything pending; the returned future resolves when the device is done with it. Planning, and on a
     /// GPU compiling new kernels, happen in this call; the future never blocks who polls it.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y = Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?;
+    /// let done = device.sync_async(); // submitted
+    /// pollster::block_on(done)?;
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory, a lost device.
     #[track_caller]
     pub fn sync_async(&self) -> impl Future<Output = Result<()>> + Send + use<> {
         entry_async(entry(|| {
             capture::refuse(self.id(), "waits for the device")?;
-            deferring(|| {
+            let done = deferring(|| {
                 self.flush()?;
                 Ok(self.backend().sync())
+            })?;
+            let device = self.clone();
+            Ok(async move {
+                let _span = device.span("wait");
+                done.await
             })
         }))
     }
@@ -108,11 +146,34 @@ impl Device {
 
     /// The plan that ran last, as text: each step with its kind, extents, fused operations, buffers and the caller's
     /// source line. `None` before the first.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::open_with("cpu", &Default::default())?; // its own, on which no other example runs
+    /// Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?.sum(())?.item::<f32>()?;
+    /// println!("{}", device.last_plan().unwrap());
+    /// assert!(device.last_plan().unwrap().starts_with("plan: 1 steps"));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn last_plan(&self) -> Option<String> {
         self.graph().plans.last().map(|cached| cached.plan.to_string())
     }
 
+    /// The plan that ran last, as a picture: each step with its extents, the operations fused into it, the memory that it
+    /// reads and writes and the caller's source line; arrows are values that live within the run. `None` before the first.
+    pub fn last_plan_diagram(&self) -> Option<Diagram> {
+        self.graph().plans.last().map(|cached| cached.plan.diagram())
+    }
+
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::open_with("cpu", &Default::default())?; // its own, on which no other example runs
+    /// Tensor::uniform([1000], 0.0, 1.0, 1, &device)?.exp()?.realize()?;
+    /// assert_eq!(device.last_kernels().len(), 1); // its text
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn last_kernels(&self) -> Vec<String> {
         let last = self.graph().plans.last();
         last.map_or_else(Vec::new, |cached| cached.executable.sources())
@@ -130,6 +191,7 @@ pub(super) fn begin(device: &Device) -> Result<MutexGuard<'_, ()>> {
 
 /// Flushes everything pending, within a flush that has begun.
 pub(super) fn flush_pending(device: &Device) -> Result<()> {
+    let _span = device.span("flush");
     let mut cone = Cone::new(device);
     cone.visit_pending()?;
     run(&mut cone).map(drop)
@@ -149,7 +211,9 @@ pub(super) fn run(cone: &mut Cone<'_>) -> Result<Option<Arc<Cached>>> {
     for entry in cone.order.iter().filter(|e| e.leaf.is_none()) {
         entry.node.op.push_params(&mut params);
     }
+    let running = cone.device.span("run");
     cached.executable.run(&cone.leaves, &outputs, &params)?;
+    drop(running);
     finish(cone, outputs);
     Ok(Some(cached))
 }
@@ -180,11 +244,14 @@ fn prepare(cone: &Cone<'_>) -> Result<(Arc<Cached>, Vec<Buffer>)> {
             count(&backend.counters().plan_misses, 1);
             let nodes: Vec<PlanNode> = cone.order.iter().map(Entry::plan_node).collect();
             let limits = device.0.limits;
+            let planning = device.span("plan");
             let plan = Arc::new(plan(&nodes, limits)?);
+            drop(planning);
             log::debug!(target: "wgtensor::plan", "{}\n{plan}", device.info().id);
             if let Some(check) = &device.0.check {
                 count(&backend.counters().shaders_checked, check_plans(&**check, &nodes, limits)?);
             }
+            let _span = device.span("compile");
             let executable = Arc::from(backend.prepare(plan.clone())?);
             device.graph().plans.insert(key.into_boxed_slice(), plan, executable)
         }

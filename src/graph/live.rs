@@ -17,6 +17,14 @@ struct Live {
 /// one that is new at every replay, such as those of an optimizer's [`Rule`](crate::nn::optimizers::Rule).
 ///
 /// Tensors take it on the right-hand side like an `f64`: `x.mul(rate)`.
+///
+/// ```
+/// # use wgtensor::{Device, Scalar, Tensor};
+/// let rate = Scalar::from(0.5);
+/// let x = Tensor::new([1.0f32, 2.0], &Device::cpu())?;
+/// assert_eq!(x.mul(rate)?.to_vec::<f32>()?, [0.5, 1.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Scalar(Live);
 
@@ -42,6 +50,14 @@ impl From<f64> for Scalar {
 
 /// Where random numbers start: a number, or what [`CallCtx::seed`](crate::nn::layers::CallCtx::seed) gives, which in a
 /// [captured](crate::Captured) step is new at every replay.
+///
+/// ```
+/// # use wgtensor::{Device, Seed, Tensor};
+/// let device = Device::cpu();
+/// let draw = |seed: Seed| Tensor::uniform([3], 0.0, 1.0, seed, &device)?.to_vec::<f32>();
+/// assert_eq!(draw(Seed::from(7))?, draw(Seed::from(7))?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Seed {
     live: Live,

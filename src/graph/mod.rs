@@ -14,6 +14,7 @@ pub(crate) mod flush;
 mod keep;
 pub(crate) mod live;
 pub(crate) mod node;
+mod picture;
 mod profile;
 pub(crate) mod replay;
 #[cfg(all(test, feature = "cpu"))]

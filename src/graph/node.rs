@@ -21,6 +21,15 @@ use crate::shape::Shape;
 ///
 /// Operations record what to compute; the work happens when a value is read, at [`Device::sync`], at an optimizer's
 /// step, or when very many operations are pending. Elements are row-major.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
+/// let y = x.matmul(&x)?.add(1.0)?.relu()?; // recorded
+/// assert_eq!(y.to_vec::<f32>()?, [8.0, 11.0, 16.0, 23.0]); // computed, in one kernel
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 //
 // A handle counts itself at its node; an edge of the graph is the node alone. So whether anybody can still ask for a
 // value is a number.
@@ -445,6 +454,15 @@ impl Tensor {
 
     /// The same value as a constant: no gradient flows through it. What is carried from one step of a loop to the next
     /// (a total of losses, a state) wants this: otherwise each step's value holds on to all steps before it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32], &device)?.requires_grad();
+    /// let y = x.detach().mul(&x)?.sum(())?; // the first factor is a constant
+    /// assert_eq!(y.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [3.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn detach(&self) -> Tensor {
         if !self.0.tracked {
@@ -455,6 +473,14 @@ impl Tensor {
 
     /// The same value as the start of differentiation: [`Grads::wrt`](crate::Grads::wrt) and [`grad`](crate::grad())
     /// give the gradient with respect to the returned tensor.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32], &device)?.requires_grad();
+    /// assert_eq!(x.square()?.sum(())?.backward()?.wrt(&x).unwrap().to_vec::<f32>()?, [6.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn requires_grad(&self) -> Tensor {
         let extra = Extra { tracked: true, ..Extra::default() };

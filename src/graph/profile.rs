@@ -2,6 +2,7 @@
 
 use super::device::Device;
 use crate::backend::Profile;
+use crate::backend::profile::HostRecording;
 use crate::error::{Result, entry, entry_async};
 use crate::sys::{Instant, block_on};
 
@@ -33,6 +34,15 @@ impl Device {
 
     /// [`profile`](Device::profile) without blocking: everything that runs on the device while `work` is awaited.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// let device = Device::cpu();
+    /// let work = async { Tensor::uniform([64, 64], 0.0, 1.0, 1, &device)?.sum(())?.to_vec_async::<f32>().await };
+    /// let (_, profile) = pollster::block_on(device.profile_async(work))?;
+    /// assert!(!profile.kernels.is_empty());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`profile`](Device::profile).
     #[track_caller]
@@ -47,10 +57,16 @@ impl Device {
         self.sync_async().await?;
         // Whatever ends this early ends the recording too.
         let recording = self.backend().record()?;
+        let host = HostRecording::begin(self.backend().spans());
         let begin = Instant::now();
+        let all = self.span("profile");
         let out = work.await?;
         self.sync_async().await?;
+        drop(all);
         let wall = begin.elapsed().as_secs_f64();
-        Ok((out, Profile { kernels: recording.finish().await?, wall }))
+        let host = host.finish(begin);
+        let info = self.info();
+        let device = format!("{} ({})", info.id, info.name);
+        Ok((out, Profile { device, kernels: recording.finish(begin).await?, host, wall }))
     }
 }

@@ -18,6 +18,15 @@ use crate::shape::Shape;
 
 /// A function of tensors that is recorded when it is called, and from then on replayed: what `tf.function` is to
 /// TensorFlow and `jit` to JAX. [`Device::capture`] makes one.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let mut step = device.capture(|[x, y]: [Tensor; 2]| Ok([x.mul(&y)?.sum(())?]));
+/// let [sum] = step.call([&Tensor::new([1.0f32, 2.0], &device)?, &Tensor::new([3.0f32, 4.0], &device)?])?;
+/// assert_eq!(sum.item::<f32>()?, 11.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Captured<F> {
     device: Device,
     f: F,
@@ -66,6 +75,18 @@ impl Device {
 impl<F> Captured<F> {
     /// The function's results for these inputs. No gradient flows through them.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x, factor]| Ok([x.mul(&factor)?.sum(())?]));
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// for factor in 0..5 {
+    ///     let [sum] = step.call([&x, &Tensor::full((), f64::from(factor), DType::F32, &device)?])?;
+    ///     assert_eq!(sum.item::<f32>()?, 3.0 * factor as f32);
+    /// }
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the function; an input on another device; a function that reads a value back or waits for the device.
     #[track_caller]
@@ -86,6 +107,16 @@ impl<F> Captured<F> {
     }
 
     /// How many recordings there are: one for each combination of shapes and types that it was called with.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut step = device.capture(|[x]: [Tensor; 1]| Ok([x.exp()?]));
+    /// step.call([&Tensor::new([1.0f32], &device)?])?;
+    /// step.call([&Tensor::new([1.0f32, 2.0], &device)?])?; // another shape
+    /// assert_eq!(step.recordings(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn recordings(&self) -> usize {
         self.recordings.all.len()
     }
@@ -268,6 +299,7 @@ impl Recorded {
     fn replay(&mut self, device: &Device, given: &[Given]) -> Result<Option<Vec<Tensor>>> {
         let Some(cached) = self.plan.upgrade() else { return Ok(None) };
         let _flushing = begin(device)?;
+        let _span = device.span("replay");
         // What was recorded since then may read what is overwritten now.
         if !device.graph().pending.is_empty() {
             flush_pending(device)?;
@@ -294,7 +326,9 @@ impl Recorded {
             Param::Key(place, mask, upper) => f64::from(((word(place) ^ mask) >> (32 * u32::from(*upper))) as u32),
         };
         let params: Vec<f64> = self.params.iter().map(param).collect();
+        let running = device.span("run");
         cached.executable.run(&leaves, &outputs, &params)?;
+        drop(running);
         device.graph().plans.use_again(&cached);
         count(&backend.counters().plan_hits, 1);
         count(&backend.counters().replays, 1);
@@ -319,7 +353,10 @@ impl Recorded {
     ) -> Result<(Vec<Tensor>, Option<Recorded>)> {
         device.flush()?;
         let step = || -> Result<Vec<Tensor>> { Ok(f(inputs.to_vec())?.iter().map(Tensor::detach).collect()) };
-        let Some((results, recording)) = capture::record(device.id(), step) else {
+        let recording = device.span("record");
+        let recorded = capture::record(device.id(), step);
+        drop(recording);
+        let Some((results, recording)) = recorded else {
             return Err(Error::internal("a recording within a recording"));
         };
         let results = results?;
@@ -334,7 +371,9 @@ impl Recorded {
             let own = |e: &&Entry| e.leaf.is_none() && recording.nodes.contains(&e.node.id);
             cone.order.iter().filter(own).for_each(|e| e.node.spent.store(true, Relaxed));
             let bases: Vec<Arc<Node>> = results.iter().map(|t| base(&t.0)).collect();
+            let flushing = device.span("flush");
             let cached = run(&mut cone)?;
+            drop(flushing);
             let results_of = results.iter().zip(bases);
             let recorded = cached.and_then(|cached| describe(&cone, &cached, key, inputs, recording, results_of));
             let result = |t: &Tensor| match &t.0.state().storage {

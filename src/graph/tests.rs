@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::node::{Make, Tensor, Vjp};
+use super::var::Var;
 use crate::dtype::DType;
 use crate::ir::op::Op;
 use crate::shape::Shape;
@@ -116,4 +117,54 @@ fn a_gradient_may_capture_what_it_needs() {
     let y = Tensor::record(Op::Reshape, Shape::of(&[2]), DType::F32, &[&x], Make::new(&device, vjp));
     let grads = y.sum(()).unwrap().backward().unwrap();
     assert_eq!(grads.wrt(&x).unwrap().to_vec::<f32>().unwrap(), [3.5, 3.5]);
+}
+
+/// What has not run is drawn down to what is here, each operation with the line that recorded it.
+#[test]
+fn what_is_recorded_is_a_picture() {
+    let device = Device::open_with("cpu", &Default::default()).unwrap();
+    let x = Tensor::from_slice(&[1.0f32; 12], [3, 4], &device).unwrap();
+    let w = Var::named("kernel", &Tensor::from_slice(&[1.0f32; 8], [4, 2], &device).unwrap());
+    device.sync().unwrap();
+    let y = x.matmul(&w.value()).unwrap().mul(0.5).unwrap();
+    let z = y.add(&y).unwrap().sum(1).unwrap();
+    let dot = z.diagram().to_dot();
+    for text in ["variable kernel", "f32 (4, 2)", "(·, 0.5)", "axes 1", "<b>matmul</b>", "src/graph/tests.rs:"] {
+        assert!(dot.contains(text), "{text} in {dot}");
+    }
+    // x and w into the product, one each along the chain (an operand twice is one arrow), and one for each view of the sum.
+    let (boxes, arrows) = (dot.matches("<table").count(), dot.matches(" -> ").count());
+    assert_eq!(boxes, arrows + 1, "{dot}");
+    assert_eq!(dot.matches("<b>add</b>").count(), 1);
+    z.to_vec::<f32>().unwrap();
+    assert_eq!(z.diagram().len(), 1, "nothing is left to do");
+    // Deep graphs need no deep stack.
+    let mut deep = x.clone();
+    for _ in 0..5000 {
+        deep = deep.add(1.0).unwrap();
+    }
+    assert_eq!(deep.diagram().len(), 5001);
+}
+
+#[test]
+fn the_plan_that_ran_last_is_a_picture() {
+    let device = Device::open_with("cpu", &Default::default()).unwrap();
+    assert!(device.last_plan_diagram().is_none());
+    let x = Tensor::from_slice(&[1.0f32; 2048], [64, 32], &device).unwrap();
+    let w = Tensor::from_slice(&[1.0f32; 512], [32, 16], &device).unwrap();
+    let y = x.matmul(&w).unwrap().add(1.0).unwrap().relu().unwrap().sum(1).unwrap();
+    y.to_vec::<f32>().unwrap();
+    let diagram = device.last_plan_diagram().unwrap();
+    assert_eq!(diagram.len(), 2);
+    let dot = diagram.to_dot();
+    for text in [
+        "0 gemm [] 64x16x32",
+        "matmul add relu",
+        "reads in0:f32[2048], in1:f32[512]",
+        "n0 -> n1 [label=\"tmp0:f32[1024]\"]",
+        "writes out0:f32[64]",
+        "src/graph/tests.rs:",
+    ] {
+        assert!(dot.contains(text), "{text} in {dot}");
+    }
 }

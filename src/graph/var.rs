@@ -16,6 +16,16 @@ use crate::shape::Shape;
 /// [`value`](Var::value) gives the present value as a tensor from which gradients flow back;
 /// [`assign`](Var::assign) sets a new one. Assignment is recorded like any operation and done in place at the next
 /// flush, after everything recorded before it has read the old value.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, Var};
+/// # let device = Device::cpu();
+/// let w = Var::new(&Tensor::new([2.0f32], &device)?);
+/// let before = w.value().mul(10)?; // of the value at this point
+/// w.assign(&Tensor::new([3.0f32], &device)?)?;
+/// assert_eq!((before.item::<f32>()?, w.value().item::<f32>()?), (20.0, 3.0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Var(Arc<Inner>);
 
@@ -79,11 +89,27 @@ pub(crate) fn autocast<R>(dtype: DType, f: impl FnOnce() -> R) -> R {
 
 impl Var {
     /// A variable with this first value (copied), on the value's device.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::new(&Tensor::new([1.0f32, 2.0], &device)?);
+    /// assert_eq!(w.value().to_vec::<f32>()?, [1.0, 2.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn new(value: &Tensor) -> Var {
         Self::named("variable", value)
     }
 
     /// A variable with a name for summaries and error messages.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::named("kernel", &Tensor::new([1.0f32], &device)?);
+    /// assert_eq!(format!("{w:?}"), "Var(kernel f32 (1,))");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn named(name: impl Into<String>, value: &Tensor) -> Var {
         let id = NEXT_VAR.fetch_add(1, Relaxed);
         let shared =
@@ -109,6 +135,17 @@ impl Var {
     }
 
     /// Sets the value: same shape, type and device.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::new(&Tensor::new([1.0f32, 2.0], &device)?);
+    /// let before = w.value();
+    /// w.assign(&w.value().mul(10)?)?;
+    /// assert_eq!(w.value().to_vec::<f32>()?, [10.0, 20.0]);
+    /// assert!(w.assign(&Tensor::new([1.0f32], &device)?).unwrap_err().is_shape_mismatch());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A value of another shape, type or device.
@@ -165,6 +202,16 @@ impl Var {
     }
 
     /// Sets whether optimizers change it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let (w, b) = (Var::new(&Tensor::new([1.0f32], &device)?), Var::new(&Tensor::new([1.0f32], &device)?));
+    /// b.set_trainable(false);
+    /// let grads = w.value().mul(b.value())?.sum(())?.backward()?;
+    /// assert!(grads.get(&w).is_some() && grads.get(&b).is_none());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_trainable(&self, trainable: bool) {
         self.0.trainable.store(trainable, Relaxed);
     }

@@ -31,6 +31,7 @@ pub(crate) mod encoding;
 pub(crate) mod gemm;
 pub(crate) mod math;
 pub(crate) mod op;
+pub(crate) mod picture;
 mod print;
 pub(crate) mod program;
 pub(crate) mod scalar;

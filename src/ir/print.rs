@@ -3,20 +3,14 @@
 use std::fmt::{self, Display, Write};
 
 use super::program::{Instr, Line, Program};
-use super::step::{Family, Plan, Role};
+use super::step::{Family, Plan, Role, Step};
 
 impl Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let temps: usize = self.slots.iter().sum();
         writeln!(f, "plan: {} steps, {} buffers, {temps} bytes of temporaries", self.steps.len(), self.buffers.len())?;
         for (i, step) in self.steps.iter().enumerate() {
-            write!(f, "{i:>4} {:<22}", step.name())?;
-            match &step.family {
-                Family::Gemm(g) => write!(f, "{:?} {}x{}x{}", g.batch.as_slice(), g.m, g.n, g.k)?,
-                _ if step.mask == 0 => write!(f, "{:?}", step.space.as_slice())?,
-                _ => write!(f, "{:?} x {:?}", step.outer().as_slice(), step.inner().as_slice())?,
-            }
-            write!(f, "  {}", step.ops.join(" "))?;
+            write!(f, "{i:>4} {:<22}{}  {}", step.name(), step.extents(), step.ops.join(" "))?;
             let reads = |b: &u16| self.name(step.bufs[usize::from(*b)]);
             let mut inputs: Vec<u16> = step.reads().collect();
             inputs.dedup();
@@ -35,8 +29,20 @@ impl Display for Plan {
     }
 }
 
+impl Step {
+    /// Its space, as plans show it.
+    pub(super) fn extents(&self) -> String {
+        match &self.family {
+            Family::Gemm(g) => format!("{:?} {}x{}x{}", g.batch.as_slice(), g.m, g.n, g.k),
+            _ if self.mask == 0 => format!("{:?}", self.space.as_slice()),
+            _ => format!("{:?} x {:?}", self.outer().as_slice(), self.inner().as_slice()),
+        }
+    }
+}
+
 impl Plan {
-    fn name(&self, buf: u16) -> String {
+    /// What a buffer is called.
+    pub(super) fn name(&self, buf: u16) -> String {
         let info = &self.buffers[usize::from(buf)];
         let role = match info.role {
             Role::Leaf(i) => format!("in{i}"),

@@ -20,6 +20,17 @@ macro_rules! activations {
         /// An activation function.
         ///
         /// A string does as well wherever one is taken: `"relu"`, `"softmax"`, ... (the variant's name in snake case).
+        ///
+        /// ```
+        /// use wgtensor::nn::prelude::*;
+        ///
+        /// let named = Dense::new(8).activation("relu");
+        /// let given = Dense::new(8).activation(Relu);
+        /// let own = Dense::new(8).activation(Activation::Custom(|x| x.relu()?.square()));
+        /// let model = Sequential::new().add(named).add(given).add(own).add(Softmax);
+        /// # drop(model);
+        /// # Ok::<(), wgtensor::Error>(())
+        /// ```
         #[derive(Clone, Copy, Debug, Default)]
         pub enum Activation {
             $($(#[$doc])* $variant,)*
@@ -31,6 +42,14 @@ macro_rules! activations {
 
         impl Activation {
             /// The function applied to `x`.
+            ///
+            /// ```
+            /// use wgtensor::nn::activations::Activation;
+            /// # use wgtensor::{Device, Tensor};
+            /// let x = Tensor::new([-1.0f32, 2.0], &Device::cpu())?;
+            /// assert_eq!(Activation::Relu.apply(&x)?.to_vec::<f32>()?, [0.0, 2.0]);
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             /// Those of the operations it is made of, such as a type that is not a float.

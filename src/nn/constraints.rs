@@ -71,6 +71,14 @@ fn norms(weight: &Tensor, axis: isize) -> Result<Tensor> {
 
 declare! {
     /// Vectors along an axis are shortened to a norm.
+    ///
+    /// ```
+    /// use wgtensor::nn::constraints::{Constraint, MaxNorm};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([[3.0f32], [4.0]], &Device::cpu())?;
+    /// assert_eq!(format!("{:.3}", MaxNorm::new().max_value(1.0).apply(&w)?), "[[0.600]\n [0.800]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct MaxNorm {
         /// The greatest norm.
@@ -91,6 +99,14 @@ impl Constraint for MaxNorm {
 
 declare! {
     /// Vectors along an axis are brought towards norms within bounds.
+    ///
+    /// ```
+    /// use wgtensor::nn::constraints::{Constraint, MinMaxNorm};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([[3.0f32], [4.0]], &Device::cpu())?;
+    /// assert_eq!(format!("{:.3}", MinMaxNorm::new().min_value(10.0).max_value(20.0).apply(&w)?), "[[6.000]\n [8.000]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct MinMaxNorm {
         /// The least norm.
@@ -117,6 +133,14 @@ impl Constraint for MinMaxNorm {
 
 declare! {
     /// Negative elements become 0.
+    ///
+    /// ```
+    /// use wgtensor::nn::constraints::{Constraint, NonNeg};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([[3.0f32], [-4.0]], &Device::cpu())?;
+    /// assert_eq!(format!("{:.3}", NonNeg::new().apply(&w)?), "[[3.000]\n [0.000]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct NonNeg {}
 }
@@ -131,6 +155,14 @@ impl Constraint for NonNeg {
 
 declare! {
     /// Vectors along an axis get the norm 1.
+    ///
+    /// ```
+    /// use wgtensor::nn::constraints::{Constraint, UnitNorm};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([[3.0f32], [4.0]], &Device::cpu())?;
+    /// assert_eq!(format!("{:.3}", UnitNorm::new().apply(&w)?), "[[0.600]\n [0.800]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct UnitNorm {
         /// The axis of the vectors.

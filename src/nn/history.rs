@@ -3,6 +3,15 @@
 use std::ops::Index;
 
 /// Named figures in an order, such as `loss` and `accuracy`.
+///
+/// ```
+/// use wgtensor::nn::Logs;
+///
+/// let mut logs = Logs::default();
+/// logs.set("loss", 0.5);
+/// assert_eq!((logs["loss"], logs.get("accuracy"), logs.names()), (0.5, None, vec!["loss"]));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs(Vec<(String, f64)>);
 
@@ -12,11 +21,28 @@ impl Logs {
     }
 
     /// The figure of this name.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// assert_eq!((logs.get("loss"), logs.get("mae")), (Some(0.5), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
     }
 
     /// Sets or adds a figure.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    ///
+    /// let mut logs = Logs::default();
+    /// logs.set("loss", 0.5);
+    /// logs.set("loss", 0.25);
+    /// assert_eq!(logs.values(), [0.25]);
+    /// ```
     pub fn set(&mut self, name: &str, value: f64) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, old)) => *old = value,
@@ -57,6 +83,20 @@ impl Index<&str> for Logs {
 }
 
 /// What `fit` returns: the figures of each epoch.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(3).verbose(0))?;
+/// assert_eq!(history["loss"].len(), 3);
+/// assert_eq!(history.last("loss"), Some(history["loss"][2]));
+/// assert!(history.get("val_loss").is_none());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
     /// A list for each name, one figure an epoch, in the order of first appearance.
@@ -67,9 +107,34 @@ pub struct History {
     pub params: Params,
     /// Whether training was [interrupted](crate::nn::interrupt); the epoch in which it was is left out.
     pub interrupted: bool,
+    /// Of each list the epochs of its figures: those of a validation may come every few epochs only.
+    pub(in crate::nn) epochs: Vec<Vec<usize>>,
 }
 
 /// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// use wgtensor::nn::callbacks::Callback;
+/// use wgtensor::nn::Position;
+///
+/// /// Goes on at the third epoch, in the order of the samples that follows from this seed.
+/// struct GoOn;
+/// impl Callback for GoOn {
+///     fn on_train_begin(&mut self, model: &mut Model) -> wgtensor::Result<()> {
+///         model.position = Some(Position { epoch: 2, batch: 0, seed: 7 });
+///         Ok(())
+///     }
+/// }
+///
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let history = model.fit(&x, &y, Fit::new().epochs(5).callbacks(GoOn).verbose(0))?;
+/// assert_eq!(history.epoch, [2, 3, 4]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
     /// The epoch under way, from 0.
@@ -95,19 +160,50 @@ impl History {
     pub(crate) fn push(&mut self, epoch: usize, logs: &Logs) {
         self.epoch.push(epoch);
         for (name, value) in logs.iter() {
-            match self.history.iter_mut().find(|(n, _)| n == name) {
-                Some((_, values)) => values.push(value),
-                None => self.history.push((name.to_owned(), vec![value])),
-            }
+            let list = self.history.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+                self.history.push((name.to_owned(), Vec::new()));
+                self.history.len() - 1
+            });
+            self.history[list].1.push(value);
+            self.epochs.resize_with(self.history.len(), Vec::new);
+            self.epochs[list].push(epoch);
         }
     }
 
     /// One figure for each epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!((history.get("loss"), history.get("mae")), (Some(&[0.5, 0.25][..]), None));
+    /// ```
     pub fn get(&self, name: &str) -> Option<&[f64]> {
         self.history.iter().find(|(n, _)| n == name).map(|(_, values)| values.as_slice())
     }
 
+    /// The epochs, from 0, and figures of a list.
+    #[cfg(feature = "plot")]
+    pub(crate) fn points(&self, name: &str) -> impl Iterator<Item = (usize, f64)> {
+        let list = self.history.iter().position(|(n, _)| n == name);
+        let figures = list.map_or(&[][..], |list| self.history[list].1.as_slice());
+        let epochs = list.and_then(|list| self.epochs.get(list)).map_or(&[][..], Vec::as_slice);
+        // Figures that somebody put in themselves count on from there.
+        let epoch = move |place: usize| match epochs.get(place) {
+            Some(&epoch) => epoch,
+            None => place - epochs.len() + epochs.last().map_or(0, |last| last + 1),
+        };
+        figures.iter().enumerate().map(move |(place, &figure)| (epoch(place), figure))
+    }
+
     /// The figure of the last epoch.
+    ///
+    /// ```
+    /// use wgtensor::nn::History;
+    ///
+    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// assert_eq!(history.last("loss"), Some(0.25));
+    /// ```
     pub fn last(&self, name: &str) -> Option<f64> {
         self.get(name)?.last().copied()
     }

@@ -14,6 +14,15 @@ use crate::{Device, Tensor};
 ///
 /// A string does as well wherever one is taken: `"glorot_uniform"`, `"he_normal"`, `"zeros"`, ...
 /// Normal distributions scaled by fan are truncated at two standard deviations, as in Keras.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let small = Initializer::RandomNormal { mean: 0.0, std: 0.01 };
+/// let layer = Dense::new(8).kernel_initializer(small).bias_initializer("ones");
+/// # drop(layer);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Initializer {
     /// All zero.
@@ -55,6 +64,13 @@ pub enum Initializer {
 }
 
 /// The number of connections that scales an initial variance.
+///
+/// ```
+/// use wgtensor::nn::initializers::{Distribution, Fan, Initializer};
+///
+/// let he = Initializer::VarianceScaling { scale: 2.0, fan: Fan::In, distribution: Distribution::TruncatedNormal };
+/// assert_eq!(he.name(), "he_normal");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fan {
     /// Inputs of a unit.
@@ -66,6 +82,13 @@ pub enum Fan {
 }
 
 /// The distributions of [`Initializer::VarianceScaling`].
+///
+/// ```
+/// use wgtensor::nn::initializers::{Distribution, Fan, Initializer};
+///
+/// let lecun = Initializer::VarianceScaling { scale: 1.0, fan: Fan::In, distribution: Distribution::Uniform };
+/// assert_eq!(lecun.name(), "lecun_uniform");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Distribution {
     /// Uniform.
@@ -115,6 +138,14 @@ impl Initializer {
     }
 
     /// Draws values of `shape` on `device`: the same for a seed on every device, up to rounding.
+    ///
+    /// ```
+    /// use wgtensor::nn::initializers::Initializer;
+    /// use wgtensor::{Device, Shape};
+    /// let w = Initializer::GLOROT_UNIFORM.sample(&Shape::new(&[100, 50])?, 7, &Device::cpu())?;
+    /// assert!(w.abs()?.max(())?.item::<f32>()? <= (6.0f32 / 150.0).sqrt());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of the device.

@@ -51,8 +51,8 @@ pub use history::{History, Logs, Params, Position};
 pub use interrupt::interrupt;
 pub use model::{
     Arrays, Compile, Evaluate, Fit, Input, IntoLayer, IntoLosses, IntoMetricLists, IntoStep, LossWeights, Losses,
-    MetricLists, Model, Node, Nodes, Predict, Sequential, SharedLayer, Step, add, average, concatenate, dot, maximum,
-    minimum, multiply, subtract,
+    MetricLists, Model, Node, Nodes, PlotModel, Predict, Sequential, SharedLayer, Step, add, average, concatenate, dot,
+    maximum, minimum, multiply, plot_model, subtract,
 };
 pub use names::clear_session;
 pub use policy::{IntoPolicy, Policy, dtype_policy, set_dtype_policy};

@@ -62,6 +62,17 @@ impl Policy {
 }
 
 /// A [`Policy`], or its name.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::Policy;
+///
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.set_dtype_policy("mixed_float16")?;
+/// model.set_dtype_policy(Policy::Float32)?;
+/// assert!(model.set_dtype_policy("float31").unwrap_err().is_invalid_argument());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoPolicy {
     /// The policy, if the name is known.
     ///
@@ -93,6 +104,13 @@ impl IntoPolicy for &str {
 /// Sets the policy of all models made from now on: Keras's `keras.config.set_dtype_policy`.
 /// [`Model::set_dtype_policy`](crate::nn::Model::set_dtype_policy) sets that of one model.
 ///
+/// ```
+/// use wgtensor::nn::{Policy, dtype_policy, set_dtype_policy};
+/// set_dtype_policy("float32")?;
+/// assert_eq!(dtype_policy(), Policy::Float32);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// A name that is not known.
 #[track_caller]
@@ -105,6 +123,11 @@ pub fn set_dtype_policy(policy: impl IntoPolicy) -> Result<()> {
 }
 
 /// The policy that new models get.
+///
+/// ```
+/// use wgtensor::nn::{Policy, dtype_policy};
+/// assert_eq!(dtype_policy(), Policy::Float32); // unless it was set
+/// ```
 pub fn dtype_policy() -> Policy {
     ALL[usize::from(GLOBAL.load(Ordering::Relaxed))]
 }

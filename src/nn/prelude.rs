@@ -53,6 +53,7 @@ pub use super::schedules::{
     CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay, PiecewiseConstantDecay, PolynomialDecay,
 };
 pub use super::{
-    Compile, Evaluate, Fit, History, Input, IntoLayer, Model, Node, Predict, Sequential, Verbose, activations, add,
-    callbacks, concatenate, constraints, initializers, layers, losses, metrics, optimizers, regularizers, schedules,
+    Compile, Evaluate, Fit, History, Input, IntoLayer, Model, Node, PlotModel, Predict, Sequential, Verbose,
+    activations, add, callbacks, concatenate, constraints, initializers, layers, losses, metrics, optimizers,
+    plot_model, regularizers, schedules,
 };

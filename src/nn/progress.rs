@@ -1,10 +1,20 @@
 //! Keras's progress bar: its text, drawn over itself in a terminal, a line each time elsewhere.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
-use crate::sys::Instant;
+use crate::sys::{Instant, terminal_columns};
 
 /// How much `fit`, `evaluate` and `predict` print.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// assert_eq!(Verbose::from(0), Verbose::Silent); // Keras's numbers
+/// let quiet = Fit::new().verbose(Verbose::Silent);
+/// # drop(quiet);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verbose {
     /// A bar in a terminal, one line an epoch elsewhere.
@@ -53,16 +63,18 @@ impl Verbose {
 const INTERVAL: f64 = 0.25;
 /// Erases from the cursor to the end of the line.
 const ERASE: &str = "\x1b[K";
-/// Characters of the bar.
+/// Characters of the bar, and of the shortest one that is drawn in a narrow terminal.
 const WIDTH: usize = 20;
+const LEAST_WIDTH: usize = 5;
 
 /// The bar of one epoch: given the time and the values, it says what to print.
 pub(crate) struct Progbar {
     /// The steps to come, where that is known.
     target: Option<usize>,
     verbose: Verbose,
-    /// Whether it is drawn in a terminal.
+    /// Whether it is drawn in a terminal, and how wide that is.
     live: bool,
+    columns: usize,
     /// When the first step ended, which says nothing of the others.
     first_step: Option<f64>,
     last_drawn: Option<f64>,
@@ -70,7 +82,12 @@ pub(crate) struct Progbar {
 
 impl Progbar {
     pub(crate) fn new(target: Option<usize>, verbose: Verbose, live: bool) -> Self {
-        Progbar { target, verbose, live, first_step: None, last_drawn: None }
+        Progbar { target, verbose, live, columns: usize::MAX, first_step: None, last_drawn: None }
+    }
+
+    /// In a terminal so wide: what is drawn over has to fit in a line.
+    fn columns(self, columns: usize) -> Self {
+        Progbar { columns, ..self }
     }
 
     /// Whether [`update`](Self::update) at this time would draw.
@@ -100,22 +117,41 @@ impl Progbar {
             true => format!("\x1b[{code}m{text}\x1b[0m"),
             false => text,
         };
-        let mut text = match self.target {
-            Some(target) => {
-                let digits = target.to_string().len();
-                let done = (WIDTH * step / target.max(1)).min(WIDTH);
-                // Without colours, what is left to do has another sign.
-                let left = if self.live { "━" } else { "╌" }.repeat(WIDTH - done);
-                paint(1, format!("{step:>digits$}/{target}")) + " " + &paint(32, "━".repeat(done)) + &paint(37, left)
-            }
-            None => paint(1, format!("{step:>7}/Unknown")),
+        let counter = match self.target {
+            Some(target) => format!("{step:>0$}/{target}", target.to_string().len()),
+            None => format!("{step:>7}/Unknown"),
         };
         let each = self.step_time(step, now);
         let time = match self.target {
             Some(target) if !last => eta(each * target.saturating_sub(step) as f64),
             _ => format!("{now:.0}s"),
         };
-        text += &format!(" {}{}{}", paint(1, time), per_step(each), self.values(values));
+        let (mut each, mut shown) = (per_step(each), values.to_vec());
+        // (The last drawing may be longer than a line: nothing is drawn over it.)
+        let columns = if self.live && !last { self.columns } else { usize::MAX };
+        let least = if self.target.is_some() { LEAST_WIDTH + 1 } else { 0 };
+        let room = |each: &str, shown: &[(String, f64)]| {
+            let used = counter.chars().count() + 1 + time.len() + each.len() + self.values(shown).chars().count();
+            columns.checked_sub(used + least).map(|left| left + least)
+        };
+        // In a narrow terminal the bar is shorter; then the time of a step goes, then all figures but the loss.
+        if room(&each, &shown).is_none() {
+            each.clear();
+        }
+        while room(&each, &shown).is_none()
+            && let Some(other) = shown.iter().rposition(|(name, _)| name != "loss")
+        {
+            shown.remove(other);
+        }
+        let mut text = paint(1, counter.clone());
+        if let Some(target) = self.target {
+            let width = room(&each, &shown).map_or(LEAST_WIDTH, |room| (room - 1).min(WIDTH));
+            let done = (width * step / target.max(1)).min(width);
+            // Without colours, what is left to do has another sign.
+            let left = if self.live { "━" } else { "╌" }.repeat(width - done);
+            text += &format!(" {}{}", paint(32, "━".repeat(done)), paint(37, left));
+        }
+        text += &format!(" {}{each}{}", paint(1, time.clone()), self.values(&shown));
         match (self.live, last) {
             (false, _) => text + "\n",
             (true, true) => format!("\r{ERASE}{text}\n"),
@@ -192,7 +228,13 @@ pub(crate) struct Display {
 impl Display {
     /// For so many steps, if that is known.
     pub(crate) fn new(target: Option<usize>, verbose: Verbose) -> Self {
-        Display { bar: Progbar::new(target, verbose, io::stdout().is_terminal()), start: Instant::now(), seen: 0 }
+        // Asked once: to ask again in each short epoch would take longer than some of these.
+        static COLUMNS: OnceLock<usize> = OnceLock::new();
+        let mut bar = Progbar::new(target, verbose, io::stdout().is_terminal());
+        if bar.live && verbose == Verbose::Bar {
+            bar = bar.columns(*COLUMNS.get_or_init(terminal_columns));
+        }
+        Display { bar, start: Instant::now(), seen: 0 }
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -267,6 +309,39 @@ mod tests {
         let expected = "\r\x1b[K\x1b[1m8/8\x1b[0m \x1b[32m━━━━━━━━━━━━━━━━━━━━\x1b[0m \x1b[1m4s\x1b[0m \
                         112ms/step - accuracy: 0.3670 - loss: 1.0224 - val_accuracy: 0.2456 - val_loss: 1.2456\n";
         assert_eq!(last, expected);
+    }
+
+    /// What stands in the terminal.
+    fn seen(text: &str) -> String {
+        let mut out = String::new();
+        let mut rest = text.trim_start_matches('\r');
+        while let Some((before, code)) = rest.split_once('\x1b') {
+            out += before;
+            let end = code.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+            rest = &code[end + 1..];
+        }
+        out + rest
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_the_loss() {
+        let logs = values(&[("accuracy", 0.3125), ("loss", 1.15432), ("mae", 0.5)]);
+        let at = |columns: usize, target: Option<usize>| {
+            let mut bar = Progbar::new(target, Verbose::Bar, true).columns(columns);
+            bar.note(1, 0.5);
+            seen(&bar.update(40, 8.0, &logs, false))
+        };
+        let full = "40/80 ━━━━━━━━━━━━━━━━━━━━ 7s 192ms/step - accuracy: 0.3125 - loss: 1.1543 - mae: 0.5000";
+        assert_eq!(at(100, Some(80)), full);
+        assert_eq!(at(full.chars().count(), Some(80)), full);
+        assert_eq!(at(80, Some(80)), full.replacen("━━━━━━━━", "", 1));
+        assert_eq!(at(62, Some(80)), "40/80 ━━━━━ 7s - accuracy: 0.3125 - loss: 1.1543 - mae: 0.5000");
+        assert_eq!(at(40, Some(80)), "40/80 ━━━━━━━━━━━━━━━━ 7s - loss: 1.1543");
+        assert_eq!(at(20, Some(80)), "40/80 ━━━━━ 7s - loss: 1.1543");
+        assert_eq!(at(40, None), "     40/Unknown 8s - loss: 1.1543");
+        // The last drawing has everything.
+        let mut bar = Progbar::new(Some(80), Verbose::Bar, true).columns(40);
+        assert!(seen(&bar.update(80, 8.0, &logs, true)).ends_with("- mae: 0.5000\n"));
     }
 
     #[test]

@@ -63,6 +63,14 @@ const CLASSES: &[Class<dyn Regularizer>] = classes! { dyn Regularizer:
 
 declare! {
     /// `l1 * sum(|w|)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::regularizers::{L1, Regularizer};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([1.0f32, -2.0], &Device::cpu())?;
+    /// assert_eq!(L1::new().l1(0.5).penalty(&w)?.item::<f32>()?, 1.5);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct L1 {
         /// What the sum is multiplied by.
@@ -80,6 +88,14 @@ impl Regularizer for L1 {
 
 declare! {
     /// `l2 * sum(w^2)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::regularizers::{L2, Regularizer};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([1.0f32, -2.0], &Device::cpu())?;
+    /// assert_eq!(L2::new().l2(0.5).penalty(&w)?.item::<f32>()?, 2.5);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct L2 {
         /// What the sum is multiplied by.
@@ -97,6 +113,14 @@ impl Regularizer for L2 {
 
 declare! {
     /// `l1 * sum(|w|) + l2 * sum(w^2)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::regularizers::{L1L2, Regularizer};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([1.0f32, -2.0], &Device::cpu())?;
+    /// assert_eq!(L1L2::new().l1(0.5).l2(0.5).penalty(&w)?.item::<f32>()?, 4.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct L1L2 {
         /// What the sum of magnitudes is multiplied by.
@@ -132,6 +156,14 @@ choices! { RowsOrColumns, "mode", "\"rows\" or \"columns\"":
 declare! {
     /// `factor / 2` times the sum of `|cos|` of the angles between different rows (or columns) of a matrix, each pair twice,
     /// over the number of pairs.
+    ///
+    /// ```
+    /// use wgtensor::nn::regularizers::{OrthogonalRegularizer, Regularizer};
+    /// # use wgtensor::{Device, Tensor};
+    /// let w = Tensor::new([[1.0f32, 0.0], [0.0, 2.0]], &Device::cpu())?;
+    /// assert_eq!(OrthogonalRegularizer::new().penalty(&w)?.item::<f32>()?, 0.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct OrthogonalRegularizer {
         /// What it is multiplied by.

@@ -13,6 +13,17 @@ use crate::nn::config::{
 /// A learning rate that depends on the step (0 at the first update).
 ///
 /// Any `Fn(u64) -> f64` is one.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::schedules::Schedule;
+///
+/// let halved = |step: u64| 0.1 * 0.5f64.powi((step / 1000) as i32);
+/// assert_eq!(halved.rate(2000), 0.025);
+/// let optimizer = SGD::new(halved);
+/// # drop(optimizer);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Schedule: Send + Sync {
     /// The rate to use at `step`.
     fn rate(&self, step: u64) -> f64;
@@ -67,6 +78,17 @@ impl<F: Fn(u64) -> f64 + Send + Sync> Schedule for F {
 }
 
 /// A learning rate: a number, or a [`Schedule`].
+///
+/// ```
+/// use std::sync::Arc;
+/// use wgtensor::nn::schedules::{ExponentialDecay, LearningRate};
+///
+/// let constant = LearningRate::Constant(0.1);
+/// let falling = LearningRate::Schedule(Arc::new(ExponentialDecay::new(0.1, 100, 0.5)));
+/// assert_eq!(constant.at(100), 0.1);
+/// assert!((falling.at(100) - 0.05).abs() < 1e-9);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub enum LearningRate {
     /// The same at every step, until it is set again.
@@ -77,6 +99,12 @@ pub enum LearningRate {
 
 impl LearningRate {
     /// The rate at `step`.
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::LearningRate;
+    ///
+    /// assert_eq!(LearningRate::Constant(0.1).at(1000), 0.1);
+    /// ```
     pub fn at(&self, step: u64) -> f64 {
         match self {
             LearningRate::Constant(rate) => *rate,
@@ -132,6 +160,13 @@ fn periods(step: u64, decay_steps: u64, staircase: bool) -> f64 {
 
 declare! {
     /// `initial_learning_rate * decay_rate^(step / decay_steps)`
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{ExponentialDecay, Schedule};
+    /// let schedule = ExponentialDecay::new(0.1, 100, 0.5);
+    /// assert!((schedule.rate(0) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(100) - 0.05).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct ExponentialDecay(
         /// The rate at step 0.
@@ -156,6 +191,13 @@ impl Schedule for ExponentialDecay {
 
 declare! {
     /// `initial_learning_rate / (1 + decay_rate * step / decay_steps)`
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{InverseTimeDecay, Schedule};
+    /// let schedule = InverseTimeDecay::new(0.1, 100, 1.0);
+    /// assert!((schedule.rate(0) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(100) - 0.05).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct InverseTimeDecay(
         /// The rate at step 0.
@@ -180,6 +222,14 @@ impl Schedule for InverseTimeDecay {
 
 declare! {
     /// One value up to and including each boundary, and one after the last.
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{PiecewiseConstantDecay, Schedule};
+    /// let schedule = PiecewiseConstantDecay::new([100, 200], [0.1, 0.05, 0.01]);
+    /// assert!((schedule.rate(100) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(101) - 0.05).abs() < 1e-9);
+    /// assert!((schedule.rate(500) - 0.01).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct PiecewiseConstantDecay(
         /// The last step of each value but the last.
@@ -217,6 +267,14 @@ impl Schedule for PiecewiseConstantDecay {
 
 declare! {
     /// `(initial_learning_rate - end_learning_rate) * (1 - step / decay_steps)^power + end_learning_rate`
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{PolynomialDecay, Schedule};
+    /// let schedule = PolynomialDecay::new(0.1, 100).end_learning_rate(0.0);
+    /// assert!((schedule.rate(0) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(50) - 0.05).abs() < 1e-9);
+    /// assert!((schedule.rate(100) - 0.0).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct PolynomialDecay(
         /// The rate at step 0.
@@ -248,6 +306,14 @@ impl Schedule for PolynomialDecay {
 
 declare! {
     /// Half a cosine from the initial rate down to `alpha` times it, after an optional linear warm-up.
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{CosineDecay, Schedule};
+    /// let schedule = CosineDecay::new(0.1, 100);
+    /// assert!((schedule.rate(0) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(50) - 0.05).abs() < 1e-9);
+    /// assert!((schedule.rate(100) - 0.0).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct CosineDecay(
         /// The rate at step 0.
@@ -282,6 +348,14 @@ impl Schedule for CosineDecay {
 
 declare! {
     /// Cosine decays one after another (Loshchilov and Hutter, 2016), each longer and lower than the last.
+    ///
+    /// ```
+    /// use wgtensor::nn::schedules::{CosineDecayRestarts, Schedule};
+    /// let schedule = CosineDecayRestarts::new(0.1, 100);
+    /// assert!((schedule.rate(0) - 0.1).abs() < 1e-9);
+    /// assert!((schedule.rate(50) - 0.05).abs() < 1e-9);
+    /// assert!((schedule.rate(100) - 0.1).abs() < 1e-9);
+    /// ```
     #[derive(Clone, Debug)]
     pub struct CosineDecayRestarts(
         /// The rate at step 0.

@@ -1,4 +1,5 @@
-//! Activation functions made of the pointwise rows, with Keras's names, formulas and defaults; gradients follow.
+//! Activation functions made of the pointwise rows, with Keras's names, formulas and defaults; gradients follow. Behind each
+//! name stand the arguments of the example in its documentation, and what that gives for -1.5 and 3.
 
 use crate::error::Result;
 use crate::graph::Tensor;
@@ -9,10 +10,19 @@ const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SQRT_HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 macro_rules! activations {
-    ($($(#[$doc:meta])* $name:ident |$x:ident $(, $arg:ident: $ty:ty)*| $body:block)*) => {
+    ($($(#[$doc:meta])* $name:ident ($($given:literal),*) => $output:literal |$x:ident $(, $arg:ident: $ty:ty)*| $body:block)*) => {
         impl Tensor {
             $(
                 $(#[$doc])*
+                ///
+                /// ```
+                /// # use wgtensor::{Device, Tensor};
+                /// let x = Tensor::new([-1.5f32, 3.0], &Device::cpu())?;
+                #[doc = concat!(
+                    "assert_eq!(format!(\"{:.3}\", x.", stringify!($name), "(", stringify!($($given),*), ")?), \"", $output, "\");",
+                )]
+                /// # Ok::<(), wgtensor::Error>(())
+                /// ```
                 ///
                 /// # Errors
                 /// The element type is not a float.
@@ -28,11 +38,11 @@ macro_rules! activations {
 
 activations! {
     /// `x sigmoid(x)`, also called swish.
-    silu |x| { x.mul(x.sigmoid()?) }
+    silu () => "[-0.274  2.858]" |x| { x.mul(x.sigmoid()?) }
 
     /// The Gaussian error linear unit `x (1 + erf(x / sqrt(2))) / 2`; with `approximate`
     /// `x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2`.
-    gelu |x, approximate: bool| {
+    gelu (false) => "[-0.100  2.996]" |x, approximate: bool| {
         // Beyond 40 the gate is 0 or 1 to the last digit of any type. Within, nothing overflows, nor in the gradient.
         let near = x.clip(-40.0, 40.0)?;
         let gate = if approximate {
@@ -46,68 +56,68 @@ activations! {
     }
 
     /// `x` where it is positive, else `alpha (e^x - 1)`.
-    elu |x, alpha: f64| {
+    elu (1.0) => "[-0.777  3.000]" |x, alpha: f64| {
         // The other branch sees 0 where it is not taken, so that its overflow does not reach the gradient; at 0 it is taken.
         let positive = x.gt(0.0)?;
         positive.where_(x, positive.where_(0.0, x)?.expm1()?.mul(alpha)?)
     }
 
     /// `1.0507 elu(x, 1.67326)`.
-    selu |x| { x.elu(SELU_ALPHA)?.mul(SELU_SCALE) }
+    selu () => "[-1.366  3.152]" |x| { x.elu(SELU_ALPHA)?.mul(SELU_SCALE) }
 
     /// `max(x, 0) + min(alpha (e^(x / alpha) - 1), 0)`.
-    celu |x, alpha: f64| {
+    celu (2.0) => "[-1.055  3.000]" |x, alpha: f64| {
         let positive = x.gt(0.0)?;
         positive.where_(x, positive.where_(0.0, x)?.div(alpha)?.expm1()?.mul(alpha)?)
     }
 
     /// `x / (1 + |x|)`.
-    softsign |x| { x.div(x.abs()?.add(1.0)?) }
+    softsign () => "[-0.600  0.750]" |x| { x.div(x.abs()?.add(1.0)?) }
 
     /// `relu6(x + 3) / 6`.
-    hard_sigmoid |x| { x.add(3.0)?.relu6()?.mul(1.0 / 6.0) }
+    hard_sigmoid () => "[0.250 1.000]" |x| { x.add(3.0)?.relu6()?.mul(1.0 / 6.0) }
 
     /// `x` limited to `-1..=1`.
-    hard_tanh |x| { x.clip(-1.0, 1.0) }
+    hard_tanh () => "[-1.000  1.000]" |x| { x.clip(-1.0, 1.0) }
 
     /// `x hard_sigmoid(x)`, also called hard swish.
-    hard_silu |x| { x.mul(x.hard_sigmoid()?) }
+    hard_silu () => "[-0.375  3.000]" |x| { x.mul(x.hard_sigmoid()?) }
 
     /// `x` where it is positive, else `negative_slope x`. Keras's default slope is 0.2.
-    leaky_relu |x, negative_slope: f64| { x.gt(0.0)?.where_(x, x.mul(negative_slope)?) }
+    leaky_relu (0.2) => "[-0.300  3.000]" |x, negative_slope: f64| { x.gt(0.0)?.where_(x, x.mul(negative_slope)?) }
 
     /// `x` limited to `0..=6`; the gradient is 0 at both ends.
-    relu6 |x| { x.lt(6.0)?.where_(x.relu()?, x.minimum(6.0)?.detach()) }
+    relu6 () => "[0.000 3.000]" |x| { x.lt(6.0)?.where_(x.relu()?, x.minimum(6.0)?.detach()) }
 
     /// `x tanh(softplus(x))`.
-    mish |x| { x.mul(x.softplus()?.tanh()?) }
+    mish () => "[-0.298  2.987]" |x| { x.mul(x.softplus()?.tanh()?) }
 
     /// `x - tanh(x)`.
-    tanh_shrink |x| { x.sub(x.tanh()?) }
+    tanh_shrink () => "[-0.595  2.005]" |x| { x.sub(x.tanh()?) }
 
     /// `x` moved towards 0 by `threshold`, and 0 within it. Keras's default threshold is 0.5.
-    soft_shrink |x, threshold: f64| {
+    soft_shrink (0.5) => "[-1.000  2.500]" |x, threshold: f64| {
         let moved = x.sub(x.sign()?.mul(threshold)?)?;
         x.abs()?.le(threshold)?.where_(0.0, &moved)
     }
 
     /// `x` outside `-threshold..=threshold`, 0 within. Keras's default threshold is 0.5.
-    hard_shrink |x, threshold: f64| { x.abs()?.le(threshold)?.where_(0.0, x) }
+    hard_shrink (0.5) => "[-1.500  3.000]" |x, threshold: f64| { x.abs()?.le(threshold)?.where_(0.0, x) }
 
     /// `x` above `threshold`, else `value`.
-    threshold |x, threshold: f64, value: f64| { x.gt(threshold)?.where_(x, value) }
+    threshold (1.0, -2.0) => "[-2.000  3.000]" |x, threshold: f64, value: f64| { x.gt(threshold)?.where_(x, value) }
 
     /// `(x + sqrt(x^2 + b)) / 2`. Keras's default `b` is 4.
-    squareplus |x, b: f64| { x.hypot(b.sqrt())?.mul(0.5)?.add(x.mul(0.5)?) }
+    squareplus (4.0) => "[0.500 3.303]" |x, b: f64| { x.hypot(b.sqrt())?.mul(0.5)?.add(x.mul(0.5)?) }
 
     /// 0 below -1, `(x + 1)^2 / 4` up to 1, and `x` above.
-    sparse_plus |x| {
+    sparse_plus () => "[0.000 3.000]" |x| {
         let bend = x.add(1.0)?.square()?.mul(0.25)?;
         x.le(-1.0)?.where_(0.0, x.ge(1.0)?.where_(x, &bend)?)
     }
 
     /// 0 up to -1, `(x + 1) / 2` up to 1, and 1 above.
-    sparse_sigmoid |x| { x.add(1.0)?.mul(0.5)?.clip(0.0, 1.0) }
+    sparse_sigmoid () => "[0.000 1.000]" |x| { x.add(1.0)?.mul(0.5)?.clip(0.0, 1.0) }
 }
 
 #[cfg(all(test, feature = "cpu"))]

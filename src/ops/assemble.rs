@@ -10,6 +10,14 @@ use crate::ir::op::{Axes, Op};
 use crate::shape::{Index, IntoShape, Shape, axis_index, signed};
 
 /// What [`Tensor::pad`] puts around a tensor, shown for `a b c`.
+///
+/// ```
+/// # use wgtensor::{Device, PadMode, Tensor};
+/// let x = Tensor::new([1, 2, 3], &Device::cpu())?;
+/// assert_eq!(x.pad(&[(2, 2)], PadMode::Edge)?.to_vec::<i32>()?, [1, 1, 1, 2, 3, 3, 3]);
+/// assert_eq!(x.pad(&[(2, 2)], PadMode::Wrap)?.to_vec::<i32>()?, [2, 3, 1, 2, 3, 1, 2]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum PadMode {
     /// This number everywhere; a number alone means the same.
@@ -112,6 +120,14 @@ impl Tensor {
 
     /// Moved on by so many positions along an axis; what leaves at the end enters at the start (NumPy's `roll`).
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32, 1.0, 2.0], &device)?;
+    /// assert_eq!(x.roll(1, 0)?.to_vec::<f32>()?, [2.0, 3.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
@@ -177,6 +193,15 @@ impl Tensor {
 
     /// Joins tensors of one shape along a new axis.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let (a, b) = (Tensor::new([1, 2], &device)?, Tensor::new([3, 4], &device)?);
+    /// assert_eq!(Tensor::stack([&a, &b], 0)?.to_vec::<i32>()?, [1, 2, 3, 4]);
+    /// assert_eq!(Tensor::stack([&a, &b], 1)?.to_vec::<i32>()?, [1, 3, 2, 4]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`concat`](Tensor::concat).
     #[track_caller]
@@ -202,6 +227,16 @@ impl Tensor {
     }
 
     /// Cuts the tensor along an axis into pieces of these extents.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// let parts = x.split(1, &[1, 2])?;
+    /// assert_eq!(parts[0].to_vec::<f32>()?, [1.0, 4.0]);
+    /// assert_eq!(parts[1].dims(), [2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The extents do not add up to the axis's.
@@ -229,6 +264,13 @@ impl Tensor {
     }
 
     /// The whole tensor repeated `times[d]` times along each dimension (NumPy's `tile`).
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::new([1, 2], &device)?.tile([2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `times` does not name every dimension.
@@ -258,6 +300,13 @@ impl Tensor {
     }
 
     /// Each element repeated `times` times in a row along an axis (NumPy's `repeat`).
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::new([1, 2], &device)?.repeat(2, 0)?.to_vec::<i32>()?, [1, 1, 2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The axis does not exist.

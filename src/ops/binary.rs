@@ -1,6 +1,6 @@
 //! The pointwise functions of two arguments, a row each: documentation, meaning on the CPU, WGSL expression, gradient.
 //!
-//! A row gives the meaning for floats (`float`, one element; or `float_block`, whole blocks), for every type at once with
+//! A row begins with the example of its documentation, and gives the meaning for floats (`float`, one element; or `float_block`, whole blocks), for every type at once with
 //! a boolean result (`compare`), and where there is one for `i32`, `u32` and `bool`. `wgsl` is an expression of `a` and
 //! `b` for floats, the others stand in where it does not serve. `grad` is given the arguments, the result and the result's
 //! gradient, all of one shape. A row without `grad` has the gradient zero.
@@ -15,6 +15,7 @@ macro_rules! binary {
     ($(
         $(#[$doc:meta])*
         $name:ident {
+            example: $left:tt, $right:tt => $output:literal,
             $(float: |$a:ident, $b:ident| $float:expr,)?
             $(arithmetic: $arithmetic:ident,)?
             $(float_block: $block:path,)?
@@ -89,6 +90,14 @@ macro_rules! binary {
                 $(#[$doc])*
                 ///
                 /// The operands broadcast by NumPy's rule; a number takes this tensor's type.
+                ///
+                /// ```
+                /// # use wgtensor::{Device, Tensor};
+                #[doc = concat!("let a = Tensor::new(", stringify!($left), ", &Device::cpu())?;")]
+                #[doc = concat!("let b = Tensor::new(", stringify!($right), ", &Device::cpu())?;")]
+                #[doc = concat!("assert_eq!(format!(\"{:.3}\", a.", stringify!($name), "(&b)?), \"", $output, "\");")]
+                /// # Ok::<(), wgtensor::Error>(())
+                /// ```
                 ///
                 /// # Errors
                 /// The function does not take this element type; the operands differ in type or device; their shapes do not
@@ -167,6 +176,7 @@ fn int_pow(a: i32, b: i32) -> i32 {
 binary! {
     /// The sum. Integers wrap.
     add {
+        example: [1.0f32, 2.0], [0.5f32, -3.0] => "[ 1.500 -1.000]",
         float: |a, b| a + b,
         arithmetic: Add,
         i32: |a, b| a.wrapping_add(b),
@@ -176,6 +186,7 @@ binary! {
     }
     /// The difference. Integers wrap.
     sub {
+        example: [1.0f32, 2.0], [0.5f32, -3.0] => "[0.500 5.000]",
         float: |a, b| a - b,
         arithmetic: Sub,
         i32: |a, b| a.wrapping_sub(b),
@@ -185,6 +196,7 @@ binary! {
     }
     /// The product. Integers wrap.
     mul {
+        example: [1.0f32, 2.0], [0.5f32, -3.0] => "[ 0.500 -6.000]",
         float: |a, b| a * b,
         arithmetic: Mul,
         i32: |a, b| a.wrapping_mul(b),
@@ -194,6 +206,7 @@ binary! {
     }
     /// The quotient. Of integers it is truncated towards 0, and 0 where the divisor is 0.
     div {
+        example: [1.0f32, 2.0], [0.5f32, -4.0] => "[ 2.000 -0.500]",
         float: |a, b| a / b,
         arithmetic: Div,
         i32: |a, b| int_trunc_div(a, b),
@@ -210,6 +223,7 @@ binary! {
     /// The power `a^b`. A negative base takes whole exponents only, otherwise the result is NaN; `a^0` is 1 always.
     /// Integers wrap, and a negative exponent gives the truncated quotient.
     pow {
+        example: [3.0f32, 4.0], [2.0f32, 0.5] => "[9.000 2.000]",
         float: |a, b| a.pow(b),
         i32: |a, b| int_pow(a, b),
         u32: |a, b| a.wrapping_pow(b),
@@ -220,6 +234,7 @@ binary! {
     }
     /// The greater of the two; NaN if either is. Where they are equal each has half of the gradient.
     maximum {
+        example: [1.0f32, 2.0], [0.5f32, 3.0] => "[1.000 3.000]",
         float: |a, b| math::maximum(a, b),
         i32: |a, b| a.max(b),
         u32: |a, b| a.max(b),
@@ -232,6 +247,7 @@ binary! {
     }
     /// The lesser of the two; NaN if either is. Where they are equal each has half of the gradient.
     minimum {
+        example: [1.0f32, 2.0], [0.5f32, 3.0] => "[0.500 2.000]",
         float: |a, b| math::minimum(a, b),
         i32: |a, b| a.min(b),
         u32: |a, b| a.min(b),
@@ -244,6 +260,7 @@ binary! {
     }
     /// The quotient rounded down, as Python's `//`. Of integers it is 0 where the divisor is 0.
     floor_divide {
+        example: [7.0f32, -7.0], [2.0f32, 2.0] => "[ 3.000 -4.000]",
         float: |a, b| a.floor_div(b),
         i32: |a, b| int_floor_div(a, b),
         u32: |a, b| a.checked_div(b).unwrap_or(0),
@@ -253,6 +270,7 @@ binary! {
     }
     /// The remainder with the sign of the divisor, as Python's `%`. Of integers it is 0 where the divisor is 0.
     rem {
+        example: [7.0f32, -7.0], [2.0f32, 2.0] => "[1.000 1.000]",
         float_block: math::rem,
         i32: |a, b| int_floor_rem(a, b),
         u32: |a, b| a.checked_rem(b).unwrap_or(0),
@@ -263,6 +281,7 @@ binary! {
     }
     /// The remainder with the sign of the dividend, as C's `fmod`. Of integers it is 0 where the divisor is 0.
     fmod {
+        example: [7.0f32, -7.0], [2.0f32, 2.0] => "[ 1.000 -1.000]",
         float: |a, b| a.trunc_rem(b),
         i32: |a, b| int_trunc_rem(a, b),
         u32: |a, b| a.checked_rem(b).unwrap_or(0),
@@ -273,6 +292,7 @@ binary! {
     }
     /// The angle of the point with the ordinate `a` and the abscissa `b`, in `-pi..=pi`.
     atan2 {
+        example: [1.0f32, -1.0], [1.0f32, 0.0] => "[ 0.785 -1.571]",
         float: |a, b| a.atan2(b),
         wgsl: "wgt_atan2(a, b)",
         grad: |a, b, _y, g| {
@@ -284,12 +304,14 @@ binary! {
     }
     /// `sqrt(a^2 + b^2)`, without overflow.
     hypot {
+        example: [3.0f32, 5.0], [4.0f32, 12.0] => "[ 5.000 13.000]",
         float: |a, b| a.hypot(b),
         wgsl: "wgt_hypot(a, b)",
         grad: |a, b, y, g| (g.mul(a.div(y)?)?, g.mul(b.div(y)?)?),
     }
     /// `ln(e^a + e^b)`, without overflow.
     logaddexp {
+        example: [0.0f32, 1.0], [0.0f32, 2.0] => "[0.693 2.313]",
         float: |a, b| math::logaddexp(a, b),
         wgsl: "wgt_logaddexp(a, b)",
         grad: |a, b, _y, g| {
@@ -299,6 +321,7 @@ binary! {
     }
     /// The bits that are set in both; of booleans the conjunction.
     bitwise_and {
+        example: [12, 5], [10, 3] => "[8 1]",
         i32: |a, b| a & b,
         u32: |a, b| a & b,
         bool: |a, b| a & b,
@@ -307,6 +330,7 @@ binary! {
     }
     /// The bits that are set in either; of booleans the disjunction.
     bitwise_or {
+        example: [12, 5], [10, 3] => "[14  7]",
         i32: |a, b| a | b,
         u32: |a, b| a | b,
         bool: |a, b| a | b,
@@ -315,6 +339,7 @@ binary! {
     }
     /// The bits that differ; of booleans whether they differ.
     bitwise_xor {
+        example: [12, 5], [10, 3] => "[6 6]",
         i32: |a, b| a ^ b,
         u32: |a, b| a ^ b,
         bool: |a, b| a ^ b,
@@ -323,6 +348,7 @@ binary! {
     }
     /// `a` shifted left by `b` bits; 0 where `b` is negative or above 31.
     left_shift {
+        example: [1, 5], [4, 1] => "[16 10]",
         i32: |a, b| a.checked_shl(b as u32).unwrap_or(0),
         u32: |a, b| a.checked_shl(b).unwrap_or(0),
         wgsl: "wgt_shl(a, b)",
@@ -332,6 +358,7 @@ binary! {
     /// `a` shifted right by `b` bits, with copies of the sign for `i32`; nothing but the sign is left where `b` is negative or
     /// above 31.
     right_shift {
+        example: [16, -5], [4, 1] => "[ 1 -3]",
         i32: |a, b| a >> (b as u32).min(31),
         u32: |a, b| a.checked_shr(b).unwrap_or(0),
         wgsl: "wgt_shr_u32(a, b)",
@@ -340,6 +367,7 @@ binary! {
     }
     /// Whether the two are equal, as a boolean; NaN equals nothing.
     eq {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[False  True False]",
         compare: |a, b| a == b,
         wgsl: "wgt_eq(a, b)",
         wgsl_i32: "(a == b)",
@@ -347,6 +375,7 @@ binary! {
     }
     /// Whether the two differ, as a boolean; NaN differs from everything.
     ne {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[ True False  True]",
         compare: |a, b| a != b,
         wgsl: "wgt_ne(a, b)",
         wgsl_i32: "(a != b)",
@@ -354,6 +383,7 @@ binary! {
     }
     /// Whether `a < b`, as a boolean; false beside NaN.
     lt {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[ True False False]",
         compare: |a, b| a < b,
         wgsl: "wgt_lt(a, b)",
         wgsl_i32: "(a < b)",
@@ -361,6 +391,7 @@ binary! {
     }
     /// Whether `a <= b`, as a boolean; false beside NaN.
     le {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[ True  True False]",
         compare: |a, b| a <= b,
         wgsl: "wgt_le(a, b)",
         wgsl_i32: "(a <= b)",
@@ -368,6 +399,7 @@ binary! {
     }
     /// Whether `a > b`, as a boolean; false beside NaN.
     gt {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[False False  True]",
         compare: |a, b| a > b,
         wgsl: "wgt_lt(b, a)",
         wgsl_i32: "(a > b)",
@@ -375,6 +407,7 @@ binary! {
     }
     /// Whether `a >= b`, as a boolean; false beside NaN.
     ge {
+        example: [1.0f32, 2.0, 3.0], [2.0f32, 2.0, 2.0] => "[False  True  True]",
         compare: |a, b| a >= b,
         wgsl: "wgt_le(b, a)",
         wgsl_i32: "(a >= b)",
@@ -382,16 +415,19 @@ binary! {
     }
     /// Whether both booleans are true.
     logical_and {
+        example: [true, true, false], [true, false, false] => "[ True False False]",
         bool: |a, b| a & b,
         wgsl: "(a && b)",
     }
     /// Whether at least one of the booleans is true.
     logical_or {
+        example: [true, true, false], [true, false, false] => "[ True  True False]",
         bool: |a, b| a | b,
         wgsl: "(a || b)",
     }
     /// Whether exactly one of the booleans is true.
     logical_xor {
+        example: [true, true, false], [true, false, false] => "[False  True False]",
         bool: |a, b| a ^ b,
         wgsl: "(a != b)",
     }

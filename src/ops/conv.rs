@@ -9,6 +9,15 @@ use crate::ir::window::Geometry;
 use crate::shape::Shape;
 
 /// What surrounds an image.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Padding, PoolOptions, Tensor};
+/// let x = Tensor::ones([1, 5, 5, 1], DType::F32, &Device::cpu())?;
+/// let extents = |padding| Ok::<_, wgtensor::Error>(x.max_pool2d(&PoolOptions { padding, ..PoolOptions::default() })?.dims()[1]);
+/// assert_eq!((extents(Padding::Valid)?, extents(Padding::Same)?), (2, 3));
+/// assert_eq!(extents(Padding::Explicit { top: 1, bottom: 2, left: 1, right: 2 })?, 4);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Padding {
     /// Nothing: windows lie within the image.
@@ -55,6 +64,16 @@ impl Padding {
 }
 
 /// How a convolution moves; the defaults are Keras's (stride 1, no padding, no dilation, one group).
+///
+/// ```
+/// # use wgtensor::{ConvOptions, DType, Device, Padding, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::ones([1, 8, 8, 4], DType::F32, &device)?;
+/// let kernel = Tensor::ones([3, 3, 2, 6], DType::F32, &device)?; // two groups see two channels each
+/// let options = ConvOptions { padding: Padding::Same, groups: 2, ..ConvOptions::default() };
+/// assert_eq!(x.conv2d(&kernel, &options)?.dims(), [1, 8, 8, 6]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {
     /// Steps between windows, rows then columns.
@@ -136,6 +155,18 @@ fn shapes(g: &Geometry) -> (Shape, Shape, Shape) {
 
 impl Tensor {
     /// Cross-correlation of images `(n, h, w, c)` with a kernel `(kh, kw, c / groups, f)`: `(n, oh, ow, f)`.
+    ///
+    /// ```
+    /// # use wgtensor::{ConvOptions, DType, Device, Padding, Tensor};
+    /// # let device = Device::cpu();
+    /// let image = Tensor::ones([1, 4, 4, 1], DType::F32, &device)?;
+    /// let kernel = Tensor::ones([3, 3, 1, 2], DType::F32, &device)?;
+    /// let inside = image.conv2d(&kernel, &ConvOptions::default())?;
+    /// assert_eq!((inside.dims(), inside.max(())?.item::<f32>()?), (&[1, 2, 2, 2][..], 9.0));
+    /// let same = ConvOptions { padding: Padding::Same, strides: (2, 2), ..ConvOptions::default() };
+    /// assert_eq!(image.conv2d(&kernel, &same)?.dims(), [1, 2, 2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Ranks, channels or groups that do not fit; a window larger than the padded image; mixed types or devices.

@@ -11,6 +11,14 @@ use crate::shape::{IntoShape, Shape};
 impl Tensor {
     /// One value everywhere.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::full([2, 2], 0.5, DType::F32, &device)?;
+    /// assert_eq!(x.to_vec::<f32>()?, [0.5; 4]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A shape too large; a type the device does not have; a value that the type does not hold.
     #[track_caller]
@@ -21,6 +29,13 @@ impl Tensor {
 
     /// Zeros (false for booleans).
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::zeros([2, 3], DType::I32, &device)?.to_vec::<i32>()?, [0; 6]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`full`](Tensor::full).
     #[track_caller]
@@ -29,6 +44,13 @@ impl Tensor {
     }
 
     /// Ones (true for booleans).
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::ones(3, DType::F32, &device)?.to_vec::<f32>()?, [1.0; 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`full`](Tensor::full).
@@ -39,6 +61,14 @@ impl Tensor {
 
     /// `start, start + step, ..` below `end` (above, for negative steps), one-dimensional, as NumPy counts:
     /// `ceil((end - start) / step)` elements.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::arange(0.0, 3.0, 1.0, DType::I32, &device)?.to_vec::<i32>()?, [0, 1, 2]);
+    /// assert_eq!(Tensor::arange(1.0, 0.0, -0.5, DType::F32, &device)?.to_vec::<f32>()?, [1.0, 0.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A step of zero or bounds that are not finite; more than 2^31 elements; a type the device does not have; numbers
@@ -76,6 +106,13 @@ impl Tensor {
 
     /// `count` values from `start` to `end`, both included, evenly spaced.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::linspace(0.0, 1.0, 5, DType::F32, &device)?.to_vec::<f32>()?, [0.0, 0.25, 0.5, 0.75, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An integer type; a type the device does not have.
     #[track_caller]
@@ -101,6 +138,13 @@ impl Tensor {
 
     /// `rows` by `columns` with ones on the main diagonal.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::eye(2, 3, DType::I32, &device)?.to_vec::<i32>()?, [1, 0, 0, 0, 1, 0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A type the device does not have.
     #[track_caller]
@@ -114,6 +158,15 @@ impl Tensor {
     /// 32 random bits an element (`u32`): Philox4x32-10 with `seed` as the key; element `i` is word `i % 4` for
     /// the counter `i / 4`. The same seed gives the same bits on every device.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let draw = |seed: u64| Tensor::random_bits([4], seed, &device)?.to_vec::<u32>();
+    /// assert_eq!(draw(7)?, draw(7)?);
+    /// assert_ne!(draw(7)?, draw(8)?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A shape too large.
     #[track_caller]
@@ -122,6 +175,15 @@ impl Tensor {
     }
 
     /// Uniform numbers in `low..high` (`f32`, 24 random bits each), the same for a seed on every device.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::uniform([1000], -1.0, 1.0, 7, &device)?;
+    /// assert!(x.abs()?.max(())?.item::<f32>()? <= 1.0);
+    /// assert!(x.mean(())?.item::<f32>()?.abs() < 0.1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A shape too large.
@@ -138,6 +200,15 @@ impl Tensor {
     }
 
     /// Normal numbers (`f32`) by the Box-Muller transform of two uniform ones.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::normal([1000], 5.0, 2.0, 7, &device)?;
+    /// assert!((x.mean(())?.item::<f32>()? - 5.0).abs() < 0.3);
+    /// assert!((x.std(())?.item::<f32>()? - 2.0).abs() < 0.3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A shape too large.
@@ -159,6 +230,15 @@ impl Tensor {
 
     /// True with probability `p` (`bool`).
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::bernoulli([1000], 0.25, 7, &device)?;
+    /// let share = x.cast(DType::F32)?.mean(())?.item::<f32>()?;
+    /// assert!((share - 0.25).abs() < 0.1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A shape too large; `p` outside 0..=1.
     #[track_caller]
@@ -176,6 +256,14 @@ impl Tensor {
     }
 
     /// The numbers `0..n` in random order (`i32`), shuffled on the host by Fisher and Yates's method.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let order = Tensor::permutation(5, 7, &device)?;
+    /// assert_eq!(order.sort(0)?.to_vec::<i32>()?, [0, 1, 2, 3, 4]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// More than 2^31 numbers; out of memory.

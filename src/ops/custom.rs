@@ -62,6 +62,18 @@ struct User {
 }
 
 /// A call of a [`CustomOp`] on the CPU engine: its inputs, its numbers and room for its result.
+///
+/// ```
+/// # use wgtensor::{CustomOp, DType, Device, Tensor};
+/// let scaled = CustomOp::new("scaled").cpu(|mut call| {
+///     let factor = call.params()[0] as i32;
+///     let x = call.input::<i32>(0).to_vec();
+///     call.output::<i32>().iter_mut().zip(x).for_each(|(y, x)| *y = factor * x);
+/// });
+/// let x = Tensor::new([1, 2, 3], &Device::cpu())?;
+/// assert_eq!(scaled.call([&x], x.shape(), DType::I32, &[5])?.to_vec::<i32>()?, [5, 10, 15]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct CpuCall<'a> {
     inputs: &'a [&'a [u8]],
     params: &'a [u32],
@@ -150,6 +162,18 @@ impl CustomOp {
 
     /// Records a call; the result has this shape and type. `params` are the words of the uniform (an `f32` by its bits);
     /// other ones make another plan, so what changes from step to step is better an input.
+    ///
+    /// ```
+    /// # use wgtensor::{CustomOp, DType, Device, Tensor};
+    /// // How many elements are positive.
+    /// let count = CustomOp::new("count").cpu(|mut call| {
+    ///     let n = call.input::<f32>(0).iter().filter(|x| **x > 0.0).count();
+    ///     call.output::<i32>()[0] = n as i32;
+    /// });
+    /// let x = Tensor::new([1.0f32, -2.0, 3.0], &Device::cpu())?;
+    /// assert_eq!(count.call([&x], (), DType::I32, &[])?.item::<i32>()?, 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Inputs on different devices; no shader for a GPU or no function for the CPU engine; inputs, types or numbers

@@ -9,6 +9,17 @@ use crate::error::{Error, Kind, Result};
 use crate::graph::{Device, Tensor};
 
 /// What a tensor is made of: [`HostData`], or another tensor (which is copied where it is on another device).
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// fn total(data: impl wgtensor::IntoTensor, device: &Device) -> wgtensor::Result<f64> {
+///     Ok(data.into_tensor(device)?.to_f64_vec()?.iter().sum())
+/// }
+/// assert_eq!(total([[1.0f32, 2.0]], &device)?, 3.0);
+/// assert_eq!(total(&Tensor::new([1, 2], &device)?, &device)?, 3.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoTensor: Sized {
     /// Puts the data on a device.
     ///

@@ -75,6 +75,15 @@ impl Tensor {
     /// Along an axis the element that `index` (same rank; its other extents broadcast with the tensor's) names, as
     /// NumPy's `take_along_axis`.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// let best = x.argmax(1)?.expand_dims(-1)?;
+    /// assert_eq!(x.take_along_axis(&best, 1)?.to_vec::<f32>()?, [3.0, 6.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// As for [`take`](Tensor::take), and ranks or extents that do not fit.
     #[track_caller]
@@ -105,6 +114,15 @@ impl Tensor {
 
     /// This tensor with the slices of `src` added at `index` (one-dimensional) along an axis; slices with equal
     /// indices add up, always in the same order. Indices computed on the device that are outside add nothing.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([0.0f32, 0.0, 0.0], &device)?;
+    /// let src = Tensor::new([1.0f32, 2.0, 4.0], &device)?;
+    /// assert_eq!(x.index_add(0, [2, 0, 2], &src)?.to_vec::<f32>()?, [2.0, 0.0, 5.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Shapes that do not fit, indices of another type, or indices from the host that are outside.
@@ -162,6 +180,16 @@ impl Tensor {
     /// Where each of the `values` would be inserted into this tensor (one-dimensional, ascending) to keep the order, as
     /// NumPy's `searchsorted`: before elements equal to it, or, at the `right` side, behind them. NaN goes to the end.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let sorted = Tensor::new([1.0f32, 2.0, 2.0, 3.0], &device)?;
+    /// let values = Tensor::new([2.0f32, 9.0], &device)?;
+    /// assert_eq!(sorted.searchsorted(&values, false)?.to_vec::<i32>()?, [1, 4]);
+    /// assert_eq!(sorted.searchsorted(&values, true)?.to_vec::<i32>()?, [3, 4]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// This tensor is not one-dimensional; mixed types or devices.
     #[track_caller]
@@ -171,6 +199,14 @@ impl Tensor {
 
     /// A new dimension of `classes` elements at `axis` of the result (-1: the last): 1 at the position the index names, 0
     /// elsewhere (and everywhere for an index outside).
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let classes = Tensor::new([0, 2], &device)?;
+    /// assert_eq!(classes.one_hot(3, -1, DType::F32)?.to_vec::<f32>()?, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Indices that are not integers; an axis that the result does not have.

@@ -26,6 +26,14 @@ impl Tensor {
 
     /// The upper triangle of each matrix `(.., rows, columns)`: 0 below diagonal `k`.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
+    /// assert_eq!(x.triu(0)?.to_vec::<f32>()?, [1.0, 2.0, 0.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Fewer than two dimensions.
     #[track_caller]

@@ -13,6 +13,18 @@ impl Tensor {
     /// one-dimensional operand is a row (left) or a column (right) whose extra dimension is dropped from the result.
     /// Transposed and broadcast operands are read in place. Integers wrap; of booleans it is whether any pair is true.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.matmul(&x.t()?)?.to_vec::<f32>()?, [14.0, 32.0, 32.0, 77.0]);
+    /// let v = Tensor::new([1.0f32, 0.0, -1.0], &device)?;
+    /// assert_eq!(x.matmul(&v)?.to_vec::<f32>()?, [-2.0, -2.0]);
+    /// let batch = Tensor::stack([&x, &x], 0)?; // (2, 2, 3)
+    /// assert_eq!(batch.matmul(&x.t()?)?.dims(), [2, 2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Inner extents or batch dimensions that do not fit, scalars, mixed types or devices.
     #[track_caller]

@@ -45,6 +45,16 @@ impl Tensor {
 
     /// `(x - mean) / sqrt(variance + epsilon) * scale + offset`, with one number of each for every position along an axis.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 10.0], [3.0, 30.0]], &device)?;
+    /// let (mean, variance) = (x.mean(0)?, x.var(0)?);
+    /// let y = x.batch_normalization(&mean, &variance, -1, None, None, 0.0)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [-1.0, -1.0, 1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist; other extents than the axis's; mixed types or devices; the tensor is not floating-point.
     #[track_caller]
@@ -104,6 +114,14 @@ impl Tensor {
 
     /// Divided by the root of the mean square over axes, `x / sqrt(mean(x^2) + epsilon) * scale` (Zhang and Sennrich, 2019).
     /// The scale has the shape of the axes.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[3.0f32, -3.0]], &device)?;
+    /// assert_eq!(x.rms_normalization(None, -1, 0.0)?.to_vec::<f32>()?, [1.0, -1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`layer_normalization`](Tensor::layer_normalization).

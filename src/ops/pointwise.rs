@@ -27,6 +27,16 @@ mod sealed {
 }
 
 /// The right-hand side of an operation: a tensor, or a number, which takes the left-hand side's type.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([1.0f32, 2.0], &device)?;
+/// assert_eq!(x.add(&x)?.to_vec::<f32>()?, [2.0, 4.0]); // a tensor, borrowed or not
+/// assert_eq!(x.add(1)?.to_vec::<f32>()?, [2.0, 3.0]); // a number of any type
+/// assert_eq!((&x * 2.0 - &x).sum(())?.item::<f32>()?, 3.0); // the operators too
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Operand: sealed::Sealed {
     /// As a tensor for use beside `like`.
     #[doc(hidden)]
@@ -247,6 +257,15 @@ impl Tensor {
     /// NumPy's `where`: `a` where this boolean tensor is true, else `b`, broadcast together. Gradient flows to the
     /// chosen side only.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32, 1.0, 2.0], &device)?;
+    /// let large = x.gt(1.5)?;
+    /// assert_eq!(large.where_(&x, 0.0)?.to_vec::<f32>()?, [3.0, 0.0, 2.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// This tensor is not boolean; `a` and `b` differ in type; shapes do not broadcast.
     #[track_caller]
@@ -304,6 +323,14 @@ impl Tensor {
     /// Whether all elements are equal within a tolerance, as a scalar boolean; see [`isclose`](Tensor::isclose). NaN is close to
     /// nothing.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// assert!(x.exp()?.log()?.allclose(&x, 1e-5, 1e-6)?.item::<bool>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`isclose`](Tensor::isclose).
     #[track_caller]
@@ -314,6 +341,16 @@ impl Tensor {
     /// Elements converted to another type: floats to integers truncate and saturate (NaN gives 0), integers to narrower
     /// ones wrap, floats to narrower ones round to the nearest (ties to even; 65,520 and more is infinite in `f16`),
     /// anything to bool is `!= 0`.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([-1.7f32, 0.0, 300.0], &device)?;
+    /// assert_eq!(x.cast(DType::I32)?.to_vec::<i32>()?, [-1, 0, 300]);
+    /// assert_eq!(x.cast(DType::U8)?.to_vec::<u8>()?, [0, 0, 255]);
+    /// assert_eq!(x.cast(DType::Bool)?.to_vec::<bool>()?, [true, false, true]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The device does not have the type.
@@ -329,6 +366,14 @@ impl Tensor {
     }
 
     /// Elements limited to `low..=high`; NaN stays NaN. The gradient is 0 outside.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([-2.0f32, 0.5, 2.0], &device)?;
+    /// assert_eq!(x.clip(-1.0, 1.0)?.to_vec::<f32>()?, [-1.0, 0.5, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `low` is above `high`.
@@ -365,58 +410,43 @@ fn cast_grad(_: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
 }
 
 /// An operator is the named method, with a panic in place of its error; `op=` puts the result in the place of the tensor.
-/// Of the integers it takes `i32` alone: with a second one the type of `(&x % 3).sum(())` could not be inferred.
+/// One implementation takes all that the method takes, so that the type of `(&x * 2.0).sum(())` is known before that of the
+/// number. On the left stand numbers of these types.
 macro_rules! operator {
     ($trait:ident, $symbol:ident, $assign:ident, $assign_symbol:ident, $method:ident, $($n:ty),*) => {
-        operator!(@impl $trait, $symbol, $method, Tensor, Tensor);
-        operator!(@impl $trait, $symbol, $method, &Tensor, Tensor);
-        operator!(@impl $trait, $symbol, $method, Tensor, &Tensor);
-        operator!(@impl $trait, $symbol, $method, &Tensor, &Tensor);
-        operator!(@assign $assign, $assign_symbol, $method, Tensor);
-        operator!(@assign $assign, $assign_symbol, $method, &Tensor);
+        operator!(@impl $trait, $symbol, $method, Tensor);
+        operator!(@impl $trait, $symbol, $method, &Tensor);
+        /// The result in the place of this handle; other handles keep the old value. Panics with the error's text where the
+        /// named method returns it.
+        impl<R: Operand> std::ops::$assign<R> for Tensor {
+            #[track_caller]
+            fn $assign_symbol(&mut self, rhs: R) {
+                *self = or_panic(Tensor::$method(self, rhs));
+            }
+        }
         $(
-            operator!(@number $trait, $symbol, $method, $n);
-            operator!(@assign $assign, $assign_symbol, $method, $n);
+            operator!(@number $trait, $symbol, $method, $n, Tensor);
+            operator!(@number $trait, $symbol, $method, $n, &Tensor);
         )*
     };
-    (@impl $trait:ident, $symbol:ident, $method:ident, $a:ty, $b:ty) => {
+    (@impl $trait:ident, $symbol:ident, $method:ident, $a:ty) => {
         /// Panics with the error's text where the named method returns it.
-        impl std::ops::$trait<$b> for $a {
+        impl<R: Operand> std::ops::$trait<R> for $a {
             type Output = Tensor;
             #[track_caller]
-            fn $symbol(self, rhs: $b) -> Tensor {
+            fn $symbol(self, rhs: R) -> Tensor {
                 or_panic(Tensor::$method(&self, rhs))
             }
         }
     };
-    (@assign $trait:ident, $symbol:ident, $method:ident, $b:ty) => {
-        /// The result in the place of this handle; other handles keep the old value. Panics with the error's text where the
-        /// named method returns it.
-        impl std::ops::$trait<$b> for Tensor {
-            #[track_caller]
-            fn $symbol(&mut self, rhs: $b) {
-                *self = or_panic(Tensor::$method(self, rhs));
-            }
-        }
-    };
-    (@number $trait:ident, $symbol:ident, $method:ident, $n:ty) => {
-        operator!(@impl $trait, $symbol, $method, Tensor, $n);
-        operator!(@impl $trait, $symbol, $method, &Tensor, $n);
+    (@number $trait:ident, $symbol:ident, $method:ident, $n:ty, $b:ty) => {
         /// Panics with the error's text where the named method returns it.
-        impl std::ops::$trait<&Tensor> for $n {
+        impl std::ops::$trait<$b> for $n {
             type Output = Tensor;
             #[track_caller]
-            fn $symbol(self, rhs: &Tensor) -> Tensor {
-                let lhs = or_panic(self.operand(rhs));
+            fn $symbol(self, rhs: $b) -> Tensor {
+                let lhs = or_panic(self.operand(&rhs));
                 or_panic(Tensor::$method(&lhs, rhs))
-            }
-        }
-        /// Panics with the error's text where the named method returns it.
-        impl std::ops::$trait<Tensor> for $n {
-            type Output = Tensor;
-            #[track_caller]
-            fn $symbol(self, rhs: Tensor) -> Tensor {
-                std::ops::$trait::$symbol(self, &rhs)
             }
         }
     };

@@ -12,6 +12,14 @@ use crate::ir::window::{Geometry, Window, WindowOp};
 use crate::shape::Shape;
 
 /// How a pooling window moves; the default is Keras's: 2 by 2, moved by its own size, no padding.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Padding, PoolOptions, Tensor};
+/// let x = Tensor::ones([1, 5, 5, 1], DType::F32, &Device::cpu())?;
+/// let options = PoolOptions { size: (3, 3), padding: Padding::Same, ..PoolOptions::default() };
+/// assert_eq!(x.max_pool2d(&options)?.dims(), [1, 3, 3, 1]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolOptions {
     /// Rows and columns of the window.
@@ -43,6 +51,15 @@ fn record(op: WindowOp, g: Geometry, inputs: &[&Tensor]) -> Tensor {
 impl Tensor {
     /// The greatest element of each window of images `(n, h, w, c)`. The gradient goes to the first of equals.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, PoolOptions, Tensor};
+    /// # let device = Device::cpu();
+    /// let image = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// let most = image.max_pool2d(&PoolOptions::default())?; // 2 by 2
+    /// assert_eq!(most.to_vec::<f32>()?, [5.0, 7.0, 13.0, 15.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Not four dimensions; a window larger than the padded image; integers.
     #[track_caller]
@@ -51,6 +68,15 @@ impl Tensor {
     }
 
     /// The mean of each window of images `(n, h, w, c)`; padding does not count.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, PoolOptions, Tensor};
+    /// # let device = Device::cpu();
+    /// let image = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// let mean = image.avg_pool2d(&PoolOptions::default())?;
+    /// assert_eq!(mean.to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`max_pool2d`](Tensor::max_pool2d).

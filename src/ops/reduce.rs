@@ -99,9 +99,18 @@ fn extreme_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGra
 }
 
 macro_rules! reductions {
-    ($($(#[$doc:meta])* $name:ident, $keep:ident, $op:ident, $takes:expr, $expected:literal;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $keep:ident, $op:ident, $takes:expr, $expected:literal,
+        $input:tt => $output:literal;)*) => {
         impl Tensor {$(
             $(#[$doc])*
+            ///
+            /// ```
+            /// # use wgtensor::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::new(", stringify!($input), ", &Device::cpu())?;")]
+            #[doc = concat!("assert_eq!(format!(\"{:.3}\", x.", stringify!($name), "(1)?), \"", $output, "\");")]
+            #[doc = concat!("assert_eq!(x.", stringify!($name), "(())?.rank(), 0); // over all axes")]
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             /// An axis does not exist or is named twice; an element type that the operation does not take; an extreme of nothing.
@@ -112,6 +121,13 @@ macro_rules! reductions {
             }
 
             #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
+            ///
+            /// ```
+            /// # use wgtensor::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::new(", stringify!($input), ", &Device::cpu())?;")]
+            #[doc = concat!("assert_eq!(x.", stringify!($keep), "(1)?.dims(), [2, 1]);")]
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             #[doc = concat!("Those of [`", stringify!($name), "`](Tensor::", stringify!($name), ").")]
@@ -132,17 +148,23 @@ macro_rules! reductions {
 reductions! {
     /// The sum over the axes; of nothing 0. The sum of `u8` is `u32`, that of `i8` is `i32`; 16-bit floats are summed as
     /// `f32` and rounded at the end.
-    sum, sum_keepdims, Sum, |d| d != DType::Bool, "a number (cast booleans to count them)";
+    sum, sum_keepdims, Sum, |d| d != DType::Bool, "a number (cast booleans to count them)",
+        [[1.0f32, 2.0], [3.0, 5.0]] => "[3.000 8.000]";
     /// The product over the axes; of nothing 1. The product of `u8` is `u32`, that of `i8` is `i32`.
-    prod, prod_keepdims, Prod, |d| d != DType::Bool, "a number";
+    prod, prod_keepdims, Prod, |d| d != DType::Bool, "a number",
+        [[1.0f32, 2.0], [3.0, 5.0]] => "[ 2.000 15.000]";
     /// The greatest element over the axes, at least one; NaN if there is one. Its gradient is shared equally among ties.
-    max, max_keepdims, Max, |d| d != DType::Bool, "a number (use `any` for booleans)";
+    max, max_keepdims, Max, |d| d != DType::Bool, "a number (use `any` for booleans)",
+        [[1.0f32, 2.0], [3.0, 5.0]] => "[2.000 5.000]";
     /// The least element over the axes, at least one; NaN if there is one. Its gradient is shared equally among ties.
-    min, min_keepdims, Min, |d| d != DType::Bool, "a number (use `all` for booleans)";
+    min, min_keepdims, Min, |d| d != DType::Bool, "a number (use `all` for booleans)",
+        [[1.0f32, 2.0], [3.0, 5.0]] => "[1.000 3.000]";
     /// Whether any element over the axes is true; of nothing false.
-    any, any_keepdims, Max, |d| d == DType::Bool, "bool";
+    any, any_keepdims, Max, |d| d == DType::Bool, "bool",
+        [[true, false], [false, false]] => "[ True False]";
     /// Whether all elements over the axes are true; of nothing true.
-    all, all_keepdims, Min, |d| d == DType::Bool, "bool";
+    all, all_keepdims, Min, |d| d == DType::Bool, "bool",
+        [[true, true], [true, false]] => "[ True False]";
 }
 
 /// A function of several steps, computed in the type's register type and rounded once.
@@ -155,9 +177,17 @@ pub(crate) fn in_register(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>)
 }
 
 macro_rules! composites {
-    ($($(#[$doc:meta])* $name:ident, $keep:ident, |$x:ident, $list:ident| $body:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident, $keep:ident, $input:tt => $output:literal, |$x:ident, $list:ident| $body:expr;)*) => {
         impl Tensor {$(
             $(#[$doc])*
+            ///
+            /// ```
+            /// # use wgtensor::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::new(", stringify!($input), ", &Device::cpu())?;")]
+            #[doc = concat!("assert_eq!(format!(\"{:.3}\", x.", stringify!($name), "(1)?), \"", $output, "\");")]
+            #[doc = concat!("assert_eq!(x.", stringify!($name), "(())?.rank(), 0); // over all axes")]
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             /// An axis does not exist or is named twice; the tensor is not floating-point.
@@ -168,6 +198,13 @@ macro_rules! composites {
             }
 
             #[doc = concat!("[`", stringify!($name), "`](Tensor::", stringify!($name), ") with the axes kept as extents of 1.")]
+            ///
+            /// ```
+            /// # use wgtensor::{Device, Tensor};
+            #[doc = concat!("let x = Tensor::new(", stringify!($input), ", &Device::cpu())?;")]
+            #[doc = concat!("assert_eq!(x.", stringify!($keep), "(1)?.dims(), [2, 1]);")]
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             #[doc = concat!("Those of [`", stringify!($name), "`](Tensor::", stringify!($name), ").")]
@@ -184,20 +221,20 @@ macro_rules! composites {
 
 composites! {
     /// The arithmetic mean over the axes; of nothing NaN.
-    mean, mean_keepdims, |x, axes| {
+    mean, mean_keepdims, [[1.0f32, 2.0], [3.0, 5.0]] => "[1.500 4.000]", |x, axes| {
         let count: usize = axes.iter().map(|&a| x.dims()[a]).product();
         let sum = x.sum_keepdims(axes)?;
         if count == 0 { sum.div(0.0) } else { sum.mul(1.0 / count as f64) }
     };
     /// The variance over the axes (biased: divided by the count), from the mean of squared deviations.
-    var, var_keepdims, |x, axes| {
+    var, var_keepdims, [[1.0f32, 2.0], [3.0, 5.0]] => "[0.250 1.000]", |x, axes| {
         let mean = x.mean_keepdims(axes)?;
         x.sub(&mean)?.square()?.mean_keepdims(axes)
     };
     /// The standard deviation over the axes (biased).
-    std, std_keepdims, |x, axes| x.var_keepdims(axes)?.sqrt();
+    std, std_keepdims, [[1.0f32, 2.0], [3.0, 5.0]] => "[0.500 1.000]", |x, axes| x.var_keepdims(axes)?.sqrt();
     /// `ln(sum(exp(x)))` over the axes, without overflow: the maximum is taken out first.
-    logsumexp, logsumexp_keepdims, |x, axes| {
+    logsumexp, logsumexp_keepdims, [[1.0f32, 2.0], [3.0, 5.0]] => "[2.313 5.127]", |x, axes| {
         let max = greatest(&x.detach(), axes);
         // An infinite maximum is not subtracted (it would give NaN).
         let shift = max.isfinite()?.where_(&max, 0.0)?;
@@ -208,6 +245,14 @@ composites! {
 impl Tensor {
     /// Position of the first greatest element along an axis (`i32`; the axis is dropped). NaN counts as greatest.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.argmax(1)?.to_vec::<i32>()?, [2, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist or is empty.
     #[track_caller]
@@ -216,6 +261,14 @@ impl Tensor {
     }
 
     /// Position of the first least element along an axis (`i32`; the axis is dropped). NaN counts as least.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.argmin(0)?.to_vec::<i32>()?, [0, 0, 0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The axis does not exist or is empty.

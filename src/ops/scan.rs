@@ -33,6 +33,14 @@ impl Tensor {
 
     /// The running product along an axis, as NumPy's `cumprod`. Integers wrap.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1, 2, 3, 4], &device)?;
+    /// assert_eq!(x.cumprod(0)?.to_vec::<i32>()?, [1, 2, 6, 24]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist; booleans.
     #[track_caller]
@@ -43,6 +51,14 @@ impl Tensor {
     /// The greatest element so far along an axis, as NumPy's `maximum.accumulate`; from a NaN on it is NaN. The gradient
     /// goes to the element, the first of equals.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([2, 1, 3, 0], &device)?;
+    /// assert_eq!(x.cummax(0)?.to_vec::<i32>()?, [2, 2, 3, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist; booleans.
     #[track_caller]
@@ -52,6 +68,14 @@ impl Tensor {
 
     /// The least element so far along an axis, as NumPy's `minimum.accumulate`; from a NaN on it is NaN. The gradient
     /// goes to the element, the first of equals.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([2, 1, 3, 0], &device)?;
+    /// assert_eq!(x.cummin(0)?.to_vec::<i32>()?, [2, 1, 1, 0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The axis does not exist; booleans.

@@ -35,6 +35,16 @@ impl Tensor {
 
     /// This tensor with `updates` added at `indices`; both as in [`scatter`](Tensor::scatter).
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::ones([2, 2], DType::F32, &device)?;
+    /// let places = Tensor::new([[0, 1], [0, 1]], &device)?; // row 0, column 1, twice
+    /// let updates = Tensor::new([2.0f32, 3.0], &device)?;
+    /// assert_eq!(x.scatter_add(&places, &updates)?.to_vec::<f32>()?, [1.0, 6.0, 1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`scatter`](Tensor::scatter).
     #[track_caller]
@@ -46,6 +56,16 @@ impl Tensor {
     /// This tensor with `updates` in place of what stood at `indices`, both as in [`scatter`](Tensor::scatter); of several
     /// updates of one place the last counts.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([3, 2], DType::I32, &device)?;
+    /// let rows = Tensor::new([[2], [0]], &device)?; // a row each
+    /// let updates = Tensor::new([[1, 2], [3, 4]], &device)?;
+    /// assert_eq!(x.scatter_update(&rows, &updates)?.to_vec::<i32>()?, [3, 4, 0, 0, 1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`scatter`](Tensor::scatter).
     #[track_caller]
@@ -55,6 +75,15 @@ impl Tensor {
     }
 
     /// This tensor with `updates` in place of the block that begins at `starts`, as Keras's `slice_update`.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([2, 3], DType::I32, &device)?;
+    /// let block = Tensor::new([[7, 8]], &device)?;
+    /// assert_eq!(x.slice_update(&[1, 1], &block)?.to_vec::<i32>()?, [0, 0, 0, 0, 7, 8]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `starts` does not name every dimension; a block that leaves the tensor; mixed types or devices.

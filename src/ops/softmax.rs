@@ -9,6 +9,14 @@ use crate::shape::{Index, axis_index};
 impl Tensor {
     /// `exp(x) / sum(exp(x))` along an axis, the maximum taken out first so that nothing overflows.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 1.0], [0.0, 1000.0]], &device)?;
+    /// assert_eq!(x.softmax(-1)?.to_vec::<f32>()?, [0.5, 0.5, 0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist; the tensor is not floating-point.
     #[track_caller]
@@ -55,6 +63,14 @@ impl Tensor {
     }
 
     /// `x - ln(sum(exp(x)))` along an axis, without overflow.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([0.0f32, 1000.0], &device)?;
+    /// assert_eq!(x.log_softmax(-1)?.to_vec::<f32>()?, [-1000.0, 0.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The axis does not exist; the tensor is not floating-point.

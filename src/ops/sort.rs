@@ -35,6 +35,16 @@ impl Tensor {
 
     /// Where the elements of [`sort`](Tensor::sort) stood along the axis, as `i32`; equal elements keep their order.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([3.0f32, 1.0, 2.0], &device)?;
+    /// let order = x.argsort(0)?;
+    /// assert_eq!(order.to_vec::<i32>()?, [1, 2, 0]);
+    /// assert_eq!(x.take(&order, 0)?.to_vec::<f32>()?, [1.0, 2.0, 3.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
@@ -82,6 +92,14 @@ impl Tensor {
 
     /// [`median`](Tensor::median) with the axes kept as extents of 1.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.sub(x.median_keepdims(1)?)?.to_vec::<f32>()?, [-1.0, 0.0, 1.0, -1.0, 0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`quantile`](Tensor::quantile).
     #[track_caller]
@@ -92,6 +110,15 @@ impl Tensor {
     /// The element below which the share `q` of the elements over the axes lies, between two of them in proportion (NumPy's
     /// `quantile` with the method `linear`); NaN if there is one.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.quantile(0.25, 1)?.to_vec::<f32>()?, [1.5, 4.5]);
+    /// assert_eq!(x.quantile(1.0, ())?.item::<f32>()?, 6.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An axis does not exist or is named twice; `q` outside 0..=1; no elements; the tensor is not floating-point.
     #[track_caller]
@@ -100,6 +127,14 @@ impl Tensor {
     }
 
     /// [`quantile`](Tensor::quantile) with the axes kept as extents of 1.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.quantile_keepdims(0.5, 1)?.dims(), [2, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`quantile`](Tensor::quantile).

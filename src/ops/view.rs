@@ -12,6 +12,16 @@ use crate::ir::op::Op;
 use crate::shape::{Axes, Index, IntoShape, Shape, axes_list, axes_set, axis_index, signed};
 
 /// A range along an axis; negative ends count from the end, ends outside are cut as in NumPy.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([1, 2, 3, 4], &device)?;
+/// assert_eq!(x.slice(0, 1..3)?.to_vec::<i32>()?, [2, 3]);
+/// assert_eq!(x.slice(0, ..-1)?.to_vec::<i32>()?, [1, 2, 3]);
+/// assert_eq!(x.slice(0, 2..=2)?.to_vec::<i32>()?, [3]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no range of whole numbers")]
 pub trait SliceRange {
     /// Start and stop; `None` for an open end.
@@ -114,6 +124,14 @@ impl Tensor {
 
     /// Merges `axis` and all later dimensions into one.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([2, 3, 4], DType::F32, &device)?;
+    /// assert_eq!(x.flatten_from(1)?.dims(), [2, 12]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist.
     #[track_caller]
@@ -125,6 +143,15 @@ impl Tensor {
     }
 
     /// Reorders dimensions: output dimension `d` is this tensor's dimension `axes[d]`; `()` reverses their order.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([2, 3, 4], DType::F32, &device)?;
+    /// assert_eq!(x.transpose([2, 0, 1])?.dims(), [4, 2, 3]);
+    /// assert_eq!(x.transpose(())?.dims(), [4, 3, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// `axes` is not a permutation of the dimensions.
@@ -155,6 +182,14 @@ impl Tensor {
 
     /// Exchanges two dimensions.
     ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([2, 3, 4], DType::F32, &device)?;
+    /// assert_eq!(x.swapaxes(0, -1)?.dims(), [4, 3, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An axis does not exist.
     #[track_caller]
@@ -167,6 +202,14 @@ impl Tensor {
 
     /// Exchanges the last two dimensions.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.t()?.to_vec::<f32>()?, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Fewer than two dimensions.
     #[track_caller]
@@ -175,6 +218,14 @@ impl Tensor {
     }
 
     /// Repeats extents of 1, and puts dimensions in front, to reach `shape` (NumPy's `broadcast_to`).
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1, 2], &device)?;
+    /// assert_eq!(x.broadcast_to([2, 2])?.to_vec::<i32>()?, [1, 2, 1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The tensor does not broadcast to the shape.
@@ -207,6 +258,15 @@ impl Tensor {
     }
 
     /// Drops dimensions of extent 1: those named, or with `()` all there are.
+    ///
+    /// ```
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::zeros([1, 2, 1], DType::F32, &device)?;
+    /// assert_eq!(x.squeeze(())?.dims(), [2]);
+    /// assert_eq!(x.squeeze(-1)?.dims(), [1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// An axis does not exist, is named twice, or its extent is not 1.
@@ -280,6 +340,15 @@ impl Tensor {
 
     /// NumPy's `x[start:stop:step]` along an axis.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1, 2, 3, 4, 5], &device)?;
+    /// assert_eq!(x.slice_step(0, None, None, 2)?.to_vec::<i32>()?, [1, 3, 5]);
+    /// assert_eq!(x.slice_step(0, Some(-1), Some(1), -1)?.to_vec::<i32>()?, [5, 4, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The axis does not exist, or `step` is 0.
     #[track_caller]
@@ -327,6 +396,14 @@ impl Tensor {
 
     /// Reverses the order along the axes; `()` for all.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.flip(1)?.to_vec::<f32>()?, [3.0, 2.0, 1.0, 6.0, 5.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// An axis does not exist or is named twice.
     #[track_caller]
@@ -345,6 +422,15 @@ impl Tensor {
     ///
     /// A range is part of a plan, so a loop over many ranges (the batches of an epoch, say) plans each anew; with
     /// [`take`](Tensor::take) the indices are data, and one plan serves them all.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0, 3.0], [4.0, 5.0, 6.0]], &device)?;
+    /// assert_eq!(x.narrow(1, 1, 2)?.to_vec::<f32>()?, [2.0, 3.0, 5.0, 6.0]);
+    /// assert!(x.narrow(1, 2, 2).unwrap_err().is_out_of_range());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The range leaves the tensor.

@@ -61,7 +61,7 @@ impl Axis {
         let size = low.abs().max(high.abs());
         if high - low <= (size * FINEST).max(f64::MIN_POSITIVE) {
             let around = match (scale.whole, size) {
-                (true, _) => 1.0,
+                (true, _) => 0.5,
                 (_, 0.0) => 0.5,
                 _ => (size * 0.1).max(f64::MIN_POSITIVE),
             };
@@ -74,7 +74,12 @@ impl Axis {
         let step = nice((high / ticks - low / ticks).max(f64::MIN_POSITIVE));
         let step = if scale.whole { step.max(1.0) } else { step };
         let (from, to) = (low / step, high / step);
-        let margin = if scale.tight { 0.0 } else { (to - from) * MARGIN };
+        let margin = match scale {
+            Scale { tight: true, .. } => 0.0,
+            // No whole number that is none of them is seen.
+            Scale { whole: true, from_zero: false, .. } => ((to - from) * MARGIN).min(0.4 / step),
+            _ => (to - from) * MARGIN,
+        };
         // What grows from zero stands on the end of the axis.
         let free = |end: f64| if scale.from_zero && end == 0.0 { 0.0 } else { margin };
         let first = from.floor();
@@ -83,18 +88,17 @@ impl Axis {
 
     fn powers((low, high): (f64, f64), scale: Scale, ticks: f64) -> Self {
         let (low, high) = (low.log10(), high.log10());
-        // The smallest bar is seen as well.
+        // Bars stand on a power of ten, and the smallest is seen as well.
         let low = if scale.from_zero { (low - 0.1).floor() } else { low };
         let step = ((high - low) / ticks).ceil().max(1.0);
         let (from, to) = (low / step, high / step);
-        let first = from.floor();
+        let first = if scale.from_zero { from } else { from.floor() };
+        let margin = if scale.tight { 0.0 } else { (to - from) * MARGIN };
+        let (low, high) = (if scale.from_zero { from } else { from - margin }, to + margin);
         // Fewer than two ticks say nothing: then it reaches from one to another.
-        let (from, to) = match to.floor() - from.ceil() {
-            inside if inside >= 1.0 => {
-                let margin = if scale.tight { 0.0 } else { (to - from) * MARGIN };
-                (if scale.from_zero { from } else { from - margin }, to + margin)
-            }
-            _ => (first, to.ceil().max(first + 1.0)),
+        let (from, to) = match (high - first).floor() - (low - first).ceil() {
+            inside if inside >= 1.0 => (low, high),
+            _ => (low.min(first), high.max(first + (to - first).ceil().max(1.0))),
         };
         Axis { log: true, step, first, from: from - first, to: to - first }
     }
@@ -130,7 +134,7 @@ impl Axis {
     pub(super) fn label(&self, place: f64) -> String {
         let steps = self.first + place;
         if self.log {
-            let power = steps * self.step;
+            let power = (steps * self.step).round();
             return match power {
                 -4.0..=5.0 => format!("{:.*}", (-power).max(0.0) as usize, 10f64.powf(power)),
                 _ => format!("1e{power}"),

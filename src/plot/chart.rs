@@ -1,7 +1,7 @@
 //! `Chart`: panels put together, and where they go.
 
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 use super::panel::{IntoPoint, Kind, Panel, Series};
@@ -93,7 +93,7 @@ impl Chart {
         Self::of(title, Kind::Heatmap(columns.into_iter().map(Into::into).collect()))
     }
 
-    /// Charts in one figure, in rows of at most so many panels.
+    /// Charts in one figure below a title (`""` for none), in rows of at most so many panels.
     ///
     /// ```
     /// use wgtensor::plot::Chart;
@@ -107,10 +107,10 @@ impl Chart {
         Chart { title: title.into(), panels, columns: columns.max(1) }
     }
 
-    /// This chart with another one to its right.
+    /// This chart with another one to its right; all panels of both stand in one row.
     pub fn beside(self, other: Chart) -> Self {
         let title = if self.title.is_empty() { other.title.clone() } else { self.title.clone() };
-        let columns = self.columns + other.columns;
+        let columns = self.panels.len() + other.panels.len();
         Self::grid(title, [self, other], columns)
     }
 
@@ -218,7 +218,8 @@ impl Chart {
     /// Prints to the standard output at the terminal's width; in colour if it is a terminal and `NO_COLOR` is not set.
     pub fn print(&self) {
         let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
-        print!("{}", self.at_terminal(color));
+        // A closed output is no reason to stop.
+        let _ = io::stdout().lock().write_all(self.at_terminal(color).as_bytes());
     }
 
     fn at_terminal(&self, color: bool) -> String {

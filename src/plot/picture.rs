@@ -1,6 +1,7 @@
 //! Panels as a picture: kuva draws them, on axes that are worked out here, so that it never meets a number that it could stumble
 //! over.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use kuva::plot::legend::{LegendEntry, LegendShape};
@@ -27,12 +28,15 @@ const AMONG: (f64, f64) = (480.0, 340.0);
 /// Between panels and around all of them.
 const GAP: f64 = 14.0;
 const TITLE: f64 = 20.0;
+const LABEL: u32 = 12;
+/// The room for the name of the y axis above it.
+const ABOVE: f64 = 16.0;
 /// The entries of a legend.
 const ENTRIES: usize = 14;
 /// Lines of at most so many points show them.
 const MARKED: usize = 30;
-/// Tables of at most so many cells have their numbers written in them.
-const WRITTEN: usize = 400;
+/// The least size of the numbers in a table.
+const LEAST: f64 = 7.0;
 /// Letters of a name that are shown.
 const LETTERS: usize = 28;
 
@@ -52,7 +56,7 @@ pub(super) fn scene(title: &str, panels: &[Panel], columns: usize) -> Scene {
     all.text_color = Some(theme.text_color.clone());
     if !title.is_empty() {
         let letters = (full_width / (TITLE * 0.6)) as usize;
-        all.add(text(&plain(title, letters), (full_width / 2.0, TITLE * 1.6), TITLE as u32, TEXT));
+        all.add(text(&plain(title, letters), (full_width / 2.0, TITLE * 1.6), TITLE as u32, TEXT, TextAnchor::Middle));
     }
     let mut top = head;
     for (row, height) in panels.chunks(columns).zip(heights) {
@@ -102,29 +106,31 @@ fn size(panel: &Panel, alone: bool) -> (f64, f64) {
 }
 
 fn panel_scene(panel: &Panel, (width, height): (f64, f64), theme: &Theme) -> Scene {
+    let top = Cell::new(0.0);
     let layout = |x: (f64, f64), y: (f64, f64), note: &str| {
         let mut layout = Layout::new(x, y).with_width(width).with_height(height).with_theme(theme.clone());
-        layout = layout.with_title_size(15).with_label_size(12).with_tick_size(11).with_body_size(11);
+        layout = layout.with_title_size(15).with_label_size(LABEL).with_tick_size(11).with_body_size(11);
         layout = layout.with_x_axis_min(x.0).with_x_axis_max(x.1).with_y_axis_min(y.0).with_y_axis_max(y.1);
         layout = layout.with_title(plain(&panel.title, (width / 10.0) as usize));
         layout.x_label_overlap = AxisLabelOverlap::Thin;
         if !panel.x_label.is_empty() {
             layout = layout.with_x_label(plain(&panel.x_label, (width / 9.0) as usize));
         }
-        if !panel.y_label.is_empty() {
-            layout = layout.with_y_label(plain(&panel.y_label, (height / 9.0) as usize));
-        }
         if !note.is_empty() {
             layout = layout.with_subtitle(note).with_subtitle_size(10);
         }
         let entries = legend(panel);
-        match entries.is_empty() {
-            true => layout,
-            false => layout.with_legend_entries(entries).with_legend_box(false),
+        if !entries.is_empty() {
+            layout = layout.with_legend_entries(entries).with_legend_box(false);
         }
+        if !panel.y_label.is_empty() {
+            layout.force_margin_top = Some(ComputedLayout::from_layout(&layout).margin_top + ABOVE);
+        }
+        top.set(ComputedLayout::from_layout(&layout).margin_top);
+        layout
     };
     let ticks = ((width / 75.0) as usize, (height / 50.0) as usize);
-    match &panel.kind {
+    let mut scene = match &panel.kind {
         Kind::Lines => {
             let lines = view::lines(panel, ticks);
             let layout = layout((lines.x.from, lines.x.to), (lines.y.from, lines.y.to), &lines.note);
@@ -161,12 +167,18 @@ fn panel_scene(panel: &Panel, (width, height): (f64, f64), theme: &Theme) -> Sce
             let mut layout = layout((0.5, across + 0.5), (0.5, down + 0.5), &cells.note);
             layout = named(layout, columns, width);
             layout.show_grid = false;
+            let rows = panel.series.iter().map(|series| plain(&series.name, LETTERS / 2)).collect();
             // kuva counts rows from below.
-            let rows = panel.series.iter().rev().map(|series| plain(&series.name, LETTERS / 2));
-            layout = layout.with_y_categories(rows.collect());
+            layout = layout.with_y_categories(thinned(rows, 14.0, (height - 100.0) / down).into_iter().rev().collect());
             heatmap_scene(&cells, layout)
         }
+    };
+    // What is upright is read more easily than what kuva would turn.
+    if !panel.y_label.is_empty() {
+        let label = plain(&panel.y_label, (width / 9.0) as usize);
+        scene.add(text(&label, (8.0, top.get() - 10.0), LABEL, TEXT, TextAnchor::Start));
     }
+    scene
 }
 
 /// Ticks where the axes have theirs; what is drawn is `shift` lower than on its axis.
@@ -184,13 +196,22 @@ fn numbered(mut layout: Layout, x: Option<(&Axis, f64)>, y: Option<(&Axis, f64)>
     layout
 }
 
-/// Names along the x axis, aslant where they would touch.
+/// Names along the x axis, aslant where they would touch; as many as there is room for.
 fn named(layout: Layout, categories: &[String], width: f64) -> Layout {
     let names: Vec<String> = categories.iter().map(|name| plain(name, LETTERS / 2)).collect();
-    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let longest = names.iter().map(|name| name.chars().count()).max().unwrap_or(0) as f64 * 7.0;
     let room = (width - 120.0) / names.len().max(1) as f64;
-    let layout = layout.with_x_categories(names);
-    if longest as f64 * 7.0 > room { layout.with_x_tick_rotate(-45.0) } else { layout }
+    // Short ones are rather left out than turned.
+    let aslant = longest > room && longest > 35.0;
+    let layout = layout.with_x_categories(thinned(names, if aslant { 14.0 } else { longest }, room));
+    if aslant { layout.with_x_tick_rotate(-45.0) } else { layout }
+}
+
+/// The names of every so many places, that they have the room they need.
+fn thinned(mut names: Vec<String>, needed: f64, room: f64) -> Vec<String> {
+    let every = (needed / room).ceil().max(1.0) as usize;
+    names.iter_mut().enumerate().filter(|(place, _)| place % every != 0).for_each(|(_, name)| name.clear());
+    names
 }
 
 fn line_plots(panel: &Panel, lines: &view::Lines) -> Vec<Plot> {
@@ -252,7 +273,12 @@ fn heatmap_scene(cells: &view::Cells, mut layout: Layout) -> Scene {
     if count == 0 {
         return render_multiple(vec![LinePlot::new().into()], layout);
     }
-    let written = count <= WRITTEN;
+    let words = |value: f64| if value.is_nan() { "–".to_owned() } else { number(value) };
+    let longest = cells.rows.iter().flatten().map(|&value| words(value).chars().count()).max().unwrap_or(1);
+    let room = ComputedLayout::from_layout(&layout);
+    let room = (room.plot_width() / rows[0].len() as f64, room.plot_height() / rows.len() as f64);
+    let size = (room.0 / longest as f64 * 1.3).min(room.1 * 0.7).min(13.0);
+    let written = size >= LEAST;
     if !written {
         layout.show_colorbar = true;
         layout.colorbar_tick_format =
@@ -267,12 +293,9 @@ fn heatmap_scene(cells: &view::Cells, mut layout: Layout) -> Scene {
         for (row, shares) in rows.iter().enumerate() {
             for (column, &share) in shares.iter().enumerate() {
                 let value = cells.rows[rows.len() - 1 - row][column];
-                let words = if value.is_nan() { "–".to_owned() } else { number(value) };
-                let room = computed.plot_width() / shares.len() as f64;
-                let size = (room / words.chars().count().max(1) as f64 * 1.4).clamp(6.0, 13.0);
                 let (x, y) = (computed.map_x(column as f64 + 1.0), computed.map_y(row as f64 + 1.0));
                 let color = if share > 0.55 { "#ffffff" } else { TEXT };
-                scene.add(text(&words, (x, y + size * 0.36), size as u32, color));
+                scene.add(text(&words(value), (x, y + size * 0.36), size as u32, color, TextAnchor::Middle));
             }
         }
     }
@@ -323,9 +346,8 @@ fn dashes(series: usize) -> LineStyle {
     }
 }
 
-fn text(content: &str, (x, y): (f64, f64), size: u32, color: &str) -> Primitive {
+fn text(content: &str, (x, y): (f64, f64), size: u32, color: &str, anchor: TextAnchor) -> Primitive {
     let color = Some(color.into());
-    let anchor = TextAnchor::Middle;
     Primitive::Text { x, y, content: content.to_owned(), size, anchor, rotate: None, bold: false, color }
 }
 

@@ -51,6 +51,19 @@ impl Canvas {
         }
     }
 
+    /// New rows with a note, broken where it is too long.
+    fn note(&mut self, text: &str) {
+        let mut line = String::new();
+        for word in text.split(' ') {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > self.columns {
+                self.centred(&std::mem::take(&mut line));
+            }
+            line += if line.is_empty() { "" } else { " " };
+            line += word;
+        }
+        self.centred(&line);
+    }
+
     /// A new row with a text in its middle; none for an empty one.
     fn centred(&mut self, text: &str) {
         let text = words(text, self.columns);
@@ -114,7 +127,7 @@ fn draw(panel: &Panel, columns: usize, rows: usize) -> Canvas {
         Kind::Lines => lines(panel, rows, &mut canvas),
         Kind::Bars(categories) => bars(panel, categories, &mut canvas),
         Kind::Histogram(bins) => histogram(panel, *bins, rows, &mut canvas),
-        Kind::Heatmap(names) => heatmap(panel, names, &mut canvas),
+        Kind::Heatmap(names) => heatmap(panel, names, rows, &mut canvas),
     }
     canvas
 }
@@ -142,6 +155,7 @@ fn axes(panel: &Panel, x: &Axis, y: &Axis, height: usize, canvas: &mut Canvas) -
         canvas.put(top + row, left - 1, ('│', None));
     }
     for (place, label) in labels {
+        let label = words(&label, left - 2);
         let row = top + height - 1 - (y.share_at(place) * (height - 1) as f64).round() as usize;
         canvas.write(row, (left - 1).saturating_sub(label.chars().count() + 1), &label, None);
         canvas.put(row, left - 1, ('┤', None));
@@ -229,7 +243,7 @@ fn lines(panel: &Panel, rows: usize, canvas: &mut Canvas) {
         canvas.put(plane.top + row, plane.left + column, (MARKS[series % MARKS.len()], Some(series)));
     }
     legend(panel, |series| if several { MARKS[series % MARKS.len()] } else { '─' }, canvas);
-    canvas.centred(&view.note);
+    canvas.note(&view.note);
 }
 
 /// What stands for which series, in as many rows as that takes.
@@ -269,11 +283,9 @@ fn bars(panel: &Panel, categories: &[String], canvas: &mut Canvas) {
     let left = category + 1 + name + usize::from(name > 0);
     let values = view.values.iter().flatten().flatten().map(|&value| number(value).chars().count());
     let width = canvas.columns.saturating_sub(left + 1 + values.max().unwrap_or(0)).max(4);
-    let scale = if panel.log_y { "logarithmic scale" } else { "" };
-    let head: Vec<&str> = [panel.y_label.as_str(), scale].into_iter().filter(|text| !text.is_empty()).collect();
-    if !head.is_empty() {
+    if !panel.y_label.is_empty() {
         let row = canvas.add(1);
-        canvas.write(row, left, &words(&head.join(", "), canvas.columns - left), None);
+        canvas.write(row, left, &words(&panel.y_label, canvas.columns - left), None);
     }
     let base = view.axis.share_at(view.axis.base());
     for (place, category_name) in categories.iter().enumerate() {
@@ -302,7 +314,8 @@ fn bars(panel: &Panel, categories: &[String], canvas: &mut Canvas) {
         let row = canvas.add(1);
         canvas.write(row, 0, &words(&panel.x_label, canvas.columns), None);
     }
-    canvas.centred(&view.note);
+    canvas.note(if panel.log_y { "on a logarithmic scale" } else { "" });
+    canvas.note(&view.note);
 }
 
 fn histogram(panel: &Panel, bins: usize, rows: usize, canvas: &mut Canvas) {
@@ -332,7 +345,7 @@ fn histogram(panel: &Panel, bins: usize, rows: usize, canvas: &mut Canvas) {
             }
         }
     }
-    canvas.centred(&view.note);
+    canvas.note(&view.note);
 }
 
 fn legend_line(panel: &Panel, series: usize, canvas: &mut Canvas) {
@@ -341,7 +354,7 @@ fn legend_line(panel: &Panel, series: usize, canvas: &mut Canvas) {
     canvas.write(row, 2, &words(&panel.series[series].name, canvas.columns.saturating_sub(2)), None);
 }
 
-fn heatmap(panel: &Panel, names: &[String], canvas: &mut Canvas) {
+fn heatmap(panel: &Panel, names: &[String], rows: usize, canvas: &mut Canvas) {
     let view = view::cells(panel, names.len());
     let written: Vec<Vec<String>> = view
         .rows
@@ -373,24 +386,29 @@ fn heatmap(panel: &Panel, names: &[String], canvas: &mut Canvas) {
             }
         }
     } else {
-        // No room for numbers: shades, as many columns of them as there is room for.
+        // No room for numbers: shades, each of as many cells as it takes to have room for all.
         let (low, high) = view.range;
-        let columns = names.len().min(canvas.columns - left);
+        let across = names.len().div_ceil(canvas.columns - left);
+        let down = if view.rows.len() > 2 * rows { view.rows.len().div_ceil(rows) } else { 1 };
         let width = room.clamp(1, 2);
-        for (series, values) in panel.series.iter().zip(&view.rows) {
+        let share = |value: f64| (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0).max(f64::MIN_POSITIVE);
+        for (block, series) in view.rows.chunks(down).zip(panel.series.iter().step_by(down)) {
             let row = canvas.add(1);
             canvas.write(row, 0, &words(&series.name, left - 1), None);
-            for (column, &value) in values.iter().take(columns).enumerate() {
-                let share = (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0).max(f64::MIN_POSITIVE);
-                let shade = [' ', '░', '▒', '▓', '█'][(share * 4.999) as usize % 5];
+            for (column, first) in (0..names.len()).step_by(across).enumerate() {
+                let cells = block.iter().flat_map(|cells| cells.iter().skip(first).take(across));
+                let known: Vec<f64> = cells.filter(|value| !value.is_nan()).map(|&value| share(value)).collect();
+                let mean = known.iter().sum::<f64>() / known.len() as f64;
+                let shade =
+                    if mean.is_nan() { '–' } else { [' ', '░', '▒', '▓', '█'][(mean * 4.999) as usize % 5] };
                 for i in 0..width {
                     canvas.put(row, left + column * width + i, (shade, None));
                 }
             }
         }
         notes.push(format!("' ' is {}, '█' is {}", number(low), number(high)));
-        if columns < names.len() {
-            notes.push(format!("the first {columns} of {} columns", names.len()));
+        if across * down > 1 {
+            notes.push(format!("each the mean of {down} × {across} cells"));
         }
     }
     if !panel.x_label.is_empty() {
@@ -399,6 +417,6 @@ fn heatmap(panel: &Panel, names: &[String], canvas: &mut Canvas) {
         canvas.write(row, left, &label, None);
     }
     for note in notes {
-        canvas.centred(&note);
+        canvas.note(&note);
     }
 }

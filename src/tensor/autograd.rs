@@ -14,6 +14,18 @@ use crate::ir::op::{Axes, Op};
 use crate::ops::assemble::place;
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, Var};
+/// # let device = Device::cpu();
+/// let (w, b) = (Var::named("w", &Tensor::new([2.0f32], &device)?), Var::named("b", &Tensor::new([0.5f32], &device)?));
+/// let grads = w.value().mul(3.0)?.add(b.value())?.sum(())?.backward()?;
+/// for (var, grad) in grads.iter() {
+///     println!("{}: {grad}", var.name());
+/// }
+/// assert_eq!(grads.get(&w).unwrap().item::<f32>()?, 3.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Grads {
     vars: FxHashMap<u64, Tensor>,
@@ -24,6 +36,15 @@ pub struct Grads {
 
 impl Grads {
     /// The gradient for a variable; `None` where the loss does not depend on it, or it is not trainable.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::new(&Tensor::new([1.0f32, 2.0], &device)?);
+    /// let grads = w.value().square()?.sum(())?.backward()?;
+    /// assert_eq!(grads.get(&w).unwrap().to_vec::<f32>()?, [2.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn get(&self, var: &Var) -> Option<&Tensor> {
         self.vars.get(&var.id())
     }
@@ -42,6 +63,15 @@ impl Grads {
     }
 
     /// The gradient for a tensor made by [`Tensor::requires_grad`]. For tensors between it and the loss use [`grad`].
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?.requires_grad();
+    /// let grads = x.square()?.sum(())?.backward()?;
+    /// assert_eq!(grads.wrt(&x).unwrap().to_vec::<f32>()?, [2.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn wrt(&self, tensor: &Tensor) -> Option<&Tensor> {
         match &tensor.0.var {
             Some(var) => self.vars.get(&var.id),
@@ -51,12 +81,31 @@ impl Grads {
 }
 
 /// Runs `f` without recording gradients on this thread: results are constants.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, Var, no_grad};
+/// # let device = Device::cpu();
+/// let w = Var::new(&Tensor::new([1.0f32, 2.0], &device)?);
+/// let norm = no_grad(|| w.value().square()?.sum(()))?;
+/// assert!(norm.backward().unwrap_err().is_invalid_state());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
     with_tracking(false, f)
 }
 
 /// The gradients of a scalar with respect to tensors, themselves differentiable. Where the scalar does not depend on
 /// a tensor its gradient is zero.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, grad};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([2.0f32], &device)?.requires_grad();
+/// let slope = grad(&x.pow(3)?.sum(())?, [&x])?.remove(0);
+/// assert_eq!(slope.to_vec::<f32>()?, [12.0]);
+/// assert_eq!(grad(&slope.sum(())?, [&x])?[0].to_vec::<f32>()?, [12.0]); // of the gradient
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// `loss` is not a scalar or depends on nothing tracked; an input is a constant.
@@ -88,6 +137,16 @@ pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Re
 impl Tensor {
     /// The gradients of this scalar with respect to every trainable variable and tracked tensor it was computed from.
     /// They are constants; for gradients of gradients use [`grad`].
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::new(&Tensor::new([3.0f32, -1.0], &device)?);
+    /// let loss = w.value().square()?.mean(())?;
+    /// let grads = loss.backward()?;
+    /// assert_eq!(grads.get(&w).unwrap().to_vec::<f32>()?, [3.0, -1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// This tensor is not a scalar, or depends on nothing tracked.

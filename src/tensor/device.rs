@@ -22,6 +22,12 @@ const FUSION: &str = "WGTENSOR_FUSION";
 
 impl Device {
     /// The native CPU engine: the same device at every call. ([`Device::open_with`] gives one of its own.)
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// assert_eq!(Device::cpu(), Device::cpu());
+    /// assert!(!Device::cpu().is_gpu());
+    /// ```
     #[cfg(feature = "cpu")]
     pub fn cpu() -> Device {
         static SHARED: OnceLock<Device> = OnceLock::new();
@@ -32,6 +38,14 @@ impl Device {
     /// The first GPU adapter in the order of [`Device::list`]: real GPUs before software ones. The same device at every
     /// call, as with [`Device::open`].
     ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// match Device::gpu() {
+    ///     Ok(gpu) => println!("{}", gpu.info().name),
+    ///     Err(error) => assert!(error.is_no_adapter(), "{error}"),
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// There is no adapter, or it cannot be opened.
     #[track_caller]
@@ -41,6 +55,12 @@ impl Device {
 
     /// The best hardware there is: a real GPU if it can be opened, else the CPU engine (which is preferred to a
     /// software adapter). The log says what was taken and why. The same device at every call.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// let device = Device::best();
+    /// println!("{}", device.info().name);
+    /// ```
     #[cfg(feature = "cpu")]
     pub fn best() -> Device {
         block_on(Self::best_async(None)).unwrap_or_else(|_| Self::cpu())
@@ -48,6 +68,13 @@ impl Device {
 
     /// The device that `WGTENSOR_DEVICE` names: `auto` (the default, [`Device::best`]), `cpu`, `gpu`, `gpu:1`, or part
     /// of an adapter's name.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// let device = Device::from_env()?;
+    /// println!("{}", device.info().name);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No such device, or it cannot be opened.
@@ -62,6 +89,13 @@ impl Device {
     /// while the program runs ([`trim`](Device::trim) gives its unused memory back): every call gives the same device,
     /// so that tensors made in different places work together. After the device was lost, the next call opens it anew.
     ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// assert_eq!(Device::open("cpu")?, Device::cpu());
+    /// assert!(Device::open("abacus").unwrap_err().is_no_adapter());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such device, or it cannot be opened.
     #[track_caller]
@@ -71,6 +105,14 @@ impl Device {
 
     /// [`Device::open`] with options, and always a device of its own: tensors of two devices do not mix.
     ///
+    /// ```
+    /// # use wgtensor::{Device, DeviceOptions};
+    /// let options = DeviceOptions { threads: 1, cap: Some(1 << 30), ..DeviceOptions::default() };
+    /// let device = Device::open_with("cpu", &options)?;
+    /// assert_ne!(device, Device::cpu());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// No such device, or it cannot be opened with these options.
     #[track_caller]
@@ -79,6 +121,13 @@ impl Device {
     }
 
     /// [`Device::open`] (no options) or [`Device::open_with`] without blocking.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// let device = pollster::block_on(Device::open_async("cpu", None))?;
+    /// assert_eq!(device, Device::cpu());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`Device::open_with`].
@@ -124,11 +173,25 @@ impl Device {
     }
 
     /// Everything [`Device::open`] can open: the CPU engine, then the adapters, real GPUs first.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// for info in Device::list() {
+    ///     println!("{}: {} ({})", info.id, info.name, info.kind);
+    /// }
+    /// assert_eq!(Device::list()[0].id, "cpu");
+    /// ```
     pub fn list() -> Vec<DeviceInfo> {
         block_on(async { Ok(Self::list_async().await) }).unwrap_or_default()
     }
 
     /// [`Device::list`] without blocking.
+    ///
+    /// ```
+    /// # use wgtensor::Device;
+    /// let all = pollster::block_on(Device::list_async());
+    /// assert_eq!(all[0].id, "cpu");
+    /// ```
     pub async fn list_async() -> Vec<DeviceInfo> {
         let mut out = Vec::new();
         #[cfg(feature = "cpu")]

@@ -36,6 +36,14 @@ impl Tensor {
 
     /// A tensor of these elements, row-major, of this shape.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::from_slice(&[1, 2, 3, 4, 5, 6], [2, 3], &device)?;
+    /// assert_eq!(x.take(1, 0)?.to_vec::<i32>()?, [4, 5, 6]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The shape has another number of elements; out of memory; a type the device does not have.
     #[track_caller]
@@ -72,6 +80,7 @@ impl Tensor {
         let buffer = entry(|| {
             let buffer = backend.alloc(bytes.len())?;
             if !bytes.is_empty() {
+                let _span = device.span("upload");
                 backend.write(&buffer, &bytes)?;
             }
             Ok(buffer)
@@ -82,6 +91,15 @@ impl Tensor {
 
     /// The elements, row-major. Blocks until they are computed.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 2.0], [3.0, 4.0]], &device)?;
+    /// assert_eq!(x.t()?.to_vec::<f32>()?, [1.0, 3.0, 2.0, 4.0]);
+    /// assert!(x.to_vec::<i32>().unwrap_err().is_dtype_mismatch());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// `T` is not the tensor's type; out of memory; a lost device.
     #[track_caller]
@@ -91,6 +109,16 @@ impl Tensor {
 
     /// The elements, row-major. The work is submitted by this call (planning it, and on a GPU compiling new kernels, are
     /// part of that), and the returned future waits for it without blocking who polls it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// let waiting = x.exp()?.log()?.to_vec_async::<f32>(); // submitted
+    /// let values = pollster::block_on(waiting)?;
+    /// assert_eq!(values.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`to_vec`](Tensor::to_vec).
@@ -112,6 +140,15 @@ impl Tensor {
 
     /// The one element of a tensor of one element. Blocks until it is computed.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1.0f32, 2.0, 3.0], &device)?;
+    /// assert_eq!(x.mean(())?.item::<f32>()?, 2.0);
+    /// assert!(x.item::<f32>().unwrap_err().is_shape_mismatch());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// More or fewer elements; otherwise those of [`to_vec`](Tensor::to_vec).
     #[track_caller]
@@ -130,6 +167,13 @@ impl Tensor {
 
     /// The elements as `f64`, whatever the type (exact for all types). Blocks until they are computed.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// assert_eq!(Tensor::new([true, false], &device)?.to_f64_vec()?, [1.0, 0.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory; a lost device.
     #[track_caller]
@@ -138,6 +182,14 @@ impl Tensor {
     }
 
     /// [`to_f64_vec`](Tensor::to_f64_vec) as a future, as [`to_vec_async`](Tensor::to_vec_async) is.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let waiting = Tensor::new([1u8, 2], &device)?.to_f64_vec_async();
+    /// assert_eq!(pollster::block_on(waiting)?, [1.0, 2.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`to_f64_vec`](Tensor::to_f64_vec).
@@ -148,6 +200,15 @@ impl Tensor {
 
     /// Submits what this tensor needs, without waiting for it.
     ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?.exp()?;
+    /// x.realize()?; // at work; `to_vec` would wait
+    /// assert_eq!(x.to_vec::<f32>()?[0], 1f32.exp());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Out of memory; a lost device.
     #[track_caller]
@@ -156,6 +217,15 @@ impl Tensor {
     }
 
     /// A copy on another device, through host memory. A constant: no gradient flows through it.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, DeviceOptions, Tensor};
+    /// # let device = Device::cpu();
+    /// let other = Device::open_with("cpu", &DeviceOptions::default())?;
+    /// let x = Tensor::new([1.0f32, 2.0], &device)?;
+    /// assert_eq!(x.to_device(&other)?.device(), &other);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Out of memory; a type the other device does not have; a lost device.
@@ -192,7 +262,9 @@ impl Tensor {
             }
             _ => deferring(|| realise(self, |buffer| self.device().backend().read(buffer, bytes, take)))?,
         };
+        let device = self.device().clone();
         let finish = async move {
+            let _span = device.span("read back");
             read.await?;
             converted.await.map_err(|_| Error::internal("a read-back gave nothing"))
         };

@@ -100,7 +100,8 @@ fn adapters_compose_and_lengths_follow() {
 #[test]
 fn an_error_comes_out_in_its_place_and_ends_the_pass() {
     let failing = Dataset::from_generator(|| (0..10).map(|i| if i == 4 { Err(refused()) } else { Ok(i as f32) }));
-    for dataset in [failing.clone(), failing.prefetch(1), failing.prefetch(100), failing.repeat(None)] {
+    let parallel = failing.map_parallel(3, Ok);
+    for dataset in [failing.clone(), failing.prefetch(1), failing.prefetch(100), failing.repeat(None), parallel] {
         let results: Vec<Result<Item>> = dataset.into_iter().collect();
         assert_eq!(results.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, true, true, true, false]);
     }
@@ -116,7 +117,7 @@ fn an_error_comes_out_in_its_place_and_ends_the_pass() {
 
 #[test]
 fn settings_that_make_no_sense_are_errors_with_the_line_that_set_them() {
-    for wrong in [count(3).batch(0), count(3).shuffle(0, 1), count(3).prefetch(0)] {
+    for wrong in [count(3).batch(0), count(3).shuffle(0, 1), count(3).prefetch(0), count(3).map_parallel(0, Ok)] {
         let error = numbers(&wrong.take(1)).unwrap_err();
         assert!(error.is_invalid_argument() && error.to_string().contains("datasets.rs"), "{error}");
     }
@@ -173,6 +174,32 @@ fn prefetching_works_ahead_and_stops_when_it_is_dropped() {
     drop(items);
     soon("the thread ends", || alive.load(SeqCst) == 0);
     assert!(made.load(SeqCst) <= 6);
+}
+
+#[test]
+fn threads_work_at_the_same_time_and_elements_keep_their_order() {
+    let at_once = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
+    let seen = at_once.clone();
+    let squares = count(40).map_parallel(4, move |item| {
+        let now = seen.0.fetch_add(1, SeqCst) + 1;
+        seen.1.fetch_max(now, SeqCst);
+        let x = item.x()[0].to_f64_vec()[0] as f32;
+        // The later ones are done first.
+        std::thread::sleep(Duration::from_millis((40 - x as u64) % 7));
+        seen.0.fetch_sub(1, SeqCst);
+        item.with_x(x * x)
+    });
+    for pass in [&squares, &squares.prefetch(2)] {
+        assert_eq!(flat(pass), (0..40).map(|i| f64::from(i * i)).collect::<Vec<_>>());
+    }
+    assert_eq!((squares.len(), flat(&squares.take(3))), (Some(40), vec![0.0, 1.0, 4.0]));
+    assert!(at_once.1.load(SeqCst) > 1, "one after the other");
+    assert_eq!(flat(&count(0).map_parallel(4, Ok)), [0.0; 0]);
+    let panics =
+        count(9).map_parallel(2, |item| if item.x()[0].to_f64_vec()[0] == 5.0 { panic!("at five") } else { Ok(item) });
+    let results: Vec<Result<Item>> = panics.into_iter().collect();
+    assert_eq!((results.len(), results.iter().filter(|r| r.is_ok()).count()), (6, 5));
+    assert!(results[5].as_ref().unwrap_err().to_string().contains("at five"));
 }
 
 #[test]

@@ -114,7 +114,7 @@ const LAYERS: [&[&str]; 10] = [
     &["plan"],
     &["backend"],
     &["ir"],
-    &["shape", "error", "dtype", "files", "sys"],
+    &["shape", "error", "dtype", "files", "loading", "sys", "diagram"],
 ];
 
 #[test]
@@ -209,4 +209,33 @@ fn files_stand_in_no_circle() {
     let (kept, found): (Vec<&Path>, Vec<&Path>) = circles.partition(|path| one.contains(path));
     none("files in a circle", found.iter().map(|path| path.display().to_string()).collect());
     assert_eq!(kept.len(), one.len(), "the circle that is kept is known here");
+}
+
+/// The names that follow `before` and stand in front of `after`, where a line of the text is that and no more.
+fn names<'a>(text: &'a str, before: &str, after: &str) -> Vec<&'a str> {
+    let word = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let found = text.lines().filter_map(|line| line.strip_prefix(before)?.split_once(after).map(|(name, _)| name));
+    found.filter(word).collect()
+}
+
+/// Every method of a tensor is on the list on the front page; that every link leads somewhere is the documentation's build.
+#[test]
+fn the_front_page_lists_every_operation() {
+    let front = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let files = sources(&["src/ops", "src/tensor"]);
+    let node = fs::read_to_string(root().join("src/graph/node.rs")).unwrap();
+    let text = |name: &str| &files.iter().find(|(path, _)| path.ends_with(name)).unwrap().1[..];
+    let blocks = files.iter().map(|(_, text)| &text[..]).chain([&node[..]]).flat_map(|text| {
+        let blocks = text.split("\nimpl Tensor {\n").skip(1).map(|rest| rest.split("\n}\n").next().unwrap());
+        blocks.flat_map(|block| names(block, "    pub fn ", "("))
+    });
+    // Those that are declared in rows.
+    let rows = ["ops/unary.rs", "ops/binary.rs"].map(|file| names(text(file), "    ", " {"));
+    let activations = names(text("ops/activation.rs"), "    ", " (");
+    let reductions = names(text("ops/reduce.rs"), "    ", ", ");
+    let mut all: Vec<&str> = blocks.chain(rows.concat()).chain(activations).chain(reductions).collect();
+    all.retain(|name| !name.ends_with("_keepdims"));
+    assert!(all.len() > 180, "{} methods", all.len());
+    let missing = all.iter().filter(|name| !front.contains(&format!("(Tensor::{name})")));
+    none("methods that the list in src/lib.rs lacks", missing.map(|name| name.to_string()).collect());
 }

@@ -26,6 +26,7 @@ mod narrow;
 mod pointwise;
 mod preprocessing;
 mod profile;
+mod pytorch;
 #[cfg(feature = "cpu")]
 mod random_graphs;
 mod reductions;

@@ -1,5 +1,6 @@
 //! Preprocessing layers, held to what Keras computes.
 
+use wgtensor::data::{Array, Dataset};
 use wgtensor::nn::config::Config;
 use wgtensor::nn::layers::Layer;
 use wgtensor::nn::prelude::*;
@@ -305,6 +306,52 @@ fn ranges_are_found_in_data() {
             (49, 0.3857576847076416, 260.21697998046875, 1002.0009765625)
         );
         assert_eq!(found(1, 0.01)?, [0.0; 0]);
+        Ok(())
+    });
+}
+
+/// What Keras finds in the same data, a hundred numbers at a time.
+#[test]
+fn layers_adapt_to_data_sets() {
+    for_each_device(|device| {
+        let values: Vec<f32> = (0..997).map(|i| ((i * 7919) % 1009) as f32).map(|v| v * v / 1000.0).collect();
+        let x = Tensor::from_slice(&values, [997, 1], device)?;
+        let batches = Dataset::from_tensor_slices((&x, vec![0; 997]))?.batch(100);
+        let found = |bins: usize, epsilon: f64| -> Result<Vec<f64>> {
+            let mut layer = Discretization::new().num_bins(bins).epsilon(epsilon);
+            layer.adapt(&batches)?;
+            let list = layer.config()?.get("bin_boundaries").and_then(|list| list.as_array().cloned()).unwrap();
+            Ok(list.iter().map(|v| v.as_f64().unwrap()).collect())
+        };
+        assert_eq!(found(4, 0.01)?, [66.9691390991211, 258.65997314453125, 580.2881469726562]);
+        let seven = [
+            26.326309204101562,
+            86.03584289550781,
+            197.9082489013672,
+            342.7311096191406,
+            531.05029296875,
+            765.904296875,
+        ];
+        assert_eq!(found(7, 0.1)?, seven);
+
+        let mut scale = Normalization::new();
+        scale.adapt(&batches)?;
+        let mut model = Sequential::new().add(scale);
+        model.call(&x, false)?;
+        let weights = model.get_weights()?;
+        close(&weights[0], &[339.197_94]);
+        close(&weights[1], &[92_197.12]);
+        // And in the model, on rows in the host's memory.
+        model.layers().next().unwrap().adapt(&Array::new(vec![[1.0f64], [3.0]])?)?;
+        assert_eq!(model.get_weights()?[0].to_vec::<f32>()?, [2.0]);
+
+        let refused = |data: &Dataset| Normalization::new().adapt(data).unwrap_err();
+        assert!(refused(&batches.repeat(None)).is_invalid_argument());
+        assert!(refused(&batches.take(0)).is_shape_mismatch());
+        assert!(refused(&Dataset::from_tensor_slices([&x, &x])?.batch(10)).is_invalid_argument());
+        assert!(Discretization::new().num_bins(2).adapt(&batches.take(0)).unwrap_err().is_shape_mismatch());
+        let ragged = Dataset::from_generator(|| [1, 2].into_iter().map(|n| Ok(vec![vec![1.0f32; n]; 2])));
+        assert!(refused(&ragged).is_shape_mismatch());
         Ok(())
     });
 }

@@ -144,6 +144,6 @@ fn a_run_killed_at_any_moment_comes_to_the_same_weights() {
 #[cfg(feature = "gpu")]
 fn so_does_one_on_a_gpu() {
     if wgtensor::Device::gpu().is_ok() {
-        killed("gpu", 6);
+        killed("gpu", 20);
     }
 }

@@ -30,7 +30,7 @@ use self::later::Later;
 use self::memory::{Memory, words_of, words_of_mut};
 use self::run::CpuPlan;
 use self::threads::Pool;
-use super::profile::{Log, Recording};
+use super::profile::{Log, Recording, Spans};
 use super::{
     Backend, Buffer, Counters, DeviceInfo, DeviceKind, DeviceOptions, Executable, KernelTime, Kernels, MemoryStats,
     Take, count,
@@ -38,6 +38,7 @@ use super::{
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::step::Plan;
+use crate::sys::Instant;
 
 pub(crate) use self::memory::CpuBuffer;
 
@@ -58,8 +59,9 @@ struct Shared {
     later: Later,
     /// Tables of temporaries not in use: one, unless several threads run plans at once.
     tables: Mutex<Vec<Table>>,
-    /// What steps take, while somebody asks.
-    times: Log<Vec<KernelTime>>,
+    /// What steps take, and when they began, while somebody asks.
+    times: Log<Vec<(Instant, KernelTime)>>,
+    spans: Arc<Spans>,
 }
 
 impl Shared {
@@ -89,6 +91,7 @@ impl CpuBackend {
                 pool,
                 tables: Mutex::default(),
                 times: Log::default(),
+                spans: Arc::default(),
             }),
         }
     }
@@ -213,6 +216,10 @@ impl Backend for CpuBackend {
         Ok(Box::new(CpuRecording { shared: Arc::clone(&self.shared), from }))
     }
 
+    fn spans(&self) -> &Arc<Spans> {
+        &self.shared.spans
+    }
+
     fn counters(&self) -> &Counters {
         &self.shared.memory.counters
     }
@@ -225,8 +232,12 @@ struct CpuRecording {
 }
 
 impl Recording for CpuRecording {
-    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Vec<KernelTime>>> {
-        let noted = self.shared.times.lock()[self.from..].to_vec();
+    fn finish(self: Box<Self>, begin: Instant) -> BoxFuture<'static, Result<Vec<KernelTime>>> {
+        let timed = |(at, kernel): &(Instant, KernelTime)| KernelTime {
+            begin: at.saturating_duration_since(begin).as_secs_f64(),
+            ..kernel.clone()
+        };
+        let noted = self.shared.times.lock()[self.from..].iter().map(timed).collect();
         futures::future::ready(Ok(noted)).boxed()
     }
 }

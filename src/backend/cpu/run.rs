@@ -266,7 +266,7 @@ impl Prepared {
             ready.run(&mut views, &place, params, scratch).map_err(|e| e.context(step.name()))?;
             if let Some((begin, mut noted)) = begin.zip(times.wanted()) {
                 let (name, seconds) = (profile::name(step.name(), &step.ops), begin.elapsed().as_secs_f64());
-                noted.push(KernelTime { name, groups: [0; 3], seconds });
+                noted.push((begin, KernelTime { name, groups: [0; 3], begin: 0.0, seconds }));
             }
         }
         Ok(())

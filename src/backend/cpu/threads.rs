@@ -110,7 +110,7 @@ impl Pool {
     pub(super) fn shared() -> Arc<Self> {
         static SHARED: OnceLock<Arc<Pool>> = OnceLock::new();
         let asked = || std::env::var(THREADS).ok()?.trim().parse().ok().filter(|&n: &usize| n > 0);
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
+        let available = crate::sys::threads;
         SHARED.get_or_init(|| Pool::new(asked().unwrap_or_else(available))).clone()
     }
 

@@ -12,6 +12,7 @@ use super::cache::Cache;
 use super::dispatch::Caps;
 use super::info::describe;
 use super::trusted;
+use crate::backend::profile::Spans;
 use crate::backend::worker::Worker;
 use crate::backend::{Counters, DeviceInfo, DeviceOptions, Kernels, count};
 use crate::error::{Error, Kind, Result};
@@ -24,6 +25,7 @@ pub(super) struct Core {
     pub(super) limits: wgpu::Limits,
     pub(super) caps: Caps,
     pub(super) counters: Counters,
+    pub(super) spans: Arc<Spans>,
     pub(super) health: Arc<Health>,
     /// Where compiled pipelines are kept for the next process.
     pub(super) cache: Option<Cache>,
@@ -84,6 +86,7 @@ impl Core {
             limits,
             caps,
             counters: Counters::default(),
+            spans: Arc::default(),
             health: Arc::default(),
             cache: None,
             guest,

@@ -35,7 +35,7 @@ use std::sync::Arc;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 
-use super::profile::{Log, Recording};
+use super::profile::{Log, Recording, Spans};
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats, Take};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
@@ -161,6 +161,10 @@ impl Backend for GpuBackend {
 
     fn record(&self) -> Result<Box<dyn Recording>> {
         Ok(Box::new(GpuRecording::begin(&self.core, &self.staging, &self.times)?))
+    }
+
+    fn spans(&self) -> &Arc<Spans> {
+        &self.core.spans
     }
 
     fn counters(&self) -> &Counters {

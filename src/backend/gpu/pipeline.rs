@@ -101,7 +101,7 @@ impl Pipelines {
         let threads = match total {
             1 => 1,
             _ if cfg!(target_arch = "wasm32") => 1,
-            many => std::thread::available_parallelism().map_or(1, usize::from).min(many),
+            many => crate::sys::threads().min(many),
         };
         let work = Mutex::new(missing.into_iter().enumerate());
         let done = Mutex::new(Vec::with_capacity(total));

@@ -238,6 +238,7 @@ impl Executable for GpuExecutable {
         let before = times.as_ref().map_or(0, |times| times.len());
         let chunks = times.as_mut().map(|times| self.room(times)).transpose()?;
         let ran = self.core.attempt(|| {
+            let encoding = self.core.spans.span("encode");
             self.upload(slab, words, uploaded, params);
             let mut encoder = self.core.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             let find = |&source: &Source| self.resolve(source, leaves, outputs);
@@ -265,7 +266,11 @@ impl Executable for GpuExecutable {
                 }
             }
             count(&self.core.counters.dispatches, self.kernels.len() as u64);
-            self.core.submit(encoder.finish());
+            let commands = encoder.finish();
+            drop(encoding);
+            times.as_mut().into_iter().for_each(|times| times.submitted(before));
+            let _span = self.core.spans.span("submit");
+            self.core.submit(commands);
         });
         ran.inspect_err(|_| {
             // Nothing ran, and who knows what was uploaded.

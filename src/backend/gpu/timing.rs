@@ -10,6 +10,7 @@ use super::device::Core;
 use super::readback::Staging;
 use crate::backend::profile::{KernelTime, Log, Recording};
 use crate::error::{Error, Kind, Result};
+use crate::sys::Instant;
 
 /// How many kernels one query set times. More than one set is used by longer plans; small ones are quicker to reset.
 pub(super) const PER_SET: usize = 256;
@@ -22,6 +23,8 @@ const PAGE: u64 = 1 << 18;
 #[derive(Default)]
 pub(super) struct Times {
     kernels: Vec<Timed>,
+    /// The first kernel of each run, and when the run was submitted.
+    runs: Vec<(usize, Instant)>,
     /// Reused by every plan: the queue reads a set before the next plan resets it.
     sets: Vec<wgpu::QuerySet>,
     pages: Vec<wgpu::Buffer>,
@@ -109,9 +112,17 @@ impl Times {
         self.kernels.len()
     }
 
+    /// Notes that the kernels from this one on are submitted now.
+    pub(super) fn submitted(&mut self, from: usize) {
+        if from < self.kernels.len() {
+            self.runs.push((from, Instant::now()));
+        }
+    }
+
     /// Forgets kernels that did not run after all.
     pub(super) fn forget(&mut self, from: usize) {
         self.kernels.truncate(from);
+        self.runs.retain(|run| run.0 < from);
     }
 }
 
@@ -140,9 +151,12 @@ impl GpuRecording {
         Ok(GpuRecording { core: Arc::clone(core), staging: Arc::clone(staging), times: Arc::clone(times), from })
     }
 
-    fn read(&self) -> Result<BoxFuture<'static, Result<Vec<KernelTime>>>> {
+    fn read(&self, start: Instant) -> Result<BoxFuture<'static, Result<Vec<KernelTime>>>> {
         let times = self.times.lock();
         let kernels = times.kernels[self.from..].to_vec();
+        let runs = times.runs.iter().filter(|run| run.0 >= self.from);
+        let runs: Vec<(usize, f64)> =
+            runs.map(|run| (run.0 - self.from, run.1.saturating_duration_since(start).as_secs_f64())).collect();
         let first = kernels.first().map_or(0, |k| k.page);
         let pages = &times.pages[kernels.first().map_or(times.pages.len(), |k| k.page)..];
         let copies = pages.iter().map(|page| self.staging.copy(page, PAGE)).collect::<Result<Vec<_>>>()?;
@@ -157,12 +171,25 @@ impl GpuRecording {
             .await?;
             // A kernel that needs nothing of the one before it may begin earlier than that one ends: the time that they
             // share counts once.
+            let looks = |k: &Timed| [0, 1].map(|i| pages[k.page - first][k.offset as usize / 8 + i]);
+            // From the clock's first reading on, so that nothing is lost of long times.
+            let zero = kernels.iter().map(|k| looks(k)[0]).min().unwrap_or(0);
+            let seconds = |ticks: u64| ticks.saturating_sub(zero) as f64 * tick;
+            // The clock stands so that no run begins before it was submitted.
+            let late = runs.iter().map(|&(kernel, submitted)| submitted - seconds(looks(&kernels[kernel])[0]));
+            let zero_at = late.fold(0.0, f64::max);
             let mut last = 0;
-            let timed = kernels.into_iter().map(|Timed { name, groups, page, offset }| {
-                let [begin, end] = [0, 1].map(|i| pages[page - first][offset as usize / 8 + i]);
-                let seconds = end.saturating_sub(begin.max(last)) as f64 * tick;
+            let timed = kernels.iter().map(|kernel| {
+                let [begin, end] = looks(kernel);
+                let begin = begin.max(last);
                 last = end.max(last);
-                KernelTime { name: name.to_string(), groups, seconds }
+                let took = end.saturating_sub(begin) as f64 * tick;
+                KernelTime {
+                    name: kernel.name.to_string(),
+                    groups: kernel.groups,
+                    begin: zero_at + seconds(begin),
+                    seconds: took,
+                }
             });
             Ok(timed.collect())
         }
@@ -171,8 +198,8 @@ impl GpuRecording {
 }
 
 impl Recording for GpuRecording {
-    fn finish(self: Box<Self>) -> BoxFuture<'static, Result<Vec<KernelTime>>> {
-        self.read().unwrap_or_else(|e| futures::future::ready(Err(e)).boxed())
+    fn finish(self: Box<Self>, begin: Instant) -> BoxFuture<'static, Result<Vec<KernelTime>>> {
+        self.read(begin).unwrap_or_else(|e| futures::future::ready(Err(e)).boxed())
     }
 }
 

@@ -15,6 +15,7 @@ use self::columns::Columns;
 use super::Dataset;
 use crate::error::{Result, entry};
 use crate::files::{in_file, open};
+use crate::loading::{Counted, Loading, Unit};
 
 /// How to read a table of comma-separated values. By default it has commas and a header, and a missing value is an error
 /// where it is used.
@@ -103,12 +104,26 @@ impl Csv {
 
     /// The classes that a column names, in the order of their numbers, such as those found in another file. Others are errors
     /// where the labels are used. Without it, they are all that are in the column, sorted.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().classes("kind", ["yes", "no"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.labels("kind")?.0.to_vec::<i32>()?, [1, 0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn classes(mut self, column: impl Into<String>, classes: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.classes.push((column.into(), strings(classes)));
         self
     }
 
     /// Fields that are missing values too, such as `"?"`.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().na_values(["?"]).fill(0.0).parse("a\n1\n?\n")?;
+    /// assert_eq!(table.numbers(["a"])?.to_vec::<f32>()?, [1.0, 0.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn na_values(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.na_values = strings(values);
         self
@@ -128,15 +143,38 @@ impl Csv {
 
     /// Reads a file into memory.
     ///
+    /// In a terminal, a line of the standard error says how far it is, where it takes longer than a second.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["species"]).read("examples/data/iris.csv")?;
+    /// assert_eq!((table.rows(), table.features()?.dims()), (150, &[150, 4][..]));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The file cannot be read, is empty, or has a line with another number of fields, which is named.
     #[track_caller]
     pub fn read(&self, path: impl AsRef<Path>) -> Result<Table> {
         let path = path.as_ref();
-        entry(|| in_file(path, self.table(&|| open(path).map(|file| Box::new(file) as Box<dyn Read>))))
+        let source = || {
+            let file = open(path)?;
+            let size = file.metadata().ok().map(|data| data.len());
+            let loading = Loading::new(path.display().to_string(), Unit::Bytes, size);
+            Ok(Box::new(Counted::new(file, loading)) as Box<dyn Read>)
+        };
+        entry(|| in_file(path, self.table(&source)))
     }
 
     /// The table that a text is.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!((table.rows(), table.names()), (2, &["a".to_string(), "kind".to_string()][..]));
+    /// assert!(Csv::new().parse("a,b\n1\n").is_err()); // one field too few in line 2
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`read`](Self::read), but for the file.

@@ -9,6 +9,13 @@ use crate::error::{Error, Kind, Result, entry};
 const BLOCK: usize = 32;
 
 /// A table in memory, with named columns; [`Csv`] reads them.
+///
+/// ```
+/// use wgtensor::data::Csv;
+/// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+/// println!("{} rows of {}", table.rows(), table.names().join(", "));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Table {
     how: Csv,
@@ -79,6 +86,13 @@ impl Table {
 
     /// Whether a column is of numbers; text otherwise.
     ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert!(table.is_numeric("a")? && !table.is_numeric("kind")?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// There is no such column.
     #[track_caller]
@@ -137,6 +151,14 @@ impl Table {
 
     /// Columns of numbers side by side, in the order given: an array of shape `(rows, columns)` in single precision.
     ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.numbers(["a"])?.to_vec::<f32>()?, [1.0, 2.0]);
+    /// assert!(table.numbers(["kind"]).is_err());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// There is no such column, it is text, or it has a missing value and there is no [`fill`](Csv::fill).
     #[track_caller]
@@ -155,6 +177,13 @@ impl Table {
     }
 
     /// A column of whole numbers as they are: an array of shape `(rows,)` of type `i32`.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.integers("a")?.to_vec::<i32>()?, [1, 2]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`numbers`](Self::numbers), or a number that is not whole or that `i32` does not hold.
@@ -180,6 +209,14 @@ impl Table {
 
     /// A column as class numbers, an array of shape `(rows,)` of type `i32`, and the names of the classes: those given with
     /// [`Csv::classes`], or all there are in the column, sorted.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// let (y, classes) = table.labels("kind")?;
+    /// assert_eq!((y.to_vec::<i32>()?, classes), (vec![0, 1], vec!["no".to_string(), "yes".to_string()]));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is no such column, it names a class that is not among those given, or it has a missing value and there is no
@@ -210,6 +247,13 @@ impl Table {
 
     /// The words of a column of text.
     ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.text("kind")?, ["no", "yes"]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// There is no such column, or it has a missing value and there is no [`fill_text`](Csv::fill_text).
     #[track_caller]
@@ -220,6 +264,13 @@ impl Table {
 
     /// All columns that are no labels, as [`numbers`](Self::numbers).
     ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.features()?.to_vec::<f32>()?, [1.0, 2.0]); // all but the labels
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of `numbers`.
     #[track_caller]
@@ -229,6 +280,13 @@ impl Table {
 
     /// The rows as elements: `x` are the [`features`](Self::features); `y` are the label columns, as class numbers for one
     /// column of text or with [`classes`](Csv::classes), and else as numbers.
+    ///
+    /// ```
+    /// use wgtensor::data::Csv;
+    /// let table = Csv::new().labels(["kind"]).parse("a,kind\n1,no\n2,yes\n")?;
+    /// assert_eq!(table.dataset()?.batch(2).len(), Some(1));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of `features`, [`labels`](Self::labels) and [`numbers`](Self::numbers).

@@ -9,6 +9,22 @@ use crate::nn::history::Logs;
 use crate::nn::model::{Callback, Model};
 
 /// Writes the figures of each epoch to a file: `epoch,loss,...`, a missing one as `NA`.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-log-{}.csv", std::process::id()));
+/// // path: say, "log.csv"
+/// model.fit(&x, &y, Fit::new().epochs(2).callbacks(CSVLogger::new(&path)).verbose(0))?;
+/// let lines = std::fs::read_to_string(&path).unwrap();
+/// assert!(lines.starts_with("epoch,loss,val_loss\n0,") && lines.lines().count() == 3);
+/// # std::fs::remove_file(path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct CSVLogger {
     path: PathBuf,
     separator: char,

@@ -3,6 +3,15 @@
 use crate::error::{Error, Result};
 
 /// How often a callback acts: at the end of each epoch, or after every so many batches. A number stands for batches.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let every_100_batches = ModelCheckpoint::new("last.safetensors").save_weights_only(true).save_freq(100);
+/// let every_epoch = ModelCheckpoint::new("last.safetensors").save_freq(callbacks::Frequency::Epoch);
+/// # drop((every_100_batches, every_epoch));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Frequency {
     /// At the end of each epoch.

@@ -9,6 +9,20 @@ use crate::nn::progress::print;
 /// Lowers the learning rate when a figure no longer improves.
 ///
 /// Defaults: monitors `val_loss`, factor 0.1, patience 10, min_delta 1e-4. Adds `learning_rate` to the history.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let plateau = ReduceLROnPlateau::new().monitor("loss").min_delta(100.0).patience(1).factor(0.5);
+/// let history = model.fit(&x, &y, Fit::new().epochs(3).callbacks(plateau).verbose(0))?;
+/// assert_eq!(history["learning_rate"].len(), 3);
+/// assert_eq!(model.learning_rate()?, 0.01 * 0.5 * 0.5);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct ReduceLROnPlateau {
     watched: Monitor,
     patience: usize,
@@ -100,6 +114,19 @@ impl Callback for ReduceLROnPlateau {
 
 /// Sets the learning rate of each epoch from a function of the epoch and the rate so far.
 /// Adds `learning_rate` to the history.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let halved = LearningRateScheduler::new(|epoch, rate| if epoch == 0 { rate } else { rate / 2.0 });
+/// let history = model.fit(&x, &y, Fit::new().epochs(3).callbacks(halved).verbose(0))?;
+/// assert_eq!(history["learning_rate"], [0.01, 0.005, 0.0025]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct LearningRateScheduler<F> {
     schedule: F,
 }

@@ -6,6 +6,12 @@ use crate::nn::model::Model;
 use crate::nn::progress::warn;
 
 /// Whether a monitored figure should fall or rise.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let stop = EarlyStopping::new().monitor("val_score").mode(callbacks::Mode::Max).patience(3);
+/// # drop(stop);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Known from the metric.

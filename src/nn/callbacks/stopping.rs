@@ -10,6 +10,19 @@ use crate::nn::progress::print;
 /// Ends training when a figure no longer improves.
 ///
 /// Defaults: monitors `val_loss`, patience 0, keeps the last weights.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let mut stop = EarlyStopping::new().monitor("loss").min_delta(100.0).patience(2).restore_best_weights(true);
+/// let history = model.fit(&x, &y, Fit::new().epochs(50).callbacks(&mut stop).verbose(0))?;
+/// assert_eq!((stop.stopped_epoch(), history["loss"].len()), (Some(2), 3)); // the first, and two that were no better
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct EarlyStopping {
     watched: Monitor,
     patience: usize,
@@ -118,6 +131,19 @@ impl Callback for EarlyStopping {
 }
 
 /// Ends training when the loss is NaN or infinite. Reads the loss back at every step, which makes small steps slower.
+///
+/// ```
+/// # use wgtensor::{DType, Device, Tensor};
+/// use wgtensor::nn::prelude::*;
+///
+/// # let (x, y) = (Tensor::ones([8, 2], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let broken = y.mul(f64::NAN)?;
+/// let history = model.fit(&x, &broken, Fit::new().epochs(50).callbacks(TerminateOnNaN).verbose(0))?;
+/// assert_eq!(history["loss"].len(), 1);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TerminateOnNaN;
 

@@ -67,6 +67,16 @@ impl Config {
     }
 
     /// The same with this setting.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    /// use wgtensor::nn::layers::Layer;
+    ///
+    /// let config = Config::new("Dense").with("units", 3).with("activation", "relu");
+    /// let layer = <dyn Layer>::from_config(&config)?;
+    /// assert_eq!(layer.config()?.get("units").unwrap(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn with(mut self, key: impl Into<String>, value: impl Into<Value>) -> Self {
         self.settings.insert(key.into(), value.into());
         self
@@ -78,6 +88,14 @@ impl Config {
     }
 
     /// A setting, if it is there.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    ///
+    /// let config = Config::new("Dense").with("units", 3);
+    /// assert_eq!((config.get("units").unwrap().as_u64(), config.get("bias")), (Some(3), None));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.settings.get(key)
     }
@@ -103,6 +121,14 @@ impl Config {
     }
 
     /// From an object with `class_name` and `config`; what else Keras writes beside them is passed over.
+    ///
+    /// ```
+    /// use wgtensor::nn::config::Config;
+    ///
+    /// let config: Config = r#"{"class_name": "Dense", "config": {"units": 3}}"#.parse()?;
+    /// assert_eq!(Config::from_json(&config.to_json())?, config);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// JSON of another form.

@@ -29,6 +29,14 @@ pub trait Setting: Sized {
 /// or one number for a pair.
 ///
 /// A value that makes no sense is reported when the object is used.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let wide = Conv2D::new(8, 3).strides(2).padding("same").activation("relu"); // a number for a pair, names
+/// let same = Conv2D::new(8, (3, 3)).strides((2, 2)).padding(wgtensor::Padding::Same).activation(Relu);
+/// assert_eq!(layers::Layer::config(&wide)?, layers::Layer::config(&same)?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoSetting<T> {
     /// The setting.
     ///
@@ -140,6 +148,17 @@ impl<T: Setting + Clone> IntoSetting<Vec<T>> for &[T] {
 }
 
 /// One threshold, or several: the figure is then one for each, in their order.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::metrics::Metric;
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (t, p) = (Tensor::new([[1.0f32], [0.0]], &device)?, Tensor::new([[0.6f32], [0.4]], &device)?);
+/// let figure = Precision::new().thresholds([0.3, 0.5]).compute(&t, &p, None)?;
+/// assert_eq!(format!("{figure:?}"), "Many([0.5, 1.0])");
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Thresholds {
     /// One.
@@ -259,6 +278,15 @@ macro_rules! signed {
 signed!(usize, i32);
 
 /// A height and a width: one number stands for both.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let square = Conv2D::new(8, 3);
+/// let wide = Conv2D::new(8, (1, 5));
+/// assert_eq!(layers::Layer::config(&square)?, layers::Layer::config(&Conv2D::new(8, (3, 3)))?);
+/// assert_ne!(layers::Layer::config(&square)?, layers::Layer::config(&wide)?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair(pub usize, pub usize);
 

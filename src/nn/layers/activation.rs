@@ -27,6 +27,16 @@ declare! {
     /// An activation as a layer: Keras's `Activation("relu")`.
     ///
     /// `model.add(Softmax)` is a shorthand that makes Keras's `Softmax`, `ReLU` and `ELU` layers, and this one of the rest.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[0.0f32, 1.0]], &device)?;
+    /// let y = Sequential::new().add(layers::ActivationLayer::new("tanh")).call(&x, false)?;
+    /// assert_eq!(format!("{y:.3}"), "[[0.000 0.762]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct ActivationLayer as "Activation" (
         /// The function: an [`Activation`] or its name.
         activation: Activation,
@@ -47,6 +57,16 @@ pub(crate) fn layer_of(activation: Activation) -> Box<dyn Layer> {
 
 declare! {
     /// `max(x, 0)`; more generally `x` from `threshold` up to `max_value`, and `negative_slope * (x - threshold)` below.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[-1.0f32, 1.0, 3.0]], &device)?;
+    /// let y = Sequential::new().add(ReLU::new().max_value(2.0)).call(&x, false)?;
+    /// assert_eq!(format!("{y:.3}"), "[[0.000 1.000 2.000]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct ReLU {
         /// The largest output; unlimited where it is not set.
         max_value: Option<f64> where nonnegative = None,
@@ -71,6 +91,16 @@ elementwise!(ReLU, |self, x| {
 
 declare! {
     /// `x` where positive, else `alpha (exp(x) - 1)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[-1.0f32, 1.0]], &device)?;
+    /// let y = Sequential::new().add(ELU::new()).call(&x, false)?;
+    /// assert_eq!(format!("{y:.3}"), "[[-0.632  1.000]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct ELU {
         /// The size of the limit for negative values.
         alpha: f64 = 1.0,
@@ -81,6 +111,16 @@ elementwise!(ELU, |self, x| x.elu(self.alpha));
 
 declare! {
     /// `exp(x)` normalised along an axis; what a mask of the input's own shape leaves out counts nothing.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[1.0f32, 1.0]], &device)?;
+    /// let y = Sequential::new().add(layers::SoftmaxLayer::new()).call(&x, false)?;
+    /// assert_eq!(format!("{y:.3}"), "[[0.500 0.500]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct SoftmaxLayer as "Softmax" {
         /// The axis that sums to 1.
         axis: isize = -1,
@@ -108,6 +148,16 @@ impl Layer for SoftmaxLayer {
 declare! {
     /// `x` where positive, else `negative_slope * x`; the default slope is that of Keras's layer (its activation function of
     /// the same name has 0.2).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::new([[-1.0f32, 1.0]], &device)?;
+    /// let y = Sequential::new().add(LeakyReLU::new()).call(&x, false)?;
+    /// assert_eq!(format!("{y:.3}"), "[[-0.300  1.000]]");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct LeakyReLU {
         /// The factor of negative values.
         negative_slope: f64 where nonnegative = 0.3,

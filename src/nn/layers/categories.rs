@@ -1,6 +1,7 @@
 //! Layers that make categories of numbers, and encode categories.
 
-use super::{CallCtx, Layer};
+use super::adapting::no_data;
+use super::{AdaptData, Batches, CallCtx, Layer};
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::config::{choices, declare, declared, positive, share};
 use crate::nn::names::with_batch;
@@ -8,6 +9,16 @@ use crate::shape::Shape;
 use crate::{DType, Tensor};
 
 /// How categories come out of a layer.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[0, 2, 2]], &Device::cpu())?;
+/// let encoded = |mode: &str| Sequential::new().add(CategoryEncoding::new(3).output_mode(mode)).call(&x, false)?.to_vec::<f32>();
+/// assert_eq!(encoded("multi_hot")?, [1.0, 0.0, 1.0]);
+/// assert_eq!(encoded("count")?, [1.0, 0.0, 2.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputMode {
     /// As their numbers.
@@ -163,34 +174,58 @@ impl Discretization {
     /// Finds the boundaries of `num_bins` ranges with about equally many of these numbers: before the layer is added to a
     /// model, or later through [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt). The numbers are read back.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([1.0f32, 2.0, 3.0, 4.0], &Device::cpu())?;
+    /// let mut halves = Discretization::new().num_bins(2);
+    /// halves.adapt(&x)?;
+    /// assert_eq!(Sequential::new().add(halves).call(&x, false)?.to_vec::<i32>()?.len(), 4);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A layer without `num_bins`, no data, NaN in it, or those of the device.
     #[track_caller]
-    pub fn adapt(&mut self, data: &Tensor) -> Result<()> {
-        entry(|| {
-            Layer::check(self)?;
-            let Some(bins) = self.num_bins else {
-                return Err(Error::parts(
-                    Kind::State,
-                    "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`",
-                    "a call of `adapt`",
-                    "a layer with `num_bins`",
-                    "Use `num_bins` instead",
-                ));
-            };
-            let values = data.cast(DType::F32)?.to_vec::<f32>()?;
-            if values.is_empty() || values.iter().any(|value| value.is_nan()) {
+    pub fn adapt(&mut self, data: impl AdaptData) -> Result<()> {
+        entry(|| self.adapt_to(data.into_batches()?))
+    }
+
+    fn adapt_to(&mut self, batches: Batches) -> Result<()> {
+        Layer::check(self)?;
+        let Some(bins) = self.num_bins else {
+            return Err(Error::parts(
+                Kind::State,
+                "Cannot adapt a Discretization layer that has been initialized with `bin_boundaries`",
+                "a call of `adapt`",
+                "a layer with `num_bins`",
+                "Use `num_bins` instead",
+            ));
+        };
+        let mut summary = Summary::default();
+        for batch in batches {
+            let values = batch?.cast(DType::F32)?.to_vec::<f32>()?;
+            if values.is_empty() {
+                return Err(no_data("no numbers"));
+            }
+            if values.iter().any(|value| value.is_nan()) {
                 return Err(Error::parts(
                     Kind::Argument,
                     "`adapt` was given data without an order",
-                    if values.is_empty() { "no numbers" } else { "NaN" },
-                    "at least one number, and no NaN",
-                    "Check how the data was read",
+                    "NaN",
+                    "numbers",
+                    "Check how the data was read, or fill in what is missing",
                 ));
             }
-            self.bin_boundaries = Some(boundaries(values, bins, self.epsilon));
-            Ok(())
-        })
+            summary = merged(summarized(values, self.epsilon), summary, self.epsilon);
+        }
+        if summary.0.is_empty() {
+            return Err(no_data("no batch"));
+        }
+        let (mut ends, _) = compress(summary, 1.0 / bins as f64);
+        ends.pop();
+        self.bin_boundaries = Some(ends.into_iter().map(f64::from).collect());
+        Ok(())
     }
 
     fn has_ranges(&self) -> Result<()> {
@@ -225,8 +260,8 @@ impl Layer for Discretization {
         true
     }
 
-    fn adapt(&mut self, data: &Tensor) -> Result<()> {
-        Discretization::adapt(self, data)
+    fn adapt(&mut self, data: Batches) -> Result<()> {
+        self.adapt_to(data)
     }
 
     fn call(&self, x: &Tensor, _: &CallCtx) -> Result<Tensor> {
@@ -259,15 +294,21 @@ impl Layer for Discretization {
 /// Values in ascending order, and for how many each stands.
 type Summary = (Vec<f32>, Vec<f32>);
 
-/// Keras's boundaries of equally full ranges: step by step what it computes, to the same bits.
-fn boundaries(mut values: Vec<f32>, bins: usize, epsilon: f64) -> Vec<f64> {
+/// A few of the values, each for as many as there are between it and the next. This and what follows is step by step what
+/// Keras computes, to the same bits.
+fn summarized(mut values: Vec<f32>, epsilon: f64) -> Summary {
     values.sort_unstable_by(f32::total_cmp);
     let step = (values.len() as f64 / (1.0 / epsilon)).max(1.0);
     let chosen: Vec<f32> = values.into_iter().skip((step - 1.0) as usize).step_by(step as usize).collect();
     let weights = vec![step as f32; chosen.len()];
-    let (mut ends, _) = compress(compress((chosen, weights), epsilon), 1.0 / bins as f64);
-    ends.pop();
-    ends.into_iter().map(f64::from).collect()
+    (chosen, weights)
+}
+
+/// The summary of what two of them stand for.
+fn merged(a: Summary, b: Summary, epsilon: f64) -> Summary {
+    let mut both: Vec<(f32, f32)> = a.0.into_iter().zip(a.1).chain(b.0.into_iter().zip(b.1)).collect();
+    both.sort_by(|a, b| a.0.total_cmp(&b.0));
+    compress(both.into_iter().unzip(), epsilon)
 }
 
 /// A summary of about `1 / epsilon` values.

@@ -35,6 +35,17 @@ pub(crate) fn padding_name(padding: Padding) -> &'static str {
 affine! {
     /// `activation(conv(x, kernel) + bias)` on images `(batch, height, width, channels)`; kernel
     /// `(height, width, channels / groups, filters)`, bias `(filters,)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &device)?;
+    /// let mut model = Sequential::new().add(Conv2D::new(8, 3).padding("same").strides(2).activation(Relu));
+    /// assert_eq!(model.call(&x, false)?.dims(), [1, 2, 2, 8]);
+    /// assert_eq!(model.count_params()?, 3 * 3 * 3 * 8 + 8);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Conv2D(
         /// How many output channels there are.
         filters: usize where positive,

@@ -8,6 +8,15 @@ use crate::shape::Shape;
 
 declare! {
     /// All dimensions after the batch merged into one.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &device)?;
+    /// assert_eq!(Sequential::new().add(Flatten::new()).call(&x, false)?.dims(), [1, 48]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Flatten {}
     fixed { data_format: "channels_last" }
 }
@@ -31,6 +40,15 @@ impl Layer for Flatten {
 
 declare! {
     /// Each sample given another shape of as many elements.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &device)?;
+    /// assert_eq!(Sequential::new().add(Reshape::new([-1, 3])).call(&x, false)?.dims(), [1, 16, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Reshape(
         /// The shape of a sample, of which one extent may be -1: whatever is left.
         target_shape: Vec<isize>,
@@ -81,6 +99,18 @@ declare! {
     /// Sets a random share of the values to zero while training, and scales the others by `1 / (1 - rate)`.
     ///
     /// The mask follows from a seed of each step and is computed where it is used, forward and backward: never stored.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(Dropout::new(0.5));
+    /// let x = Tensor::ones([1, 1000], DType::F32, &device)?;
+    /// assert_eq!(model.call(&x, false)?.min(())?.item::<f32>()?, 1.0); // not while predicting
+    /// let y = model.call(&x, true)?;
+    /// assert_eq!((y.min(())?.item::<f32>()?, y.max(())?.item::<f32>()?), (0.0, 2.0));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Dropout(
         /// The probability with which a value is dropped.
         rate: f64 where share,
@@ -113,6 +143,17 @@ impl Layer for Dropout {
 declare! {
     /// Masks the steps of a sequence `(batch, steps, features)` whose features all are `mask_value`: the layers after leave
     /// them out, and their features become 0.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// // Two steps of two features each; the second is padding, which the mean of the loss leaves out.
+    /// let x = Tensor::new([[[1.0f32, 2.0], [0.0, 0.0]]], &device)?;
+    /// let mut model = Sequential::new().add(Masking::new()).add(Dense::new(1));
+    /// assert_eq!(model.call(&x, false)?.dims(), [1, 2, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Masking {
         /// The value that stands for padding.
         mask_value: f64 = 0.0,

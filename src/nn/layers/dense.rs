@@ -11,6 +11,17 @@ use crate::{Tensor, Var};
 
 affine! {
     /// `activation(x @ kernel + bias)` on the last axis; kernel `(inputs, units)`, bias `(units,)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(Dense::new(3).activation(Relu).kernel_initializer("ones"));
+    /// let x = Tensor::new([[1.0f32, 2.0]], &device)?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [3.0, 3.0, 3.0]);
+    /// assert_eq!(model.count_params()?, 2 * 3 + 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Dense(
         /// How many outputs there are.
         units: usize where positive,

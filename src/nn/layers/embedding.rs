@@ -17,6 +17,18 @@ declare! {
     /// The table starts uniform within 0.05 of zero. An integer outside is an error in data given to `fit`, `evaluate` and
     /// `predict`. Where the integers are computed within the model, or the layer is called by hand with integers computed on
     /// the device, the vector of one outside is NaN (a negative one counts from the end of the table).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(Embedding::new(100, 4));
+    /// let words = Tensor::new([[7, 3, 7]], &device)?;
+    /// let vectors = model.call(&words, false)?;
+    /// assert_eq!(vectors.dims(), [1, 3, 4]);
+    /// assert_eq!(vectors.take(0, 1)?.to_vec::<f32>()?, vectors.take(2, 1)?.to_vec::<f32>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Embedding(
         /// How many vectors there are.
         input_dim: usize where positive,

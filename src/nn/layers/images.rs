@@ -7,6 +7,16 @@ use crate::nn::config::{choices, declare, declared, positive};
 use crate::shape::Shape;
 
 /// How pixels between pixels are found.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[[[0.0f32], [1.0]]]], &Device::cpu())?; // one image of 1 by 2 pixels
+/// let wide = |how: &str| Sequential::new().add(Resizing::new(1, 4).interpolation(how)).call(&x, false)?.to_vec::<f32>();
+/// assert_eq!(wide("nearest")?, [0.0, 0.0, 1.0, 1.0]);
+/// assert_eq!(wide("bilinear")?, [0.0, 0.25, 0.75, 1.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
     /// From the four around them, by distance.
@@ -74,6 +84,16 @@ fn stretch(x: &Tensor, axis: usize, size: usize, how: Interpolation) -> Result<T
 
 declare! {
     /// Images `(batch, height, width, channels)` brought to a height and a width.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(Resizing::new(2, 2));
+    /// let x = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [2.5, 4.5, 10.5, 12.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Resizing(
         /// The height of the results.
         height: usize where positive,
@@ -111,6 +131,16 @@ impl Layer for Resizing {
 declare! {
     /// The middle of images `(batch, height, width, channels)`. Where an image is smaller than that, the largest part of that
     /// shape is made as large.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(CenterCrop::new(2, 2));
+    /// let x = Tensor::arange(0.0, 16.0, 1.0, DType::F32, &device)?.reshape([1, 4, 4, 1])?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [5.0, 6.0, 9.0, 10.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct CenterCrop(
         /// The height of the results.
         height: usize where positive,
@@ -139,6 +169,15 @@ impl Layer for CenterCrop {
 }
 
 /// Which sides of an image change places.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::layers::Layer;
+/// let by_name = RandomFlip::new().mode("vertical");
+/// let by_value = RandomFlip::new().mode(layers::FlipMode::Vertical);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlipMode {
     /// Left and right.
@@ -158,6 +197,18 @@ choices! { FlipMode, "flip mode", "\"horizontal\", \"vertical\" or \"horizontal_
 declare! {
     /// Flips each image `(height, width, channels)` of a batch while training, or does not, with equal probability. As in
     /// Keras, `"horizontal_and_vertical"` flips an image both ways or not at all.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(RandomFlip::new().mode("horizontal"));
+    /// let x = Tensor::new([[[[1.0f32], [2.0]]]], &device)?; // one image of 1 by 2 pixels
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [1.0, 2.0]); // not while predicting
+    /// let turned = model.call(&x, true)?.to_vec::<f32>()?;
+    /// assert!(turned == [1.0, 2.0] || turned == [2.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct RandomFlip {
         /// Which sides change places: a [`FlipMode`] or its name.
         mode: FlipMode = FlipMode::HorizontalAndVertical,

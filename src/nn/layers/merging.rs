@@ -65,6 +65,15 @@ macro_rules! merging {
             #[doc = $doc]
             ///
             /// Inputs are broadcast against each other. A position counts if it does in every input that has a mask.
+            ///
+            /// ```
+            /// use wgtensor::nn::prelude::*;
+            ///
+            /// let (a, b) = (Input::new([3]).node(), Input::new([3]).node());
+            #[doc = concat!("let y = layers::", stringify!($layer), "::new().on([&a, &b])?;")]
+            /// assert_eq!(y.shape().dims(), [3]);
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             #[derive(Clone, Debug)]
             pub struct $layer {}
         }
@@ -119,6 +128,15 @@ merging!(Subtract, 2..=2, "The first of its two inputs less the second.", |input
 
 declare! {
     /// Its inputs one after the other along an axis.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let (a, b) = (Input::new([2]).node(), Input::new([3]).node());
+    /// assert_eq!(layers::Concatenate::new().on([&a, &b])?.shape().dims(), [5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct Concatenate {
         /// The axis, counted with the batch as 0.
@@ -197,6 +215,15 @@ fn joined_masks(inputs: &[Tensor], ctx: &CallCtx, axis: usize) -> Result<Option<
 declare! {
     /// The products of its two inputs summed along an axis of each: `axes = 1` of `(batch, n)` and `(batch, n)` is
     /// `(batch, 1)`, and of `(batch, n, a)` and `(batch, n, b)` it is `(batch, a, b)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let (a, b) = (Input::new([4]).node(), Input::new([4]).node());
+    /// assert_eq!(layers::Dot::new(1).on([&a, &b])?.shape().dims(), [1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[derive(Clone, Debug)]
     pub struct Dot(
         /// The axis of both inputs, or one of each; the batch is axis 0.

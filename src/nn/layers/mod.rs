@@ -1,6 +1,7 @@
 //! Layers: the trait, and Keras's standard ones.
 
 mod activation;
+mod adapting;
 mod affine;
 mod categories;
 mod conv;
@@ -13,12 +14,14 @@ mod normalization;
 mod pooling;
 mod preprocessing;
 
+use std::any::Any;
 use std::cell::RefCell;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(crate) use activation::layer_of;
 pub use activation::{ActivationLayer, ELU, LeakyReLU, ReLU, SoftmaxLayer};
+pub use adapting::{AdaptData, Batches};
 pub use categories::{CategoryEncoding, Discretization, OutputMode};
 pub use conv::Conv2D;
 pub use core::{Dropout, Flatten, Masking, Reshape};
@@ -74,7 +77,7 @@ use crate::{DType, Device, Seed, Tensor, Var};
 /// assert_eq!(model.count_params()?, 3 + 4);
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
-pub trait Layer: Send + Sync {
+pub trait Layer: Any + Send + Sync {
     /// The name of the layer's type, as shown by `summary()`.
     fn class_name(&self) -> &'static str;
 
@@ -100,7 +103,7 @@ pub trait Layer: Send + Sync {
     ///
     /// # Errors
     /// A layer that has nothing to find out, or data that it cannot take.
-    fn adapt(&mut self, data: &Tensor) -> Result<()> {
+    fn adapt(&mut self, data: Batches) -> Result<()> {
         let _ = data;
         Err(Error::parts(
             Kind::Unsupported,
@@ -264,6 +267,21 @@ const CLASSES: &[Class<dyn Layer>] = classes! { dyn Layer:
 };
 
 /// What a layer needs to create its weights.
+///
+/// ```
+/// use wgtensor::nn::SeedStream;
+/// use wgtensor::nn::layers::{BuildCtx, CallCtx, Layer};
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Shape, Tensor};
+///
+/// let device = Device::cpu();
+/// let mut seeds = SeedStream::new(7);
+/// let mut layer = Dense::new(3); // a layer by hand, without a model
+/// layer.build(&Shape::new(&[4])?, &mut BuildCtx::new(&device, "top", &mut seeds))?;
+/// let y = layer.call(&Tensor::ones([2, 4], DType::F32, &device)?, &CallCtx::inference())?;
+/// assert_eq!((y.dims(), layer.weights()[0].name()), (&[2, 3][..], "top/kernel"));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct BuildCtx<'a> {
     device: &'a Device,
     name: &'a str,
@@ -293,6 +311,18 @@ impl<'a> BuildCtx<'a> {
 
     /// A trainable weight of this shape, called `layer/name`.
     ///
+    /// ```
+    /// use wgtensor::nn::SeedStream;
+    /// use wgtensor::nn::layers::BuildCtx;
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::Device;
+    ///
+    /// let (device, mut seeds) = (Device::cpu(), SeedStream::new(7));
+    /// let kernel = BuildCtx::new(&device, "top", &mut seeds).weight("kernel", &[4, 3], &Initializer::HE_NORMAL)?;
+    /// assert_eq!((kernel.name(), kernel.is_trainable()), ("top/kernel", true));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the device.
     pub fn weight(&mut self, name: &str, shape: &[usize], initializer: &Initializer) -> Result<Var> {
@@ -301,6 +331,18 @@ impl<'a> BuildCtx<'a> {
     }
 
     /// A weight that the optimizer leaves alone, such as a running mean.
+    ///
+    /// ```
+    /// use wgtensor::nn::SeedStream;
+    /// use wgtensor::nn::layers::BuildCtx;
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::Device;
+    ///
+    /// let (device, mut seeds) = (Device::cpu(), SeedStream::new(7));
+    /// let mean = BuildCtx::new(&device, "norm", &mut seeds).state("moving_mean", &[3], &Initializer::Zeros)?;
+    /// assert!(!mean.is_trainable());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of the device.
@@ -316,6 +358,17 @@ impl<'a> BuildCtx<'a> {
 /// A mask is a tensor of booleans with the first dimensions of the input that it belongs to, say `(batch, steps)`; true
 /// where a position counts. It travels with the call: a layer finds those of its inputs here, and sets those of its
 /// outputs.
+///
+/// ```
+/// use wgtensor::nn::layers::{CallCtx, Layer};
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+///
+/// let (dropout, x) = (Dropout::new(0.5), Tensor::ones([1000], DType::F32, &Device::cpu())?);
+/// let kept = |ctx: &CallCtx| dropout.call(&x, ctx)?.gt(0.0)?.all(())?.item::<bool>();
+/// assert!(kept(&CallCtx::inference())? && !kept(&CallCtx::training(7))?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct CallCtx {
     training: bool,
     frozen: bool,
@@ -334,11 +387,34 @@ impl CallCtx {
     }
 
     /// A call for inference: no dropout, stored statistics.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    ///
+    /// let x = Tensor::ones([100], DType::F32, &Device::cpu())?;
+    /// let y = Dropout::new(0.5).call(&x, &CallCtx::inference())?;
+    /// assert_eq!(y.to_vec::<f32>()?, x.to_vec::<f32>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn inference() -> Self {
         Self::new(false, Arc::new(Mutex::new(SeedStream::new(0))))
     }
 
     /// A call for training; whatever is random follows from `seed`.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    ///
+    /// let x = Tensor::ones([100], DType::F32, &Device::cpu())?;
+    /// let dropped = |seed| Dropout::new(0.5).call(&x, &CallCtx::training(seed))?.to_vec::<f32>();
+    /// assert_eq!(dropped(7)?, dropped(7)?);
+    /// assert_ne!(dropped(7)?, dropped(8)?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn training(seed: u64) -> Self {
         Self::drawing(Arc::new(Mutex::new(SeedStream::new(seed))))
     }
@@ -402,6 +478,26 @@ impl CallCtx {
     }
 
     /// Sets the mask of an output.
+    ///
+    /// ```
+    /// use wgtensor::nn::layers::{CallCtx, Layer};
+    /// # use wgtensor::{Device, Result, Tensor};
+    ///
+    /// /// Leaves steps without features out.
+    /// struct Skip;
+    /// impl Layer for Skip {
+    ///     fn class_name(&self) -> &'static str {
+    ///         "Skip"
+    ///     }
+    ///     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+    ///         ctx.set_mask(0, x.ne(0.0)?.any(-1)?);
+    ///         Ok(x.clone())
+    ///     }
+    /// }
+    /// # let x = Tensor::new([[[1.0f32], [0.0]]], &Device::cpu())?;
+    /// # assert_eq!(Skip.call(&x, &CallCtx::inference())?.dims(), [1, 2, 1]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_mask(&self, output: usize, mask: Tensor) {
         let mut set = self.set.borrow_mut();
         if set.len() <= output {

@@ -13,6 +13,17 @@ declare! {
     /// Training uses the batch's mean and biased variance (those of the positions that a mask leaves) and moves the stored
     /// ones towards them, `moving = moving * momentum + batch * (1 - momentum)`; inference, and training while frozen, uses
     /// the stored ones. Weights: gamma, beta, moving mean, moving variance.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(BatchNormalization::new().epsilon(0.0));
+    /// let x = Tensor::new([[1.0f32], [3.0]], &device)?;
+    /// assert_eq!(model.call(&x, true)?.to_vec::<f32>()?, [-1.0, 1.0]); // the batch's mean and variance
+    /// assert_ne!(model.call(&x, false)?.to_vec::<f32>()?, [-1.0, 1.0]); // the stored ones
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct BatchNormalization {
         /// How much of the stored statistics stays at each step.
         momentum: f64 where share = 0.99,
@@ -110,6 +121,16 @@ impl Layer for BatchNormalization {
 
 declare! {
     /// Normalises each sample over its last axis (Ba, Kiros and Hinton, 2016). Weights: gamma, beta.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let mut model = Sequential::new().add(LayerNormalization::new().epsilon(0.0));
+    /// let x = Tensor::new([[1.0f32, 3.0], [10.0, 30.0]], &device)?;
+    /// assert_eq!(model.call(&x, false)?.to_vec::<f32>()?, [-1.0, 1.0, -1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct LayerNormalization {
         /// Added to the variance.
         epsilon: f64 where nonnegative = 1e-3,

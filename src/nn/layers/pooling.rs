@@ -79,10 +79,26 @@ macro_rules! windowed {
 
 windowed! {
     /// The largest value of each window.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &Device::cpu())?;
+    /// assert_eq!(Sequential::new().add(MaxPooling2D::new(2)).call(&x, false)?.dims(), [1, 2, 2, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     MaxPooling2D, max_pool2d
 }
 windowed! {
     /// The mean of each window; padding does not count in the mean.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &Device::cpu())?;
+    /// assert_eq!(Sequential::new().add(AveragePooling2D::new(2)).call(&x, false)?.dims(), [1, 2, 2, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     AveragePooling2D, avg_pool2d
 }
 
@@ -118,9 +134,25 @@ macro_rules! global {
 
 global! {
     /// The mean over height and width of each channel.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &Device::cpu())?;
+    /// assert_eq!(Sequential::new().add(GlobalAveragePooling2D::new()).call(&x, false)?.dims(), [1, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     GlobalAveragePooling2D, mean, mean_keepdims
 }
 global! {
     /// The largest value over height and width of each channel.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Tensor::ones([1, 4, 4, 3], DType::F32, &Device::cpu())?;
+    /// assert_eq!(Sequential::new().add(GlobalMaxPooling2D::new()).call(&x, false)?.dims(), [1, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     GlobalMaxPooling2D, max, max_keepdims
 }

@@ -1,6 +1,7 @@
 //! Layers that bring data into the range that others expect.
 
-use super::{BuildCtx, CallCtx, Layer, built};
+use super::adapting::no_data;
+use super::{AdaptData, Batches, BuildCtx, CallCtx, Layer, built};
 use crate::error::{Error, Kind, Result, entry};
 use crate::nn::config::{Array, IntoSetting, Setting, declare, declared};
 use crate::nn::initializers::Initializer;
@@ -10,6 +11,16 @@ use crate::{DType, Tensor, Var, no_grad};
 
 declare! {
     /// `x * scale + offset`: for all values alike, or for each place along the last axes.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let pixels = Tensor::new([[0.0f32, 255.0]], &device)?;
+    /// let mut model = Sequential::new().add(Rescaling::new(2.0 / 255.0).offset(-1.0));
+    /// assert_eq!(model.call(&pixels, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub struct Rescaling(
         /// The factor: a number, or a list of one for each place along the last axis.
         scale: Array,
@@ -114,6 +125,13 @@ struct Adapted {
     variance: Tensor,
 }
 
+/// Mean and variance of so many numbers for each place.
+struct Statistics {
+    mean: Tensor,
+    variance: Tensor,
+    count: usize,
+}
+
 struct Built {
     layer: String,
     /// The extents of the kept axes, 1 for the others.
@@ -126,52 +144,91 @@ struct Built {
 const EPSILON: f64 = 1e-7;
 
 impl Normalization {
-    /// Finds mean and variance of data, the batch first: before the layer is added to a model, or later through
+    /// Finds mean and variance of data: before the layer is added to a model, or later through
     /// [`SharedLayer::adapt`](crate::nn::SharedLayer::adapt).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let x = Tensor::new([[1.0f32], [3.0]], &Device::cpu())?;
+    /// let mut normalization = Normalization::new();
+    /// normalization.adapt(&x)?;
+    /// assert_eq!(Sequential::new().add(normalization).call(&x, false)?.to_vec::<f32>()?, [-1.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Data without samples or without the axes, other extents than the layer was built for, a mean that was given, or those of
     /// the device.
     #[track_caller]
-    pub fn adapt(&mut self, data: &Tensor) -> Result<()> {
-        entry(|| {
-            Layer::check(self)?;
-            if self.mean.is_some() {
-                return Err(Error::parts(
-                    Kind::State,
-                    "A `Normalization` layer that was given `mean` and `variance` cannot be adapted",
-                    "a call of `adapt`",
-                    "a layer without `mean` and `variance`",
-                    "Leave them out, or leave `adapt` out",
-                ));
+    pub fn adapt(&mut self, data: impl AdaptData) -> Result<()> {
+        entry(|| self.adapt_to(data.into_batches()?))
+    }
+
+    fn adapt_to(&mut self, batches: Batches) -> Result<()> {
+        Layer::check(self)?;
+        if self.mean.is_some() {
+            return Err(Error::parts(
+                Kind::State,
+                "A `Normalization` layer that was given `mean` and `variance` cannot be adapted",
+                "a call of `adapt`",
+                "a layer without `mean` and `variance`",
+                "Leave them out, or leave `adapt` out",
+            ));
+        }
+        let mut found = None;
+        for batch in batches {
+            let batch = batch?;
+            if batch.numel() == 0 {
+                return Err(no_data(&format!("shape {}", batch.shape())));
             }
-            if data.numel() == 0 {
-                return Err(Error::parts(
-                    Kind::Shape,
-                    "`adapt` was given no data",
-                    &format!("shape {}", data.shape()),
-                    "at least one sample",
-                    "Check how the data was read",
-                ));
-            }
-            let kept = self.kept(data.rank())?;
-            if let Some(part) = &self.built {
-                part.fits(data)?;
-            }
-            let others: Vec<usize> = (0..data.rank()).filter(|axis| !kept.contains(axis)).collect();
-            no_grad(|| {
-                let x = data.detach().cast(DType::F32)?;
-                let (mean, variance) = (x.mean(&others[..])?, x.var(&others[..])?);
-                if let Some([old_mean, old_variance, _]) = self.built.as_ref().and_then(|part| part.weights.as_ref()) {
-                    old_mean.assign(&mean.to_device(old_mean.device())?)?;
-                    old_variance.assign(&variance.to_device(old_mean.device())?)?;
-                    old_mean.device().flush()?;
+            found = Some(no_grad(|| self.with_batch(found, &batch))?);
+        }
+        let Some(Statistics { mean, variance, .. }) = found else { return Err(no_data("no batch")) };
+        if let Some([old_mean, old_variance, _]) = self.built.as_ref().and_then(|part| part.weights.as_ref()) {
+            old_mean.assign(&mean.to_device(old_mean.device())?)?;
+            old_variance.assign(&variance.to_device(old_mean.device())?)?;
+            old_mean.device().flush()?;
+        }
+        self.adapted = Some(Adapted { mean, variance });
+        Ok(())
+    }
+
+    /// The statistics of some batches and one more, by the rule that Keras adds them up with (that of Chan, Golub and LeVeque
+    /// for two samples).
+    fn with_batch(&self, before: Option<Statistics>, x: &Tensor) -> Result<Statistics> {
+        let kept = self.kept(x.rank())?;
+        if let Some(part) = &self.built {
+            part.fits(x)?;
+        }
+        let others: Vec<usize> = (0..x.rank()).filter(|axis| !kept.contains(axis)).collect();
+        let wide = x.cast(DType::F32)?;
+        let (mean, variance) = (wide.mean(&others[..])?, wide.var(&others[..])?);
+        let count: usize = others.iter().map(|&axis| x.dims()[axis]).product();
+        let new = match before {
+            None => Statistics { mean, variance, count },
+            Some(old) => {
+                if old.mean.shape() != mean.shape() {
+                    return Err(Error::parts(
+                        Kind::Shape,
+                        "`adapt` was given batches that do not fit together",
+                        &format!("statistics of shape {} after {}", mean.shape(), old.mean.shape()),
+                        "one shape in all batches",
+                        "Bring the samples to one shape with `map`",
+                    ));
                 }
-                data.device().flush()?;
-                self.adapted = Some(Adapted { mean, variance });
-                Ok(())
-            })
-        })
+                let share = count as f64 / (count + old.count) as f64;
+                let both = |old: &Tensor, new: &Tensor| old.mul(1.0 - share)?.add(new.mul(share)?);
+                let total = both(&old.mean, &mean)?;
+                let spread = |mean: &Tensor, variance: &Tensor| variance.add(mean.sub(&total)?.square()?);
+                let variance = both(&spread(&old.mean, &old.variance)?, &spread(&mean, &variance)?)?;
+                Statistics { mean: total, variance, count: count + old.count }
+            }
+        };
+        // One batch after the other, so that no more than one is in memory.
+        new.mean.realize()?;
+        new.variance.realize()?;
+        Ok(new)
     }
 
     fn goes_together(&self) -> Result<()> {
@@ -277,8 +334,8 @@ impl Layer for Normalization {
         true
     }
 
-    fn adapt(&mut self, data: &Tensor) -> Result<()> {
-        Normalization::adapt(self, data)
+    fn adapt(&mut self, data: Batches) -> Result<()> {
+        self.adapt_to(data)
     }
 
     fn build(&mut self, input: &Shape, ctx: &mut BuildCtx<'_>) -> Result<()> {

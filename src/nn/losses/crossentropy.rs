@@ -43,6 +43,17 @@ fn classes_of(t: &Tensor, axis: isize) -> f64 {
 
 loss! {
     /// Cross-entropy of targets 0 or 1: `-mean(t ln p + (1 - t) ln(1 - p))` over an axis.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::{BinaryCrossentropy, Loss};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let loss = BinaryCrossentropy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{loss:.4}"), "0.5827");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     BinaryCrossentropy {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool = false,
@@ -58,6 +69,17 @@ loss! {
 
 loss! {
     /// Binary cross-entropy times `(1 - p_t)^gamma`, which lets hard samples count more (Lin et al., 2017).
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::{BinaryFocalCrossentropy, Loss};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let loss = BinaryFocalCrossentropy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{loss:.4}"), "0.2305");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     BinaryFocalCrossentropy {
         /// Whether to weigh the classes: `alpha` for targets of 1 and `1 - alpha` for 0.
         apply_class_balancing: bool = false,
@@ -94,6 +116,17 @@ loss! {
     /// Cross-entropy of one-hot (or soft) targets: `-sum(t ln p)` over the classes.
     ///
     /// Probabilities are renormalised to sum 1 and clipped, as in Keras.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::{CategoricalCrossentropy, Loss};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let loss = CategoricalCrossentropy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{loss:.4}"), "0.9163");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     CategoricalCrossentropy {
         /// Whether predictions are logits instead of probabilities.
         from_logits: bool = false,
@@ -112,6 +145,17 @@ loss! {
     /// Categorical cross-entropy times `alpha (1 - p)^gamma`, which lets hard samples count more (Lin et al., 2017).
     ///
     /// Probabilities are renormalised to sum 1 and clipped, as in Keras.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::{CategoricalFocalCrossentropy, Loss};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let loss = CategoricalFocalCrossentropy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{loss:.4}"), "0.1299");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     CategoricalFocalCrossentropy {
         /// The weight of all classes.
         alpha: f64 = 0.25,
@@ -139,6 +183,17 @@ loss! {
     /// Probabilities are renormalised to sum 1 and clipped, as in Keras. A number outside the classes is an error in data
     /// given to `fit` and `evaluate`. Where the loss is called by hand with numbers computed on the device, the loss and the
     /// gradient of one outside are NaN.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::{Loss, SparseCategoricalCrossentropy};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([1, 2], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let loss = SparseCategoricalCrossentropy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{loss:.4}"), "0.9163");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SparseCategoricalCrossentropy {
         /// Targets of this class cost nothing and do not count in the mean (padding, say).
         ignore_class: Option<i32> = None,

@@ -22,6 +22,16 @@ use crate::nn::names::{snake_case, with_batch};
 pub(crate) const EPSILON: f64 = 1e-7;
 
 /// How the losses of the samples become one number.
+///
+/// ```
+/// use wgtensor::nn::losses::{Loss, MeanSquaredError, Reduction};
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (t, p) = (Tensor::new([[1.0f32], [2.0]], &device)?, Tensor::new([[2.0f32], [4.0]], &device)?);
+/// let each = MeanSquaredError::new().reduction(Reduction::None).compute(&t, &p, None)?;
+/// assert_eq!(each.to_vec::<f32>()?, [1.0, 4.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Reduction {
     /// The sum, divided by the number of values that count (not by the sum of the weights). The default.
@@ -46,6 +56,26 @@ choices! { Reduction, "reduction", "the name of a reduction":
 /// A measure of how far predictions are from targets.
 ///
 /// Implement it for a loss of your own; only [`values`](Loss::values) and [`class_name`](Loss::class_name) are required.
+///
+/// ```
+/// use wgtensor::nn::losses::Loss;
+/// use wgtensor::{Device, Result, Tensor};
+///
+/// /// The greatest error of a sample.
+/// struct Worst;
+/// impl Loss for Worst {
+///     fn class_name(&self) -> &'static str {
+///         "Worst"
+///     }
+///     fn values(&self, y_true: &Tensor, y_pred: &Tensor) -> Result<Tensor> {
+///         y_true.sub(y_pred)?.abs()?.max(-1)
+///     }
+/// }
+///
+/// let (t, p) = (Tensor::new([[1.0f32, 2.0]], &Device::cpu())?, Tensor::new([[1.5f32, 4.0]], &Device::cpu())?);
+/// assert_eq!(Worst.compute(&t, &p, None)?.item::<f32>()?, 2.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Loss: Send + Sync {
     /// The name of its type.
     fn class_name(&self) -> &'static str;
@@ -225,6 +255,14 @@ pub(crate) fn masked_weight(weight: Option<&Tensor>, mask: Option<&Tensor>, valu
 }
 
 /// What can be given to `compile` as a loss: a [`Loss`], or its Keras name.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", ())?;
+/// model.compile("adam", BinaryCrossentropy::new().label_smoothing(0.1), ())?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoLoss {
     /// The loss, if the name is known. `None` stands for `"crossentropy"`, chosen by the shapes of the first batch.
     fn into_loss(self) -> Result<Option<Box<dyn Loss>>>;

@@ -22,6 +22,17 @@ fn hits(equal: &Tensor, sources: [&Tensor; 2]) -> Result<Tensor> {
 
 metric! {
     /// How often a probability is on the target's side of a threshold.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{BinaryAccuracy, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = BinaryAccuracy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     BinaryAccuracy {
         /// Above this a prediction counts as 1.
         threshold: f64 where share = 0.5,
@@ -36,6 +47,17 @@ metric! {
 
 metric! {
     /// How often the largest probability is that of the one-hot target.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{CategoricalAccuracy, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = CategoricalAccuracy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     CategoricalAccuracy {}
     |self, y_true, y_pred, sample_weight| {
         let y_true = fit_targets(y_true, y_pred)?;
@@ -47,6 +69,17 @@ metric! {
 
 metric! {
     /// How often the largest probability is that of the target class.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, SparseCategoricalAccuracy};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([1, 2], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = SparseCategoricalAccuracy::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SparseCategoricalAccuracy {}
     |self, y_true, y_pred, sample_weight| {
         let classes = class_numbers(y_true, y_pred)?;
@@ -67,6 +100,17 @@ fn among_largest(classes: &Tensor, y_pred: &Tensor, k: usize) -> Result<Tensor> 
 
 metric! {
     /// How often the class of the one-hot target is among the `k` largest probabilities; equal ones count for the target.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, TopKCategoricalAccuracy};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = TopKCategoricalAccuracy::new().k(2).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     TopKCategoricalAccuracy {
         /// How many probabilities count.
         k: usize where positive = 5,
@@ -81,6 +125,17 @@ metric! {
 
 metric! {
     /// How often the target class is among the `k` largest probabilities; equal ones count for the target.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, SparseTopKCategoricalAccuracy};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([1, 2], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = SparseTopKCategoricalAccuracy::new().k(2).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SparseTopKCategoricalAccuracy {
         /// How many probabilities count.
         k: usize where positive = 5,

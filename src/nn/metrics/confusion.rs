@@ -121,11 +121,33 @@ macro_rules! hits_among {
 
 hits_among! {
     /// Of the samples predicted positive, the share that is.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, Precision};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = Precision::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Precision, |_, predicted| Ok(predicted.clone())
 }
 
 hits_among! {
     /// Of the positive samples, the share predicted so.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, Recall};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = Recall::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Recall, |actual, _| Ok(actual.clone())
 }
 
@@ -154,22 +176,75 @@ macro_rules! count {
 
 count! {
     /// The (weighted) number of positive samples predicted so.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, TruePositives};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = TruePositives::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     TruePositives, true, |actual, predicted| actual.mul(predicted)
 }
 count! {
     /// The (weighted) number of negative samples predicted positive.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{FalsePositives, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = FalsePositives::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     FalsePositives, false, |actual, predicted| predicted.sub(actual.mul(predicted)?)
 }
 count! {
     /// The (weighted) number of negative samples predicted so.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, TrueNegatives};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = TrueNegatives::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     TrueNegatives, true, |actual, predicted| actual.maximum(predicted)?.neg()?.add(1.0)
 }
 count! {
     /// The (weighted) number of positive samples predicted negative.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{FalseNegatives, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = FalseNegatives::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     FalseNegatives, false, |actual, predicted| actual.sub(actual.mul(predicted)?)
 }
 
 /// How the scores of the classes become one.
+///
+/// ```
+/// use wgtensor::nn::metrics::{Averaging, F1Score, Metric};
+///
+/// let by_name = F1Score::new().average("weighted");
+/// let by_value = F1Score::new().average(Averaging::Weighted);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Averaging {
     /// From the counts of all classes together.
@@ -226,6 +301,17 @@ fn f_score(totals: &[Vec<f64>], beta: f64, average: Option<Averaging>) -> Figure
 metric! {
     /// The weighted harmonic mean of precision and recall, of each class or over all classes; targets and predictions
     /// `(samples, classes)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{FBetaScore, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = FBetaScore::new().beta(2.0).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "Many([0.0000, 0.8333, 0.0000])");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     FBetaScore {
         /// How the classes become one figure; one for each class where it is not set.
         average: Option<Averaging> = None,
@@ -246,6 +332,17 @@ metric! {
 metric! {
     /// The harmonic mean of precision and recall, of each class or over all classes; targets and predictions
     /// `(samples, classes)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{F1Score, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = F1Score::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "Many([0.0000, 0.6667, 0.0000])");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     F1Score {
         /// How the classes become one figure; one for each class where it is not set.
         average: Option<Averaging> = None,

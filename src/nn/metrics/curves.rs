@@ -79,6 +79,15 @@ impl Counts {
 }
 
 /// The curve under which [`AUC`] takes the area.
+///
+/// ```
+/// use wgtensor::nn::metrics::{AUC, Curve, Metric};
+///
+/// let by_name = AUC::new().curve("PR");
+/// let by_value = AUC::new().curve(Curve::PrecisionRecall);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Curve {
     /// Recall against the rate of false positives.
@@ -90,6 +99,15 @@ pub enum Curve {
 choices! { Curve, "curve", "\"ROC\" or \"PR\"": "ROC" => Curve::Roc, "PR" => Curve::PrecisionRecall }
 
 /// The height of a strip of the area, of its two sides.
+///
+/// ```
+/// use wgtensor::nn::metrics::{AUC, Metric, Summation};
+///
+/// let by_name = AUC::new().summation_method("minoring");
+/// let by_value = AUC::new().summation_method(Summation::Minoring);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Summation {
     /// Their mean; under precision against recall, Davis and Goadrich's interpolation (2006).
@@ -108,6 +126,17 @@ choices! { Summation, "summation method", "\"interpolation\", \"minoring\" or \"
 
 metric! {
     /// The area under a curve, from counts at thresholds spread evenly over 0 to 1.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{AUC, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = AUC::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.7500)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     AUC {
         /// How many thresholds there are.
         num_thresholds: usize where several = 200,
@@ -200,6 +229,17 @@ macro_rules! best_where {
 
 best_where! {
     /// The best sensitivity (recall) at any threshold where the specificity is large enough.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, SensitivityAtSpecificity};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = SensitivityAtSpecificity::new(0.5).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SensitivityAtSpecificity(
         /// The least specificity.
         specificity
@@ -208,6 +248,17 @@ best_where! {
 best_where! {
     /// The best specificity (share of the negative samples predicted so) at any threshold where the sensitivity
     /// (recall) is large enough.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, SpecificityAtSensitivity};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = SpecificityAtSensitivity::new(0.5).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SpecificityAtSensitivity(
         /// The least sensitivity.
         sensitivity
@@ -215,6 +266,17 @@ best_where! {
 }
 best_where! {
     /// The best precision at any threshold where the recall is large enough.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, PrecisionAtRecall};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = PrecisionAtRecall::new(0.5).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     PrecisionAtRecall(
         /// The least recall.
         recall
@@ -222,6 +284,17 @@ best_where! {
 }
 best_where! {
     /// The best recall at any threshold where the precision is large enough.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, RecallAtPrecision};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = RecallAtPrecision::new(0.6).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(1.0000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     RecallAtPrecision(
         /// The least precision.
         precision

@@ -9,6 +9,17 @@ use crate::nn::losses::{self, Loss, align_weight, fit_targets, masked_weight};
 /// The mean of a [`Loss`] over the samples, as a metric: `MeanMetricWrapper::of(MeanAbsoluteError::default())`.
 ///
 /// Its class, name and configuration are those of Keras's metric for that loss.
+///
+/// ```
+/// use wgtensor::nn::losses::Huber;
+/// use wgtensor::nn::metrics::{MeanMetricWrapper, Metric};
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (t, p) = (Tensor::new([[1.0f32], [2.0]], &device)?, Tensor::new([[2.0f32], [2.0]], &device)?);
+/// let huber = MeanMetricWrapper::of(Huber::new().delta(1.0));
+/// assert_eq!(format!("{:?}", huber.compute(&t, &p, None)?), "One(0.25)");
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct MeanMetricWrapper {
     loss: Box<dyn Loss>,
 }
@@ -18,6 +29,13 @@ const LOG_COSH: (&str, &str) = ("LogCosh", "LogCoshError");
 
 impl MeanMetricWrapper {
     /// The mean of this loss.
+    ///
+    /// ```
+    /// use wgtensor::nn::losses::LogCosh;
+    /// use wgtensor::nn::metrics::{MeanMetricWrapper, Metric};
+    ///
+    /// assert_eq!(MeanMetricWrapper::of(LogCosh::new()).class_name(), "LogCoshError"); // its name in Keras
+    /// ```
     pub fn of(loss: impl Loss + 'static) -> Self {
         MeanMetricWrapper { loss: Box::new(loss) }
     }
@@ -83,12 +101,32 @@ impl Metric for MeanMetricWrapper {
 
 metric! {
     /// The mean of values (of what would be the predictions; targets do not count), each sample's averaged first.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Mean, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let values = Tensor::new([[1.0f32], [3.0]], &device)?;
+    /// let figure = Mean::new().compute(&values, &values, None)?;
+    /// assert_eq!(format!("{figure:?}"), "One(2.0)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Mean {}
     |self, _y_true, values, sample_weight| { mean_sums(values, sample_weight) }
 }
 
 metric! {
     /// The sum of values (of what would be the predictions; targets do not count), each times its sample's weight.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, Sum};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let values = Tensor::new([[1.0f32], [3.0]], &device)?;
+    /// let figure = Sum::new().compute(&values, &values, None)?;
+    /// assert_eq!(format!("{figure:?}"), "One(4.0)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Sum {}
     |self, _y_true, values, sample_weight| {
         let values = match sample_weight {
@@ -105,6 +143,17 @@ metric! {
 
 metric! {
     /// The root of the mean squared error.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, RootMeanSquaredError};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0], [3.0, 5.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0], [2.0, 5.5]], &device)?;
+    /// let figure = RootMeanSquaredError::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.6124)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     RootMeanSquaredError {}
     |self, y_true, y_pred, sample_weight| {
         sums_of(&losses::MeanSquaredError::default(), y_true, y_pred, sample_weight)
@@ -120,6 +169,17 @@ metric! {
 metric! {
     /// The cosine of the angle between targets and predictions, 1 where they are alike (the loss of this name is the
     /// negative).
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{CosineSimilarity, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0], [3.0, 5.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0], [2.0, 5.5]], &device)?;
+    /// let figure = CosineSimilarity::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.9828)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     CosineSimilarity {
         /// The axis of the vectors.
         axis: isize = -1,

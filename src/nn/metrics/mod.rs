@@ -22,7 +22,7 @@ pub use overlap::{BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU};
 pub use regression::{ClassAggregation, ConcordanceCorrelation, PearsonCorrelation, R2Score};
 
 use crate::Tensor;
-use crate::error::Result;
+use crate::error::{Result, entry};
 use crate::nn::config::{Class, Config, by_name, classes, from_config, unknown, unwritten};
 use crate::nn::losses::{self, Loss, align_weight};
 use crate::nn::names::snake_case;
@@ -31,6 +31,32 @@ use crate::nn::names::snake_case;
 ///
 /// A metric is a list of sums, to which each batch adds on the device, and a function of the totals. Implement it for
 /// a metric of your own; only [`sums`](Metric::sums) and [`class_name`](Metric::class_name) are required.
+///
+/// `compile` takes metrics; [`compute`](Metric::compute) is for a loop of your own.
+///
+/// ```
+/// use wgtensor::nn::metrics::{Figure, Metric};
+/// use wgtensor::{Device, Result, Tensor};
+///
+/// /// The mean distance, with a total of distances and one of weights.
+/// struct Distance;
+/// impl Metric for Distance {
+///     fn class_name(&self) -> &'static str {
+///         "Distance"
+///     }
+///     fn sums(&self, y_true: &Tensor, y_pred: &Tensor, weight: Option<&Tensor>) -> Result<Vec<Tensor>> {
+///         let each = y_true.sub(y_pred)?.square()?.sum(-1)?.sqrt()?;
+///         match weight {
+///             Some(weight) => Ok(vec![each.mul(weight)?.sum(())?, weight.sum(())?]),
+///             None => Ok(vec![each.sum(())?]),
+///         }
+///     }
+/// }
+///
+/// let (t, p) = (Tensor::new([[0.0f32, 0.0]], &Device::cpu())?, Tensor::new([[3.0f32, 4.0]], &Device::cpu())?);
+/// assert_eq!(Distance.compute(&t, &p, None)?, Figure::One(5.0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Metric: Send + Sync {
     /// The name of its type.
     fn class_name(&self) -> &'static str;
@@ -72,10 +98,34 @@ pub trait Metric: Send + Sync {
     fn larger_is_better(&self) -> Option<bool> {
         None
     }
+
+    /// The metric of one batch alone. Waits for the device.
+    ///
+    /// # Errors
+    /// Shapes that do not belong together, or those of the device.
+    #[track_caller]
+    fn compute(&self, y_true: &Tensor, y_pred: &Tensor, sample_weight: Option<&Tensor>) -> Result<Figure> {
+        entry(|| {
+            self.check()?;
+            let totals = self.sums(y_true, y_pred, sample_weight)?;
+            let totals: Vec<Vec<f64>> = totals.iter().map(Tensor::to_f64_vec).collect::<Result<_>>()?;
+            Ok(self.result(&totals, y_pred.dims().first().map_or(1.0, |&n| n as f64)))
+        })
+    }
 }
 
 /// What a metric comes to: a number, or several (one for each threshold, say), which a history calls `name[0]`,
 /// `name[1]`, ...
+///
+/// ```
+/// use wgtensor::nn::metrics::{F1Score, Figure, Metric};
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (t, p) = (Tensor::new([[1.0f32, 0.0]], &device)?, Tensor::new([[0.9f32, 0.1]], &device)?);
+/// assert!(matches!(F1Score::new().compute(&t, &p, None)?, Figure::Many(each) if each.len() == 2));
+/// assert!(matches!(F1Score::new().average("macro").compute(&t, &p, None)?, Figure::One(_)));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Figure {
     /// A number.
@@ -203,10 +253,26 @@ fn ratio(a: f64, b: f64) -> f64 {
 /// How often the prediction equals the target. Given to `compile`, it is resolved by the shapes of the first batch:
 /// one output is [`BinaryAccuracy`], class numbers are [`SparseCategoricalAccuracy`], one-hot targets
 /// [`CategoricalAccuracy`]; so is the string `"accuracy"`.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Dense::new(3).activation(Softmax));
+/// model.compile("adam", "sparse_categorical_crossentropy", [Accuracy])?; // of class numbers
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Accuracy;
 
 /// A metric as given to `compile`.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::metrics::MetricSpec;
+///
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", (MetricSpec::named("sure", BinaryAccuracy::new().threshold(0.9)), "accuracy"))?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub enum MetricSpec {
     /// The accuracy that the shapes of the first batch choose, under this name.
     Accuracy(String),
@@ -256,6 +322,16 @@ pub(crate) fn crossentropy_for(target: &[usize], output: &[usize]) -> Box<dyn Lo
 }
 
 /// What can be given to `compile` as one metric: a [`Metric`], a marker such as [`Accuracy`], or a Keras name.
+///
+/// ```
+/// use wgtensor::nn::metrics::IntoMetric;
+/// use wgtensor::nn::prelude::*;
+///
+/// let chosen = vec!["accuracy".into_metric()?, AUC::new().into_metric()?, Accuracy.into_metric()?];
+/// let mut model = Sequential::new().add(Dense::new(1).activation(Sigmoid));
+/// model.compile("adam", "binary_crossentropy", chosen)?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(message = "`{Self}` is no metric: give a name or an object that is a `Metric`")]
 pub trait IntoMetric {
     /// The metric, if the name is known.

@@ -54,6 +54,17 @@ fn mean_overlap(table: &[f64], classes: usize, wanted: Option<&[usize]>) -> Figu
 
 metric! {
     /// Intersection over union of some classes: the mean of what target and prediction share over what either has.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{IoU, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([0, 1, 1, 2], &device)?;
+    /// let y_pred = Tensor::new([0, 1, 2, 2], &device)?;
+    /// let figure = IoU::new(3, [1]).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     IoU(
         /// How many classes there are.
         num_classes: usize where positive,
@@ -83,6 +94,17 @@ metric! {
 
 metric! {
     /// Intersection over union, the mean over all classes.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{MeanIoU, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([0, 1, 1, 2], &device)?;
+    /// let y_pred = Tensor::new([0, 1, 2, 2], &device)?;
+    /// let figure = MeanIoU::new(3).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.6667)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     MeanIoU(
         /// How many classes there are.
         num_classes: usize where positive,
@@ -110,6 +132,17 @@ metric! {
 
 metric! {
     /// Intersection over union of some classes, of one-hot targets and of predictions with a number for each class.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, OneHotIoU};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = OneHotIoU::new(3, [1]).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.5000)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     OneHotIoU(
         /// How many classes there are.
         num_classes: usize where positive,
@@ -138,6 +171,17 @@ metric! {
 metric! {
     /// Intersection over union, the mean over all classes, of one-hot targets and of predictions with a number for each
     /// class.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, OneHotMeanIoU};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[0.0f32, 1.0, 0.0], [0.0, 0.0, 1.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.1f32, 0.8, 0.1], [0.3, 0.5, 0.2]], &device)?;
+    /// let figure = OneHotMeanIoU::new(3).compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.2500)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     OneHotMeanIoU(
         /// How many classes there are.
         num_classes: usize where positive,
@@ -163,6 +207,17 @@ metric! {
 
 metric! {
     /// Intersection over union of the classes 0 and 1, of probabilities of the class 1.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{BinaryIoU, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [0.0], [1.0], [0.0]], &device)?;
+    /// let y_pred = Tensor::new([[0.9f32], [0.6], [0.3], [0.1]], &device)?;
+    /// let figure = BinaryIoU::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.3333)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     BinaryIoU {
         /// The classes that count.
         target_class_ids: Vec<usize> = vec![0, 1],

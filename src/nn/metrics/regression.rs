@@ -7,6 +7,15 @@ use crate::nn::config::choices;
 use crate::nn::losses::{EPSILON, align_weight, fit_targets};
 
 /// How the scores of several outputs become one.
+///
+/// ```
+/// use wgtensor::nn::metrics::{ClassAggregation, Metric, R2Score};
+///
+/// let by_name = R2Score::new().class_aggregation("uniform_average");
+/// let by_value = R2Score::new().class_aggregation(ClassAggregation::UniformAverage);
+/// assert_eq!(by_name.config()?, by_value.config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClassAggregation {
     /// Their mean.
@@ -23,6 +32,17 @@ choices! { ClassAggregation, "class aggregation", "\"uniform_average\", \"varian
 metric! {
     /// The coefficient of determination: 1 less what is left of the targets' variance; targets and predictions
     /// `(samples, outputs)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, R2Score};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32], [2.0], [4.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32], [2.0], [3.5]], &device)?;
+    /// let figure = R2Score::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.8929)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     R2Score {
         /// How the outputs become one figure; one for each where it is not set.
         class_aggregation: Option<ClassAggregation> = Some(ClassAggregation::UniformAverage),
@@ -71,6 +91,17 @@ fn centred(x: &Tensor, axis: isize) -> Result<Tensor> {
 
 metric! {
     /// Pearson's correlation of targets and predictions along an axis, the mean over the rest.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{Metric, PearsonCorrelation};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0, 4.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0, 3.5]], &device)?;
+    /// let figure = PearsonCorrelation::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.9959)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     PearsonCorrelation {
         /// The axis along which they are compared.
         axis: isize = -1,
@@ -89,6 +120,17 @@ metric! {
 metric! {
     /// Lin's concordance of targets and predictions along an axis, `2 cov / (var + var + (difference of means)^2)`, the
     /// mean over the rest.
+    ///
+    /// ```
+    /// use wgtensor::nn::metrics::{ConcordanceCorrelation, Metric};
+    /// # use wgtensor::{Device, Tensor};
+    /// # let device = Device::cpu();
+    /// let y_true = Tensor::new([[1.0f32, 2.0, 4.0]], &device)?;
+    /// let y_pred = Tensor::new([[1.5f32, 2.0, 3.5]], &device)?;
+    /// let figure = ConcordanceCorrelation::new().compute(&y_true, &y_pred, None)?;
+    /// assert_eq!(format!("{figure:.4?}"), "One(0.9268)");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ConcordanceCorrelation {
         /// The axis along which they are compared.
         axis: isize = -1,

@@ -40,6 +40,30 @@ hooks! {
     /// Hooks called by `fit`, `evaluate` and `predict`; each does nothing unless implemented. An error ends the run with it.
     ///
     /// Hooks of batches get no figures, since those are on the device: [`Model::running_logs`] reads them back.
+    ///
+    /// ```
+    /// use wgtensor::nn::Logs;
+    /// use wgtensor::nn::callbacks::Callback;
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Result, Tensor};
+    ///
+    /// /// Ends training once the loss is low enough.
+    /// struct Enough(f64);
+    /// impl Callback for Enough {
+    ///     fn on_epoch_end(&mut self, epoch: usize, logs: &mut Logs, model: &mut Model) -> Result<()> {
+    ///         model.stop_training = logs["loss"] < self.0;
+    ///         logs.set("epoch_from_1", epoch as f64 + 1.0); // goes into the history
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 1], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Dense::new(1));
+    /// model.compile("sgd", "mse", ())?;
+    /// let history = model.fit(&x, &y, Fit::new().epochs(500).callbacks(Enough(0.01)).verbose(0))?;
+    /// assert!(history["loss"].len() < 500);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub trait Callback {
         /// Before `on_train_begin`: how training was asked for.
         fn set_params(params: Params);

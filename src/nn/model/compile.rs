@@ -401,6 +401,14 @@ impl Model {
 
     /// [`compile`](Self::compile) with everything that can be set.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile_with(Compile::new("adam", "mse").weighted_metrics(["mae"]).run_eagerly(true))?;
+    /// assert_eq!(model.iterations()?, 0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of `compile`.
     #[track_caller]
@@ -432,6 +440,14 @@ impl Model {
 
     /// The learning rate of the next step.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile(SGD::new(ExponentialDecay::new(0.1, 100, 0.5)), "mse", ())?;
+    /// assert_eq!(model.learning_rate()?, 0.1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled.
     #[track_caller]
@@ -441,6 +457,15 @@ impl Model {
 
     /// Sets the learning rate.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// model.set_learning_rate(0.01)?;
+    /// assert_eq!(model.learning_rate()?, 0.01);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled, or its optimizer follows a schedule.
     #[track_caller]
@@ -449,6 +474,17 @@ impl Model {
     }
 
     /// How often the optimizer was called: Keras's `optimizer.iterations`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// model.train_on_batch(&x, &y, None)?;
+    /// assert_eq!(model.iterations()?, 1);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled.
@@ -466,6 +502,17 @@ impl Model {
     /// The loss and the metrics since the start of the epoch (or of `evaluate`, or since
     /// [`reset_metrics`](Self::reset_metrics)). Waits for the device and reads a few numbers back.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// model.train_on_batch(&x, &y, None)?;
+    /// assert!(model.running_logs()?["mae"] >= 0.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled, or those of the device.
     #[track_caller]
@@ -474,6 +521,18 @@ impl Model {
     }
 
     /// Starts the loss and the metrics again.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let first = model.evaluate(&x, &y, Evaluate::new().verbose(0))?["loss"];
+    /// model.reset_metrics()?;
+    /// assert_eq!(model.test_on_batch(&x, &y, None)?["loss"], first);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, or those of the device.

@@ -42,6 +42,17 @@ impl Model {
     /// Compiles as [`compile_config`](Self::compile_config), or Keras's `get_compile_config`, says. What concerns only Keras's
     /// engines (`jit_compile`, `steps_per_execution`) is passed over.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ["mae"])?;
+    /// let written = model.compile_config()?.expect("compiled");
+    /// let mut again = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// again.compile_from_config(&written)?;
+    /// assert_eq!(again.learning_rate()?, 0.001);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A class, a name or a setting that is not known.
     #[track_caller]

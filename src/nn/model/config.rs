@@ -50,6 +50,14 @@ impl Model {
 
     /// The model of a configuration, with weights that are yet to be made.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let mut again = Model::from_config(&model.config()?)?; // the architecture, without weights
+    /// assert_eq!(again.count_params()?, model.count_params()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A class or a setting that is not known, or layers that are connected to what is not there.
     #[track_caller]

@@ -7,7 +7,7 @@ use crate::dtype::DType;
 use crate::error::{Error, Kind, Result, entry};
 use crate::graph::autocast;
 use crate::graph::node::next_id;
-use crate::nn::layers::{BuildCtx, CallCtx, Layer, WeightGroup};
+use crate::nn::layers::{AdaptData, BuildCtx, CallCtx, Layer, WeightGroup};
 use crate::nn::names;
 use crate::nn::seeds::SeedStream;
 use crate::shape::Shape;
@@ -77,6 +77,13 @@ impl SharedLayer {
     }
 
     /// The layer itself, lent to `look`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let layer = Dense::new(3).shared();
+    /// assert_eq!(layer.with(|layer| layer.config())?.get("units").unwrap(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn with<T>(&self, look: impl FnOnce(&dyn Layer) -> T) -> T {
         look(self.0.read().layer.as_ref())
     }
@@ -103,20 +110,50 @@ impl SharedLayer {
 
     /// Whether what the layer computes on the way to its outputs is computed again for the gradient, instead of being kept
     /// in memory from forward to backward: see [`remat`](crate::remat()).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let block = Sequential::new().add(Dense::new(64).activation(Gelu)).add(Dense::new(8)).shared();
+    /// block.set_remat(true);
+    /// let mut model = Sequential::new().add(Input::new([8])).add(&block);
+    /// assert_eq!(model.count_params()?, 8 * 64 + 64 + 64 * 8 + 8);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_remat(&self, yes: bool) {
         self.0.write().remat = yes;
     }
 
     /// Lets a preprocessing layer find out what it has to know of the data: see [`Layer::adapt`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{Device, Tensor};
+    /// let layer = Normalization::new().shared();
+    /// let mut model = Sequential::new().add(&layer);
+    /// layer.adapt(&Tensor::new([[1.0f32], [3.0]], &Device::cpu())?)?;
+    /// let y = model.call(&Tensor::new([[1.0f32], [2.0], [3.0]], &Device::cpu())?, false)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [-1.0, 0.0, 1.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A layer that has nothing to find out, or data that it cannot take.
     #[track_caller]
-    pub fn adapt(&self, data: &Tensor) -> Result<()> {
-        entry(|| self.0.write().layer.adapt(data))
+    pub fn adapt(&self, data: impl AdaptData) -> Result<()> {
+        entry(|| self.0.write().layer.adapt(data.into_batches()?))
     }
 
     /// Freezes the layer (`false`) or lets it train again (`true`), in every model that has it.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let layer = Dense::new(3).shared();
+    /// let mut model = Sequential::new().add(Input::new([4])).add(&layer);
+    /// model.build([4])?;
+    /// layer.set_trainable(false);
+    /// assert!(model.trainable_weights().is_empty());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn set_trainable(&self, trainable: bool) {
         let mut state = self.0.write();
         if trainable { state.thaw() } else { state.freeze() }

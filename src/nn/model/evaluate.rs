@@ -14,6 +14,17 @@ use crate::sys::block_on;
 use crate::{Tensor, no_grad};
 
 /// How to run over the data: batch size 32 and Keras's progress bar by default. A number is a batch size.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// let scores = model.evaluate(&x, &y, Evaluate::new().batch_size(4).steps(1).verbose(0))?;
+/// assert!(scores["loss"] >= 0.0);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Evaluate<'a> {
     batch_size: Option<usize>,
@@ -73,6 +84,16 @@ impl From<()> for Evaluate<'_> {
 }
 
 /// How to predict: batch size 32 and Keras's progress bar by default. A number is a batch size.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// let p = model.predict(&x, Predict::new().batch_size(4).verbose(0))?;
+/// assert_eq!(p.shape(), y.shape());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Default)]
 pub struct Predict<'a> {
     batch_size: Option<usize>,
@@ -130,6 +151,18 @@ impl Model {
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or an [`Evaluate`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let scores = model.evaluate(&x, &y, Evaluate::new().batch_size(4).verbose(0))?;
+    /// assert_eq!(scores.names(), ["loss", "mae"]);
+    /// println!("{:.4}", scores["mae"]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.
     #[track_caller]
@@ -144,6 +177,17 @@ impl Model {
 
     /// [`evaluate`](Self::evaluate) as a future; nothing happens before it is polled, and it gives the thread back between
     /// batches.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("adam", "mse", ())?;
+    /// let scores = pollster::block_on(model.evaluate_async(&x, &y, Evaluate::new().verbose(0)))?;
+    /// assert!(scores["loss"] >= 0.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`evaluate`](Self::evaluate).
@@ -260,6 +304,17 @@ impl Model {
     ///
     /// `how` is a batch size, `()` for Keras's defaults, or a [`Predict`].
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let p = model.predict(&x, Predict::new().batch_size(4).verbose(0))?;
+    /// assert_eq!(p.dims(), [8, 3]);
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
@@ -269,6 +324,16 @@ impl Model {
 
     /// [`predict`](Self::predict) as a future; nothing happens before it is polled, and it gives the thread back between
     /// batches. The output is submitted, not awaited, by then.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let p = pollster::block_on(model.predict_async(&x, Predict::new().verbose(0)))?;
+    /// assert_eq!(p.shape(), y.shape());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`predict`](Self::predict).
@@ -287,6 +352,17 @@ impl Model {
 
     /// [`predict`](Self::predict) for a model of several outputs: all of them.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let x = Tensor::ones([8, 4], DType::F32, &Device::cpu())?;
+    /// let input = Input::new([4]).node();
+    /// let mut model = Model::new(&input, [Dense::new(1).on(&input)?, Dense::new(2).on(&input)?])?;
+    /// let outputs = model.predict_all(&x, Predict::new().verbose(0))?;
+    /// assert_eq!((outputs[0].dims(), outputs[1].dims()), (&[8, 1][..], &[8, 2][..]));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model.
     #[track_caller]
@@ -295,6 +371,17 @@ impl Model {
     }
 
     /// [`predict_all`](Self::predict_all) as a future, as [`predict_async`](Self::predict_async) is.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// let data = Tensor::ones([8, 4], DType::F32, &Device::cpu())?;
+    /// let outputs = pollster::block_on(model.predict_all_async(&data, Predict::new().verbose(0)))?;
+    /// assert_eq!(outputs.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`predict_all`](Self::predict_all).
@@ -355,6 +442,16 @@ impl Model {
 
     /// The output for one batch.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// assert_eq!(model.predict_on_batch(&x)?.dims(), [8, 3]);
+    /// # drop(y);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model, or the model has several outputs.
     #[track_caller]
@@ -367,6 +464,15 @@ impl Model {
 
     /// [`predict_on_batch`](Self::predict_on_batch) for a model of several outputs: all of them.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// assert_eq!(model.predict_on_batch_all(&Tensor::ones([8, 4], DType::F32, &Device::cpu())?)?.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The data does not fit the model.
     #[track_caller]
@@ -376,6 +482,17 @@ impl Model {
 
     /// The loss and the metrics of one batch, with a weight for each sample or none: the loss, then the metrics in the
     /// order of `compile`. Figures of batches before are forgotten, as in Keras.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let before = model.test_on_batch(&x, &y, None)?;
+    /// assert_eq!(model.test_on_batch(&x, &y, None)?["loss"], before["loss"]); // nothing is learnt
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.

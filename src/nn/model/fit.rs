@@ -18,6 +18,18 @@ use crate::nn::seeds::{self, SeedStream};
 use crate::sys::block_on;
 
 /// How to train. The defaults are Keras's: one epoch, batches of 32, shuffled, with a progress bar.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{DType, Device, Tensor};
+/// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// let how = Fit::new().epochs(3).batch_size(4).validation_split(0.25).seed(7).verbose(0);
+/// let history = model.fit(&x, &y, how)?;
+/// assert_eq!(history["val_loss"].len(), 3);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Fit<'a> {
     epochs: usize,
     initial_epoch: usize,
@@ -132,6 +144,17 @@ impl<'a> Fit<'a> {
 
     /// Data to evaluate after each epoch, from its beginning; comes before `validation_split`. For a
     /// [`Dataset`](crate::data::Dataset) `y` is `()`.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ())?;
+    /// let history = model.fit(&x, &y, Fit::new().validation_data(&x, &y).verbose(0))?;
+    /// assert!(history.get("val_loss").is_some());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn validation_data(mut self, x: impl Into<Arrays>, y: impl Into<Arrays>) -> Self {
         self.validation = Some((x.into(), y.into()));
         self
@@ -260,6 +283,17 @@ impl Model {
     /// it gives the thread back; recording a step and submitting it is the caller's work, as is the next batch of a data set
     /// without [`prefetch`](crate::data::Dataset::prefetch).
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let history = pollster::block_on(model.fit_async(&x, &y, Fit::new().epochs(2).verbose(0)))?;
+    /// assert_eq!(history["loss"].len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of [`fit`](Self::fit).
     #[track_caller]
@@ -275,6 +309,18 @@ impl Model {
 
     /// One update on one batch, with a weight for each sample or none; returns the batch's loss, before the update, and
     /// its metrics in the order of `compile`. Figures of batches before are forgotten, as in Keras.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// # let (x, y) = (Tensor::ones([8, 4], DType::F32, &Device::cpu())?, Tensor::ones([8, 3], DType::F32, &Device::cpu())?);
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.compile("sgd", "mse", ["mae"])?;
+    /// let first = model.train_on_batch(&x, &y, None)?;
+    /// let second = model.train_on_batch(&x, &y, None)?;
+    /// assert!(second["loss"] < first["loss"]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// The model is not compiled, there is no data, or it does not fit the model.

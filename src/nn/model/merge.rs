@@ -9,6 +9,16 @@ macro_rules! merges {
     ($($function:ident, $layer:expr, $doc:literal;)*) => {$(
         #[doc = $doc]
         ///
+        /// ```
+        /// use wgtensor::nn::prelude::*;
+        ///
+        /// let (a, b) = (Input::new([3]).node(), Input::new([3]).node());
+        #[doc = concat!("let y = wgtensor::nn::", stringify!($function), "([&a, &b])?;")]
+        /// let mut model = Model::new([&a, &b], &y)?;
+        /// assert_eq!(model.count_params()?, 0);
+        /// # Ok::<(), wgtensor::Error>(())
+        /// ```
+        ///
         /// # Errors
         /// Shapes that do not go together.
         #[track_caller]
@@ -29,6 +39,13 @@ merges! {
 }
 
 /// The products of two nodes summed along an axis of both, or one of each, as a [`Dot`] layer.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let (a, b) = (Input::new([4]).node(), Input::new([4]).node());
+/// assert_eq!(wgtensor::nn::dot([&a, &b], 1)?.shape().dims(), [1]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// Shapes that do not go together.

@@ -22,6 +22,7 @@ mod model;
 mod nested;
 mod node;
 mod outputs;
+mod plot;
 mod sequential;
 mod step;
 mod summary;
@@ -41,6 +42,7 @@ pub use merge::{add, average, concatenate, dot, maximum, minimum, multiply, subt
 pub use model::Model;
 pub use node::{Input, IntoLayer, Node, Nodes};
 pub use outputs::{IntoLosses, IntoMetricLists, LossWeights, Losses, MetricLists};
+pub use plot::{PlotModel, plot_model};
 pub use sequential::{IntoStep, Sequential, Step};
 
 #[cfg(all(test, feature = "cpu"))]

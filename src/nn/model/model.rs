@@ -53,13 +53,22 @@ pub struct Model {
     /// Set by a callback to end training: after the step in hand, where it is set between steps, and its epoch.
     pub stop_training: bool,
     /// Where `fit` stands, or stood last: set before each hook of training. A callback that sets it in `on_train_begin` has
-    /// training go on there.
+    /// training go on there: see [`Position`].
     pub position: Option<Position>,
     pub(super) interrupted: bool,
 }
 
 impl Model {
     /// The model that leads from some nodes to others.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let x = Input::new([8]).node();
+    /// let h = Dense::new(8).activation(Relu).on(&x)?;
+    /// let model = Model::new(&x, [Dense::new(1).on(&h)?, Dense::new(2).on(&add([&x, &h])?)?])?;
+    /// assert_eq!(model.output_names().len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// No nodes, outputs that depend on something beside the inputs, or two layers of one name.
@@ -69,6 +78,14 @@ impl Model {
     }
 
     /// [`new`](Self::new), with a name for the model.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let x = Input::new([8]).node();
+    /// let y = Dense::new(1).on(&x)?;
+    /// assert_eq!(Model::named("critic", &x, &y)?.name(), "critic");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of `new`.
@@ -116,11 +133,27 @@ impl Model {
     }
 
     /// The layer of this name.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// assert_eq!(model.get_layer("top").unwrap().class_name(), "Dense");
+    /// # let _ = model.count_params()?;
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     pub fn get_layer(&self, name: &str) -> Option<SharedLayer> {
         self.layers().find(|layer| layer.name() == name)
     }
 
     /// The nodes that the model starts with, to make another one that has its layers.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let mut twice = Model::new(model.inputs()?, model.outputs()?)?; // the same layers
+    /// assert_eq!(twice.count_params()?, model.count_params()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A [`Sequential`](crate::nn::Sequential) that does not know the shape of its input yet.
@@ -133,6 +166,15 @@ impl Model {
     }
 
     /// The nodes that the model ends with.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let deeper = Dense::new(1).on(&model.outputs()?[0])?;
+    /// let mut model = Model::new(model.inputs()?, &deeper)?;
+    /// assert_eq!(model.count_params()?, 15 + 4);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`inputs`](Self::inputs).
@@ -150,6 +192,14 @@ impl Model {
     }
 
     /// The (first) output of a layer, or of its last call where it is called several times: a place to cut the model.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut trained = Sequential::new().add(Input::new([8])).add(Dense::new(2).name("code")).add(Dense::new(8));
+    /// let mut encoder = Model::new(trained.inputs()?, trained.output_of("code")?)?;
+    /// assert_eq!(encoder.count_params()?, 8 * 2 + 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is no layer of this name, or those of [`inputs`](Self::inputs).
@@ -213,6 +263,14 @@ impl Model {
 
     /// Makes the weights for samples of this shape (without the batch dimension) of a model of one input, on the CPU until
     /// data on another device comes. Layers that have weights keep them.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Dense::new(3));
+    /// model.build([4])?;
+    /// assert_eq!(model.weights().len(), 2); // kernel and bias
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A shape that a layer cannot take, or another one than the model was made for.
@@ -380,6 +438,15 @@ impl Model {
 
     /// The model applied to a batch: its only output.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let y = model.call(&Tensor::ones([2, 4], DType::F32, &Device::cpu())?, false)?;
+    /// assert_eq!(y.dims(), [2, 3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A batch of the wrong shape, or a model of several outputs.
     #[track_caller]
@@ -391,6 +458,15 @@ impl Model {
     }
 
     /// The model applied to a batch: all of its outputs.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let x = Input::new([4]).node();
+    /// let mut model = Model::new(&x, [Dense::new(1).on(&x)?, Dense::new(2).on(&x)?])?;
+    /// assert_eq!(model.call_all(&Tensor::ones([8, 4], DType::F32, &Device::cpu())?, false)?.len(), 2);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// A batch of the wrong shape.
@@ -429,6 +505,16 @@ impl Model {
     /// Sets in which types the model computes, before it is compiled: a [`Policy`] or its Keras name. Models that it is a
     /// layer of compute it in theirs.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.set_dtype_policy("mixed_bfloat16")?;
+    /// let y = model.call(&Tensor::ones([2, 4], DType::F32, &Device::cpu())?, false)?;
+    /// assert_eq!((model.weights()[0].dtype(), y.dtype()), (DType::F32, DType::F32)); // 16 bits in between
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A name that is not known.
     #[track_caller]
@@ -464,6 +550,13 @@ impl Model {
 
     /// How many numbers the weights have.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// assert_eq!(model.count_params()?, 4 * 3 + 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model is not built and does not know its input.
     #[track_caller]
@@ -475,6 +568,15 @@ impl Model {
     }
 
     /// Freezes a layer (`false`) or lets it train again (`true`).
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.build([4])?;
+    /// model.set_trainable("top", false)?;
+    /// assert_eq!((model.weights().len(), model.trainable_weights().len()), (2, 0));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// There is no layer of this name.

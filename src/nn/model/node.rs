@@ -14,6 +14,16 @@ use crate::shape::Shape;
 ///
 /// Added first to a [`Sequential`](crate::nn::Sequential), it lets the model be built (and summarised) before it sees
 /// data; [`node`](Self::node) makes the start of a functional model of it.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let mut row = Sequential::new().add(Input::new([28, 28, 1])).add(Flatten::new()).add(Dense::new(10));
+/// assert_eq!(row.count_params()?, 784 * 10 + 10);
+/// let x = Input::new([784]).name("pixels").node();
+/// assert_eq!((x.name(), x.shape().dims()), ("pixels", &[784][..]));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Input {
     pub(super) shape: Result<Shape>,
@@ -54,6 +64,13 @@ impl Input {
 
     /// [`node`](Self::node), for shapes that are not known to be good.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// assert!(Input::new([1; 9]).try_node().is_err());
+    /// assert_eq!(Input::new([3]).try_node()?.shape().dims(), [3]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// A shape of more dimensions than a tensor may have.
     pub fn try_node(self) -> Result<Node> {
@@ -65,6 +82,14 @@ impl Input {
 }
 
 /// A tensor of a model that is not computed yet: an [`Input`], or an output of a layer called on nodes.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([8]).node();
+/// let y = Dense::new(3).on(&x)?;
+/// assert_eq!(y.shape().dims(), [3]); // of one sample
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -168,6 +193,15 @@ impl Drop for Called {
 }
 
 /// What a layer may be called on, and what a model may start and end with: one node, or a list of them.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let (a, b) = (Input::new([4]).node(), Input::new([4]).node());
+/// let one = Model::new(&a, Dense::new(1).on(&a)?)?; // a node
+/// let two = Model::new([&a, &b], [add([&a, &b])?])?; // lists of them
+/// assert_eq!((one.input_names().len(), two.input_names().len()), (1, 2));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Nodes(pub(super) Vec<Node>);
 
 impl From<Node> for Nodes {
@@ -219,6 +253,17 @@ impl<const N: usize> From<[&Node; N]> for Nodes {
 }
 
 /// Anything that can be a layer of a model: a [`Layer`], an [`Activation`], a [`SharedLayer`], or a model.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([8]).node();
+/// let twice = Dense::new(8).activation(Relu).name("twice").on(&x)?; // a layer ...
+/// let shared = Dense::new(8).shared(); // ... one that is called in several places
+/// let y = shared.on(&shared.on(&twice)?)?;
+/// let block = Sequential::new().add(Dense::new(4)).on(&y)?; // ... and a model
+/// assert_eq!(Model::new(&x, &block)?.count_params()?, 72 + 72 + 36);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoLayer: Sized {
     /// The layer, under this name or an automatic one.
     fn into_shared(self, name: Option<String>) -> SharedLayer;

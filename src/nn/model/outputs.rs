@@ -68,6 +68,17 @@ impl LossSpec {
 
 /// What can be given to `compile` as its loss: a loss or its name, a list with one for each output, or pairs of an output's
 /// name and a loss.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([4]).node();
+/// let (a, b) = (Dense::new(1).name("a"), Dense::new(1).name("b"));
+/// let mut model = Model::new(&x, [a.on(&x)?, b.on(&x)?])?;
+/// model.compile("adam", "mse", ())?; // for both
+/// model.compile("adam", ["mse", "mae"], ())?;
+/// model.compile("adam", [("b", MeanSquaredError::new())], ())?; // of one alone
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoLosses {
     /// The losses, if all names are known.
     ///
@@ -151,6 +162,16 @@ impl MetricLists {
 
 /// What can be given to `compile` as its metrics: anything that is [`IntoMetrics`], a list with the metrics of each output,
 /// or pairs of an output's name and its metrics.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([4]).node();
+/// let (a, b) = (Dense::new(1).name("a"), Dense::new(1).name("b"));
+/// let mut model = Model::new(&x, [a.on(&x)?, b.on(&x)?])?;
+/// model.compile("adam", "mse", [("a", "mae")])?;
+/// model.compile("adam", "mse", [["mae"], ["mape"]])?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no metric and no list of metrics",
     note = "metrics of several kinds go into a tuple: `(\"accuracy\", Precision::default())`; none are `()`"
@@ -201,6 +222,16 @@ impl<S: Into<String>, M: IntoMetrics> IntoMetricLists for Vec<(S, M)> {
 }
 
 /// What the loss of each output counts for: numbers in the order of the outputs, or pairs of a name and a number.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let x = Input::new([4]).node();
+/// let (a, b) = (Dense::new(1).name("a"), Dense::new(1).name("b"));
+/// let mut model = Model::new(&x, [a.on(&x)?, b.on(&x)?])?;
+/// model.compile_with(Compile::new("adam", "mse").loss_weights([1.0, 0.5]))?;
+/// model.compile_with(Compile::new("adam", "mse").loss_weights([("b", 0.5)]))?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct LossWeights(pub(super) PerOutput<f64>);
 
 impl<const N: usize> From<[f64; N]> for LossWeights {

@@ -61,6 +61,17 @@ impl Sequential {
     ///
     /// What the model has learnt stays: the new layer alone gets its weights when the model is next used. A name that
     /// another layer has, or an `Input` that is not the first, is an error when the model is compiled or built.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new();
+    /// for units in [64, 32, 16] {
+    ///     model.push(Dense::new(units).activation(Relu));
+    /// }
+    /// model.build([8])?;
+    /// assert_eq!(model.layers().count(), 3);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn push(&mut self, layer: impl IntoStep) -> &mut Self {
         match layer.into_step() {
@@ -133,6 +144,14 @@ impl From<Sequential> for Model {
 }
 
 /// What [`Sequential::add`] takes: a layer, or an [`Input`].
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let inner = Sequential::new().add(Dense::new(4));
+/// let mut model = Sequential::new().add(Input::new([8])).add(Dense::new(8)).add(Relu).add(inner);
+/// assert_eq!(model.count_params()?, 72 + 36);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoStep {
     /// The layer, or the input.
     fn into_step(self) -> Step;

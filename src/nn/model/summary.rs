@@ -27,14 +27,24 @@ pub(super) struct Footer {
 
 impl Model {
     /// Prints the table of layers that Keras prints: names, output shapes, numbers of weights, and for models that are not
-    /// layers in a row what each is connected to.
+    /// layers in a row what each is connected to. It is a little narrower than the terminal (80 columns where there is none,
+    /// or as many as the environment variable `COLUMNS` says), and not wider than Keras's.
     pub fn summary(&mut self) {
         let widest = if self.is_row() { 88 } else { 108 };
         print(&self.summary_text(terminal_columns().saturating_sub(4).min(widest)));
     }
 
-    /// The text of [`summary`](Self::summary), `width` columns wide (at least 40).
-    pub fn summary_text(&mut self, width: usize) -> String {
+    /// The text of [`summary`](Self::summary), `line_length` characters wide: what Keras prints with this setting. Where that is
+    /// too narrow for a table, it is as narrow as there can be one: 20 characters, or 23 with the column of connections.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let text = model.summary_text(60);
+    /// assert!(text.contains("top (Dense)") && text.contains("Total params: 15"), "{text}");
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    pub fn summary_text(&mut self, line_length: usize) -> String {
         // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
         let _ = self.build_known("summary");
         let row = self.is_row();
@@ -60,7 +70,7 @@ impl Model {
             fixed: fixed.iter().fold((0, 0), size),
             optimizer: self.compiled.as_ref().and_then(|compiled| compiled.optimizer.size()),
         };
-        render(&self.name, &rows, &footer, width.max(40), !row)
+        render(&self.name, &rows, &footer, line_length, !row)
     }
 
     fn input_row(&self, index: usize) -> Row {
@@ -125,21 +135,24 @@ fn outputs_text(outputs: &[Shape]) -> String {
 
 /// The whole text.
 pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize, connected: bool) -> String {
-    let columns = columns(width, if connected { &[0.30, 0.56, 0.74, 1.0] } else { &[0.45, 0.80, 1.0] });
+    let ends: &[f64] = if connected { &[0.30, 0.56, 0.74, 1.0] } else { &[0.45, 0.80, 1.0] };
+    // Keras refuses columns below 4.
+    let width = (width..).find(|&width| shares(width, ends).iter().all(|&share| share >= 4)).unwrap_or(width);
+    let columns = columns(width, ends);
     let mut text = format!("Model: \"{model}\"\n");
     let border = |left, line: &str, middle, right| {
         let cells: Vec<String> = columns.iter().map(|&w| line.repeat(w)).collect();
         format!("{left}{}{right}\n", cells.join(middle))
     };
     text += &border("┏", "━", "┳", "┓");
-    text += &cells(&columns, &["Layer (type)", "Output Shape", "Param #", "Connected to"], "┃");
+    text += &cells(&columns, &["Layer (type)", "Output Shape", "Param #", "Connected to"], "┃", true);
     text += &border("┡", "━", "╇", "┩");
     for (i, row) in rows.iter().enumerate() {
         if i > 0 {
             text += &border("├", "─", "┼", "┤");
         }
         let connected = row.connected.as_deref().unwrap_or_default();
-        text += &cells(&columns, &[&row.layer, &row.output, &row.params, connected], "│");
+        text += &cells(&columns, &[&row.layer, &row.output, &row.params, connected], "│", false);
     }
     text += &border("└", "─", "┴", "┘");
 
@@ -156,16 +169,17 @@ pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize, c
     text
 }
 
-/// The widths of the columns between their borders: they end at these shares of the width, as Keras's do, and the excess
+/// The columns' shares of the width, which end at these parts of it.
+fn shares(width: usize, ends: &[f64]) -> Vec<usize> {
+    let ends = ends.iter().map(|end| (end * width as f64) as usize);
+    let starts = [0].into_iter().chain(ends.clone());
+    starts.zip(ends).map(|(start, end)| end - start).collect()
+}
+
+/// The widths of the columns between their borders: their shares of the width, as Keras's are, and the excess
 /// of padding and borders is taken off evenly, as its table library does.
 fn columns(width: usize, ends: &[f64]) -> Vec<usize> {
-    let mut start = 0;
-    let mut columns = Vec::new();
-    for share in ends {
-        let end = (share * width as f64) as usize;
-        columns.push(end - start + 2);
-        start = end;
-    }
+    let mut columns: Vec<usize> = shares(width, ends).iter().map(|share| share + 2).collect();
     let count = columns.len();
     let mut excess = (columns.iter().sum::<usize>() + count + 1).saturating_sub(width);
     for (i, column) in columns.iter_mut().enumerate() {
@@ -177,15 +191,18 @@ fn columns(width: usize, ends: &[f64]) -> Vec<usize> {
     columns
 }
 
-/// One row, of as many lines as its tallest cell; the third column, numbers, is aligned to the right.
-fn cells(columns: &[usize], texts: &[&str], border: &str) -> String {
+/// One row, of as many lines as its tallest cell, with the text of the others at the top, or at the bottom as in a head; the
+/// third column, numbers, is aligned to the right.
+fn cells(columns: &[usize], texts: &[&str], border: &str, head: bool) -> String {
     let wrapped: Vec<Vec<String>> =
         columns.iter().zip(texts).map(|(&width, text)| wrap(text, width.saturating_sub(2))).collect();
     let height = wrapped.iter().map(Vec::len).max().unwrap_or(0);
     let mut out = String::new();
     for line in 0..height {
         for (i, column) in columns.iter().enumerate() {
-            let (text, width) = (wrapped[i].get(line).map_or("", String::as_str), column.saturating_sub(2));
+            let above = if head { height - wrapped[i].len() } else { 0 };
+            let text = line.checked_sub(above).and_then(|line| wrapped[i].get(line)).map_or("", String::as_str);
+            let width = column.saturating_sub(2);
             out += &if i == 2 { format!("{border} {text:>width$} ") } else { format!("{border} {text:<width$} ") };
         }
         out += &format!("{border}\n");
@@ -261,6 +278,116 @@ mod tests {
  Non-trainable params: 0 (0.00 B)
 "#;
         assert_eq!(render("sequential", &rows, &footer, 76, false), expected);
+    }
+
+    fn connected(layer: &str, output: &str, params: usize, connected: &str) -> Row {
+        Row { connected: Some(connected.into()), ..row(layer, output, params) }
+    }
+
+    /// Keras 3.15's own output, `line_length=40`.
+    #[test]
+    fn narrow_tables_are_keras_s_too() {
+        let rows = [
+            connected("title_of_the_support_ticket (InputLayer)", "(None, 16)", 0, "-"),
+            connected(
+                "hidden_representation_of_the_title (Dense)",
+                "(None, 32)",
+                544,
+                "title_of_the_support_ticket[0][0]",
+            ),
+            connected("tags (InputLayer)", "(None, 8)", 0, "-"),
+            connected(
+                "concatenate_title_and_tags_together (Concatenate)",
+                "(None, 40)",
+                0,
+                "hidden_representation_of_the_title[0][0], tags[0][0]",
+            ),
+            connected("priority (Dense)", "(None, 1)", 41, "concatenate_title_and_tags_together[0][0]"),
+            connected(
+                "department_that_should_handle_it (Dense)",
+                "(None, 4)",
+                164,
+                "concatenate_title_and_tags_together[0][0]",
+            ),
+        ];
+        let footer = Footer { trainable: (749, 2996), fixed: (0, 0), optimizer: None };
+        let expected = r#"Model: "tickets"
+┏━━━━━━━━━━━┳━━━━━━━━━┳━━━━━┳━━━━━━━━━━┓
+┃ Layer     ┃ Output  ┃ Pa… ┃ Connect… ┃
+┃ (type)    ┃ Shape   ┃   # ┃ to       ┃
+┡━━━━━━━━━━━╇━━━━━━━━━╇━━━━━╇━━━━━━━━━━┩
+│ title_of… │ (None,  │   0 │ -        │
+│ (InputLa… │ 16)     │     │          │
+├───────────┼─────────┼─────┼──────────┤
+│ hidden_r… │ (None,  │ 544 │ title_o… │
+│ (Dense)   │ 32)     │     │          │
+├───────────┼─────────┼─────┼──────────┤
+│ tags      │ (None,  │   0 │ -        │
+│ (InputLa… │ 8)      │     │          │
+├───────────┼─────────┼─────┼──────────┤
+│ concaten… │ (None,  │   0 │ hidden_… │
+│ (Concate… │ 40)     │     │ tags[0]… │
+├───────────┼─────────┼─────┼──────────┤
+│ priority  │ (None,  │  41 │ concate… │
+│ (Dense)   │ 1)      │     │          │
+├───────────┼─────────┼─────┼──────────┤
+│ departme… │ (None,  │ 164 │ concate… │
+│ (Dense)   │ 4)      │     │          │
+└───────────┴─────────┴─────┴──────────┘
+ Total params: 749 (2.93 KB)
+ Trainable params: 749 (2.93 KB)
+ Non-trainable params: 0 (0.00 B)
+"#;
+        assert_eq!(render("tickets", &rows, &footer, 40, true), expected);
+        let rows = [
+            row("the_first_convolution_of_the_network (Conv2D)", "(None, 26, 26, 32)", 320),
+            row("pool (MaxPooling2D)", "(None, 13, 13, 32)", 0),
+            row("flat (Flatten)", "(None, 5408)", 0),
+            row("out (Dense)", "(None, 10)", 54090),
+        ];
+        let footer = Footer { trainable: (54410, 217_640), fixed: (0, 0), optimizer: None };
+        let expected = r#"Model: "row"
+┏━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━┓
+┃                 ┃ Output     ┃ Param ┃
+┃ Layer (type)    ┃ Shape      ┃     # ┃
+┡━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━┩
+│ the_first_conv… │ (None, 26, │   320 │
+│ (Conv2D)        │ 26, 32)    │       │
+├─────────────────┼────────────┼───────┤
+│ pool            │ (None, 13, │     0 │
+│ (MaxPooling2D)  │ 13, 32)    │       │
+├─────────────────┼────────────┼───────┤
+│ flat (Flatten)  │ (None,     │     0 │
+│                 │ 5408)      │       │
+├─────────────────┼────────────┼───────┤
+│ out (Dense)     │ (None, 10) │ 54,0… │
+└─────────────────┴────────────┴───────┘
+ Total params: 54,410 (212.54 KB)
+ Trainable params: 54,410 (212.54 KB)
+ Non-trainable params: 0 (0.00 B)
+"#;
+        assert_eq!(render("row", &rows, &footer, 40, false), expected);
+    }
+
+    #[test]
+    fn every_line_of_a_table_is_as_wide_as_asked_for() {
+        let rows = [connected(
+            "a_layer_with_a_long_name (Dense)",
+            "(None, 16)",
+            1234567,
+            "another_layer_with_a_long_name[0][0]",
+        )];
+        let footer = Footer { trainable: (1, 4), fixed: (0, 0), optimizer: None };
+        for (connected, least) in [(false, 20), (true, 23)] {
+            for width in [0, 1, 19, 20, 23, 24, 40, 79, 200, 1000] {
+                let text = render("m", &rows, &footer, width, connected);
+                let table = text.lines().filter(|line| line.starts_with(['┏', '┃', '┡', '│', '└']));
+                assert!(
+                    table.clone().count() >= 5 && table.clone().all(|line| line.chars().count() == width.max(least)),
+                    "{width}\n{text}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod checkpoints;
 mod data;
 mod functional;
 mod growing;
+mod plot;
 
 /// A CPU engine for this test alone: tests run at once, and a flush of one would submit a step that another is still
 /// recording.

@@ -14,6 +14,15 @@ use crate::{Device, Tensor, Var};
 impl Model {
     /// Copies of all weights, layer by layer, unaffected by later training. They stay on the device.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.build([4])?;
+    /// let weights = model.get_weights()?;
+    /// assert_eq!((weights[0].dims(), weights[1].dims()), (&[4, 3][..], &[3][..]));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the device.
     #[track_caller]
@@ -28,6 +37,18 @@ impl Model {
     }
 
     /// Sets all weights, in the order of [`get_weights`](Self::get_weights); the tensors may be on any device.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// # use wgtensor::{DType, Device, Tensor};
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.build([4])?;
+    /// let (kernel, bias) = (Tensor::ones([4, 3], DType::F32, &Device::cpu())?, Tensor::zeros([3], DType::F32, &Device::cpu())?);
+    /// model.set_weights(&[kernel, bias])?;
+    /// let y = model.call(&Tensor::ones([1, 4], DType::F32, &Device::cpu())?, false)?;
+    /// assert_eq!(y.to_vec::<f32>()?, [4.0, 4.0, 4.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Another number of tensors than of weights, or a tensor of another shape; nothing is set then.
@@ -103,6 +124,17 @@ impl Model {
 
     /// Moves the weights and the optimizer's accumulators to a device; the metrics start again there. `fit`,
     /// `evaluate` and `predict` do it by themselves where the data is elsewhere.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// use wgtensor::Device;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// model.build([4])?;
+    /// let other = Device::open_with("cpu", &Default::default())?;
+    /// model.to_device(&other)?;
+    /// assert_eq!(model.device().as_ref(), Some(&other));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of either device.

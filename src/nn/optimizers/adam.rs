@@ -71,14 +71,50 @@ adam! {
     ///
     /// As in Keras the bias correction goes into the rate, and epsilon is added to the uncorrected root:
     /// `w -= lr * sqrt(1 - beta_2^t) / (1 - beta_1^t) * m / (sqrt(v) + epsilon)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Adam;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Adam::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Adam = AdamRule(0.001);
 
     /// [`Adam`] with decoupled weight decay (Loshchilov and Hutter, 2017).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::AdamW;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = AdamW::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     AdamW = AdamWRule(0.001, weight_decay: 0.004);
 }
 
 optimizer! {
     /// Adam with the infinity norm (Kingma and Ba, 2014, section 7.1).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Adamax;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Adamax::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Adamax = AdamaxRule(0.001) {
         /// Decay of the mean of the gradients.
         beta_1: f64 = 0.9,
@@ -106,6 +142,18 @@ optimizer! {
 
 optimizer! {
     /// Adam with Nesterov momentum (Dozat, 2016).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Nadam;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Nadam::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Nadam = NadamRule(0.001) {
         /// Decay of the mean of the gradients.
         beta_1: f64 = 0.9,
@@ -179,6 +227,18 @@ impl Default for Product {
 
 optimizer! {
     /// Layer-wise adaptive moments (You et al., 2019): an Adam step scaled by `|w| / |step|` for each variable.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Lamb;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Lamb::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Lamb = LambRule(0.001) {
         /// Decay of the mean of the gradients.
         beta_1: f64 = 0.9,

@@ -12,6 +12,18 @@ fn blend(old: &Tensor, new: &Tensor, rho: f64) -> Result<Tensor> {
 
 optimizer! {
     /// RMSprop (Hinton, 2012).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::RMSprop;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = RMSprop::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     RMSprop = RMSpropRule(0.001) {
         /// Decay of the mean of the squared gradients.
         rho: f64 = 0.9,
@@ -52,6 +64,18 @@ optimizer! {
 
 optimizer! {
     /// Adagrad (Duchi et al., 2011).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Adagrad;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Adagrad::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Adagrad = AdagradRule(0.001) {
         /// Where the sums of squared gradients start.
         initial_accumulator_value: f64 where nonnegative = 0.1,
@@ -73,6 +97,18 @@ optimizer! {
 
 optimizer! {
     /// Adadelta (Zeiler, 2012).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Adadelta;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Adadelta::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Adadelta = AdadeltaRule(0.001) {
         /// Decay of both means.
         rho: f64 = 0.95,
@@ -96,6 +132,18 @@ optimizer! {
 
 optimizer! {
     /// Follow the regularised leader (McMahan et al., 2013).
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Ftrl;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Ftrl::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Ftrl = FtrlRule(0.001) {
         /// How the rate falls with the accumulator; at most 0.
         learning_rate_power: f64 = -0.5,

@@ -10,6 +10,16 @@ use crate::nn::schedules::LearningRate;
 use crate::{DType, Device, Tensor, Var, no_grad};
 
 /// An [`Optimizer`] of any rule, as models hold it.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// let optimizer = model.optimizer_mut().expect("compiled");
+/// optimizer.set_rate(0.01)?;
+/// assert_eq!((optimizer.class_name(), optimizer.current_rate(), optimizer.iterations()), ("Adam", 0.01, 0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait AnyOptimizer: Send {
     /// Its class name, such as `Adam`.
     fn class_name(&self) -> &'static str;
@@ -327,6 +337,14 @@ impl<R: Rule> State<R> {
 }
 
 /// What can be given to `compile` as an optimizer: an [`Optimizer`], or its Keras name.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// model.compile(SGD::new(0.1).momentum(0.9), "mse", ())?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait IntoOptimizer {
     /// The optimizer, if the name is known.
     fn into_optimizer(self) -> Result<Box<dyn AnyOptimizer>>;

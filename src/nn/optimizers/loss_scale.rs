@@ -90,6 +90,20 @@ impl LossScaleOptimizer {
 
     /// The present scale, once there was a step. Waits for the device.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// use wgtensor::nn::optimizers::AnyOptimizer;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32], &Device::cpu())?);
+    /// let mut optimizer = LossScaleOptimizer::new(SGD::new(0.1))?.initial_scale(1024.0);
+    /// let loss = optimizer.scale_loss(&w.value().square()?.sum(())?)?;
+    /// let grads = loss.backward()?;
+    /// optimizer.step(grads.iter().map(|(var, grad)| (var, grad.clone())).collect())?;
+    /// assert_eq!(optimizer.scale()?, Some(1024.0));
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// Those of the device.
     #[track_caller]

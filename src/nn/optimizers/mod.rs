@@ -31,6 +31,27 @@ use crate::{Grads, Scalar, Tensor, Var};
 /// How one parameter moves: the part of an optimizer that is its own.
 ///
 /// Implement it for an optimizer of your own, and use it as [`Optimizer::with_rule`].
+///
+/// ```
+/// use wgtensor::nn::optimizers::{Optimizer, Rule, Update};
+/// use wgtensor::{Device, Result, Scalar, Tensor, Var};
+///
+/// /// Gradient descent.
+/// struct Descent;
+/// impl Rule for Descent {
+///     fn class_name(&self) -> &'static str {
+///         "Descent"
+///     }
+///     fn update(&self, param: &Tensor, grad: &Tensor, _: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+///         Ok(Update { param: param.sub(grad.mul(numbers[0])?)?, slots: vec![] })
+///     }
+/// }
+///
+/// let w = Var::new(&Tensor::new([1.0f32], &Device::cpu())?);
+/// Optimizer::with_rule(Descent, 0.25).apply(&w.value().square()?.sum(())?.backward()?)?;
+/// assert_eq!(w.value().to_vec::<f32>()?, [0.5]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Rule: Send + 'static {
     /// The name of the optimizer, such as `Adam`.
     fn class_name(&self) -> &'static str;
@@ -84,6 +105,30 @@ pub trait Rule: Send + 'static {
 }
 
 /// What [`Rule::update`] returns.
+///
+/// ```
+/// # use wgtensor::{Device, Result, Scalar, Tensor};
+/// use wgtensor::nn::optimizers::{Rule, Update};
+///
+/// /// Momentum: the velocity is what goes with a parameter.
+/// struct Heavy;
+/// impl Rule for Heavy {
+///     fn class_name(&self) -> &'static str {
+///         "Heavy"
+///     }
+///     fn slots(&self) -> Vec<f64> {
+///         vec![0.0]
+///     }
+///     fn update(&self, param: &Tensor, grad: &Tensor, slots: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+///         let velocity = slots[0].mul(0.9)?.sub(grad.mul(numbers[0])?)?;
+///         Ok(Update { param: param.add(&velocity)?, slots: vec![velocity] })
+///     }
+/// }
+/// # let one = Tensor::new([1.0f32], &Device::cpu())?;
+/// # let update = Heavy.update(&one, &one, &[one.clone()], &[Scalar::from(0.5)])?;
+/// # assert!((update.param.item::<f32>()? - 1.4).abs() < 1e-6);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Update {
     /// The new value of the parameter.
     pub param: Tensor,
@@ -220,6 +265,28 @@ impl<R: Rule> Source for Arc<Mutex<State<R>>> {
 
 impl<R: Rule> Optimizer<R> {
     /// An optimizer that moves parameters by `rule`.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::{Optimizer, Rule, Update};
+    /// use wgtensor::{Device, Result, Scalar, Tensor, Var};
+    ///
+    /// /// Moves by the sign of the gradient.
+    /// struct Sign;
+    /// impl Rule for Sign {
+    ///     fn class_name(&self) -> &'static str {
+    ///         "Sign"
+    ///     }
+    ///     fn update(&self, param: &Tensor, grad: &Tensor, _: &[Tensor], numbers: &[Scalar]) -> Result<Update> {
+    ///         Ok(Update { param: param.sub(grad.sign()?.mul(numbers[0])?)?, slots: vec![] })
+    ///     }
+    /// }
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -3.0], &Device::cpu())?);
+    /// let mut optimizer = Optimizer::with_rule(Sign, 0.5);
+    /// optimizer.apply(&w.value().square()?.sum(())?.backward()?)?;
+    /// assert_eq!(w.value().to_vec::<f32>()?, [0.5, -2.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     #[track_caller]
     pub fn with_rule(rule: R, learning_rate: impl IntoSetting<LearningRate>) -> Self {
         let state = State { rule, shared: Shared::initial(), calls: 0 };
@@ -228,6 +295,16 @@ impl<R: Rule> Optimizer<R> {
     }
 
     /// Moves every trainable variable that has a gradient, then submits the work without waiting for it.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::SGD;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32], &Device::cpu())?);
+    /// SGD::new(0.25).apply(&w.value().square()?.sum(())?.backward()?)?;
+    /// assert_eq!(w.value().item::<f32>()?, 0.5);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Settings that make no sense, no gradients at all, or those of the device.
@@ -403,6 +480,13 @@ macro_rules! optimizer {
 
         $crate::nn::config::declare! {
             #[doc = concat!("The rule of [`", stringify!($name), "`].")]
+            ///
+            /// ```
+            /// use wgtensor::nn::optimizers::{self, AnyOptimizer, Optimizer};
+            ///
+            #[doc = concat!("let whole: Optimizer<optimizers::", stringify!($rule), "> = optimizers::", stringify!($name), "::default();")]
+            #[doc = concat!("assert_eq!(whole.class_name(), \"", stringify!($name), "\");")]
+            /// ```
             pub part $rule as (stringify!($name)) of [impl $crate::nn::optimizers::Optimizer<$rule>] at rule {
                 $($settings)*
             }
@@ -411,6 +495,12 @@ macro_rules! optimizer {
 
         impl $name {
             /// With this learning rate (a number, or a schedule), and Keras's defaults for the rest.
+            ///
+            /// ```
+            /// use wgtensor::nn::optimizers::{self, AnyOptimizer};
+            ///
+            #[doc = concat!("assert_eq!(optimizers::", stringify!($name), "::new(0.02).current_rate(), 0.02);")]
+            /// ```
             #[track_caller]
             pub fn new(
                 learning_rate: impl $crate::nn::config::IntoSetting<$crate::nn::schedules::LearningRate>,
@@ -419,6 +509,14 @@ macro_rules! optimizer {
             }
 
             /// From a configuration of this class; a setting that is left out has its default.
+            ///
+            /// ```
+            /// use wgtensor::nn::optimizers::{self, AnyOptimizer};
+            ///
+            #[doc = concat!("let config = optimizers::", stringify!($name), "::new(0.02).config()?;")]
+            #[doc = concat!("assert_eq!(optimizers::", stringify!($name), "::from_config(&config)?.current_rate(), 0.02);")]
+            /// # Ok::<(), wgtensor::Error>(())
+            /// ```
             ///
             /// # Errors
             /// A setting that the class does not have, or that makes no sense.

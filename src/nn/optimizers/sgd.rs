@@ -8,6 +8,18 @@ optimizer! {
     /// Gradient descent, with optional (Nesterov) momentum.
     ///
     /// `velocity = momentum * velocity - lr * g`; `w += velocity`, or `w += momentum * velocity - lr * g` with Nesterov's.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::SGD;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = SGD::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     SGD = SGDRule(0.01) {
         /// How much of the velocity stays at each step.
         momentum: f64 = 0.0,

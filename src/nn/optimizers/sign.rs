@@ -6,6 +6,18 @@ use crate::{Scalar, Tensor};
 
 optimizer! {
     /// Lion (Chen et al., 2023): `w -= lr * sign(beta_1 m + (1 - beta_1) g)`.
+    ///
+    /// ```
+    /// use wgtensor::nn::optimizers::Lion;
+    /// # use wgtensor::{Device, Tensor, Var};
+    ///
+    /// let w = Var::new(&Tensor::new([1.0f32, -2.0], &Device::cpu())?);
+    /// let mut optimizer = Lion::new(0.1);
+    /// let loss = w.value().square()?.sum(())?;
+    /// optimizer.apply(&loss.backward()?)?;
+    /// assert!(w.value().square()?.sum(())?.item::<f32>()? < 5.0);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     Lion = LionRule(0.001) {
         /// The share of the momentum in the direction taken.
         beta_1: f64 = 0.9,

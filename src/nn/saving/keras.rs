@@ -29,6 +29,14 @@ impl Model {
     /// The whole model as the bytes of a `.keras` file: layers, weights and, where it is compiled, losses, metrics and the
     /// optimizer with its state.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let mut again = Model::from_bytes(&model.to_bytes()?)?;
+    /// assert_eq!(again.count_params()?, 15);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model does not know its input yet; a layer, loss or metric of your own without a configuration; or those of the device.
     #[track_caller]
@@ -54,6 +62,16 @@ impl Model {
     }
 
     /// The model of the bytes of a `.keras` file, Keras's or the crate's.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let bytes = model.to_bytes()?; // those of a .keras file
+    /// let again = Model::from_bytes(&bytes)?;
+    /// assert_eq!(again.get_weights()?[0].to_vec::<f32>()?, model.get_weights()?[0].to_vec::<f32>()?);
+    /// assert!(Model::from_bytes(&bytes[..100]).is_err());
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`load_model`].
@@ -109,6 +127,19 @@ impl Model {
 ///
 /// Its weights are on the CPU until it sees data on another device.
 ///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::load_model;
+///
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// # let path = std::env::temp_dir().join(format!("wgtensor-load-{}.keras", std::process::id()));
+/// model.save(&path)?; // or keras.Model.save(path)
+/// let mut again = load_model(&path)?;
+/// assert_eq!(again.count_params()?, 15);
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
 /// # Errors
 /// A file that cannot be read, is damaged or is no such file, or layers and settings that there are not here.
 #[cfg(not(target_arch = "wasm32"))]
@@ -118,6 +149,20 @@ pub fn load_model(path: impl AsRef<std::path::Path>) -> Result<Model> {
 }
 
 /// [`load_model`] with everything that can be set.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::{LoadModel, load_model_with};
+///
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+/// model.compile("adam", "mse", ())?;
+/// # let path = std::env::temp_dir().join(format!("wgtensor-with-{}.keras", std::process::id()));
+/// model.save(&path)?;
+/// let mut plain = load_model_with(&path, LoadModel::new().compile(false))?;
+/// assert!(plain.iterations().unwrap_err().is_invalid_state()); // not compiled
+/// # std::fs::remove_file(&path).ok();
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 ///
 /// # Errors
 /// Those of `load_model`.

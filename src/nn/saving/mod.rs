@@ -5,6 +5,7 @@ mod flat;
 mod h5;
 #[cfg(feature = "keras")]
 pub(in crate::nn) mod keras;
+mod pytorch;
 mod safetensors;
 #[cfg(feature = "keras")]
 mod tree;
@@ -27,6 +28,15 @@ const OF_KERAS: [&[u8]; 2] = [b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"];
 impl Model {
     /// All weights as the bytes of a safetensors file, each under its layer's name and its own: `dense/kernel`.
     ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// fresh.weights_from_bytes(&trained.weights_to_bytes()?)?;
+    /// assert_eq!(fresh.get_weights()?[0].to_vec::<f32>()?, trained.get_weights()?[0].to_vec::<f32>()?);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The model does not know its input yet, or those of the device.
     #[track_caller]
@@ -40,6 +50,15 @@ impl Model {
     /// Sets all weights from the bytes of a file: a safetensors file such as [`weights_to_bytes`](Self::weights_to_bytes)
     /// gives or, with the feature `keras`, a `.weights.h5` or a `.keras` file. Of the latter two the optimizer's state is read
     /// too, where the model is compiled.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// fresh.weights_from_bytes(&trained.weights_to_bytes()?)?;
+    /// assert!(fresh.weights_from_bytes(b"no file").is_err()); // and nothing is set
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Bytes that are no such file, or weights of other names, types or shapes than the model's; nothing is set then.
@@ -94,6 +113,17 @@ impl Model {
     }
 
     /// Sets all weights from a file, as [`weights_from_bytes`](Self::weights_from_bytes) does.
+    ///
+    /// ```
+    /// use wgtensor::nn::prelude::*;
+    /// let made = || Sequential::new().add(Input::new([4])).add(Dense::new(3).name("top"));
+    /// let (mut trained, mut fresh) = (made(), made());
+    /// # let path = std::env::temp_dir().join(format!("wgtensor-load-{}.safetensors", std::process::id()));
+    /// trained.save_weights(&path)?;
+    /// fresh.load_weights(&path)?;
+    /// # std::fs::remove_file(&path).ok();
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`weights_from_bytes`](Self::weights_from_bytes), or the file cannot be read.

@@ -43,6 +43,20 @@ macro_rules! types {
     };
 }
 
+/// The elements of an entry of floats, in single precision.
+pub(super) fn floats(entry: &Entry<'_>) -> Option<Vec<f32>> {
+    fn each<const N: usize>(data: &[u8], float: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        data.as_chunks().0.iter().map(|word| float(*word)).collect()
+    }
+    match entry.dtype {
+        "F32" => Some(each(entry.data, f32::from_le_bytes)),
+        "F64" => Some(each(entry.data, |word| f64::from_le_bytes(word) as f32)),
+        "F16" => Some(each(entry.data, |word| half::f16::from_le_bytes(word).to_f32())),
+        "BF16" => Some(each(entry.data, |word| half::bf16::from_le_bytes(word).to_f32())),
+        _ => None,
+    }
+}
+
 types! {
     F32 "F32" f32;
     F64 "F64" f64;
