@@ -53,8 +53,8 @@ mod works;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use wgtensor::{Device, DeviceInfo, DeviceKind};
 
@@ -224,7 +224,7 @@ fn climb(
                 let begin = Instant::now();
                 let left = (seconds - spent[d]).max(0.0);
                 let mut effort = effort(seconds, ladder.kind.sizes.len());
-                effort.limit = effort.limit.min(std::time::Duration::from_secs_f64(left));
+                effort.limit = effort.limit.min(Duration::from_secs_f64(left));
                 let (cell, made) = measured(&devices[d], &work, effort);
                 spent[d] += begin.elapsed().as_secs_f64();
                 last[d] = cell.median().map(|run| (made, run, much));
@@ -320,16 +320,12 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
     Ok(())
 }
 
-/// The standard output, as wide as `COLUMNS` says or else the terminal does.
+/// The standard output, as wide as `COLUMNS` says or else the terminal is.
 fn screen() -> Screen {
-    let live = io::stdout().is_terminal();
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let asked = || {
-        let stty = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
-        String::from_utf8(stty.stdout).ok()?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let columns = said().or_else(|| if live { asked() } else { None }).unwrap_or(80usize);
-    Screen { columns: columns.max(20), live }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let own = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let columns = said.or_else(own).unwrap_or(80);
+    Screen { columns: columns.max(20), live: io::stdout().is_terminal() }
 }
 
 fn main() -> ExitCode {
