@@ -157,6 +157,7 @@ fn a_gpu_is_compared_in_words() {
     // What is computed wrongly is not called fast.
     ladders[0].checks[1] = Some(Ok(0.5));
     let text = told::findings(&contenders, &ladders, 1000);
+    assert!(text.contains("8 of 9 kinds") && text.contains("gpu:0 computes WRONGLY: pointwise chain."), "{text}");
     assert!(text.contains("pointwise chain  its results are wrong"), "{text}");
     let results = report::results(&contenders, &ladders, true);
     assert_eq!((results["crossovers"].as_array().unwrap().len(), &results["checks"][0]["agrees"]), (6, &false.into()));

@@ -92,6 +92,7 @@ pub(super) fn findings(contenders: &[Contender], ladders: &[Ladder], columns: us
             shares(contenders, ladders, columns),
         ),
         ("What it costs to bring numbers over", transfers(contenders, ladders, columns)),
+        ("Whether all compute the same", agreement(contenders, ladders, columns)),
         ("Why", why(contenders, columns)),
     ];
     let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
@@ -230,6 +231,30 @@ fn transfers(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> St
             text += " Both ways end in this processor's own memory, so this is not what it costs to reach a GPU.";
         }
         out += &paragraph(&text, columns);
+    }
+    out
+}
+
+fn agreement(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let mut out = String::new();
+    for (d, contender) in contenders.iter().enumerate() {
+        let checked = ladders.iter().filter(|ladder| matches!(ladder.checks[d], Some(Ok(_))));
+        let (right, wrong): (Vec<&Ladder>, Vec<&Ladder>) = checked.partition(|ladder| ladder.agrees(d));
+        let off =
+            right.iter().filter_map(|ladder| ladder.checks[d].as_ref()?.as_ref().ok()).fold(0f64, |m, off| m.max(*off));
+        let id = &contender.info.id;
+        if !right.is_empty() {
+            let text = format!(
+                "{id}: {} of {} kinds of work give what the CPU engine gives, within {off:.0e} of the largest number.",
+                right.len(),
+                ladders.len()
+            );
+            out += &paragraph(&text, columns);
+        }
+        if !wrong.is_empty() {
+            let names: Vec<&str> = wrong.iter().map(|ladder| ladder.kind.name).collect();
+            out += &paragraph(&format!("{id} computes WRONGLY: {}.", names.join(", ")), columns);
+        }
     }
     out
 }
