@@ -134,9 +134,6 @@ fn figures_of(kind: DeviceKind) -> (Vec<Contender>, Vec<Ladder>) {
 #[test]
 fn a_gpu_is_compared_in_words() {
     let (contenders, mut ladders) = figures_of(DeviceKind::Discrete);
-    if std::env::var_os("SHOW").is_some() {
-        println!("{}", told::findings(&contenders, &ladders, 80));
-    }
     for columns in [40, 80, 200] {
         let text = charts::text(&contenders, &ladders, columns) + &told::findings(&contenders, &ladders, columns);
         let long: Vec<&str> = text.lines().filter(|line| line.chars().count() > columns).collect();
