@@ -7,13 +7,14 @@
 #
 # DIR may be carried to another machine of the same processor and system; there it takes a GPU's driver and, for the
 # comparison, python3 with PyTorch (without them that part says so). The parts are `adapter`, `conformance`, `bench`, `tuned`,
-# `peers`, `defaults`, `unit` and `suite`; each has a time limit, and the rest goes on if one fails. `--seconds` bounds them all
-# together. WGTENSOR_DEVICE chooses the device, as everywhere.
+# `peers`, `cpu_vs_gpu` (whose figures and charts are put into OUT/cpu_vs_gpu), `defaults`, `unit` and `suite`; each has a time
+# limit, and the rest goes on if one fails. `--seconds` bounds them all together. WGTENSOR_DEVICE chooses the device, as
+# everywhere.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
 usage() {
-    sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
     exit 2
 }
 
@@ -27,7 +28,7 @@ take() {
 
 build() {
     set -e
-    local dir loader
+    local dir loader name
     mkdir -p "$1"
     dir="$(cd "$1" && pwd)"
     stage="$(mktemp -d)"
@@ -37,8 +38,10 @@ build() {
     take "$stage/bin/device" bench --no-run --bench device
     take "$stage/bin/unit" test --no-run --lib
     take "$stage/bin/suite" test --no-run --test suite
-    cargo build --release --example conformance
-    strip -o "$stage/bin/conformance" "${CARGO_TARGET_DIR:-target}/release/examples/conformance"
+    cargo build --release --features plot --example conformance --example cpu_vs_gpu
+    for name in conformance cpu_vs_gpu; do
+        strip -o "$stage/bin/$name" "${CARGO_TARGET_DIR:-target}/release/examples/$name"
+    done
     cp -r tests/fixtures "$stage/tests/"
     cp -r examples/data "$stage/examples/"
     # The Vulkan loader, for a machine that has a driver and no loader.
@@ -94,7 +97,7 @@ run() {
     trap 'rm -rf "$work"' EXIT
     mkdir -p "$out"
     out="$(cd "$out" && pwd)"
-    rm -f "$out"/{results.json,results.md,failures.log}
+    rm -rf "$out"/{results.json,results.md,failures.log,cpu_vs_gpu}
     tar -xzf "$binaries/gpu.tar.gz" -C "$work" || exit 1
     printf 'date\t%s\n' "$(date -u '+%Y-%m-%d %H:%M UTC')" >"$work/parts.txt"
     # Where the tests and the cases find their files.
@@ -114,6 +117,8 @@ run() {
     part bench 300 "$work/bin/device" run "$work/bench.json"
     part tuned 200 env WGTENSOR_TUNE=1 "$work/bin/device" run "$work/tuned.json" 'product|convolution'
     part peers 150 "$(command -v python3 || echo python3)" "$binaries/peers_gpu.py" "$work/bench.json" "$work/peers.json"
+    part cpu_vs_gpu 120 "$work/bin/cpu_vs_gpu" --device cpu --device "$device" --out "$out/cpu_vs_gpu"
+    [[ ! -d "$out/cpu_vs_gpu" ]] || cp "$work/cpu_vs_gpu.log" "$out/cpu_vs_gpu/text.txt"
     part defaults 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device" --defaults
     part unit 240 "$work/bin/unit"
     # The rules of the house are about the sources, which are not here.

@@ -5,15 +5,17 @@ use std::path::PathBuf;
 pub(super) const USAGE: &str = "\
 usage: cpu_vs_gpu [--device ID]... [--seconds N | --quick] [--out DIR] [--help]
 
-  --device ID   only this device: cpu, gpu:0, ... (all adapters: gpu); may be given several times
-  --seconds N   measure for about so long, 60 without it; sizes stop growing when a device's share of it is spent
+  --device ID   this device: cpu, gpu:0, part of a name, or gpu for all adapters;
+                may be given several times, without it all devices are measured
+  --seconds N   measure for about so long, 60 without it; sizes stop growing when
+                a device's share of it is spent
   --quick       the same as --seconds 15
   --out DIR     write results.json there, and each chart as an SVG and a PNG
   --help        this text";
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Arguments {
-    /// The devices by their ids; all if it is empty.
+    /// As `Device::open` takes them, or `gpu`; all devices if it is empty.
     pub(super) devices: Vec<String>,
     pub(super) seconds: f64,
     pub(super) out: Option<PathBuf>,

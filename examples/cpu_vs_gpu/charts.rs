@@ -22,13 +22,14 @@ fn times(contenders: &[Contender], ladder: &Ladder) -> Chart {
     })
 }
 
-/// The best share of its own ceiling that each device came to, by kind of work.
+/// The share of its own ceiling that each device came to at the largest size, by kind of work.
 fn shares(contenders: &[Contender], ladders: &[Ladder]) -> Chart {
     let bound: Vec<&Ladder> = ladders.iter().filter(|ladder| !ladder.kind.transfer).collect();
-    let chart = Chart::bars("The best share of its own ceiling, in percent", bound.iter().map(|l| l.kind.name));
+    let chart =
+        Chart::bars("Percent of the device's own ceiling at the largest size", bound.iter().map(|l| l.kind.name));
     contenders.iter().enumerate().fold(chart, |chart, (d, contender)| {
-        let best = |ladder: &&Ladder| told::best_share(ladder, d, contender).map_or(0.0, |share| 100.0 * share);
-        chart.series(contender.title(), bound.iter().map(best).collect::<Vec<f64>>())
+        let last = |ladder: &&Ladder| told::last_share(ladder, d, contender).map_or(0.0, |share| 100.0 * share);
+        chart.series(contender.title(), bound.iter().map(last).collect::<Vec<f64>>())
     })
 }
 

@@ -76,6 +76,19 @@ pub(crate) struct Ceilings {
     pub(crate) waited: Option<f64>,
 }
 
+impl Ceilings {
+    /// Takes what was better another time: other programs may have had a part of the device.
+    pub(crate) fn raise(&mut self, other: &Ceilings) {
+        let best = |own: &mut Option<f64>, other: Option<f64>, pick: fn(f64, f64) -> f64| {
+            *own = own.zip(other).map(|(a, b)| pick(a, b)).or(*own).or(other);
+        };
+        best(&mut self.bytes, other.bytes, f64::max);
+        best(&mut self.flops, other.flops, f64::max);
+        best(&mut self.launch, other.launch, f64::min);
+        best(&mut self.waited, other.waited, f64::min);
+    }
+}
+
 /// Why few clever cores or many simple ones win, in two sentences with the figures of this processor and a real GPU.
 pub(crate) fn explanation(threads: u64, here: &Ceilings, id: &str, there: &Ceilings) -> Option<String> {
     let (begins, launches) = (here.launch?, there.launch?);
@@ -95,21 +108,19 @@ pub(crate) fn explanation(threads: u64, here: &Ceilings, id: &str, there: &Ceili
             show_seconds(begins)
         ),
     };
-    let bytes = here.bytes.zip(there.bytes).map_or(String::new(), |(here, there)| {
-        format!(" and moves {} where it moves {}", show_rate(there, false), show_rate(here, false))
+    let [here, there] = [(here, slow), (there, fast)].map(|(ceilings, flops)| match ceilings.bytes {
+        Some(bytes) => format!("{} and moves {}", show_rate(flops, true), show_rate(bytes, false)),
+        None => show_rate(flops, true),
     });
     let large = match fast > slow {
         true => format!(
             "A GPU has many cores, but simple ones, which are fast only all together: with numbers enough for all of them \
-             {id} does {} where the processor does {}{bytes}, so in large sizes the launch is lost and they are the GPU's.",
-            show_rate(fast, true),
-            show_rate(slow, true)
+             {id} does {there}, while the processor does {here}, so in large sizes the launch is lost in the work and they are \
+             the GPU's."
         ),
         false => format!(
             "A GPU has many cores, but simple ones, which are fast only all together; those of {id} are too few for that: \
-             all of them do {} where the processor does {}, so it wins only where its memory does.",
-            show_rate(fast, true),
-            show_rate(slow, true)
+             all of them do {there}, while the processor does {here}, so it wins only where its memory does."
         ),
     };
     Some(format!("{small} {large}"))
@@ -128,7 +139,7 @@ pub(crate) fn no_gpu(threads: u64, here: &Ceilings, adapter: Option<(&str, &Ceil
     };
     format!(
         "A processor has few cores, but clever ones: the {cores} here are done with a small piece of work{here}, and {id} is a \
-         program on the same {cores} that needs {} to begin, so it costs and brings nothing. A GPU has many cores of its own, \
+         program on the same {cores} that needs {} to begin, so it adds a cost and no cores. A GPU has many cores of its own, \
          simple ones, which win where there are numbers enough for all of them; this machine has none to show it.",
         show_seconds(launch)
     )

@@ -53,8 +53,8 @@ mod works;
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use wgtensor::{Device, DeviceInfo, DeviceKind};
 
@@ -155,7 +155,7 @@ fn figures(cell: &Cell, kind: &Kind, work: Amount, ceilings: &Ceilings) -> Figur
                 share: share.map_or(String::new(), told::percent),
             }
         }
-        Cell::LeftOut(_) => word("no room"),
+        Cell::LeftOut(_) => word("too big"),
         Cell::Failed(_) => word("failed"),
         Cell::NotRun => word("-"),
     }
@@ -185,7 +185,8 @@ fn climb(
     out: &mut dyn Write,
 ) -> io::Result<Ladder> {
     let titles: Vec<String> = contenders.iter().map(Contender::title).collect();
-    writeln!(out, "\n{}: {}\n{}", kind.name, kind.what, table.head(kind.axis, &titles))?;
+    let what = wrapped(&format!("{}: {}", kind.name, kind.what), table.columns(), 2);
+    writeln!(out, "\n{what}\n{}", table.head(kind.axis, &titles))?;
     let n = contenders.len();
     let mut ladder = Ladder { amounts: Vec::new(), cells: vec![Vec::new(); n], checks: vec![None; n], kind };
     let (mut spent, mut over, mut notes) = (vec![0.0; n], vec![false; n], Vec::new());
@@ -223,7 +224,7 @@ fn climb(
                 let begin = Instant::now();
                 let left = (seconds - spent[d]).max(0.0);
                 let mut effort = effort(seconds, ladder.kind.sizes.len());
-                effort.limit = effort.limit.min(std::time::Duration::from_secs_f64(left));
+                effort.limit = effort.limit.min(Duration::from_secs_f64(left));
                 let (cell, made) = measured(&devices[d], &work, effort);
                 spent[d] += begin.elapsed().as_secs_f64();
                 last[d] = cell.median().map(|run| (made, run, much));
@@ -251,39 +252,43 @@ fn climb(
     Ok(ladder)
 }
 
-/// The devices that were asked for, opened; those that do not open are told of.
+/// The devices that were asked for; of those that were only found, the ones that do not open are told of.
 fn open(arguments: &Arguments, columns: usize, out: &mut dyn Write) -> Result<Vec<Device>, Box<dyn Error>> {
-    let all = Device::list();
-    let asked = |info: &DeviceInfo| {
-        let is = |id: &String| *id == info.id || id == "gpu" && info.kind != DeviceKind::Cpu;
-        arguments.devices.is_empty() || arguments.devices.iter().any(is)
-    };
-    for id in &arguments.devices {
-        if id != "gpu" && !all.iter().any(|info| info.id == *id) {
-            let there: Vec<&str> = all.iter().map(|info| &info.id[..]).collect();
-            return Err(format!("there is no device {id:?} here, only {}", there.join(", ")).into());
-        }
+    let mut devices: Vec<Device> = Vec::new();
+    let asked = arguments.devices.iter().filter(|selector| *selector != "gpu");
+    for selector in asked {
+        devices.push(Device::open(selector)?);
     }
-    let mut devices = Vec::new();
-    for info in all.iter().filter(|info| asked(info)) {
+    let found = |info: &DeviceInfo| match arguments.devices.is_empty() {
+        true => true,
+        false => info.kind != DeviceKind::Cpu && arguments.devices.iter().any(|selector| selector == "gpu"),
+    };
+    for info in Device::list().iter().filter(|info| found(info)) {
         match Device::open(&info.id) {
             Ok(device) => devices.push(device),
             Err(error) => writeln!(out, "{}", wrapped(&format!("{} does not open: {error}", info.id), columns, 2))?,
         }
     }
-    if devices.is_empty() { Err("there is no such device here that opens".into()) } else { Ok(devices) }
+    // As they are listed, and each once.
+    devices.sort_by(|a, b| a.info().id.cmp(&b.info().id));
+    devices.dedup_by(|a, b| a.info().id == b.info().id);
+    if devices.is_empty() { Err("no device opens".into()) } else { Ok(devices) }
 }
 
 fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let left = || (arguments.seconds - begin.elapsed().as_secs_f64()).max(0.0);
+    if let Some(dir) = &arguments.out {
+        // Better told now than after the measuring.
+        report::write(dir, &[], &[], false)?;
+    }
     writeln!(out, "{}", wrapped(&told::machine(), screen.columns, 0))?;
     let devices = open(arguments, screen.columns, out)?;
     let kinds = works::all();
     let steps = kinds.len();
     let mut contenders = Vec::new();
+    let each = effort(arguments.seconds / (steps + 2) as f64, 5);
     for device in &devices {
-        let each = effort(arguments.seconds / (steps + 1) as f64, 5);
         let (ceilings, failures) = measuring::ceilings(device, each);
         contenders.push(Contender { info: device.info().clone(), ceilings, failures, lost: false });
         writeln!(out, "{}", told::device(&contenders[contenders.len() - 1], screen.columns))?;
@@ -293,8 +298,14 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
     let table = Table::new(screen, widest.unwrap_or(0), &titles);
     let mut ladders: Vec<Ladder> = Vec::new();
     for (i, kind) in kinds.into_iter().enumerate() {
-        let each = left() / (steps - i) as f64 / contenders.len() as f64;
-        ladders.push(climb(kind, &devices, &mut contenders, each, &table, out)?);
+        // One more part is for the ceilings again.
+        let seconds = left() / (steps + 1 - i) as f64 / contenders.len() as f64;
+        ladders.push(climb(kind, &devices, &mut contenders, seconds, &table, out)?);
+        if i + 1 == steps {
+            for (device, contender) in devices.iter().zip(&mut contenders).filter(|(_, contender)| !contender.lost) {
+                contender.ceilings.raise(&measuring::ceilings(device, each).0);
+            }
+        }
         if let Some(dir) = &arguments.out {
             report::write(dir, &contenders, &ladders, i + 1 == steps)?;
         }
@@ -309,16 +320,12 @@ fn run(arguments: &Arguments, screen: Screen, out: &mut dyn Write) -> Result<(),
     Ok(())
 }
 
-/// The standard output, as wide as `COLUMNS` says or else the terminal does.
+/// The standard output, as wide as `COLUMNS` says or else the terminal is.
 fn screen() -> Screen {
-    let live = io::stdout().is_terminal();
-    let said = || std::env::var("COLUMNS").ok()?.parse().ok();
-    let asked = || {
-        let stty = Command::new("stty").arg("size").stdin(Stdio::inherit()).stderr(Stdio::null()).output().ok()?;
-        String::from_utf8(stty.stdout).ok()?.split_whitespace().nth(1)?.parse().ok()
-    };
-    let columns = said().or_else(|| if live { asked() } else { None }).unwrap_or(80usize);
-    Screen { columns: columns.max(20), live }
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let own = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0));
+    let columns = said.or_else(own).unwrap_or(80);
+    Screen { columns: columns.max(20), live: io::stdout().is_terminal() }
 }
 
 fn main() -> ExitCode {

@@ -33,7 +33,11 @@ impl Cell {
 
 /// What `f` gives, or what has become of it.
 fn guarded<T>(f: impl FnOnce() -> Result<T>) -> std::result::Result<T, Cell> {
-    let flat = |error: Error| error.to_string().lines().collect::<Vec<_>>().join(" ");
+    // In one line, and without the line of the program, which is this one.
+    let flat = |error: Error| {
+        let text = error.to_string().lines().collect::<Vec<_>>().join(" ");
+        text.rsplit_once(" [").map_or(text.clone(), |(said, _)| said.into())
+    };
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) if error.is_out_of_memory() || error.is_unsupported() => Err(Cell::LeftOut(flat(error))),

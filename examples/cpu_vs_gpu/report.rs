@@ -128,8 +128,8 @@ fn transfers(contenders: &[Contender], ladders: &[Ladder]) -> Vec<Value> {
     let one = adapters.map(|(d, contender)| {
         json!({
             "device": contender.info.id,
-            "to_device_bytes_per_s": told::fastest_transfer(ladders, "to the device", d),
-            "from_device_bytes_per_s": told::fastest_transfer(ladders, "from the device", d),
+            "to_device_bytes_per_s": told::transfer_rate(ladders, "to the device", d),
+            "from_device_bytes_per_s": told::transfer_rate(ladders, "from the device", d),
             "worth_operations": told::worth(contenders, ladders, d),
         })
     });

@@ -145,7 +145,7 @@ fn a_gpu_is_compared_in_words() {
     // 0.8 ns for four bytes both ways; a number's operations take 1 ps here and 0.025 ps there.
     assert!(text.contains("0.80 ns for a number both ways") && text.contains("about 820 operations"), "{text}");
     assert!(text.contains("the 8 cores here are done with a small piece of work in 1.00 us"), "{text}");
-    assert!(text.contains("40.0 TFLOP/s where the processor does 1.00 TFLOP/s"), "{text}");
+    assert!(text.contains("40.0 TFLOP/s and moves 2.00 TB/s, while the processor does 1.00 TFLOP/s"), "{text}");
 
     let results = report::results(&contenders, &ladders, true);
     assert_eq!(results["crossovers"].as_array().unwrap().len(), 7);
@@ -154,7 +154,8 @@ fn a_gpu_is_compared_in_words() {
     // What is computed wrongly is not called fast.
     ladders[0].checks[1] = Some(Ok(0.5));
     let text = told::findings(&contenders, &ladders, 1000);
-    assert!(text.contains("pointwise chain: its results are wrong"), "{text}");
+    assert!(text.contains("8 of 9 kinds") && text.contains("gpu:0 computes WRONGLY: pointwise chain."), "{text}");
+    assert!(text.contains("pointwise chain  its results are wrong"), "{text}");
     let results = report::results(&contenders, &ladders, true);
     assert_eq!((results["crossovers"].as_array().unwrap().len(), &results["checks"][0]["agrees"]), (6, &false.into()));
 }
@@ -225,5 +226,5 @@ fn all_of_it_runs_in_a_short_time() {
     }
     let unknown = Arguments { devices: vec!["gpu:99".into()], ..arguments };
     let error = run(&unknown, Screen { columns: 80, live: false }, &mut Vec::new()).unwrap_err().to_string();
-    assert!(error.contains("\"gpu:99\"") && error.contains("only cpu"), "{error}");
+    assert!(error.contains("\"gpu:99\""), "{error}");
 }

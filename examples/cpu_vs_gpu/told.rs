@@ -63,8 +63,8 @@ pub(super) fn cpu(contenders: &[Contender]) -> Option<usize> {
     contenders.iter().position(Contender::is_cpu)
 }
 
-/// Bytes a second at the largest size of a kind of work.
-pub(super) fn fastest_transfer(ladders: &[Ladder], name: &str, device: usize) -> Option<f64> {
+/// Bytes a second at the largest size of a transfer.
+pub(super) fn transfer_rate(ladders: &[Ladder], name: &str, device: usize) -> Option<f64> {
     let ladder = ladders.iter().find(|l| l.kind.name == name)?;
     let rates = ladder.medians(device).into_iter().zip(&ladder.amounts);
     rates.filter_map(|(seconds, &amount)| Some(super::amount(amount).0 / seconds?)).last()
@@ -72,7 +72,7 @@ pub(super) fn fastest_transfer(ladders: &[Ladder], name: &str, device: usize) ->
 
 /// Seconds that it takes to bring a number over, and to fetch one.
 pub(super) fn there_and_back(ladders: &[Ladder], device: usize) -> Option<f64> {
-    let [to, from] = ["to the device", "from the device"].map(|name| fastest_transfer(ladders, name, device));
+    let [to, from] = ["to the device", "from the device"].map(|name| transfer_rate(ladders, name, device));
     Some(4.0 / to? + 4.0 / from?)
 }
 
@@ -87,12 +87,23 @@ pub(super) fn worth(contenders: &[Contender], ladders: &[Ladder], gpu: usize) ->
 pub(super) fn findings(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
     let parts = [
         ("From which size the GPU pays", pays(contenders, ladders, columns)),
-        ("The best share of its own ceiling that each device came to", shares(contenders, ladders, columns)),
+        (
+            "The share of its own ceiling that each device came to at the largest size it did",
+            shares(contenders, ladders, columns),
+        ),
         ("What it costs to bring numbers over", transfers(contenders, ladders, columns)),
+        ("Whether all compute the same", agreement(contenders, ladders, columns)),
         ("Why", why(contenders, columns)),
     ];
     let parts = parts.into_iter().filter(|(_, text)| !text.is_empty());
     parts.map(|(title, text)| format!("\n{}\n{text}", wrapped(title, columns, 0))).collect()
+}
+
+/// A name and what is said of it, beside it.
+fn entry(name: &str, text: &str, columns: usize) -> String {
+    const WIDTH: usize = 18;
+    let text = wrapped(text, columns.saturating_sub(WIDTH + 1), 0).replace('\n', &format!("\n{:1$}", "", WIDTH + 1));
+    format!("{:<WIDTH$} {text}\n", format!("  {name}"))
 }
 
 /// A paragraph, indented.
@@ -129,10 +140,10 @@ fn pays(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String 
         }
         for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
             let Some(found) = overtakes(ladder, cpu, gpu) else {
-                out += &paragraph(&format!("{}: its results are wrong", ladder.kind.name), columns);
+                out += &entry(ladder.kind.name, "its results are wrong", columns);
                 continue;
             };
-            out += &paragraph(&format!("{:<16} {}", ladder.kind.name, said(ladder, found, cpu, gpu)), columns);
+            out += &entry(ladder.kind.name, &said(ladder, found, cpu, gpu), columns);
         }
     }
     out
@@ -148,22 +159,22 @@ fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
         false => format!("; {:.1} times slower at {}", 1.0 / ratio, label(size)),
     });
     let from = match found {
-        Crossover::Always => format!("at every size, {} the smallest", label(ladder.kind.sizes[0])),
-        Crossover::From(size) => format!("from about {} {} on", label(rounded(size)), ladder.kind.axis),
+        Crossover::Always => format!("at every size, of which {} is the smallest", label(ladder.kind.sizes[0])),
+        Crossover::From(size) => format!("from about {} on", ladder.kind.words(rounded(size))),
         Crossover::Never => "at no size that both did".into(),
         Crossover::Unclear => "from no size on for good".into(),
     };
     from + &lead
 }
 
-/// The greatest share of its ceiling at any size.
-pub(super) fn best_share(ladder: &Ladder, device: usize, contender: &Contender) -> Option<f64> {
+/// The share of its ceiling that a device came to at the largest size that it did, which is the least in caches.
+pub(super) fn last_share(ladder: &Ladder, device: usize, contender: &Contender) -> Option<f64> {
     let medians = ladder.medians(device).into_iter().zip(&ladder.amounts);
-    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).max_by(f64::total_cmp)
+    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).last()
 }
 
 fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
-    let mut cached = false;
+    let mut above = false;
     let width = contenders.iter().map(|c| c.title().len()).max().unwrap_or(0).max(6);
     let row = |name: &str, cells: Vec<String>, of: &str| {
         let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect();
@@ -174,15 +185,16 @@ fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> Strin
     };
     let mut out = row("", contenders.iter().map(Contender::title).collect(), "");
     for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
-        let best: Vec<_> = contenders.iter().enumerate().map(|(d, c)| best_share(ladder, d, c)).collect();
+        let last: Vec<_> = contenders.iter().enumerate().map(|(d, c)| last_share(ladder, d, c)).collect();
         let flops = ladder.amounts.first().is_some_and(|&a| super::amount(a).1);
-        cached |= best.iter().any(|share| share.is_some_and(|s| s > 1.0));
-        let cells = best.into_iter().map(|share| share.map_or("-".into(), percent)).collect();
+        above |= last.iter().any(|share| share.is_some_and(|s| s > 1.0));
+        let cells = last.into_iter().map(|share| share.map_or("-".into(), percent)).collect();
         out += &row(ladder.kind.name, cells, if flops { "of multiply-adds" } else { "of a copy" });
     }
-    if cached {
+    if above {
         out += &paragraph(
-            "More than 100 % of a copy is no mistake: where the numbers fit into a cache, they need not come from memory.",
+            "More than 100 % of a copy is no mistake: where the numbers fit into a cache, they need not come from memory. More of \
+             multiply-adds means that other programs had a part of the device while its ceiling was measured.",
             columns,
         );
     }
@@ -193,7 +205,7 @@ fn transfers(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> St
     let mut out = String::new();
     for (d, contender) in contenders.iter().enumerate().filter(|(_, c)| !c.is_cpu()) {
         let id = &contender.info.id;
-        let rate = |name| fastest_transfer(ladders, name, d);
+        let rate = |name| transfer_rate(ladders, name, d);
         let (Some(to), Some(from)) = (rate("to the device"), rate("from the device")) else { continue };
         let Some(both) = there_and_back(ladders, d) else { continue };
         let mut text = format!(
@@ -219,6 +231,30 @@ fn transfers(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> St
             text += " Both ways end in this processor's own memory, so this is not what it costs to reach a GPU.";
         }
         out += &paragraph(&text, columns);
+    }
+    out
+}
+
+fn agreement(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
+    let mut out = String::new();
+    for (d, contender) in contenders.iter().enumerate() {
+        let checked = ladders.iter().filter(|ladder| matches!(ladder.checks[d], Some(Ok(_))));
+        let (right, wrong): (Vec<&Ladder>, Vec<&Ladder>) = checked.partition(|ladder| ladder.agrees(d));
+        let off =
+            right.iter().filter_map(|ladder| ladder.checks[d].as_ref()?.as_ref().ok()).fold(0f64, |m, off| m.max(*off));
+        let id = &contender.info.id;
+        if !right.is_empty() {
+            let text = format!(
+                "{id}: {} of {} kinds of work give what the CPU engine gives, within {off:.0e} of the largest number.",
+                right.len(),
+                ladders.len()
+            );
+            out += &paragraph(&text, columns);
+        }
+        if !wrong.is_empty() {
+            let names: Vec<&str> = wrong.iter().map(|ladder| ladder.kind.name).collect();
+            out += &paragraph(&format!("{id} computes WRONGLY: {}.", names.join(", ")), columns);
+        }
     }
     out
 }

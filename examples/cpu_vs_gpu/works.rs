@@ -27,6 +27,12 @@ impl Kind {
     pub(crate) fn scale(&self, size: usize) -> f64 {
         if self.transfer { 4.0 * size as f64 } else { size as f64 }
     }
+
+    /// A size with what it counts; `512x512` says that itself.
+    pub(crate) fn words(&self, size: usize) -> String {
+        let label = (self.label)(size);
+        if label.contains('x') { label } else { format!("{label} {}", self.axis) }
+    }
 }
 
 /// `first`, and so many more, each `factor` times the one before.
