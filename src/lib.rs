@@ -32,6 +32,8 @@
 //!   `backend/gpu` and in [`interop`] only.
 //! - `ir`: the language that planner and engines share: programs, steps, addresses, the meaning of scalar functions.
 //!
+//! [`diagram`] draws pictures of models, of what is recorded and of plans; it knows nothing of any of them.
+//!
 //! How to add an operation, a layer or a kernel family, how to read a plan and how to find a number that one GPU gets
 //! wrong is told in [`guide`].
 //!

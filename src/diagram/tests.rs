@@ -1,7 +1,6 @@
-use std::time::Instant;
-
 use super::layout::{Rect, lay_out};
 use super::{Color, Diagram, Node, NodeId, RankDir};
+use crate::sys::Instant;
 
 /// Whether every tag is closed by its own, and nothing stands unescaped; as far as the pictures here use XML.
 fn is_well_formed(xml: &str) -> bool {

@@ -79,11 +79,13 @@ pub(crate) fn autocast<R>(dtype: DType, f: impl FnOnce() -> R) -> R {
 
 impl Var {
     /// A variable with this first value (copied), on the value's device.
+    #[track_caller]
     pub fn new(value: &Tensor) -> Var {
         Self::named("variable", value)
     }
 
     /// A variable with a name for summaries and error messages.
+    #[track_caller]
     pub fn named(name: impl Into<String>, value: &Tensor) -> Var {
         let id = NEXT_VAR.fetch_add(1, Relaxed);
         let shared =
