@@ -73,7 +73,7 @@ impl Diagram {
         let sideways = self.direction.is_sideways();
         // It ends where its head begins, and leads there in the diagram's direction.
         let mut ahead = if sideways { end.0 - before.0 } else { end.1 - before.1 };
-        if ahead == 0.0 {
+        if ahead.abs() < HEAD_LENGTH {
             ahead = if self.direction.is_reversed() { -1.0 } else { 1.0 };
         }
         let step = |(x, y): Point, by: f64| if sideways { (x + by, y) } else { (x, y + by) };
@@ -82,7 +82,12 @@ impl Diagram {
         let last = way.pieces.len() - 1;
         let mut at = start;
         for (i, &(from, to)) in way.pieces.iter().enumerate() {
-            let (from, to) = if i == last { (if from == end { back } else { from }, back) } else { (from, to) };
+            // (A box at the edge of its rank has no straight piece in front of it.)
+            let (from, to) = match i == last {
+                true if (from.0 - end.0).abs() + (from.1 - end.1).abs() < HEAD_LENGTH => (back, back),
+                true => (from, back),
+                false => (from, to),
+            };
             if from != at {
                 let middle = between(at, from);
                 let (a, b) = match sideways {
