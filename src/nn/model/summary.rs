@@ -35,7 +35,7 @@ impl Model {
     }
 
     /// The text of [`summary`](Self::summary), `line_length` characters wide: what Keras prints with this setting. Where that is
-    /// too narrow for a table, it is as narrow as there can be one: 17 characters, or 21 with the column of connections.
+    /// too narrow for a table, it is as narrow as there can be one: 16 characters, or 19 with the column of connections.
     pub fn summary_text(&mut self, line_length: usize) -> String {
         // An input that does not fit shows as an unbuilt model here, and as an error when it is used.
         let _ = self.build_known("summary");
@@ -370,8 +370,8 @@ mod tests {
             "another_layer_with_a_long_name[0][0]",
         )];
         let footer = Footer { trainable: (1, 4), fixed: (0, 0), optimizer: None };
-        for (connected, least) in [(false, 17), (true, 21)] {
-            for width in [0, 1, 17, 20, 23, 24, 40, 79, 200, 1000] {
+        for (connected, least) in [(false, 16), (true, 19)] {
+            for width in [0, 1, 16, 19, 21, 24, 40, 79, 200, 1000] {
                 let text = render("m", &rows, &footer, width, connected);
                 let table = text.lines().filter(|line| line.starts_with(['┏', '┃', '┡', '│', '└']));
                 assert!(
