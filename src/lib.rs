@@ -20,7 +20,8 @@
 //!   [data](guide::data_sets), [files](guide::files), [performance](guide::performance) and more.
 //! - Coming from [Keras](guide::from_keras), [PyTorch](guide::from_pytorch), [candle](guide::from_candle) or
 //!   [Burn](guide::from_burn): a table each.
-//! - [`nn`] is the training API, Keras's in Rust; [`data`] has data sets and readers of files.
+//! - [`nn`] is the training API, Keras's in Rust; [`data`] has data sets and readers of files; `plot` makes charts,
+//!   [`diagram`] pictures of models, of what is recorded and of plans.
 //! - [Contributing](guide::contributing): the crate from inside.
 //!
 //! Names are NumPy's and Keras's. Named methods return a [`Result`]; the operators panic with the same text.

@@ -61,7 +61,9 @@ pub(super) struct Placed {
 const MOST_POINTS: usize = 20_000;
 /// The least distance between ranks, and the most: it grows where arrows go far to the side.
 const GAP: (f64, f64) = (30.0, 90.0);
-/// The least distance of ranks that have no boxes, and of an arrow from what it passes.
+/// The least distance to ranks that have no boxes.
+const LOW: f64 = 18.0;
+/// The least distance of an arrow from what it passes.
 const NARROW: f64 = 13.0;
 /// The distance between boxes of a rank.
 const ASIDE: f64 = 26.0;
@@ -402,7 +404,7 @@ impl Net {
             let below = self.ranks.get(i + 1).map_or(&[][..], Vec::as_slice);
             let has_boxes =
                 |rank: &[usize]| rank.iter().any(|&v| self.vertices[v].item && self.vertices[v].height > 0.0);
-            let least = if has_boxes(rank) && has_boxes(below) { GAP.0 } else { NARROW };
+            let least = if has_boxes(rank) && has_boxes(below) { GAP.0 } else { LOW };
             let arcs = rank.iter().flat_map(|&v| self.vertices[v].below.iter().map(move |arc| (v, arc)));
             let aside =
                 arcs.map(|(v, arc)| (self.vertices[v].x + arc.here - self.vertices[arc.other].x - arc.there).abs());

@@ -73,7 +73,7 @@ impl Diagram {
         let sideways = self.direction.is_sideways();
         // It ends where its head begins, and leads there in the diagram's direction.
         let mut ahead = if sideways { end.0 - before.0 } else { end.1 - before.1 };
-        if ahead == 0.0 {
+        if ahead.abs() < HEAD_LENGTH {
             ahead = if self.direction.is_reversed() { -1.0 } else { 1.0 };
         }
         let step = |(x, y): Point, by: f64| if sideways { (x + by, y) } else { (x, y + by) };
@@ -82,13 +82,24 @@ impl Diagram {
         let last = way.pieces.len() - 1;
         let mut at = start;
         for (i, &(from, to)) in way.pieces.iter().enumerate() {
-            let (from, to) = if i == last { (if from == end { back } else { from }, back) } else { (from, to) };
+            // (A box at the edge of its rank has no straight piece in front of it.)
+            let (from, to) = match i == last {
+                true if (from.0 - end.0).abs() + (from.1 - end.1).abs() < HEAD_LENGTH => (back, back),
+                true => (from, back),
+                false => (from, to),
+            };
             if from != at {
+                let middle = between(at, from);
                 let (a, b) = match sideways {
-                    true => (((at.0 + from.0) / 2.0, at.1), ((at.0 + from.0) / 2.0, from.1)),
-                    false => ((at.0, (at.1 + from.1) / 2.0), (from.0, (at.1 + from.1) / 2.0)),
+                    true => ((middle.0, at.1), (middle.0, from.1)),
+                    false => ((at.0, middle.1), (from.0, middle.1)),
                 };
-                path += &format!("C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}", a.0, a.1, b.0, b.1, from.0, from.1);
+                // In two halves: who draws it as short lines may take an S for straight, whose middle lies on the line
+                // between its ends.
+                let (a, b) = (between(at, a), between(b, from));
+                for (a, b, end) in [(a, between(a, middle), middle), (between(middle, b), b, from)] {
+                    path += &format!("C{:.1} {:.1} {:.1} {:.1} {:.1} {:.1}", a.0, a.1, b.0, b.1, end.0, end.1);
+                }
             }
             if from != to {
                 path += &format!("L{:.1} {:.1}", to.0, to.1);
@@ -104,6 +115,10 @@ impl Diagram {
         };
         shapes.push(Shape::Head { points: [end, wings[0], wings[1]], fill: ARROW });
     }
+}
+
+fn between(a: Point, b: Point) -> Point {
+    ((a.0 + b.0) / 2.0, (a.1 + b.1) / 2.0)
 }
 
 fn draw_node<'a>(node: &'a Node, at: Rect, shapes: &mut Vec<Shape<'a>>) {

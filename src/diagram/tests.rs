@@ -1,7 +1,7 @@
-use std::time::Instant;
-
 use super::layout::{Rect, lay_out};
+use super::picture::Shape;
 use super::{Color, Diagram, Node, NodeId, RankDir};
+use crate::sys::Instant;
 
 /// Whether every tag is closed by its own, and nothing stands unescaped; as far as the pictures here use XML.
 fn is_well_formed(xml: &str) -> bool {
@@ -87,6 +87,33 @@ fn groups_hold_their_boxes_and_nothing_overlaps() {
             RankDir::RL => first.0.x > first.1.x,
         });
         assert!(is_well_formed(&diagram.to_svg()));
+    }
+}
+
+/// Boxes of a rank have different heights, and the highest leave no room in front of them.
+#[test]
+fn heads_of_arrows_stand_in_front_of_boxes() {
+    for direction in [RankDir::TB, RankDir::LR, RankDir::BT, RankDir::RL] {
+        let mut d = grouped(direction);
+        let from = d.add(Node::new("from"));
+        for rows in 0..7 {
+            let to = (0..rows).fold(Node::new("to"), |node, i| node.row(format!("row {i}")));
+            let to = d.add(to);
+            d.connect(from, to, "label");
+        }
+        let boxes = lay_out(&d).nodes;
+        let picture = d.picture();
+        let heads = picture.shapes.iter().filter_map(|shape| match shape {
+            Shape::Head { points, .. } => Some(points),
+            _ => None,
+        });
+        assert_eq!(heads.clone().count(), d.arrows().count());
+        for [_, wings @ ..] in heads {
+            let hidden = |b: &Rect, p: &(f64, f64)| {
+                (b.x + 0.1..b.x + b.width - 0.1).contains(&p.0) && (b.y + 0.1..b.y + b.height - 0.1).contains(&p.1)
+            };
+            assert!(boxes.iter().all(|b| wings.iter().all(|p| !hidden(b, p))), "{direction}");
+        }
     }
 }
 

@@ -155,6 +155,20 @@ pub(crate) fn set_origin(at: Option<&'static Location<'static>>) -> Option<&'sta
     ORIGIN.replace(at)
 }
 
+/// Runs `f`, whose nodes are all recorded at this line: the operation is made of them. Those of a gradient stay where its
+/// operation is, and those of a part where the whole is.
+pub(crate) fn recorded_at<R>(at: &'static Location<'static>, f: impl FnOnce() -> R) -> R {
+    struct Restore(Option<&'static Location<'static>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            ORIGIN.set(self.0);
+        }
+    }
+    let restore = Restore(ORIGIN.get());
+    ORIGIN.set(restore.0.or(Some(at)));
+    f()
+}
+
 /// An id that all nodes recorded from now on have reached.
 pub(crate) fn next_id() -> u64 {
     NEXT_ID.load(Relaxed)

@@ -159,7 +159,7 @@ fn the_plan_that_ran_last_is_a_picture() {
     let dot = diagram.to_dot();
     for text in [
         "0 gemm [] 64x16x32",
-        "matmul add relu",
+        "add relu",
         "reads in0:f32[2048], in1:f32[512]",
         "n0 -> n1 [label=\"tmp0:f32[1024]\"]",
         "writes out0:f32[64]",

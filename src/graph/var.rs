@@ -97,6 +97,7 @@ impl Var {
     /// assert_eq!(w.value().to_vec::<f32>()?, [1.0, 2.0]);
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
+    #[track_caller]
     pub fn new(value: &Tensor) -> Var {
         Self::named("variable", value)
     }
@@ -110,6 +111,7 @@ impl Var {
     /// assert_eq!(format!("{w:?}"), "Var(kernel f32 (1,))");
     /// # Ok::<(), wgtensor::Error>(())
     /// ```
+    #[track_caller]
     pub fn named(name: impl Into<String>, value: &Tensor) -> Var {
         let id = NEXT_VAR.fetch_add(1, Relaxed);
         let shared =

@@ -127,8 +127,9 @@ impl Progbar {
             _ => format!("{now:.0}s"),
         };
         let (mut each, mut shown) = (per_step(each), values.to_vec());
-        // (The last drawing may be longer than a line: nothing is drawn over it.)
-        let columns = if self.live && !last { self.columns } else { usize::MAX };
+        // In the last column the cursor stays on what it has written, and erases it. (The last drawing may be longer than a line:
+        // nothing is drawn over it.)
+        let columns = if self.live && !last { self.columns.saturating_sub(1) } else { usize::MAX };
         let least = if self.target.is_some() { LEAST_WIDTH + 1 } else { 0 };
         let room = |each: &str, shown: &[(String, f64)]| {
             let used = counter.chars().count() + 1 + time.len() + each.len() + self.values(shown).chars().count();
@@ -333,10 +334,10 @@ mod tests {
         };
         let full = "40/80 ━━━━━━━━━━━━━━━━━━━━ 7s 192ms/step - accuracy: 0.3125 - loss: 1.1543 - mae: 0.5000";
         assert_eq!(at(100, Some(80)), full);
-        assert_eq!(at(full.chars().count(), Some(80)), full);
-        assert_eq!(at(80, Some(80)), full.replacen("━━━━━━━━", "", 1));
-        assert_eq!(at(62, Some(80)), "40/80 ━━━━━ 7s - accuracy: 0.3125 - loss: 1.1543 - mae: 0.5000");
-        assert_eq!(at(40, Some(80)), "40/80 ━━━━━━━━━━━━━━━━ 7s - loss: 1.1543");
+        assert_eq!(at(full.chars().count() + 1, Some(80)), full);
+        assert_eq!(at(80, Some(80)), full.replacen("━━━━━━━━━", "", 1));
+        assert_eq!(at(63, Some(80)), "40/80 ━━━━━ 7s - accuracy: 0.3125 - loss: 1.1543 - mae: 0.5000");
+        assert_eq!(at(40, Some(80)), "40/80 ━━━━━━━━━━━━━━━ 7s - loss: 1.1543");
         assert_eq!(at(20, Some(80)), "40/80 ━━━━━ 7s - loss: 1.1543");
         assert_eq!(at(40, None), "     40/Unknown 8s - loss: 1.1543");
         // The last drawing has everything.

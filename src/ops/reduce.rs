@@ -1,10 +1,12 @@
 //! Reductions over any set of axes.
 
+use std::panic::Location;
+
 use super::pointwise::{expect_dtype, one, scalar};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::graph::Tensor;
-use crate::graph::node::{InputGrads, Make, Vjp};
+use crate::graph::node::{InputGrads, Make, Vjp, recorded_at};
 use crate::ir::op::Op;
 use crate::ir::program::ReduceOp;
 use crate::shape::{Axes, Index, Shape, axes_set, axis_index};
@@ -170,10 +172,10 @@ reductions! {
 /// A function of several steps, computed in the type's register type and rounded once.
 #[track_caller]
 pub(crate) fn in_register(x: &Tensor, f: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
-    match x.dtype().is_narrow() {
+    recorded_at(Location::caller(), || match x.dtype().is_narrow() {
         true => f(&x.cast(x.dtype().register())?)?.cast(x.dtype()),
         false => f(x),
-    }
+    })
 }
 
 macro_rules! composites {

@@ -20,6 +20,8 @@
 //!   `backend/gpu` and in `interop` only.
 //! - `ir`: the language that planner and engines share: programs, steps, addresses, the meaning of scalar functions.
 //!
+//! [`diagram`](crate::diagram) draws pictures of models, of what is recorded and of plans; it knows nothing of any of them.
+//!
 //! # Where this differs from the usual
 //!
 //! - A loop nest with reductions is one step kind, whether it is a plain pointwise chain, a reduction or a row

@@ -35,7 +35,7 @@ impl Model {
     }
 
     /// The text of [`summary`](Self::summary), `line_length` characters wide: what Keras prints with this setting. Where that is
-    /// too narrow for a table, it is as narrow as there can be one: 20 characters, or 23 with the column of connections.
+    /// too narrow for a table, it is as narrow as there can be one: 16 characters, or 28 with the column of connections.
     ///
     /// ```
     /// use wgtensor::nn::prelude::*;
@@ -133,12 +133,17 @@ fn outputs_text(outputs: &[Shape]) -> String {
     }
 }
 
+/// No table is wider.
+const WIDEST: usize = 10_000;
+
 /// The whole text.
 pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize, connected: bool) -> String {
-    let ends: &[f64] = if connected { &[0.30, 0.56, 0.74, 1.0] } else { &[0.45, 0.80, 1.0] };
-    // Keras refuses columns below 4.
-    let width = (width..).find(|&width| shares(width, ends).iter().all(|&share| share >= 4)).unwrap_or(width);
-    let columns = columns(width, ends);
+    let (ends, least): (&[f64], usize) = match connected {
+        true => (&[0.30, 0.56, 0.74, 1.0], 28),
+        false => (&[0.45, 0.80, 1.0], 16),
+    };
+    // From the least on, each column has room for a character.
+    let columns = columns(width.clamp(least, WIDEST), ends);
     let mut text = format!("Model: \"{model}\"\n");
     let border = |left, line: &str, middle, right| {
         let cells: Vec<String> = columns.iter().map(|&w| line.repeat(w)).collect();
@@ -169,17 +174,16 @@ pub(super) fn render(model: &str, rows: &[Row], footer: &Footer, width: usize, c
     text
 }
 
-/// The columns' shares of the width, which end at these parts of it.
-fn shares(width: usize, ends: &[f64]) -> Vec<usize> {
-    let ends = ends.iter().map(|end| (end * width as f64) as usize);
-    let starts = [0].into_iter().chain(ends.clone());
-    starts.zip(ends).map(|(start, end)| end - start).collect()
-}
-
-/// The widths of the columns between their borders: their shares of the width, as Keras's are, and the excess
+/// The widths of the columns between their borders: they end at these shares of the width, as Keras's do, and the excess
 /// of padding and borders is taken off evenly, as its table library does.
 fn columns(width: usize, ends: &[f64]) -> Vec<usize> {
-    let mut columns: Vec<usize> = shares(width, ends).iter().map(|share| share + 2).collect();
+    let mut start = 0;
+    let mut columns = Vec::new();
+    for share in ends {
+        let end = (share * width as f64) as usize;
+        columns.push(end - start + 2);
+        start = end;
+    }
     let count = columns.len();
     let mut excess = (columns.iter().sum::<usize>() + count + 1).saturating_sub(width);
     for (i, column) in columns.iter_mut().enumerate() {
@@ -378,8 +382,8 @@ mod tests {
             "another_layer_with_a_long_name[0][0]",
         )];
         let footer = Footer { trainable: (1, 4), fixed: (0, 0), optimizer: None };
-        for (connected, least) in [(false, 20), (true, 23)] {
-            for width in [0, 1, 19, 20, 23, 24, 40, 79, 200, 1000] {
+        for (connected, least) in [(false, 16), (true, 28)] {
+            for width in (0..100).chain([200, 1000]) {
                 let text = render("m", &rows, &footer, width, connected);
                 let table = text.lines().filter(|line| line.starts_with(['┏', '┃', '┡', '│', '└']));
                 assert!(
