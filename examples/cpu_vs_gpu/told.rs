@@ -67,7 +67,7 @@ pub(super) fn cpu(contenders: &[Contender]) -> Option<usize> {
 pub(super) fn transfer_rate(ladders: &[Ladder], name: &str, device: usize) -> Option<f64> {
     let ladder = ladders.iter().find(|l| l.kind.name == name)?;
     let rates = ladder.medians(device).into_iter().zip(&ladder.amounts);
-    rates.filter_map(|(seconds, &amount)| Some(super::amount(amount).0 / seconds?)).last()
+    rates.filter_map(|(seconds, &amount)| Some(super::amount(amount).0 / seconds?)).next_back()
 }
 
 /// Seconds that it takes to bring a number over, and to fetch one.
@@ -153,7 +153,7 @@ fn pays(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String 
 fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
     let label = ladder.kind.label;
     let both = ladder.medians(cpu).into_iter().zip(ladder.medians(gpu)).zip(ladder.sizes());
-    let last = both.filter_map(|((cpu, gpu), &size)| Some((cpu? / gpu?, size))).last();
+    let last = both.filter_map(|((cpu, gpu), &size)| Some((cpu? / gpu?, size))).next_back();
     let lead = last.map_or(String::new(), |(ratio, size)| match ratio >= 1.0 {
         true => format!("; {ratio:.1} times as fast at {}", label(size)),
         false => format!("; {:.1} times slower at {}", 1.0 / ratio, label(size)),
@@ -170,7 +170,7 @@ fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
 /// The share of its ceiling that a device came to at the largest size that it did, which is the least in caches.
 pub(super) fn last_share(ladder: &Ladder, device: usize, contender: &Contender) -> Option<f64> {
     let medians = ladder.medians(device).into_iter().zip(&ladder.amounts);
-    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).last()
+    medians.filter_map(|(s, &amount)| share(&ladder.kind, amount, s?, &contender.ceilings)).next_back()
 }
 
 fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String {
