@@ -95,7 +95,7 @@ fn nested_models_are_boxes_or_frames() {
     let decoder = Model::named("decoder", &z, Dense::new(8).name("wide").on(&z).unwrap()).unwrap();
     let x = Input::new([8]).name("x").node();
     let code = inner.on(&x).unwrap();
-    let mut model = Model::new(&x, &decoder.on(&code).unwrap()).unwrap();
+    let mut model = Model::new(&x, decoder.on(&code).unwrap()).unwrap();
     let named = PlotModel::new().show_layer_names(true);
     let dot = plot_model(&mut model, named).to_dot();
     let expected = [("x (InputLayer)", "encoder (Sequential)"), ("encoder (Sequential)", "decoder (Functional)")];
