@@ -175,7 +175,8 @@ impl History {
     /// ```
     /// use wgtensor::nn::History;
     ///
-    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// let mut history = History::default();
+    /// history.history = vec![("loss".into(), vec![0.5, 0.25])];
     /// assert_eq!((history.get("loss"), history.get("mae")), (Some(&[0.5, 0.25][..]), None));
     /// ```
     pub fn get(&self, name: &str) -> Option<&[f64]> {
@@ -201,7 +202,8 @@ impl History {
     /// ```
     /// use wgtensor::nn::History;
     ///
-    /// let history = History { history: vec![("loss".into(), vec![0.5, 0.25])], ..History::default() };
+    /// let mut history = History::default();
+    /// history.history = vec![("loss".into(), vec![0.5, 0.25])];
     /// assert_eq!(history.last("loss"), Some(0.25));
     /// ```
     pub fn last(&self, name: &str) -> Option<f64> {
