@@ -117,7 +117,8 @@ run() {
     part bench 300 "$work/bin/device" run "$work/bench.json"
     part tuned 200 env WGTENSOR_TUNE=1 "$work/bin/device" run "$work/tuned.json" 'product|convolution'
     part peers 150 "$(command -v python3 || echo python3)" "$binaries/peers_gpu.py" "$work/bench.json" "$work/peers.json"
-    part cpu_vs_gpu 120 "$work/bin/cpu_vs_gpu" --device cpu --device "$device" --out "$out/cpu_vs_gpu"
+    # There `gpu` is all adapters, here the first.
+    part cpu_vs_gpu 120 "$work/bin/cpu_vs_gpu" --device cpu --device "${device/#%gpu/gpu:0}" --out "$out/cpu_vs_gpu"
     [[ ! -d "$out/cpu_vs_gpu" ]] || cp "$work/cpu_vs_gpu.log" "$out/cpu_vs_gpu/text.txt"
     part defaults 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device" --defaults
     part unit 240 "$work/bin/unit"

@@ -149,6 +149,8 @@ mod files;
 #[cfg(feature = "gpu")]
 pub mod interop;
 mod loading;
+#[cfg(feature = "plot")]
+mod raster;
 mod shape;
 mod sys;
 

@@ -1,9 +1,9 @@
 //! The line in a terminal that says how far a long load is.
 #![cfg_attr(not(feature = "csv"), allow(dead_code, reason = "bytes are counted of tables alone"))]
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Read, Write};
 
-use crate::sys::Instant;
+use crate::sys::{Instant, draws};
 
 /// Seconds until a load is a long one, and between two drawings.
 const LONG: f64 = 1.0;
@@ -30,7 +30,7 @@ pub(crate) enum Unit {
 impl Loading {
     /// Nothing is loaded yet, of so much, if that is known.
     pub(crate) fn new(what: impl Into<String>, unit: Unit, total: Option<u64>) -> Self {
-        let live = io::stderr().is_terminal();
+        let live = draws(&io::stderr());
         Loading { what: what.into(), unit, total, done: 0, begun: Instant::now(), drawn: None, live }
     }
 

@@ -18,7 +18,19 @@ pub(crate) fn terminal_columns() -> usize {
     #[cfg(target_arch = "wasm32")]
     let own = || None;
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
-    said.or_else(own).filter(|&columns| columns > 0).unwrap_or(80)
+    let some = |columns: &usize| *columns > 0;
+    said.filter(some).or_else(own).filter(some).unwrap_or(80)
+}
+
+/// Whether this is a terminal in which a line can be drawn over.
+pub(crate) fn draws(out: &impl std::io::IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some();
+    out.is_terminal()
+        && match cfg!(windows) {
+            // The old console prints the commands.
+            true => ["WT_SESSION", "TERM", "ANSICON", "ConEmuANSI"].into_iter().any(set),
+            false => std::env::var_os("TERM").is_none_or(|kind| kind != "dumb"),
+        }
 }
 
 /// Seconds since 1970.

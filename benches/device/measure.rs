@@ -48,6 +48,10 @@ fn timed(device: &Device, work: &Work, effort: Effort) -> Result<Value> {
 /// Adds the device's own times: of one run the median and the least, and its kernels, each by its mean.
 fn on_device(device: &Device, step: &Step, runs: usize, found: &mut Value) -> Result<()> {
     let (_, profile) = device.profile(|| (0..runs).try_for_each(|_| step()?.realize()))?;
+    if profile.kernels.is_empty() {
+        // What is measured ran beside the device.
+        return Ok(());
+    }
     let each = profile.kernels.len() / runs;
     // A run's kernels are those of every other run; if some run had more, only the mean can be told.
     let mut sums: Vec<f64> = match profile.kernels.len() == each * runs && each > 0 {

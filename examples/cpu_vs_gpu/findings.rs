@@ -11,8 +11,10 @@ pub(crate) enum Crossover {
     From(f64),
     /// At no size that both did.
     Never,
-    /// It is ahead at some sizes and behind at greater ones, or there are too few sizes.
+    /// It is ahead at some sizes and behind at greater ones.
     Unclear,
+    /// There are too few sizes that both did.
+    Unknown,
 }
 
 /// A lead of less than this is none.
@@ -27,7 +29,7 @@ pub(crate) fn crossover(sizes: &[usize], base: &[Option<f64>], other: &[Option<f
     let leads: Vec<(f64, f64)> =
         both.filter_map(|(&size, (base, other))| Some((size as f64, ((*base)? / (*other)?).ln()))).collect();
     if leads.len() < 2 {
-        return Crossover::Unclear;
+        return Crossover::Unknown;
     }
     let wrong = |split: usize| -> f64 {
         let (before, after) = leads.split_at(split);

@@ -10,7 +10,7 @@
 //! Times are the host's, of runs back to back: it records and submits the next ones while the device computes. So a small size
 //! shows what it costs to tell the device, a large one what the device takes. Operands lie on the device already. The ceilings
 //! are a copy that is larger than caches, and multiply-adds in registers; a rate may be above the copy's where a cache holds
-//! the numbers.
+//! the numbers, or where they are only read.
 //!
 //! With `--out DIR`, the charts are there as SVG and PNG at the end, and `DIR/results.json` has all figures, written anew
 //! after each kind of work:
@@ -24,7 +24,7 @@
 //!   own; or `left_out` or `error` and no times.
 //! - `checks`, each: `work`, `device`, `off`, how far its result at the smallest size is from the CPU engine's, as a share of the
 //!   largest number in it (null: no number), `agrees`; or `error`.
-//! - `crossovers`, each: `work`, `device`, `from`: a size, `always`, `never` or `unclear`; of real GPUs only, against the CPU engine.
+//! - `crossovers`, each: `work`, `device`, `from`: a size, `always`, `never`, `unclear` or `unknown` (too few sizes); of real GPUs only, against the CPU engine.
 //! - `transfers`, each: `device`, `to_device_bytes_per_s`, `from_device_bytes_per_s`, `worth_operations`: how many operations a
 //!   number must be worth to be brought over and back (null: no number is enough, or the device is no GPU).
 

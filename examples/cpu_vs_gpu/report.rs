@@ -117,6 +117,7 @@ fn crossovers(contenders: &[Contender], ladders: &[Ladder]) -> Vec<Value> {
             Crossover::Always => json!("always"),
             Crossover::Never => json!("never"),
             Crossover::Unclear => json!("unclear"),
+            Crossover::Unknown => json!("unknown"),
         };
         Some(json!({"work": ladder.kind.name, "device": gpu.info.id, "from": from}))
     });

@@ -63,7 +63,7 @@ fn only_sizes_that_both_did_count() {
     gpu[0] = None;
     near(crossover(&SIZES, &cpu, &gpu), 43_333.0);
     cpu[1..].fill(None);
-    assert_eq!(crossover(&SIZES, &cpu, &gpu), Crossover::Unclear);
+    assert_eq!(crossover(&SIZES, &cpu, &gpu), Crossover::Unknown);
 }
 
 #[test]

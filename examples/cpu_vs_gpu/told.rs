@@ -131,13 +131,16 @@ fn pays(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> String 
     let mut out = String::new();
     for gpu in gpus {
         let (id, ceilings) = (&contenders[gpu].info.id, &contenders[gpu].ceilings);
-        if let Some(launch) = ceilings.launch {
-            let text = format!(
-                "{id} against the CPU engine. Below these sizes the {} that it takes to launch something cost more than the work.",
-                show_seconds(launch)
+        let mut text = format!("{id} against the CPU engine.");
+        let mut all = ladders.iter().filter(|ladder| !ladder.kind.transfer);
+        let later = all.any(|ladder| matches!(overtakes(ladder, cpu, gpu), Some(Crossover::From(_))));
+        if let Some(launch) = ceilings.launch.filter(|_| later) {
+            let launch = show_seconds(launch);
+            text += &format!(
+                " Below these sizes it costs more to launch kernels, about {launch} for each, than to do the work here."
             );
-            out += &paragraph(&text, columns);
         }
+        out += &paragraph(&text, columns);
         for ladder in ladders.iter().filter(|l| !l.kind.transfer) {
             let Some(found) = overtakes(ladder, cpu, gpu) else {
                 out += &entry(ladder.kind.name, "its results are wrong", columns);
@@ -163,6 +166,7 @@ fn said(ladder: &Ladder, found: Crossover, cpu: usize, gpu: usize) -> String {
         Crossover::From(size) => format!("from about {} on", ladder.kind.words(rounded(size))),
         Crossover::Never => "at no size that both did".into(),
         Crossover::Unclear => "from no size on for good".into(),
+        Crossover::Unknown => "too few sizes that both did to tell".into(),
     };
     from + &lead
 }
@@ -193,8 +197,8 @@ fn shares(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> Strin
     }
     if above {
         out += &paragraph(
-            "More than 100 % of a copy is no mistake: where the numbers fit into a cache, they need not come from memory. More of \
-             multiply-adds means that other programs had a part of the device while its ceiling was measured.",
+            "More than 100 % of a copy is no mistake: where the numbers fit into a cache, they need not come from memory, and \
+             reading alone (the sum) may be faster than reading and writing. More of multiply-adds means that other programs had a part of the device while its ceiling was measured.",
             columns,
         );
     }
@@ -215,12 +219,11 @@ fn transfers(contenders: &[Contender], ladders: &[Ladder], columns: usize) -> St
             both * 1e9
         );
         let here = cpu(contenders).and_then(|cpu| contenders[cpu].ceilings.flops);
-        if let Some(here) = here.filter(|_| contender.is_gpu()) {
+        if let Some(here) = here.filter(|_| contender.is_gpu() && contender.ceilings.flops.is_some()) {
             text += &match worth(contenders, ladders, d) {
                 Some(worth) => format!(
                     " In that time the processor does up to {:.0} operations on it, so it pays to bring a number over for about \
-                     {} operations or more, and not for the four of the pointwise chain: leave data on the device from one \
-                     operation to the next.",
+                     {} operations or more: leave data on the device from one operation to the next.",
                     both * here,
                     rounded(worth)
                 ),

@@ -266,7 +266,7 @@ impl Dataset {
     }
 
     /// [`map`](Self::map) on several threads, for work that takes long, such as decoding: so many elements are worked on at a
-    /// time, and come out in their order. A panic in `f` comes out as an error in the place of the element.
+    /// time (1024 at most), and come out in their order. A panic in `f` comes out as an error in the place of the element.
     ///
     /// ```
     /// # use wgtensor::data::Dataset;
@@ -284,7 +284,7 @@ impl Dataset {
         if threads == 0 {
             return self.wrong(Error::setting("`map_parallel`", "threads", 0, "a positive integer"));
         }
-        let f = Arc::new(f);
+        let (f, threads) = (Arc::new(f), threads.min(MOST_THREADS));
         self.then(self.cardinality, move |items| {
             let lane = || {
                 let (to, from) = std::sync::mpsc::channel::<Result<Item>>();
@@ -480,6 +480,8 @@ impl fmt::Debug for Dataset {
     }
 }
 
+/// More threads than that are of no use.
+const MOST_THREADS: usize = 1024;
 /// How many elements each thread of `map_parallel` has before it or done.
 const AHEAD: usize = 2;
 

@@ -73,13 +73,27 @@ impl StringLookup {
         self
     }
 
-    /// Of these words, in their order, without mask and unknown.
+    /// Of these words, in their order, after the settings above; mask and unknown may stand in front, as
+    /// [`get_vocabulary`](Self::get_vocabulary) gives them.
     ///
     /// # Errors
-    /// No word, one twice, or more than `max_tokens` allows.
+    /// No word, one twice, mask or unknown among them, or more than `max_tokens` allows.
     #[track_caller]
     pub fn vocabulary(mut self, words: impl IntoIterator<Item = impl Into<String>>) -> Result<Self> {
-        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        let mut words: Vec<String> = words.into_iter().map(Into::into).collect();
+        let own: Vec<&String> = self.mask_token.iter().chain(&self.oov_token).collect();
+        if words.len() >= own.len() && own.iter().zip(&words).all(|(own, word)| *own == word) {
+            words.drain(..own.len());
+        }
+        if let Some(word) = words.iter().find(|word| own.contains(word)) {
+            return Err(Error::parts(
+                Kind::Argument,
+                "Found a reserved token at an unexpected location in the vocabulary",
+                &format!("{word:?}"),
+                "mask and unknown in front, or left out",
+                "Leave it out",
+            ));
+        }
         if let Some(most) = self.max_tokens.filter(|&most| words.len() + self.special() > most) {
             return Err(Error::parts(
                 Kind::Argument,
@@ -221,6 +235,11 @@ mod tests {
         let strict = adapted(StringLookup::new().oov_token(None));
         assert_eq!(strict.lookup(["a"]).unwrap().to_vec::<i32>().unwrap(), [1]);
         assert!(strict.lookup(asked).unwrap_err().to_string().contains("\"q\""));
+        for whole in [&plain, &masked, &strict] {
+            let like = StringLookup { words: Vec::new(), ..(*whole).clone() };
+            let again = like.vocabulary(whole.get_vocabulary()).unwrap();
+            assert_eq!(again.get_vocabulary(), whole.get_vocabulary());
+        }
 
         let given = StringLookup::new().mask_token("m").vocabulary(["x", "y"]).unwrap();
         assert_eq!(given.words(&Array::new([0, 1, 2, 3, 7, -1]).unwrap()), ["m", "[UNK]", "x", "y", "[UNK]", "[UNK]"]);
@@ -230,7 +249,7 @@ mod tests {
     #[test]
     fn vocabularies_that_are_none_are_errors() {
         let of = |words: &[&str]| StringLookup::new().max_tokens(3).vocabulary(words.iter().copied());
-        for wrong in [&["x", "x"][..], &[], &["x", "y", "z"]] {
+        for wrong in [&["x", "x"][..], &[], &["x", "y", "z"], &["x", "[UNK]"], &["[UNK]"]] {
             assert!(of(wrong).unwrap_err().is_invalid_argument(), "{wrong:?}");
         }
         assert!(StringLookup::new().lookup(["a"]).unwrap_err().is_invalid_state());

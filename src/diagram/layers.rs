@@ -205,7 +205,7 @@ impl Net {
         let vertices = items.iter().zip(ranks).map(vertex).collect();
         let mut net = Net { vertices, ranks: Vec::new(), chains: Vec::new() };
         let spans: Vec<usize> = links.iter().map(|link| ranks[link.from].abs_diff(ranks[link.to])).collect();
-        let longest = longest(links, &spans);
+        let longest = longest(&spans);
         // The points below each bundle's start.
         let mut shared: FxHashMap<(usize, usize, bool), Vec<usize>> = FxHashMap::default();
         for ((link, &turned), &span) in links.iter().zip(turned).zip(&spans) {
@@ -457,15 +457,11 @@ impl Net {
 }
 
 /// The most ranks that a link may span for its points to be placed.
-fn longest(links: &[Link], spans: &[usize]) -> usize {
+fn longest(spans: &[usize]) -> usize {
     let mut longest = spans.iter().copied().max().unwrap_or(0);
-    let points = |longest: usize| {
-        let mut bundles: FxHashMap<(usize, usize), usize> = FxHashMap::default();
-        for (link, &span) in links.iter().zip(spans).filter(|(_, span)| **span <= longest) {
-            let most = bundles.entry((link.from, link.bundle)).or_default();
-            *most = span.max(*most);
-        }
-        bundles.values().sum::<usize>()
+    // Links that share points have their own pieces of the way.
+    let points = |longest: usize| -> usize {
+        spans.iter().filter(|&&span| span <= longest).map(|span| span.saturating_sub(1)).sum()
     };
     while points(longest) > MOST_POINTS && longest > 2 {
         longest /= 2;

@@ -1,16 +1,11 @@
 //! Diagrams as PNG.
 
-use kuva::RasterBackend;
 use kuva::render::render::{PathData, Primitive, Scene, TextAnchor};
 
 use super::parts::Diagram;
 use super::picture::{Picture, Shape};
-use crate::error::{Error, Kind, Result};
-
-/// Points of the PNG for one of the SVG, if there are not too many.
-const SCALE: f64 = 2.0;
-/// The most points of a PNG.
-const POINTS: f64 = 64e6;
+use crate::error::Result;
+use crate::raster::{escaped, png};
 
 impl Diagram {
     /// The picture as a PNG file, two of its points for each unit of the SVG, or fewer of a very large one.
@@ -20,18 +15,9 @@ impl Diagram {
     #[track_caller]
     pub fn to_png(&self) -> Result<Vec<u8>> {
         let Picture { width, height, shapes } = self.picture();
-        let scale = (POINTS / (width * height)).sqrt().min(SCALE);
         let mut scene = Scene::with_capacity(width, height, shapes.len());
         scene.elements.extend(shapes.into_iter().map(primitive));
-        RasterBackend::new().with_scale(scale as f32).render_scene(&scene).map_err(|why| {
-            Error::parts(
-                Kind::Argument,
-                "A diagram could not be drawn as PNG",
-                &format!("{} boxes, {width:.0} by {height:.0} units: {why}", self.len()),
-                "a diagram of fewer boxes",
-                "Save it as SVG",
-            )
-        })
+        png(&scene, "diagram")
     }
 }
 
@@ -55,7 +41,7 @@ fn primitive(shape: Shape<'_>) -> Primitive {
         Shape::Text { at, width, text, size, bold, fill } => Primitive::Text {
             x: at.0 + width / 2.0,
             y: at.1,
-            content: text.to_owned(),
+            content: escaped(text),
             size: size as u32 - 1,
             anchor: TextAnchor::Middle,
             rotate: None,

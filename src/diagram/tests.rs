@@ -184,6 +184,34 @@ fn thousands_of_boxes_take_a_moment() {
 }
 
 #[test]
+fn a_value_that_all_of_a_long_chain_reads_makes_no_endless_picture() {
+    let mut d = Diagram::new("unrolled");
+    let weight = d.add(Node::new("w"));
+    let mut last = d.add(Node::new("x"));
+    for i in 0..3000 {
+        let step = d.add(Node::new(format!("mul {i}")));
+        d.connect(last, step, "");
+        d.connect(weight, step, "");
+        last = step;
+    }
+    let (begin, svg) = (Instant::now(), d.to_svg());
+    assert!(svg.len() < 20_000_000, "{} bytes", svg.len());
+    assert!(begin.elapsed().as_secs_f64() < 20.0);
+}
+
+#[test]
+#[cfg(feature = "plot")]
+fn a_picture_too_long_for_a_png_is_an_error() {
+    let mut d = Diagram::new("endless");
+    (0..9000).fold(None, |last, _| {
+        let step = d.add(Node::new("a step with a long name, of which there are many in a row"));
+        last.into_iter().for_each(|last| d.connect(last, step, ""));
+        Some(step)
+    });
+    assert!(d.rankdir(RankDir::LR).to_png().unwrap_err().is_invalid_argument());
+}
+
+#[test]
 fn groups_within_groups_do_not_use_the_stack() {
     let mut d = Diagram::new("nested");
     let mut group = None;

@@ -162,7 +162,9 @@ impl Device {
     /// The plan that ran last, as a picture: each step with its extents, the operations fused into it, the memory that it
     /// reads and writes and the caller's source line; arrows are values that live within the run. `None` before the first.
     pub fn last_plan_diagram(&self) -> Option<Diagram> {
-        self.graph().plans.last().map(|cached| cached.plan.diagram())
+        // (Nobody waits while it is drawn.)
+        let plan = self.graph().plans.last().map(|cached| cached.plan.clone());
+        plan.map(|plan| plan.diagram())
     }
 
     /// The kernels of the plan that ran last: WGSL on a GPU, programs on the CPU engine.

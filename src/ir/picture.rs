@@ -5,6 +5,8 @@ use crate::diagram::{Color, Diagram, Node, NodeId};
 
 /// The longest rows of a box, in characters.
 const WIDTH: usize = 48;
+/// Parts of a value that more steps than these wrote are brought together by a box of their own.
+const MANY: usize = 8;
 
 impl Plan {
     /// A box a step, arrows for what one step writes and another reads. What exists before the run and what is kept of it
@@ -30,6 +32,13 @@ impl Plan {
             let node = diagram.add(node.row(format!("{}:{}", short(step.at.file()), step.at.line())));
             for &b in &reads {
                 let label = self.name(b);
+                let writers = &mut written[usize::from(b)];
+                if writers.len() > MANY {
+                    let join = diagram.add(Node::new(label.as_str()).color(Color::Gray));
+                    std::mem::replace(writers, vec![join]).into_iter().for_each(|from| diagram.connect(from, join, ""));
+                    diagram.connect(join, node, "");
+                    continue;
+                }
                 written[usize::from(b)].iter().for_each(|&from| diagram.connect(from, node, label.as_str()));
             }
             writes.iter().for_each(|&b| written[usize::from(b)].push(node));

@@ -108,7 +108,7 @@ pub struct History {
     /// Whether training was [interrupted](crate::nn::interrupt); the epoch in which it was is left out.
     pub interrupted: bool,
     /// Of each list the epochs of its figures: those of a validation may come every few epochs only.
-    pub(in crate::nn) epochs: Vec<Vec<usize>>,
+    pub(in crate::nn) epochs: Vec<(String, Vec<usize>)>,
 }
 
 /// Where a run of `fit` stands: what it takes to go on from there, besides the model's weights and its optimizer's.
@@ -165,8 +165,10 @@ impl History {
                 self.history.len() - 1
             });
             self.history[list].1.push(value);
-            self.epochs.resize_with(self.history.len(), Vec::new);
-            self.epochs[list].push(epoch);
+            match self.epochs.iter_mut().find(|(known, _)| known == name) {
+                Some((_, epochs)) => epochs.push(epoch),
+                None => self.epochs.push((name.to_owned(), vec![epoch])),
+            }
         }
     }
 
@@ -188,7 +190,8 @@ impl History {
     pub(crate) fn points(&self, name: &str) -> impl Iterator<Item = (usize, f64)> {
         let list = self.history.iter().position(|(n, _)| n == name);
         let figures = list.map_or(&[][..], |list| self.history[list].1.as_slice());
-        let epochs = list.and_then(|list| self.epochs.get(list)).map_or(&[][..], Vec::as_slice);
+        let epochs =
+            self.epochs.iter().find(|(known, _)| known == name).map_or(&[][..], |(_, epochs)| epochs.as_slice());
         // Figures that somebody put in themselves count on from there.
         let epoch = move |place: usize| match epochs.get(place) {
             Some(&epoch) => epoch,

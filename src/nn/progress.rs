@@ -1,9 +1,9 @@
 //! Keras's progress bar: its text, drawn over itself in a terminal, a line each time elsewhere.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::OnceLock;
 
-use crate::sys::{Instant, terminal_columns};
+use crate::sys::{Instant, draws, terminal_columns};
 
 /// How much `fit`, `evaluate` and `predict` print.
 ///
@@ -43,7 +43,7 @@ impl Verbose {
     /// What `Auto` means for the standard output.
     pub(crate) fn resolve(self) -> Self {
         match self {
-            Verbose::Auto if io::stdout().is_terminal() => Verbose::Bar,
+            Verbose::Auto if draws(&io::stdout()) => Verbose::Bar,
             Verbose::Auto => Verbose::Line,
             other => other,
         }
@@ -231,7 +231,7 @@ impl Display {
     pub(crate) fn new(target: Option<usize>, verbose: Verbose) -> Self {
         // Asked once: to ask again in each short epoch would take longer than some of these.
         static COLUMNS: OnceLock<usize> = OnceLock::new();
-        let mut bar = Progbar::new(target, verbose, io::stdout().is_terminal());
+        let mut bar = Progbar::new(target, verbose, draws(&io::stdout()));
         if bar.live && verbose == Verbose::Bar {
             bar = bar.columns(*COLUMNS.get_or_init(terminal_columns));
         }
@@ -285,7 +285,7 @@ pub(crate) fn print(text: &str) {
 pub(crate) fn warn(text: &str) {
     let mut err = io::stderr().lock();
     // A bar may stand where the cursor is.
-    let free = if err.is_terminal() { format!("\r{ERASE}") } else { String::new() };
+    let free = if draws(&err) { format!("\r{ERASE}") } else { String::new() };
     let _ = writeln!(err, "{free}UserWarning: {text}");
 }
 

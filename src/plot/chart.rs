@@ -1,7 +1,7 @@
 //! `Chart`: panels put together, and where they go.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use super::panel::{IntoPoint, Kind, Panel, Series};
@@ -11,10 +11,6 @@ use crate::{files, sys};
 
 /// The height of a panel in a terminal, in rows.
 const ROWS: usize = 16;
-/// The points of a picture's width, for every one of its units, unless it is very large.
-const SCALE: f64 = 2.0;
-/// The points of a picture at most, about 200 MB of them.
-const POINTS: f64 = 5e7;
 
 /// A figure of one panel or of several, as SVG, as PNG or in a terminal.
 ///
@@ -174,13 +170,13 @@ impl Chart {
         kuva::backend::svg::SvgBackend.render_scene(&self.scene())
     }
 
-    /// As a PNG file, two of its points for each unit of the SVG. An error where the figure has more panels than can be drawn.
+    /// As a PNG file, two of its points for each unit of the SVG, or fewer of a very large one.
+    ///
+    /// # Errors
+    /// A figure so long that nothing could be seen.
     #[track_caller]
     pub fn to_png(&self) -> Result<Vec<u8>> {
-        let scene = self.scene();
-        let scale = (POINTS / (scene.width * scene.height)).sqrt().min(SCALE);
-        let drawn = kuva::RasterBackend::new().with_scale(scale as f32).render_scene(&scene);
-        drawn.map_err(|why| Error::internal(format!("A chart could not be drawn as PNG: {why}")))
+        crate::raster::png(&self.scene(), "chart")
     }
 
     /// Writes a file, as SVG or PNG as its name ends, in place of one that may be there. Errors: another ending, and what
@@ -215,7 +211,7 @@ impl Chart {
 
     /// Prints to the standard output at the terminal's width; in colour if it is a terminal and `NO_COLOR` is not set.
     pub fn print(&self) {
-        let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
+        let color = sys::draws(&io::stdout()) && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty());
         // A closed output is no reason to stop.
         let _ = io::stdout().lock().write_all(self.at_terminal(color).as_bytes());
     }

@@ -30,7 +30,7 @@ pub fn confusion_counts(y_true: impl IntoArray, y_pred: impl IntoArray) -> Resul
 /// Counts for so many classes, or for as many as there are.
 fn count(y_true: impl IntoArray, y_pred: impl IntoArray, classes: Option<usize>) -> Result<Vec<Vec<usize>>> {
     /// More would not be a table that anybody reads.
-    const MOST: usize = 5000;
+    const MOST: usize = 1000;
     let (labels, predictions) = (Rows::new("Labels", y_true)?, Rows::new("Predictions", y_pred)?);
     same_samples(&labels, &predictions)?;
     let (actual, predicted) = (labels.labels()?, predictions.predictions()?);

@@ -353,5 +353,5 @@ fn text(content: &str, (x, y): (f64, f64), size: u32, color: &str, anchor: TextA
 
 /// A text as it is: one line, not longer than `letters`, and without what kuva would read as mathematics.
 fn plain(words: &str, letters: usize) -> String {
-    shortened(words, letters).replace('$', "\\$")
+    crate::raster::escaped(&shortened(words, letters))
 }

@@ -7,7 +7,11 @@ use crate::nn::Model;
 /// Panels in a row.
 const COLUMNS: usize = 3;
 
-/// A histogram of every weight of a model, which are read back for it. What is not finite is left out, and a note says so.
+/// Of a larger weight one number in so many is counted that there are at most these.
+const MOST: usize = 1 << 20;
+
+/// A histogram of every weight of a model, which are read back for it; of a weight of more than a million numbers every second,
+/// third, ... is counted. What is not finite is left out, and a note says so.
 ///
 /// ```
 /// use wgtensor::nn::prelude::*;
@@ -27,6 +31,8 @@ pub fn weight_histograms(model: &Model) -> Result<Chart> {
     entry(|| {
         let chart = |weight: &crate::Var| {
             let values = weight.value().detach().to_f64_vec()?;
+            let step = values.len().div_ceil(MOST).max(1);
+            let values = values.into_iter().step_by(step);
             Ok(Chart::histogram(weight.name()).series("", values))
         };
         let charts = model.weights().iter().map(chart).collect::<Result<Vec<Chart>>>()?;

@@ -195,6 +195,7 @@ fn threads_work_at_the_same_time_and_elements_keep_their_order() {
     assert_eq!((squares.len(), flat(&squares.take(3))), (Some(40), vec![0.0, 1.0, 4.0]));
     assert!(at_once.1.load(SeqCst) > 1, "one after the other");
     assert_eq!(flat(&count(0).map_parallel(4, Ok)), [0.0; 0]);
+    assert_eq!(flat(&count(3).map_parallel(usize::MAX, Ok)), [0.0, 1.0, 2.0]);
     let panics =
         count(9).map_parallel(2, |item| if item.x()[0].to_f64_vec()[0] == 5.0 { panic!("at five") } else { Ok(item) });
     let results: Vec<Result<Item>> = panics.into_iter().collect();

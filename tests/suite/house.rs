@@ -115,7 +115,7 @@ const LAYERS: [&[&str]; 10] = [
     &["plan"],
     &["backend"],
     &["ir"],
-    &["shape", "error", "dtype", "files", "loading", "sys", "diagram"],
+    &["shape", "error", "dtype", "files", "loading", "raster", "sys", "diagram"],
 ];
 
 #[test]

@@ -72,6 +72,12 @@ fn modules_that_do_not_fit_are_refused_and_nothing_is_set() -> Result<()> {
     assert!(refused(&[("head", "head"), ("conv", "features")]).contains("`features.weight`"));
     let wrong = refused(&[("head", "head"), ("words", "norm")]);
     assert!(wrong.contains("[3] for `norm.weight`") && wrong.contains("[5, 3] for `words/embeddings`"), "{wrong}");
+    // A layer and a module with a bias and one without; two layers of one module.
+    let mut bare = Sequential::new().add(Input::new([13])).add(Dense::new(3).use_bias(false).name("head"));
+    let lacks = bare.load_pytorch_weights(FILE, [("head", "head")]).unwrap_err().to_string();
+    assert!(lacks.contains("`head.bias`"), "{lacks}");
+    let refused_names = [("head", "a"), ("norm", "a")];
+    assert!(model.pytorch_weights_to_bytes(refused_names).unwrap_err().to_string().contains("`a.bias` twice"));
     // Integers are no weights.
     let bytes = {
         let header = br#"{"a.bias":{"dtype":"I32","shape":[3],"data_offsets":[0,12]}}"#;

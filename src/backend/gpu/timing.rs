@@ -173,10 +173,12 @@ impl GpuRecording {
             // share counts once.
             let looks = |k: &Timed| [0, 1].map(|i| pages[k.page - first][k.offset as usize / 8 + i]);
             // From the clock's first reading on, so that nothing is lost of long times.
-            let zero = kernels.iter().map(|k| looks(k)[0]).min().unwrap_or(0);
+            // (Some drivers leave a look out, which is then 0.)
+            let zero = kernels.iter().map(|k| looks(k)[0]).filter(|&look| look > 0).min().unwrap_or(0);
             let seconds = |ticks: u64| ticks.saturating_sub(zero) as f64 * tick;
             // The clock stands so that no run begins before it was submitted.
-            let late = runs.iter().map(|&(kernel, submitted)| submitted - seconds(looks(&kernels[kernel])[0]));
+            let begun = runs.iter().map(|&(kernel, submitted)| (looks(&kernels[kernel])[0], submitted));
+            let late = begun.filter(|&(look, _)| look > 0).map(|(look, submitted)| submitted - seconds(look));
             let zero_at = late.fold(0.0, f64::max);
             let mut last = 0;
             let timed = kernels.iter().map(|kernel| {

@@ -61,8 +61,21 @@ impl Model {
         modules: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<()> {
         entry(|| {
-            let renamed = self.renamed("pytorch_weights_from_bytes", modules)?;
+            let modules: Vec<(&str, &str)> = modules.into_iter().collect();
+            let renamed = self.renamed("pytorch_weights_from_bytes", modules.iter().copied())?;
             let entries = parse(bytes)?;
+            for (layer, module) in modules {
+                let theirs = NAMES.map(|(_, name, _)| named(module, name));
+                let left =
+                    theirs.iter().find(|name| entries.contains_key(*name) && !renamed.iter().any(|r| r.name == **name));
+                if let Some(left) = left {
+                    return Err(refuse(
+                        "A module has a weight that the layer lacks",
+                        &format!("`{left}`"),
+                        &format!("only what layer '{layer}' has"),
+                    ));
+                }
+            }
             let values = renamed.iter().map(|weight| weight.read(&entries)).collect::<Result<Vec<Tensor>>>()?;
             renamed.iter().zip(values).try_for_each(|(weight, value)| weight.var.assign(&value))?;
             self.device().map_or(Ok(()), |device| device.flush())
@@ -156,7 +169,16 @@ impl Model {
                 let rank = var.shape().rank();
                 let order = orders.iter().find(|order| order.len() == rank);
                 let order = order.map_or_else(|| (0..rank).collect(), |order| order.to_vec());
-                let name = if module.is_empty() { (*name).to_owned() } else { format!("{module}.{name}") };
+                let name = named(module, name);
+                if renamed.iter().any(|other| other.name == name) {
+                    return Err(Error::parts(
+                        Kind::Argument,
+                        "Two weights have one name in PyTorch",
+                        &format!("`{name}` twice"),
+                        "a module of its own for each layer, and no model within the model",
+                        "Name each layer once; of a model within the model, call this method on that model",
+                    ));
+                }
                 renamed.push(Renamed { var, name, order });
             }
         }
@@ -164,16 +186,22 @@ impl Model {
     }
 }
 
+/// The name of a module's weight.
+fn named(module: &str, weight: &str) -> String {
+    if module.is_empty() { weight.to_owned() } else { format!("{module}.{weight}") }
+}
+
+/// A file that does not fit the layers.
+fn refuse(happened: &str, received: &str, expected: &str) -> Error {
+    Error::parts(Kind::Argument, happened, received, expected, "Check which module the layer is, and its settings")
+}
+
 impl Renamed {
     /// The weight's value in a file.
     fn read(&self, entries: &BTreeMap<String, Entry<'_>>) -> Result<Tensor> {
-        let refuse = |happened: &str, received: String, expected: String| {
-            let fix = "Check which module the layer is, and its settings";
-            Err(Error::parts(Kind::Argument, happened, &received, &expected, fix))
-        };
         let Some(found) = entries.get(&self.name) else {
             let known = entries.keys().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-            return refuse("A weight file lacks a weight of the model", known, format!("`{}`", self.name));
+            return Err(refuse("A weight file lacks a weight of the model", &known, &format!("`{}`", self.name)));
         };
         let theirs: Vec<usize> = self.order.iter().map(|&axis| self.var.shape()[axis]).collect();
         let values = match floats(found) {
@@ -181,7 +209,7 @@ impl Renamed {
             _ => {
                 let received = format!("{} {:?} for `{}`", found.dtype, found.shape, self.name);
                 let expected = format!("floats of shape {theirs:?} for `{}`", self.var.name());
-                return refuse("A weight in a file is of another kind", received, expected);
+                return Err(refuse("A weight in a file is of another kind", &received, &expected));
             }
         };
         // Where each of ours is among theirs.
