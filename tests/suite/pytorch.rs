@@ -77,7 +77,7 @@ fn modules_that_do_not_fit_are_refused_and_nothing_is_set() -> Result<()> {
     let lacks = bare.load_pytorch_weights(FILE, [("head", "head")]).unwrap_err().to_string();
     assert!(lacks.contains("`head.bias`"), "{lacks}");
     let refused_names = [("head", "a"), ("norm", "a")];
-    assert!(model.pytorch_weights_to_bytes(refused_names).unwrap_err().to_string().contains("`a.bias` twice"));
+    assert!(model.pytorch_weights_to_bytes(refused_names).unwrap_err().to_string().contains("`a.weight` twice"));
     // Integers are no weights.
     let bytes = {
         let header = br#"{"a.bias":{"dtype":"I32","shape":[3],"data_offsets":[0,12]}}"#;

@@ -64,6 +64,7 @@ impl Model {
             let modules: Vec<(&str, &str)> = modules.into_iter().collect();
             let renamed = self.renamed("pytorch_weights_from_bytes", modules.iter().copied())?;
             let entries = parse(bytes)?;
+            let values = renamed.iter().map(|weight| weight.read(&entries)).collect::<Result<Vec<Tensor>>>()?;
             for (layer, module) in modules {
                 let theirs = NAMES.map(|(_, name, _)| named(module, name));
                 let left =
@@ -76,7 +77,6 @@ impl Model {
                     ));
                 }
             }
-            let values = renamed.iter().map(|weight| weight.read(&entries)).collect::<Result<Vec<Tensor>>>()?;
             renamed.iter().zip(values).try_for_each(|(weight, value)| weight.var.assign(&value))?;
             self.device().map_or(Ok(()), |device| device.flush())
         })
