@@ -37,14 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).map(PathBuf::from);
     wgtensor::set_random_seed(1);
     let device = Device::from_env()?;
-    let (mut x, y) = common::read_csv("breast_cancer.csv")?;
-    common::standardize(&mut x, 30);
-    let (x, y) = common::shuffled(&x, &y, 30, 7);
-    let n = y.len() * 4 / 5;
-    let x_train = Tensor::from_slice(&x[..n * 30], [n, 30], &device)?;
-    let y_train = Tensor::from_slice(&y[..n], n, &device)?;
-    let x_test = Tensor::from_slice(&x[n * 30..], [y.len() - n, 30], &device)?;
-    let y_test = Tensor::from_slice(&y[n..], y.len() - n, &device)?;
+    let [(x_train, y_train), (x_test, y_test)] = common::breast_cancer(&device)?;
 
     let input = Input::new([30]).name("cell").node();
     let hidden = Dense::new(16).activation(Relu).name("hidden").on(&input)?;

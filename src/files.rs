@@ -38,6 +38,17 @@ pub(crate) fn make_folder(folder: &Path, what: &str) -> Result<()> {
     })
 }
 
+/// What a file's name ends in, in lower case.
+pub(crate) fn ending(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+}
+
+/// A file of a kind that a `what` cannot be saved as.
+pub(crate) fn unknown_kind(what: &str, path: &Path, expected: &str, fix: &str) -> Error {
+    let happened = format!("A {what} cannot be saved as a file of this kind");
+    Error::parts(Kind::Argument, &happened, &path.display().to_string(), expected, fix)
+}
+
 /// A file, to read it.
 pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|why| failed("read", path, &why))

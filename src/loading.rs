@@ -3,7 +3,7 @@
 
 use std::io::{self, Read, Write};
 
-use crate::sys::{Instant, draws};
+use crate::sys::{ERASE, Instant, draws, over};
 
 /// Seconds until a load is a long one, and between two drawings.
 const LONG: f64 = 1.0;
@@ -43,8 +43,7 @@ impl Loading {
         let now = self.begun.elapsed().as_secs_f64();
         if now >= self.drawn.map_or(LONG, |drawn| drawn + INTERVAL) {
             self.drawn = Some(now);
-            // Cut off where the terminal ends: a second line could not be drawn over.
-            let _ = write!(io::stderr(), "\r\x1b[?7l{}\x1b[K\x1b[?7h", self.text(now));
+            let _ = write!(io::stderr(), "{}", over(&self.text(now)));
         }
     }
 
@@ -70,7 +69,7 @@ impl Loading {
 impl Drop for Loading {
     fn drop(&mut self) {
         if self.drawn.is_some() {
-            let _ = write!(io::stderr(), "\r\x1b[K");
+            let _ = write!(io::stderr(), "\r{ERASE}");
         }
     }
 }

@@ -33,6 +33,14 @@ pub(crate) fn draws(out: &impl std::io::IsTerminal) -> bool {
         }
 }
 
+/// Erases from the cursor to the end of the line.
+pub(crate) const ERASE: &str = "\x1b[K";
+
+/// A text over the line that the cursor is in, cut off where the terminal ends: a second line could not be drawn over.
+pub(crate) fn over(text: &str) -> String {
+    format!("\r\x1b[?7l{text}{ERASE}\x1b[?7h")
+}
+
 /// Seconds since 1970.
 #[cfg(any(feature = "keras", feature = "tensorboard"))]
 pub(crate) fn wall_time() -> f64 {

@@ -4,6 +4,22 @@
 use std::path::PathBuf;
 
 use wgtensor::nn::SeedStream;
+use wgtensor::{Device, Tensor};
+
+/// The cells of `breast_cancer.csv`, columns brought to one scale, and whether each is benign: those to train with, a fifth to
+/// test.
+pub(crate) fn breast_cancer(device: &Device) -> Result<[(Tensor, Tensor); 2], Box<dyn std::error::Error>> {
+    const WIDTH: usize = 30;
+    let (mut x, y) = read_csv("breast_cancer.csv")?;
+    standardize(&mut x, WIDTH);
+    let (x, y) = shuffled(&x, &y, WIDTH, 7);
+    let n = y.len() * 4 / 5;
+    let part = |from: usize, to: usize| -> wgtensor::Result<(Tensor, Tensor)> {
+        let x = Tensor::from_slice(&x[from * WIDTH..to * WIDTH], [to - from, WIDTH], device)?;
+        Ok((x, Tensor::from_slice(&y[from..to], to - from, device)?))
+    };
+    Ok([part(0, n)?, part(n, y.len())?])
+}
 
 /// The features, row after row, and the labels (the last column) of a file in `examples/data`.
 pub(crate) fn read_csv(name: &str) -> Result<(Vec<f32>, Vec<i32>), Box<dyn std::error::Error>> {

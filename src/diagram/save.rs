@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::parts::Diagram;
-use crate::error::{Error, Kind, Result, entry};
+use crate::error::{Error, Result, entry};
 use crate::files;
 
 impl Diagram {
@@ -16,8 +16,7 @@ impl Diagram {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         entry(|| {
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            let bytes = match extension.as_str() {
+            let bytes = match files::ending(path).as_str() {
                 "svg" => self.to_svg().into_bytes(),
                 "dot" | "gv" => self.to_dot().into_bytes(),
                 #[cfg(feature = "plot")]
@@ -31,11 +30,7 @@ impl Diagram {
 
 fn unknown(path: &Path) -> Error {
     let png = if cfg!(feature = "plot") { ", .png" } else { "" };
-    Error::parts(
-        Kind::Argument,
-        "A diagram cannot be saved as a file of this kind",
-        &path.display().to_string(),
-        &format!("a name that ends in .svg{png}, .dot or .gv"),
-        if png.is_empty() { "Take SVG, or enable the feature `plot` for PNG" } else { "Take one of these" },
-    )
+    let expected = format!("a name that ends in .svg{png}, .dot or .gv");
+    let fix = if png.is_empty() { "Take SVG, or enable the feature `plot` for PNG" } else { "Take one of these" };
+    files::unknown_kind("diagram", path, &expected, fix)
 }

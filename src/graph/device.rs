@@ -100,6 +100,12 @@ impl Device {
         self.backend().spans().span(name)
     }
 
+    /// Notes what the host does in `work`, if the device is profiled.
+    pub(crate) fn spanned<T>(&self, name: &'static str, work: impl FnOnce() -> T) -> T {
+        let _span = self.span(name);
+        work()
+    }
+
     /// A number that no other device has while this one is open.
     pub(super) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()

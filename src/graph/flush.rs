@@ -213,9 +213,7 @@ pub(super) fn run(cone: &mut Cone<'_>) -> Result<Option<Arc<Cached>>> {
     for entry in cone.order.iter().filter(|e| e.leaf.is_none()) {
         entry.node.op.push_params(&mut params);
     }
-    let running = cone.device.span("run");
-    cached.executable.run(&cone.leaves, &outputs, &params)?;
-    drop(running);
+    cone.device.spanned("run", || cached.executable.run(&cone.leaves, &outputs, &params))?;
     finish(cone, outputs);
     Ok(Some(cached))
 }
@@ -246,15 +244,12 @@ fn prepare(cone: &Cone<'_>) -> Result<(Arc<Cached>, Vec<Buffer>)> {
             count(&backend.counters().plan_misses, 1);
             let nodes: Vec<PlanNode> = cone.order.iter().map(Entry::plan_node).collect();
             let limits = device.0.limits;
-            let planning = device.span("plan");
-            let plan = Arc::new(plan(&nodes, limits)?);
-            drop(planning);
+            let plan = Arc::new(device.spanned("plan", || plan(&nodes, limits))?);
             log::debug!(target: "wgtensor::plan", "{}\n{plan}", device.info().id);
             if let Some(check) = &device.0.check {
                 count(&backend.counters().shaders_checked, check_plans(&**check, &nodes, limits)?);
             }
-            let _span = device.span("compile");
-            let executable = Arc::from(backend.prepare(plan.clone())?);
+            let executable = Arc::from(device.spanned("compile", || backend.prepare(plan.clone()))?);
             device.graph().plans.insert(key.into_boxed_slice(), plan, executable)
         }
     };

@@ -326,9 +326,7 @@ impl Recorded {
             Param::Key(place, mask, upper) => f64::from(((word(place) ^ mask) >> (32 * u32::from(*upper))) as u32),
         };
         let params: Vec<f64> = self.params.iter().map(param).collect();
-        let running = device.span("run");
-        cached.executable.run(&leaves, &outputs, &params)?;
-        drop(running);
+        device.spanned("run", || cached.executable.run(&leaves, &outputs, &params))?;
         device.graph().plans.use_again(&cached);
         count(&backend.counters().plan_hits, 1);
         count(&backend.counters().replays, 1);
@@ -353,10 +351,7 @@ impl Recorded {
     ) -> Result<(Vec<Tensor>, Option<Recorded>)> {
         device.flush()?;
         let step = || -> Result<Vec<Tensor>> { Ok(f(inputs.to_vec())?.iter().map(Tensor::detach).collect()) };
-        let recording = device.span("record");
-        let recorded = capture::record(device.id(), step);
-        drop(recording);
-        let Some((results, recording)) = recorded else {
+        let Some((results, recording)) = device.spanned("record", || capture::record(device.id(), step)) else {
             return Err(Error::internal("a recording within a recording"));
         };
         let results = results?;
@@ -371,9 +366,7 @@ impl Recorded {
             let own = |e: &&Entry| e.leaf.is_none() && recording.nodes.contains(&e.node.id);
             cone.order.iter().filter(own).for_each(|e| e.node.spent.store(true, Relaxed));
             let bases: Vec<Arc<Node>> = results.iter().map(|t| base(&t.0)).collect();
-            let flushing = device.span("flush");
-            let cached = run(&mut cone)?;
-            drop(flushing);
+            let cached = device.spanned("flush", || run(&mut cone))?;
             let results_of = results.iter().zip(bases);
             let recorded = cached.and_then(|cached| describe(&cone, &cached, key, inputs, recording, results_of));
             let result = |t: &Tensor| match &t.0.state().storage {

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::OnceLock;
 
-use crate::sys::{Instant, draws, terminal_columns};
+use crate::sys::{ERASE, Instant, draws, over, terminal_columns};
 
 /// How much `fit`, `evaluate` and `predict` print.
 ///
@@ -61,8 +61,6 @@ impl Verbose {
 
 /// Seconds between two drawings of the bar, for each of which the figures are read back.
 const INTERVAL: f64 = 0.25;
-/// Erases from the cursor to the end of the line.
-const ERASE: &str = "\x1b[K";
 /// Characters of the bar, and of the shortest one that is drawn in a narrow terminal.
 const WIDTH: usize = 20;
 const LEAST_WIDTH: usize = 5;
@@ -156,8 +154,8 @@ impl Progbar {
         match (self.live, last) {
             (false, _) => text + "\n",
             (true, true) => format!("\r{ERASE}{text}\n"),
-            // Until the last time it is one line, cut off where the terminal ends: a second one could not be drawn over.
-            (true, false) => format!("\r\x1b[?7l{text}{ERASE}\x1b[?7h"),
+            // Until the last time it is one line.
+            (true, false) => over(&text),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::panel::{IntoPoint, Kind, Panel, Series};
 use super::{picture, text};
-use crate::error::{Error, Kind as ErrorKind, Result, entry};
+use crate::error::{Result, entry};
 use crate::{files, sys};
 
 /// The height of a panel in a terminal, in rows.
@@ -110,23 +110,21 @@ impl Chart {
 
     /// Adds a series to the chart, in a figure of several to the last one. Points are pairs `(x, y)`; plain numbers have their
     /// place in the series, from 0, as their x. A series without a name is not in the legend.
-    pub fn series(mut self, name: impl Into<String>, points: impl IntoIterator<Item = impl IntoPoint>) -> Self {
-        let points = points.into_iter().enumerate().map(|(place, point)| point.into_point(place)).collect();
-        self.push(Series { name: name.into(), points, guide: false });
-        self
+    pub fn series(self, name: impl Into<String>, points: impl IntoIterator<Item = impl IntoPoint>) -> Self {
+        self.with(name.into(), points, false)
     }
 
     /// A series to compare the others with: a faint dashed line.
-    pub fn guide(mut self, name: impl Into<String>, points: impl IntoIterator<Item = impl IntoPoint>) -> Self {
-        let points = points.into_iter().enumerate().map(|(place, point)| point.into_point(place)).collect();
-        self.push(Series { name: name.into(), points, guide: true });
-        self
+    pub fn guide(self, name: impl Into<String>, points: impl IntoIterator<Item = impl IntoPoint>) -> Self {
+        self.with(name.into(), points, true)
     }
 
-    fn push(&mut self, series: Series) {
+    fn with(mut self, name: String, points: impl IntoIterator<Item = impl IntoPoint>, guide: bool) -> Self {
         if let Some(panel) = self.panels.last_mut() {
-            panel.series.push(series);
+            let points = points.into_iter().enumerate().map(|(place, point)| point.into_point(place)).collect();
+            panel.series.push(Series { name, points, guide });
         }
+        self
     }
 
     fn each(mut self, set: impl FnMut(&mut Panel)) -> Self {
@@ -185,18 +183,12 @@ impl Chart {
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         entry(|| {
-            let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-            let bytes = match ending.as_str() {
+            let bytes = match files::ending(path).as_str() {
                 "svg" => self.to_svg().into_bytes(),
                 "png" => self.to_png()?,
                 _ => {
-                    return Err(Error::parts(
-                        ErrorKind::Argument,
-                        "A chart was to be saved as a file of an unknown kind",
-                        &path.display().to_string(),
-                        "a path that ends in .svg or .png",
-                        "Change the ending",
-                    ));
+                    let expected = "a name that ends in .svg or .png";
+                    return Err(files::unknown_kind("chart", path, expected, "Take one of these"));
                 }
             };
             files::replace(path, &bytes)

@@ -213,6 +213,11 @@ impl Model {
         })
     }
 
+    /// [`get_layer`](Self::get_layer), or an error that says which ones there are.
+    pub(in crate::nn) fn layer_named(&self, layer: &str) -> Result<SharedLayer> {
+        Ok(SharedLayer(self.graph.entries[self.entry_of(layer)?].clone()))
+    }
+
     fn entry_of(&self, layer: &str) -> Result<usize> {
         self.graph.entries.iter().position(|entry| entry.name == layer).ok_or_else(|| {
             let names: Vec<&str> = self.graph.entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -583,8 +588,7 @@ impl Model {
     #[track_caller]
     pub fn set_trainable(&mut self, layer: &str, trainable: bool) -> Result<()> {
         entry(|| {
-            let at = self.entry_of(layer)?;
-            SharedLayer(self.graph.entries[at].clone()).set_trainable(trainable);
+            self.layer_named(layer)?.set_trainable(trainable);
             Ok(())
         })
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::safetensors::{Entry, parse, render};
+use super::safetensors::{Entry, found, listed, parse, render};
 use super::values::{dtype_name, read, written};
 use crate::error::{Error, Kind, Result};
 use crate::nn::model::Model;
@@ -39,24 +39,20 @@ pub(super) fn names(weights: &[Var]) -> Vec<String> {
 
 /// The values of the weights, from a file's entries.
 fn matched(names: &[String], weights: &[Var], entries: &BTreeMap<String, Entry<'_>>) -> Result<Vec<Tensor>> {
-    let refuse = |happened: &str, received: String, expected: String| {
+    let refuse = |happened: &str, received: &str, expected: &str| {
         let fix = "Load a file that was saved from this model, or give the layers the names that they have in the file";
-        Error::parts(Kind::Argument, happened, &received, &expected, fix)
+        Error::parts(Kind::Argument, happened, received, expected, fix)
     };
-    let list = |names: Vec<&str>| names.into_iter().take(8).collect::<Vec<_>>().join(", ");
     if let Some(name) = entries.keys().find(|name| !names.contains(name)) {
-        let known = list(names.iter().map(String::as_str).collect());
-        return Err(refuse("A weight file has a weight that the model has not", format!("`{name}`"), known));
+        let known = listed(names.iter());
+        return Err(refuse("A weight file has a weight that the model has not", &format!("`{name}`"), &known));
     }
     let value = |(name, var): (&String, &Var)| {
-        let Some(found) = entries.get(name) else {
-            let known = list(entries.keys().map(String::as_str).collect());
-            return Err(refuse("A weight file lacks a weight of the model", known, format!("`{name}`")));
-        };
+        let found = found(entries, name, refuse)?;
         let (dtype, shape) = (dtype_name(var.dtype())?, var.shape().to_vec());
         if found.dtype != dtype || found.shape != shape {
             let received = format!("{} {:?} for `{name}`", found.dtype, found.shape);
-            return Err(refuse("A weight in a file is of another kind", received, format!("{dtype} {shape:?}")));
+            return Err(refuse("A weight in a file is of another kind", &received, &format!("{dtype} {shape:?}")));
         }
         read(found, var.dtype(), var.device())
     };

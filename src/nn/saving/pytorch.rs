@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::safetensors::{Entry, parse, render};
+use super::safetensors::{Entry, found, parse, render};
 use super::values::{floats, written};
 use crate::error::{Error, Kind, Result, entry};
 #[cfg(not(target_arch = "wasm32"))]
@@ -145,17 +145,7 @@ impl Model {
         self.build_known(of)?;
         let mut renamed: Vec<Renamed> = Vec::new();
         for (layer, module) in modules {
-            let Some(found) = self.get_layer(layer) else {
-                let known = self.layers().map(|layer| layer.name().to_owned()).collect::<Vec<_>>().join(", ");
-                return Err(Error::parts(
-                    Kind::Argument,
-                    &format!("No such layer: {layer}"),
-                    &format!("\"{layer}\""),
-                    &format!("one of: {known}"),
-                    "Use a layer's name as `summary()` shows it",
-                ));
-            };
-            for var in found.weights() {
+            for var in self.layer_named(layer)?.weights() {
                 let own = var.name().rsplit('/').next().unwrap_or_default();
                 let Some((_, name, orders)) = NAMES.iter().find(|(known, ..)| *known == own) else {
                     return Err(Error::parts(
@@ -199,10 +189,7 @@ fn refuse(happened: &str, received: &str, expected: &str) -> Error {
 impl Renamed {
     /// The weight's value in a file.
     fn read(&self, entries: &BTreeMap<String, Entry<'_>>) -> Result<Tensor> {
-        let Some(found) = entries.get(&self.name) else {
-            let known = entries.keys().take(8).map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(refuse("A weight file lacks a weight of the model", &known, &format!("`{}`", self.name)));
-        };
+        let found = found(entries, &self.name, refuse)?;
         let theirs: Vec<usize> = self.order.iter().map(|&axis| self.var.shape()[axis]).collect();
         let values = match floats(found) {
             Some(values) if found.shape == theirs => values,

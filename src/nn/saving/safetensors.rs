@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::files;
 
 /// The longest header that is read, as in the format's own library: a hostile length asks for no memory.
@@ -90,6 +90,23 @@ pub(super) fn parse(bytes: &[u8]) -> Result<BTreeMap<String, Entry<'_>>> {
         Some(end) if end == data.len() => Ok(entries),
         _ => Err(bad("data with gaps or overlaps".into(), &format!("all {} bytes used once", data.len()))),
     }
+}
+
+/// The entry of a weight; without it, what `refuse` makes of what happened, was received and was expected.
+pub(super) fn found<'a, 'b>(
+    entries: &'a BTreeMap<String, Entry<'b>>,
+    name: &str,
+    refuse: impl Fn(&str, &str, &str) -> Error,
+) -> Result<&'a Entry<'b>> {
+    entries.get(name).ok_or_else(|| {
+        let known = listed(entries.keys());
+        refuse("A weight file lacks a weight of the model", &known, &format!("`{name}`"))
+    })
+}
+
+/// The first few names.
+pub(super) fn listed<'a>(names: impl Iterator<Item = &'a String>) -> String {
+    names.take(8).map(String::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// An entry of the header with its data, and where that is.
