@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::Tensor;
 use crate::error::{Error, Result};
-use crate::nn::config::{IntoSetting, Setting, unknown, unwritten};
+use crate::nn::config::{Setting, named, unknown, unwritten};
 
 pub use Activation::{
     Celu, Elu, Exponential, Gelu, HardShrink, HardSigmoid, HardSilu, HardTanh, LeakyRelu, Linear, LogSigmoid,
@@ -144,6 +144,8 @@ impl FromStr for Activation {
     }
 }
 
+named!(Activation);
+
 impl Setting for Activation {
     const EXPECTED: &'static str = "the name of an activation function";
 
@@ -156,12 +158,6 @@ impl Setting for Activation {
 
     fn from_json(json: &Value) -> Result<Option<Self>> {
         if json.is_null() { Ok(Some(Activation::Linear)) } else { json.as_str().map(str::parse).transpose() }
-    }
-}
-
-impl IntoSetting<Activation> for &str {
-    fn into_setting(self) -> Result<Activation> {
-        self.parse()
     }
 }
 

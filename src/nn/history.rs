@@ -145,7 +145,19 @@ pub struct Position {
     pub seed: u64,
 }
 
-/// Keras's `history.params`.
+/// Keras's `history.params`: what was asked of [`fit`](crate::nn::Model::fit).
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// # let device = Device::cpu();
+/// let (x, y) = (Tensor::ones([10, 2], &device)?, Tensor::ones([10, 1], &device)?);
+/// let mut model = Sequential::new().add(Dense::new(1));
+/// model.compile("sgd", "mse", ())?;
+/// let params = model.fit(&x, &y, Fit::new().epochs(2).batch_size(4).verbose(0))?.params;
+/// assert_eq!((params.epochs, params.steps, params.verbose), (2, 3, 0));
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Params {
     /// 0 silent, 1 a bar, 2 a line an epoch.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::dtype::DType;
 use crate::error::{Error, Result, entry};
-use crate::nn::config::{Config, IntoSetting, Reader, Setting, any, choices, unknown};
+use crate::nn::config::{Config, Reader, Setting, any, choices, named, unknown};
 use crate::shape::Shape;
 use crate::{Device, Tensor};
 
@@ -299,6 +299,8 @@ choices! { Distribution, "distribution", "\"uniform\", \"truncated_normal\" or \
     "normal" => Distribution::TruncatedNormal,
 }
 
+named!(Initializer);
+
 impl Setting for Initializer {
     const EXPECTED: &'static str = "an initializer or its name";
 
@@ -311,12 +313,6 @@ impl Setting for Initializer {
             Value::Object(_) => Self::from_config(&Config::from_json(json)?).map(Some),
             name => name.as_str().map(str::parse).transpose(),
         }
-    }
-}
-
-impl IntoSetting<Initializer> for &str {
-    fn into_setting(self) -> Result<Initializer> {
-        self.parse()
     }
 }
 

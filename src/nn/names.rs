@@ -7,6 +7,15 @@ static USED: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
 
 /// Starts the numbering of automatic names again, as Keras's function of this name does:
 /// the next unnamed `Dense` is `dense`.
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let name = || -> String { Sequential::new().add(Dense::new(1)).layers().next().unwrap().name().into() };
+/// wgtensor::nn::clear_session();
+/// assert_eq!((name(), name()), ("dense".into(), "dense_1".into()));
+/// wgtensor::nn::clear_session();
+/// assert_eq!(name(), "dense");
+/// ```
 pub fn clear_session() {
     *lock() = None;
 }

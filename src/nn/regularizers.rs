@@ -140,6 +140,13 @@ impl Regularizer for L1L2 {
 }
 
 /// Which vectors of a matrix are meant.
+/// ```
+/// use wgtensor::nn::regularizers::{OrthogonalRegularizer, Regularizer, RowsOrColumns};
+///
+/// let columns = OrthogonalRegularizer::new().mode(RowsOrColumns::Columns);
+/// assert_eq!(columns.config()?, OrthogonalRegularizer::new().mode("columns").config()?);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowsOrColumns {
     /// Its rows.

@@ -83,6 +83,18 @@ pub struct CpuCall<'a> {
 impl CpuCall<'_> {
     /// The elements of an input, row-major; booleans are `u32`, 0 or 1.
     ///
+    /// ```
+    /// # use wgtensor::{CustomOp, DType, Device, Tensor};
+    /// let choose = CustomOp::new("choose").cpu(|mut call| {
+    ///     let chosen: Vec<f32> = call.input::<u32>(0).iter().zip(call.input::<f32>(1)).map(|(&c, &x)| c as f32 * x).collect();
+    ///     call.output().copy_from_slice(&chosen);
+    /// });
+    /// let device = Device::cpu();
+    /// let (mask, x) = (Tensor::new([true, false], &device)?, Tensor::new([2.0f32, 3.0], &device)?);
+    /// assert_eq!(choose.call([&mask, &x], x.shape(), DType::F32, &[])?.to_vec::<f32>()?, [2.0, 0.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
     /// # Panics
     /// There is no such input, or its elements have another size.
     pub fn input<T: bytemuck::Pod>(&self, at: usize) -> &[T] {

@@ -7,6 +7,15 @@ use crate::error::Result;
 use crate::{DType, Device, Tensor};
 
 /// A number, or numbers in rows of equal length, to any depth: nested lists in JSON.
+/// ```
+/// use wgtensor::nn::config::{Array, IntoSetting};
+///
+/// let rows: Array = [[1.0, 2.0], [3.0, 4.0]].into_setting()?;
+/// assert_eq!((rows.shape(), rows.values()), (&[2, 2][..], &[1.0, 2.0, 3.0, 4.0][..]));
+/// let one: Array = 0.5.into_setting()?;
+/// assert!(one.shape().is_empty());
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Array {
     shape: Vec<usize>,

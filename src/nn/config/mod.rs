@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 pub use array::Array;
 pub(crate) use declare::{Class, Declared, by_name, checked, classes, declare, declared, from_config, gathered, set};
 pub use setting::{IntoSetting, Pair, Setting, Thresholds};
-pub(crate) use setting::{any, choices, nonnegative, positive, share};
+pub(crate) use setting::{any, choices, named, nonnegative, positive, share};
 
 use crate::error::{Error, Kind, Result};
 

@@ -1,5 +1,7 @@
 //! The types of settings: how each is written as JSON, read back, and given to a builder method.
 
+use std::str::FromStr;
+
 use serde_json::{Value, json};
 
 use super::unknown;
@@ -8,6 +10,18 @@ use crate::error::{Error, Kind, Result};
 use crate::shape::Index;
 
 /// A type that a setting can have.
+/// ```
+/// use wgtensor::nn::config::{IntoSetting, Setting};
+/// use wgtensor::nn::metrics::Averaging;
+///
+/// let average: Averaging = "macro".into_setting()?;
+/// assert_eq!(average, Averaging::Macro);
+/// assert_eq!(average.to_json()?, "macro");
+/// assert_eq!(Averaging::from_json(&"micro".into())?, Some(Averaging::Micro));
+/// assert_eq!(Averaging::from_json(&5.into())?, None); // no text
+/// assert!(Averaging::from_json(&"some".into()).is_err()); // no such name
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub trait Setting: Sized {
     /// What is expected, in an error's words.
     const EXPECTED: &'static str;
@@ -97,6 +111,24 @@ impl IntoSetting<String> for &str {
         Ok(self.into())
     }
 }
+
+/// A setting that is parsed from its name can be given as that, also where it is optional.
+macro_rules! named {
+    ($ty:ty) => {
+        impl $crate::nn::config::IntoSetting<$ty> for &str {
+            fn into_setting(self) -> $crate::error::Result<$ty> {
+                self.parse()
+            }
+        }
+
+        impl $crate::nn::config::IntoSetting<Option<$ty>> for &str {
+            fn into_setting(self) -> $crate::error::Result<Option<$ty>> {
+                self.parse().map(Some)
+            }
+        }
+    };
+}
+pub(crate) use named;
 
 impl<T: Setting> Setting for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
@@ -357,7 +389,7 @@ impl Setting for Padding {
 
     fn from_json(json: &Value) -> Result<Option<Self>> {
         if let Some(name) = json.as_str() {
-            return name.into_setting().map(Some);
+            return name.parse().map(Some);
         }
         let sides: Option<Vec<Pair>> = Vec::from_json(json)?;
         Ok(match sides.as_deref() {
@@ -369,17 +401,21 @@ impl Setting for Padding {
     }
 }
 
-impl IntoSetting<Padding> for &str {
-    fn into_setting(self) -> Result<Padding> {
-        match self {
+named!(Padding);
+
+impl FromStr for Padding {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
             "valid" => Ok(Padding::Valid),
             "same" => Ok(Padding::Same),
-            _ => Err(unknown("padding", self, ["valid", "same"].into_iter())),
+            _ => Err(unknown("padding", name, ["valid", "same"].into_iter())),
         }
     }
 }
 
-/// A choice by name: JSON and `&str` hold the name.
+/// A choice by name: it is parsed from the name, and JSON holds it.
 macro_rules! choices {
     ($ty:ty, $what:literal, $expected:literal: $($name:literal => $value:expr),* $(,)?) => {
         impl $crate::nn::config::Setting for $ty {
@@ -391,17 +427,21 @@ macro_rules! choices {
             }
 
             fn from_json(json: &serde_json::Value) -> $crate::error::Result<Option<Self>> {
-                json.as_str().map($crate::nn::config::IntoSetting::into_setting).transpose()
+                json.as_str().map(str::parse).transpose()
             }
         }
 
-        impl $crate::nn::config::IntoSetting<$ty> for &str {
-            fn into_setting(self) -> $crate::error::Result<$ty> {
+        impl std::str::FromStr for $ty {
+            type Err = $crate::error::Error;
+
+            fn from_str(text: &str) -> $crate::error::Result<Self> {
                 let names = [$(($name, $value)),*];
-                let unknown = || $crate::nn::config::unknown($what, self, names.iter().map(|(name, _)| *name));
-                names.iter().find(|(name, _)| *name == self).map(|(_, value)| value.clone()).ok_or_else(unknown)
+                let unknown = || $crate::nn::config::unknown($what, text, names.iter().map(|(name, _)| *name));
+                names.iter().find(|(name, _)| *name == text).map(|(_, value)| value.clone()).ok_or_else(unknown)
             }
         }
+
+        $crate::nn::config::named!($ty);
     };
 }
 pub(crate) use choices;

@@ -208,6 +208,18 @@ pub trait Layer: Any + Send + Sync {
 }
 
 /// Weights that stand together in a file.
+/// ```
+/// use wgtensor::nn::layers::Layer;
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+///
+/// let mut lstm = Lstm::new(4);
+/// lstm.build(&[5, 3].into(), &Device::cpu())?;
+/// let groups = lstm.weight_groups("lstm");
+/// assert_eq!((groups.len(), groups[0].weights.len()), (1, 3));
+/// assert_eq!(groups[0].name, "lstm_cell");
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct WeightGroup {
     /// Where, from what has them: empty, or such as `layers/dense`.

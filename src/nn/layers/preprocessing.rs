@@ -50,6 +50,18 @@ impl Layer for Rescaling {
 }
 
 /// The axes of which each place has statistics of its own: one, several or none.
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Device, Tensor};
+/// let x = Tensor::new([[1.0f32, 10.0], [3.0, 30.0]], &Device::cpu())?;
+/// let mut columns = Normalization::new().axis(-1); // each column on its own
+/// columns.adapt(&x)?;
+/// let mut all = Normalization::new().axis(None); // one mean of all
+/// all.adapt(&x)?;
+/// let mut model = Sequential::new().add(columns);
+/// assert_eq!(model.predict(&x)?.to_vec::<f32>()?, [-1.0, -1.0, 1.0, 1.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptAxes(Vec<isize>);
 

@@ -49,6 +49,18 @@ impl<T> PerOutput<T> {
 }
 
 /// A loss for one output, for all, or for each.
+/// What [`IntoLosses`] makes of what was given, for a list that is put together at run time.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::{IntoLosses, Losses};
+///
+/// let several = std::env::args().count() > 1;
+/// let losses: Losses = if several { ["mse", "mae"].into_losses()? } else { "mse".into_losses()? };
+/// let mut model = Sequential::new().add(Input::new([4])).add(Dense::new(1));
+/// model.compile("adam", losses, ())?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub struct Losses(pub(super) PerOutput<LossSpec>);
 
 /// A loss, or the cross-entropy that the shapes of the first batch choose.
@@ -137,6 +149,17 @@ impl<A: IntoLoss, B: IntoLoss, C: IntoLoss> IntoLosses for (A, B, C) {
 }
 
 /// Metrics of one output, or of each.
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::{IntoMetricLists, MetricLists};
+///
+/// let lists: MetricLists = [("price", ["mae"]), ("sold", ["accuracy"])].into_metric_lists()?;
+/// assert!(matches!(&lists, MetricLists::Named(pairs) if pairs.len() == 2));
+/// let x = Input::new([4]).node();
+/// let mut model = Model::new(&x, [Dense::new(1).name("price").on(&x)?, Dense::new(1).name("sold").on(&x)?])?;
+/// model.compile("adam", "mse", lists)?;
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub enum MetricLists {
     /// Metrics in a row: of the only output; of several outputs, one for each.
     All(Vec<MetricSpec>),

@@ -158,6 +158,21 @@ pub trait IntoStep {
 }
 
 /// What was added to a [`Sequential`].
+/// ```
+/// use wgtensor::nn::prelude::*;
+/// use wgtensor::nn::{IntoStep, Step};
+///
+/// /// Something of yours that stands for a layer.
+/// struct Hidden(usize);
+/// impl IntoStep for Hidden {
+///     fn into_step(self) -> Step {
+///         Step::Layer(Dense::new(self.0).activation(Relu).shared())
+///     }
+/// }
+/// let mut model = Sequential::new().add(Input::new([4])).add(Hidden(8)).add(Dense::new(1));
+/// assert_eq!(model.count_params()?, 40 + 9);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
 pub enum Step {
     /// A layer.
     Layer(SharedLayer),

@@ -220,7 +220,8 @@ impl LoadModel {
         self
     }
 
-    /// How to make layers of a class of your own from their configuration: Keras's `custom_objects`.
+    /// How to make layers of a class of your own from their configuration: Keras's `custom_objects`. The example of
+    /// [`LoadModel`] has one.
     pub fn layer(
         mut self,
         class: impl Into<String>,
