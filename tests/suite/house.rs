@@ -87,6 +87,25 @@ fn no_file_is_too_long_to_read_in_one_sitting() {
     none("files over 650 lines", long.map(|(p, n)| format!("{}: {n} lines", p.display())).collect());
 }
 
+/// The README and the documentation call scripts by their paths.
+#[test]
+#[cfg(unix)]
+fn scripts_can_be_started() {
+    use std::os::unix::fs::PermissionsExt;
+    fn walk(path: &Path, out: &mut Vec<String>) {
+        if path.is_dir() {
+            return fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), out));
+        }
+        let script = fs::read(path).unwrap().starts_with(b"#!");
+        if script && fs::metadata(path).unwrap().permissions().mode() & 0o111 != 0o111 {
+            out.push(path.display().to_string());
+        }
+    }
+    let mut found = Vec::new();
+    ["src", "tests", "benches", "examples", ".ci"].iter().for_each(|folder| walk(&root().join(folder), &mut found));
+    none("a script that is not executable", found);
+}
+
 #[test]
 fn nothing_is_left_to_do_in_the_sources() {
     let words = ["TODO", "FIXME", "todo!", "unimplemented!"];
