@@ -149,9 +149,9 @@ pub struct Position {
 ///
 /// ```
 /// use wgtensor::nn::prelude::*;
-/// # use wgtensor::{Device, Tensor};
+/// # use wgtensor::{DType, Device, Tensor};
 /// # let device = Device::cpu();
-/// let (x, y) = (Tensor::ones([10, 2], &device)?, Tensor::ones([10, 1], &device)?);
+/// let (x, y) = (Tensor::ones([10, 2], DType::F32, &device)?, Tensor::ones([10, 1], DType::F32, &device)?);
 /// let mut model = Sequential::new().add(Dense::new(1));
 /// model.compile("sgd", "mse", ())?;
 /// let params = model.fit(&x, &y, Fit::new().epochs(2).batch_size(4).verbose(0))?.params;

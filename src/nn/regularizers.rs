@@ -140,6 +140,7 @@ impl Regularizer for L1L2 {
 }
 
 /// Which vectors of a matrix are meant.
+///
 /// ```
 /// use wgtensor::nn::regularizers::{OrthogonalRegularizer, Regularizer, RowsOrColumns};
 ///

@@ -44,6 +44,7 @@ pub trait IntoTensor: Sized {
 
 /// A number of the host's, as it becomes an element: `f32`, `f64`, `i32`, `u32`, `bool`, `u8`, `i8`, `f16` and `bf16` as they
 /// are; `i16`, `u16`, `i64`, `u64`, `isize` and `usize` as `i32`, if they fit.
+///
 /// ```
 /// # use wgtensor::{Device, DType, Tensor};
 /// use wgtensor::Number;
@@ -56,7 +57,7 @@ pub trait IntoTensor: Sized {
 /// assert!(counts(&[1i64 << 40]).is_err()); // does not fit
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
-pub trait Number: Copy {
+pub trait Number: Copy + HostData<Number = Self> {
     /// What they become.
     #[doc(hidden)]
     type Element: Element;

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::{DType, Device, Tensor};
 
 /// A number, or numbers in rows of equal length, to any depth: nested lists in JSON.
+///
 /// ```
 /// use wgtensor::nn::config::{Array, IntoSetting};
 ///

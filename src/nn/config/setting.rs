@@ -10,6 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::shape::Index;
 
 /// A type that a setting can have.
+///
 /// ```
 /// use wgtensor::nn::config::{IntoSetting, Setting};
 /// use wgtensor::nn::metrics::Averaging;

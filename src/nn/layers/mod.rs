@@ -208,17 +208,33 @@ pub trait Layer: Any + Send + Sync {
 }
 
 /// Weights that stand together in a file.
-/// ```
-/// use wgtensor::nn::layers::Layer;
-/// use wgtensor::nn::prelude::*;
-/// # use wgtensor::{Device, Tensor};
 ///
-/// let mut lstm = Lstm::new(4);
-/// lstm.build(&[5, 3].into(), &Device::cpu())?;
-/// let groups = lstm.weight_groups("lstm");
-/// assert_eq!((groups.len(), groups[0].weights.len()), (1, 3));
-/// assert_eq!(groups[0].name, "lstm_cell");
-/// # Ok::<(), wgtensor::Error>(())
+/// ```
+/// use wgtensor::nn::layers::{CallCtx, Layer, WeightGroup};
+/// use wgtensor::nn::prelude::*;
+/// # use wgtensor::{Result, Tensor};
+///
+/// /// Made of two layers, each of which has a group of its own.
+/// struct Gated {
+///     value: Dense,
+///     gate: Dense,
+/// }
+///
+/// impl Layer for Gated {
+///     fn class_name(&self) -> &'static str {
+///         "Gated"
+///     }
+///     fn call(&self, x: &Tensor, ctx: &CallCtx) -> Result<Tensor> {
+///         self.value.call(x, ctx)?.mul(self.gate.call(x, ctx)?)
+///     }
+///     fn weight_groups(&self, _: &str) -> Vec<WeightGroup> {
+///         let group = |name: &str, layer: &Dense| WeightGroup { path: name.into(), name: name.into(), weights: layer.weights() };
+///         vec![group("value", &self.value), group("gate", &self.gate)]
+///     }
+/// }
+///
+/// let groups = Gated { value: Dense::new(2), gate: Dense::new(2) }.weight_groups("gated");
+/// assert_eq!(groups[1].path, "gate");
 /// ```
 #[derive(Clone, Debug)]
 pub struct WeightGroup {

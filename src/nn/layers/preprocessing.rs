@@ -50,6 +50,7 @@ impl Layer for Rescaling {
 }
 
 /// The axes of which each place has statistics of its own: one, several or none.
+///
 /// ```
 /// use wgtensor::nn::prelude::*;
 /// # use wgtensor::{Device, Tensor};
@@ -59,7 +60,7 @@ impl Layer for Rescaling {
 /// let mut all = Normalization::new().axis(None); // one mean of all
 /// all.adapt(&x)?;
 /// let mut model = Sequential::new().add(columns);
-/// assert_eq!(model.predict(&x)?.to_vec::<f32>()?, [-1.0, -1.0, 1.0, 1.0]);
+/// assert_eq!(model.predict(&x, ())?.to_vec::<f32>()?, [-1.0, -1.0, 1.0, 1.0]);
 /// # Ok::<(), wgtensor::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]

@@ -149,6 +149,7 @@ impl<A: IntoLoss, B: IntoLoss, C: IntoLoss> IntoLosses for (A, B, C) {
 }
 
 /// Metrics of one output, or of each.
+///
 /// ```
 /// use wgtensor::nn::prelude::*;
 /// use wgtensor::nn::{IntoMetricLists, MetricLists};

@@ -158,6 +158,7 @@ pub trait IntoStep {
 }
 
 /// What was added to a [`Sequential`].
+///
 /// ```
 /// use wgtensor::nn::prelude::*;
 /// use wgtensor::nn::{IntoStep, Step};
