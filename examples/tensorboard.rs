@@ -25,7 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut model = Model::named("two_branches", &input, &output)?;
     model.compile("adam", "binary_crossentropy", ["accuracy"])?;
 
-    let board = TensorBoard::new(&logs).histogram_freq(1).update_freq(2).write_steps_per_second(true);
+    let board =
+        TensorBoard::new(&logs).histogram_freq(1).update_freq(2).write_steps_per_second(true).profile_batch((3, 5));
     let how = Fit::new().epochs(5).batch_size(64).validation_split(0.2).verbose(2).callbacks(board);
     let history = model.fit(&x, &y, how)?;
     // Every figure once more, to compare with.

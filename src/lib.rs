@@ -110,7 +110,7 @@
 //!
 //! The others are off by default, and `full` has them all: `keras` brings files of whole models (`Model::save`,
 //! `nn::load_model`, `.weights.h5`, the callback `BackupAndRestore`), `csv`, `npy`, `image` and `gzip` the readers of [`data`],
-//! `plot` charts as SVG, as PNG and in the terminal, `tensorboard` the callback `TensorBoard`, and `ctrlc` lets Ctrl-C end `fit` after the step in hand ([`nn::interrupt()`]).
+//! `plot` charts as SVG, as PNG and in the terminal, `tensorboard` the callback `TensorBoard` and profiles for it, and `ctrlc` lets Ctrl-C end `fit` after the step in hand ([`nn::interrupt()`]).
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(all(feature = "cpu", feature = "gpu")),
@@ -149,6 +149,8 @@ mod files;
 #[cfg(feature = "gpu")]
 pub mod interop;
 mod loading;
+#[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
+mod protobuf;
 #[cfg(feature = "plot")]
 mod raster;
 mod shape;

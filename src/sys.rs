@@ -51,6 +51,21 @@ pub(crate) fn wall_time() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64())
 }
 
+/// Year, month, day, hour, minute and second of a time in seconds since 1970; the day by Howard Hinnant's `civil_from_days`
+/// (<https://howardhinnant.github.io/date_algorithms.html>).
+#[cfg(any(feature = "keras", feature = "tensorboard"))]
+pub(crate) fn date(seconds: u64) -> [u64; 6] {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    [year, month, day, second / 3600, second / 60 % 60, second % 60]
+}
+
 thread_local! {
     static BLOCKING: Cell<bool> = const { Cell::new(false) };
     static DEFERRING: Cell<bool> = const { Cell::new(false) };
@@ -167,4 +182,17 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> 
             "Use the method's `_async` twin and await it",
         ))
     })
+}
+
+#[cfg(all(test, any(feature = "keras", feature = "tensorboard")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(date(0), [1970, 1, 1, 0, 0, 0]);
+        assert_eq!(date(951_782_399), [2000, 2, 28, 23, 59, 59]);
+        assert_eq!(date(951_868_800), [2000, 3, 1, 0, 0, 0]);
+        assert_eq!(date(4_107_542_399), [2100, 2, 28, 23, 59, 59]);
+    }
 }

@@ -9,6 +9,8 @@ pub(crate) mod gpu;
 pub(crate) mod profile;
 mod trace;
 pub(crate) mod worker;
+#[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
+mod xspace;
 
 use std::any::Any;
 use std::fmt;

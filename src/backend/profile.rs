@@ -78,6 +78,13 @@ pub struct Profile {
     pub wall: f64,
 }
 
+impl KernelTime {
+    /// The kernel, and the operations that it computes.
+    pub(super) fn parts(&self) -> (&str, &str) {
+        self.name.split_once(": ").unwrap_or((&self.name, ""))
+    }
+}
+
 impl Profile {
     /// Seconds of all kernels together. What is missing to [`wall`](Profile::wall) the device spent waiting: for the host,
     /// for memory to be copied, between kernels.

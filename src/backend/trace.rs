@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::profile::Profile;
+use super::profile::{KernelTime, Profile};
 use crate::error::{Result, entry};
 use crate::files;
 
@@ -12,12 +12,19 @@ use crate::files;
 const HOST: u32 = 1;
 const DEVICE: u32 = 2;
 
-/// Something that took its time, in whole nanoseconds.
-struct Event<'a> {
-    begin: u64,
-    end: u64,
-    name: &'a str,
-    args: Value,
+/// Something that took its time, in whole nanoseconds since the profile began.
+pub(super) struct Event<'a> {
+    pub(super) begin: u64,
+    pub(super) end: u64,
+    pub(super) name: &'a str,
+    /// The kernel that ran, if it was one.
+    pub(super) kernel: Option<&'a KernelTime>,
+}
+
+/// Events that follow each other or lie within each other.
+pub(super) struct Row<'a> {
+    pub(super) title: String,
+    pub(super) events: Vec<Event<'a>>,
 }
 
 impl Profile {
@@ -37,29 +44,34 @@ impl Profile {
     /// ```
     pub fn to_chrome_trace(&self) -> String {
         let mut events = vec![named("process_name", HOST, 0, "host"), named("process_name", DEVICE, 0, &self.device)];
+        for (process, rows) in [(HOST, self.host_rows()), (DEVICE, self.device_rows())] {
+            for (i, row) in rows.iter().enumerate() {
+                events.push(named("thread_name", process, i, &row.title));
+                events.extend(row.events.iter().map(|event| event.to_json(process, i)));
+            }
+        }
+        json!({"displayTimeUnit": "ms", "traceEvents": events}).to_string()
+    }
+
+    /// What each thread of the host did.
+    pub(super) fn host_rows(&self) -> Vec<Row<'_>> {
         let mut threads: Vec<&str> = Vec::new();
         for span in &self.host {
             if !threads.contains(&&span.thread[..]) {
                 threads.push(&span.thread);
             }
         }
-        let mut row = 0;
-        for thread in threads {
-            let own = self.host.iter().filter(|span| span.thread == thread);
-            let spans = own.map(|span| event(span.begin, span.seconds, span.name, json!({})));
-            rows(HOST, &mut row, thread, spans.collect(), &mut events);
-        }
-        let kernels = self.kernels.iter().map(|kernel| {
-            let (what, operations) = kernel.name.split_once(": ").unwrap_or((&kernel.name, ""));
-            let [x, y, z] = kernel.groups;
-            let mut args = json!({"kernel": what, "operations": operations});
-            if kernel.groups != [0; 3] {
-                args["work-groups"] = format!("{x}x{y}x{z}").into();
-            }
-            event(kernel.begin, kernel.seconds, &kernel.name, args)
-        });
-        rows(DEVICE, &mut 0, "kernels", kernels.collect(), &mut events);
-        json!({"displayTimeUnit": "ms", "traceEvents": events}).to_string()
+        let of = |thread| {
+            let own = self.host.iter().filter(move |span| span.thread == thread);
+            rows(thread, own.map(|span| Event::new(span.begin, span.seconds, span.name, None)).collect())
+        };
+        threads.into_iter().flat_map(of).collect()
+    }
+
+    /// What ran on the device.
+    pub(super) fn device_rows(&self) -> Vec<Row<'_>> {
+        let kernels = self.kernels.iter();
+        rows("kernels", kernels.map(|k| Event::new(k.begin, k.seconds, &k.name, Some(k))).collect())
     }
 
     /// Writes [`to_chrome_trace`](Profile::to_chrome_trace) to a file, in place of one that is there.
@@ -72,9 +84,33 @@ impl Profile {
     }
 }
 
-fn event(begin: f64, seconds: f64, name: &str, args: Value) -> Event<'_> {
-    let nanoseconds = |seconds: f64| (seconds.max(0.0) * 1e9).round() as u64;
-    Event { begin: nanoseconds(begin), end: nanoseconds(begin + seconds), name, args }
+impl<'a> Event<'a> {
+    fn new(begin: f64, seconds: f64, name: &'a str, kernel: Option<&'a KernelTime>) -> Self {
+        let nanoseconds = |seconds: f64| (seconds.max(0.0) * 1e9).round() as u64;
+        Event { begin: nanoseconds(begin), end: nanoseconds(begin + seconds), name, kernel }
+    }
+
+    fn to_json(&self, process: u32, row: usize) -> Value {
+        let args = self.kernel.map_or_else(Map::new, |kernel| {
+            let (what, operations) = kernel.parts();
+            let mut args = Map::from_iter([("kernel".into(), what.into()), ("operations".into(), operations.into())]);
+            if let [x, y, z @ (1..)] = kernel.groups {
+                args.insert("work-groups".into(), format!("{x}x{y}x{z}").into());
+            }
+            args
+        });
+        let micro = |nanoseconds: u64| nanoseconds as f64 / 1e3;
+        json!({
+            "ph": "X",
+            "name": self.name,
+            "cat": if process == HOST { "host" } else { "device" },
+            "pid": process,
+            "tid": row,
+            "ts": micro(self.begin),
+            "dur": micro(self.end - self.begin),
+            "args": args,
+        })
+    }
 }
 
 /// The word that names a process or a row.
@@ -82,43 +118,34 @@ fn named(what: &str, process: u32, row: usize, name: &str) -> Value {
     json!({"ph": "M", "name": what, "pid": process, "tid": row, "args": {"name": name}})
 }
 
-/// Writes events in as few rows as they need: those of one row follow each other or lie within each other.
-fn rows<'a>(process: u32, next: &mut usize, name: &str, mut events: Vec<Event<'a>>, out: &mut Vec<Value>) {
+/// Events in as few rows as they need.
+fn rows<'a>(title: &str, mut events: Vec<Event<'a>>) -> Vec<Row<'a>> {
     // What holds others comes first.
     events.sort_by_key(|e| (e.begin, std::cmp::Reverse(e.end)));
+    let mut rows: Vec<Row<'_>> = Vec::new();
     // The ends of what is open in each row.
     let mut open: Vec<Vec<u64>> = Vec::new();
-    for Event { begin, end, name: what, args } in events {
+    for event in events {
         let fits = |ends: &mut Vec<u64>| {
-            while ends.pop_if(|end| *end <= begin).is_some() {}
-            ends.last().is_none_or(|last| end <= *last)
+            while ends.pop_if(|end| *end <= event.begin).is_some() {}
+            ends.last().is_none_or(|last| event.end <= *last)
         };
-        let row = open.iter_mut().position(fits).unwrap_or(open.len());
-        if row == open.len() {
-            let title = if row == 0 { name.to_owned() } else { format!("{name} ({})", row + 1) };
-            out.push(named("thread_name", process, *next + row, &title));
+        let i = open.iter_mut().position(fits).unwrap_or(open.len());
+        if i == open.len() {
+            let title = if i == 0 { title.to_owned() } else { format!("{title} ({})", i + 1) };
+            rows.push(Row { title, events: Vec::new() });
             open.push(Vec::new());
         }
-        open[row].push(end);
-        let micro = |nanoseconds: u64| nanoseconds as f64 / 1e3;
-        out.push(json!({
-            "ph": "X",
-            "name": what,
-            "cat": if process == HOST { "host" } else { "device" },
-            "pid": process,
-            "tid": *next + row,
-            "ts": micro(begin),
-            "dur": micro(end - begin),
-            "args": args,
-        }));
+        open[i].push(event.end);
+        rows[i].events.push(event);
     }
-    *next += open.len();
+    rows
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::profile::{HostSpan, KernelTime};
+    use crate::backend::profile::HostSpan;
 
     fn span(name: &'static str, thread: &str, begin: f64, seconds: f64) -> HostSpan {
         HostSpan { name, thread: thread.into(), begin, seconds }

@@ -24,6 +24,8 @@ pub(crate) mod var;
 pub use device::Device;
 pub use live::{Scalar, Seed};
 pub use node::Tensor;
+#[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
+pub(crate) use profile::Profiling;
 pub use replay::Captured;
 pub use var::Var;
 pub(crate) use var::autocast;

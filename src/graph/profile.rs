@@ -2,7 +2,7 @@
 
 use super::device::Device;
 use crate::backend::Profile;
-use crate::backend::profile::HostRecording;
+use crate::backend::profile::{HostRecording, Recording, Span};
 use crate::error::{Result, entry, entry_async};
 use crate::sys::{Instant, block_on};
 
@@ -54,19 +54,39 @@ impl Device {
     }
 
     async fn profiled<T>(&self, work: impl Future<Output = Result<T>>) -> Result<(T, Profile)> {
-        self.sync_async().await?;
-        // Whatever ends this early ends the recording too.
-        let recording = self.backend().record()?;
-        let host = HostRecording::begin(self.backend().spans());
-        let begin = Instant::now();
-        let all = self.span("profile");
+        let profiling = Profiling::begin(self).await?;
         let out = work.await?;
-        self.sync_async().await?;
+        Ok((out, profiling.finish().await?))
+    }
+}
+
+/// A profile under way; dropped, it ends without one.
+pub(crate) struct Profiling {
+    device: Device,
+    kernels: Box<dyn Recording>,
+    host: HostRecording,
+    begin: Instant,
+    all: Option<Span>,
+}
+
+impl Profiling {
+    /// Begins a profile, once the device has done what is pending.
+    pub(crate) async fn begin(device: &Device) -> Result<Self> {
+        device.sync_async().await?;
+        let kernels = device.backend().record()?;
+        let host = HostRecording::begin(device.backend().spans());
+        Ok(Profiling { device: device.clone(), kernels, host, begin: Instant::now(), all: device.span("profile") })
+    }
+
+    /// What ran since, all that is pending now included.
+    pub(crate) async fn finish(self) -> Result<Profile> {
+        let Profiling { device, kernels, host, begin, all } = self;
+        device.sync_async().await?;
         drop(all);
         let wall = begin.elapsed().as_secs_f64();
         let host = host.finish(begin);
-        let info = self.info();
-        let device = format!("{} ({})", info.id, info.name);
-        Ok((out, Profile { device, kernels: recording.finish(begin).await?, host, wall }))
+        let info = device.info();
+        let name = format!("{} ({})", info.id, info.name);
+        Ok(Profile { device: name, kernels: kernels.finish(begin).await?, host, wall })
     }
 }

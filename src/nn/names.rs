@@ -7,6 +7,7 @@ static USED: Mutex<Option<HashMap<String, usize>>> = Mutex::new(None);
 
 /// Starts the numbering of automatic names again, as Keras's function of this name does:
 /// the next unnamed `Dense` is `dense`.
+///
 /// ```
 /// use wgtensor::nn::prelude::*;
 ///

@@ -1,13 +1,15 @@
-"""Reads what the example `tensorboard` writes with TensorBoard itself and compares it with what the example prints.
+"""Reads what the example `tensorboard` writes with TensorBoard itself, and its profiler, and compares it with what the example prints.
 
     cargo build --example tensorboard --features full
     python tests/keras/event_files.py target/debug/examples/tensorboard
 
-Needs the package `tensorboard`.
+Needs the packages `tensorboard` and `xprof`.
 """
 
 import ast
+import glob
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +19,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.graph import keras_util
 from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 from tensorboard.util.tensor_util import make_ndarray
+from xprof.convert.raw_to_tool_data import xspace_to_tool_data
 
 
 def part(folder):
@@ -28,11 +31,48 @@ def part(folder):
     return plugins, {tag: [(e.step, make_ndarray(e.tensor_proto)) for e in read.Tensors(tag)] for tag in tags}
 
 
-def main(example):
+def tool(name, file):
+    """What a tool of the profiler says, without the log of its work."""
+    stderr = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        return json.loads(xspace_to_tool_data([file], name, {})[0])
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+
+
+def profile(logs, gpu):
+    """Checks what the profiler makes of the profile of three steps."""
+    (file,) = glob.glob(f"{logs}/plugins/profile/*/*.xplane.pb")
+    events = [event for event in tool("trace_viewer", file)["traceEvents"] if event]
+    planes = {e["pid"]: e["args"]["name"] for e in events if e["name"] == "process_name"}
+    device = "/device:GPU:0" if gpu else "/device:CUSTOM:CPU engine"
+    assert set(planes.values()) == {"/host:CPU", device}, planes
+    spans = [(planes[e["pid"]], e) for e in events if e["ph"] == "X"]
+    (whole,) = [e for plane, e in spans if plane == "/host:CPU" and e["name"] == "profile"]
+    assert sum(e["name"] == "replay" for _, e in spans) == 3, spans
+    for _, e in spans:
+        # Microseconds; kernels are placed by the device's clock.
+        assert whole["ts"] <= e["ts"] and (gpu or e["ts"] + e["dur"] <= whole["ts"] + whole["dur"] + 1), (e, whole)
+    operations = [e["args"]["tf_op"] for plane, e in spans if plane == device and "tf_op" in e.get("args", {})]
+    assert sum("matmul" in each for each in operations) >= 9, operations
+    if gpu:
+        table = tool("kernel_stats", file)
+        columns = [column["id"] for column in table["cols"]]
+        rows = [dict(zip(columns, (cell["v"] for cell in row["c"]))) for row in table["rows"]]
+        assert sum(row["occurrences"] for row in rows) >= 9 and all(row["grid_dim"] != "0,0,0" for row in rows), rows
+        assert any("matmul" in row["op_name"] for row in rows), rows
+
+
+def check(example, device):
     with tempfile.TemporaryDirectory() as logs:
-        out = subprocess.run([example, logs], check=True, capture_output=True, text=True).stdout
+        env = {**os.environ, "WGTENSOR_DEVICE": device}
+        out = subprocess.run([example, logs], check=True, capture_output=True, text=True, env=env).stdout
         plugins, train = part(f"{logs}/train")
         val_plugins, validation = part(f"{logs}/validation")
+        profile(logs, device == "gpu")
     printed = {}
     for line in out.splitlines():
         name, _, figures = line.partition(" ")
@@ -75,8 +115,9 @@ def main(example):
         "two_branches/add": (["two_branches/wide", "two_branches/deep"], "Add"),
         "two_branches/malignant": (["two_branches/add"], "Dense"),
     }, nodes
-    print("TensorBoard reads what was written.")
+    print(f"TensorBoard reads what was written on {device}.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    check(sys.argv[1], "cpu")
+    check(sys.argv[1], "gpu")

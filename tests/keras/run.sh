@@ -6,8 +6,10 @@ cd "$(dirname "$0")/../.."
 
 env="${CARGO_TARGET_DIR:-target}/keras"
 python="$env/bin/python"
-if ! { [[ -x "$python" ]] && "$python" -c 'import jax, keras, tensorboard' 2>/dev/null; }; then
-    if ! { python3 -m venv "$env" && "$env/bin/pip" install --quiet keras jax tensorboard; }; then
+if ! { [[ -x "$python" ]] && "$python" -c 'import jax, keras, tensorboard, xprof, etils, fsspec, six' 2>/dev/null; }; then
+    # TensorBoard's profiler, without what it needs to serve pages and to read from a cloud.
+    if ! { python3 -m venv "$env" && "$env/bin/pip" install --quiet keras jax tensorboard etils fsspec six &&
+        "$env/bin/pip" install --quiet --no-deps xprof; }; then
         echo "Keras, JAX and TensorBoard cannot be installed: what is exchanged with them is not tried." >&2
         [[ -z "${CI:-}" ]] && exit 0 || exit 1
     fi

@@ -134,7 +134,7 @@ const LAYERS: [&[&str]; 10] = [
     &["plan"],
     &["backend"],
     &["ir"],
-    &["shape", "error", "dtype", "files", "loading", "raster", "sys", "diagram"],
+    &["shape", "error", "dtype", "files", "loading", "protobuf", "raster", "sys", "diagram"],
 ];
 
 #[test]

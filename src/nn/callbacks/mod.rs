@@ -30,6 +30,6 @@ pub use learning_rate::{LearningRateScheduler, ReduceLROnPlateau};
 pub use monitor::Mode;
 pub use stopping::{EarlyStopping, TerminateOnNaN};
 #[cfg(all(feature = "tensorboard", not(target_arch = "wasm32")))]
-pub use tensorboard::TensorBoard;
+pub use tensorboard::{ProfileBatch, TensorBoard};
 
 pub use crate::nn::model::{Callback, IntoCallbacks};

@@ -13,6 +13,7 @@ use crate::files;
 use crate::nn::config::Config;
 use crate::nn::layers::Layer;
 use crate::nn::model::{Classes, Model};
+use crate::sys::{date, wall_time};
 
 /// The parts of the archive.
 const METADATA: &str = "metadata.json";
@@ -47,10 +48,11 @@ impl Model {
             if let Some(compile) = self.compile_config()? {
                 config["compile_config"] = compile;
             }
+            let [year, month, day, hour, minute, second] = date(wall_time() as u64);
             let metadata = json!({
                 "keras_version": KERAS,
                 "wgtensor_version": env!("CARGO_PKG_VERSION"),
-                "date_saved": date(crate::sys::wall_time() as u64),
+                "date_saved": format!("{year:04}-{month:02}-{day:02}@{hour:02}:{minute:02}:{second:02}"),
             });
             let parts = [
                 (METADATA, metadata.to_string().into_bytes()),
@@ -313,31 +315,4 @@ pub(in crate::nn) fn part(bytes: &[u8], name: &str) -> Result<Vec<u8>> {
 
 pub(in crate::nn) fn damaged(received: &str, expected: &str) -> Error {
     files::damaged("model", received, expected, "was written by Keras 3 or by `save`")
-}
-
-/// A time, in seconds since 1970, as Keras writes it; the day by Howard Hinnant's `civil_from_days`
-/// (<https://howardhinnant.github.io/date_algorithms.html>).
-fn date(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}@{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        assert_eq!(date(0), "1970-01-01@00:00:00");
-        assert_eq!(date(951_782_399), "2000-02-28@23:59:59");
-        assert_eq!(date(951_868_800), "2000-03-01@00:00:00");
-        assert_eq!(date(4_107_542_399), "2100-02-28@23:59:59");
-    }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::error::{Error, Kind, Result};
+use crate::protobuf::Message;
 use crate::sys::wall_time;
 
 /// Something to be shown.
@@ -94,40 +95,6 @@ impl Summary<'_> {
     }
 }
 
-/// A protobuf message: fields by their numbers.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut n: u64) {
-        while n >= 0x80 {
-            self.0.push(n as u8 | 0x80);
-            n >>= 7;
-        }
-        self.0.push(n as u8);
-    }
-
-    fn integer(&mut self, field: u64, n: u64) -> &mut Self {
-        self.varint(field << 3);
-        self.varint(n);
-        self
-    }
-
-    fn double(&mut self, field: u64, value: f64) -> &mut Self {
-        self.varint(field << 3 | 1);
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    /// Bytes, a text or a message.
-    fn bytes(&mut self, field: u64, bytes: &[u8]) -> &mut Self {
-        self.varint(field << 3 | 2);
-        self.varint(bytes.len() as u64);
-        self.0.extend(bytes);
-        self
-    }
-}
-
 /// The masked CRC-32C of TFRecord.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8).to_le_bytes()
@@ -148,11 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_and_checksums_are_those_of_the_format() {
-        // Protobuf's own example: field 1 with 150, field 2 with a text.
-        let mut message = Message::default();
-        message.integer(1, 150).bytes(2, b"testing");
-        assert_eq!(message.0, b"\x08\x96\x01\x12\x07testing");
+    fn checksums_are_those_of_the_format() {
         // The head of every file that TensorFlow writes: 24 bytes follow.
         assert_eq!(checksum(&24u64.to_le_bytes()), [0xa3, 0x7f, 0x4b, 0x22]);
     }

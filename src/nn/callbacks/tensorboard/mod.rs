@@ -1,4 +1,4 @@
-//! Figures, weights and the model's graph for TensorBoard.
+//! Figures, weights, the model's graph and profiles for TensorBoard.
 
 mod events;
 mod histogram;
@@ -8,17 +8,19 @@ use std::path::{Path, PathBuf};
 use self::events::{Summary, Writer};
 use self::histogram::histogram;
 use super::frequency::Frequency;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::graph::Profiling;
 use crate::nn::history::Logs;
 use crate::nn::model::{Callback, Model};
 use crate::nn::progress::warn;
-use crate::sys::Instant;
+use crate::sys::{Instant, block_on};
 
 /// Writes event files that TensorBoard shows: `tensorboard --logdir logs`. Behind the feature `tensorboard`.
 ///
 /// After each epoch: `epoch_loss` and the other figures of the epoch, those of training under `train/`, those of the
 /// validation under `validation/`, and `epoch_learning_rate`. After each evaluation: `evaluation_loss_vs_iterations` and so
 /// on. Every [`update_freq`](Self::update_freq) batches: `batch_loss` and so on. At the start: the model's graph of layers.
+/// Of the batches asked for ([`profile_batch`](Self::profile_batch)): what host and device did.
 ///
 /// Every `fit` writes new files; give each its own folder below one `log_dir` to compare them.
 ///
@@ -42,6 +44,8 @@ pub struct TensorBoard {
     write_graph: bool,
     write_steps_per_second: bool,
     update_freq: Frequency,
+    profile_batch: ProfileBatch,
+    profiling: Option<Profiling>,
     train: Option<Writer>,
     validation: Option<Writer>,
     /// Steps since training began.
@@ -67,6 +71,8 @@ impl TensorBoard {
             write_graph: true,
             write_steps_per_second: false,
             update_freq: Frequency::Epoch,
+            profile_batch: ProfileBatch::default(),
+            profiling: None,
             train: None,
             validation: None,
             batches: 0,
@@ -101,6 +107,31 @@ impl TensorBoard {
         self
     }
 
+    /// Which batches to profile, counted from 1 across epochs: one, or the first and the last of several; 0, the default, for
+    /// none. The profile begins and ends with the device at rest. TensorBoard shows it, with its plugin
+    /// `tensorboard-plugin-profile`, as [`Profile::save_tensorboard`](crate::Profile::save_tensorboard) says. A GPU that keeps no
+    /// times is trained on without one, and a line says so.
+    pub fn profile_batch(mut self, batches: impl Into<ProfileBatch>) -> Self {
+        self.profile_batch = batches.into();
+        self
+    }
+
+    fn begin_profile(&mut self, model: &Model) -> Result<()> {
+        let Some(weight) = model.weights().into_iter().next() else { return Ok(()) };
+        match block_on(Profiling::begin(weight.device())) {
+            Ok(profiling) => self.profiling = Some(profiling),
+            Err(why) if why.is_unsupported() => warn(&format!("No profile for TensorBoard: {why}")),
+            Err(why) => return Err(why),
+        }
+        Ok(())
+    }
+
+    fn end_profile(&mut self) -> Result<()> {
+        let Some(profiling) = self.profiling.take() else { return Ok(()) };
+        block_on(profiling.finish())?.save_tensorboard(&self.log_dir)?;
+        Ok(())
+    }
+
     fn train(&mut self) -> Result<&mut Writer> {
         opened(&mut self.train, &self.log_dir, "train")
     }
@@ -118,6 +149,44 @@ impl TensorBoard {
     }
 }
 
+/// The batches that [`TensorBoard`] profiles: the first and the last, counted from 1 across epochs. A number stands for one
+/// batch, 0 for none.
+///
+/// ```
+/// use wgtensor::nn::prelude::*;
+///
+/// let of_the_tenth = TensorBoard::new("logs").profile_batch(10);
+/// let of_some = TensorBoard::new("logs").profile_batch((10, 20));
+/// # drop((of_the_tenth, of_some));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProfileBatch(usize, usize);
+
+impl From<usize> for ProfileBatch {
+    fn from(batch: usize) -> Self {
+        ProfileBatch(batch, batch)
+    }
+}
+
+impl From<(usize, usize)> for ProfileBatch {
+    fn from((first, last): (usize, usize)) -> Self {
+        ProfileBatch(first, last)
+    }
+}
+
+impl ProfileBatch {
+    fn check(self) -> Result<()> {
+        match self {
+            ProfileBatch(0, 0) => Ok(()),
+            ProfileBatch(first, last) if 0 < first && first <= last => Ok(()),
+            ProfileBatch(first, last) => {
+                let expected = "0, a positive integer, or two of them in order";
+                Err(Error::setting("TensorBoard", "profile_batch", format!("({first}, {last})"), expected))
+            }
+        }
+    }
+}
+
 /// The file of this part, begun where there is none.
 fn opened<'a>(slot: &'a mut Option<Writer>, log_dir: &Path, part: &str) -> Result<&'a mut Writer> {
     Ok(match slot {
@@ -129,7 +198,8 @@ fn opened<'a>(slot: &'a mut Option<Writer>, log_dir: &Path, part: &str) -> Resul
 impl Callback for TensorBoard {
     fn on_train_begin(&mut self, model: &mut Model) -> Result<()> {
         self.update_freq.check("TensorBoard", "update_freq")?;
-        (self.train, self.validation, self.batches) = (None, None, 0);
+        self.profile_batch.check()?;
+        (self.train, self.validation, self.batches, self.profiling) = (None, None, 0, None);
         self.train()?;
         if self.write_graph {
             match model.config() {
@@ -141,6 +211,7 @@ impl Callback for TensorBoard {
     }
 
     fn on_train_end(&mut self, _: &mut Model) -> Result<()> {
+        self.end_profile()?;
         (self.train, self.validation) = (None, None);
         Ok(())
     }
@@ -150,13 +221,19 @@ impl Callback for TensorBoard {
         Ok(())
     }
 
-    fn on_train_batch_begin(&mut self, _: usize, _: &mut Model) -> Result<()> {
+    fn on_train_batch_begin(&mut self, _: usize, model: &mut Model) -> Result<()> {
+        if self.batches + 1 == self.profile_batch.0 {
+            self.begin_profile(model)?;
+        }
         self.batch_start = Instant::now();
         Ok(())
     }
 
     fn on_train_batch_end(&mut self, _: usize, model: &mut Model) -> Result<()> {
         self.batches += 1;
+        if self.batches >= self.profile_batch.1 {
+            self.end_profile()?;
+        }
         if !self.update_freq.is_due(self.batches) {
             return Ok(());
         }

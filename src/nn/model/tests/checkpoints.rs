@@ -193,6 +193,46 @@ mod tensorboard {
         assert_eq!(count(&records(&folder, "logs/validation"), evaluation[0]), 4);
     }
 
+    /// How often a text stands in a file.
+    fn times(path: &Path, text: &str) -> usize {
+        std::fs::read(path).unwrap().windows(text.len()).filter(|bytes| *bytes == text.as_bytes()).count()
+    }
+
+    #[test]
+    fn the_batches_asked_for_are_profiled_in_each_fit() {
+        let folder = Folder::new("tensorboard-profile");
+        let (x, y) = points(20);
+        let train = |board: TensorBoard| {
+            let (before, mut board) = (folder.files("logs/plugins/profile"), board);
+            let how = quiet().epochs(2).batch_size(4).callbacks(&mut board);
+            classifier().fit(&x, &y, how)?;
+            let mut runs = folder.files("logs/plugins/profile");
+            runs.retain(|run| !before.contains(run));
+            let path = |run| folder.join("logs/plugins/profile").join(run).join("wgtensor.xplane.pb");
+            Ok::<Vec<PathBuf>, crate::Error>(runs.into_iter().map(path).collect())
+        };
+        // Five batches an epoch: of the second epoch, and what is cut off by the end of training.
+        for (batches, steps) in [((7, 8), 2), ((9, 100), 2), ((10, 10), 1)] {
+            let files = train(board(&folder).profile_batch(batches)).unwrap();
+            let [file] = &files[..] else { panic!("{files:?}") };
+            // Each name stands in the table of its plane once, and its number with each event.
+            assert_eq!((times(file, "/host:CPU"), times(file, "/device:CUSTOM:CPU engine")), (1, 1));
+            let host = ["\x07profile", "\x06replay", "\x06record"].map(|name| times(file, name));
+            assert_eq!(host, [1, 1, 0], "{batches:?}");
+            // Two layers forward, and back to the weights of both and to what lies between them.
+            assert!(times(file, ":matmul") >= 5 * steps, "{}", times(file, ":matmul"));
+        }
+        assert!(train(board(&folder)).unwrap().is_empty());
+        assert!(train(board(&folder).profile_batch(11)).unwrap().is_empty());
+        for wrong in [(0, 2), (3, 2), (1, 0)] {
+            let error = train(board(&folder).profile_batch(wrong)).unwrap_err();
+            assert!(error.is_invalid_argument() && error.to_string().contains("profile_batch"), "{error}");
+        }
+        std::fs::remove_dir_all(folder.join("logs/plugins")).unwrap();
+        std::fs::write(folder.join("logs/plugins"), "").unwrap();
+        assert!(train(board(&folder).profile_batch(1)).unwrap_err().is_io());
+    }
+
     #[test]
     fn losses_and_weights_that_are_no_numbers_are_no_reason_to_stop() {
         let folder = Folder::new("tensorboard-nan");
