@@ -1,4 +1,5 @@
-//! Convolutions as products: patches are laid out as rows of a matrix, some at a time.
+//! Convolutions as products: patches are laid out as rows of a matrix, some at a time. Where the kernel moves down line by
+//! line, only their parts along each line are: those of the lines below are the rows further down in the same matrix.
 
 use std::ops::Range;
 
@@ -13,6 +14,9 @@ use crate::ir::window::Geometry;
 
 /// Bytes of patches laid out at a time: about half of a second-level cache.
 const PATCH_BYTES: usize = 1 << 18;
+
+/// Bytes of lines laid out at a time. Most of a product's time they are read, in order.
+const LINE_BYTES: usize = 1 << 19;
 
 /// Picoseconds that laying out an element takes.
 const LAY_OUT: usize = 300;
@@ -29,8 +33,13 @@ fn fitting<T>(width: usize) -> usize {
 
 /// The same out of `rows`, so that there are several parts. Depends on the sizes only, so that results do not depend on
 /// the number of threads.
-fn chunk<T>(rows: usize, width: usize) -> usize {
-    fitting::<T>(width).min(2048).min(rows.div_ceil(16).max(32))
+fn chunk<T>(g: &Geometry) -> usize {
+    let rows = g.batch * g.oh * g.ow;
+    let part = rows.div_ceil(16).max(32);
+    if by_line::<T>(g) {
+        return (part / g.ow.max(1)).clamp(1, lines::<T>(g)) * g.ow;
+    }
+    fitting::<T>(g.kh * g.kw * g.c).min(2048).min(part)
 }
 
 /// Lends `len` elements of undefined content.
@@ -111,22 +120,8 @@ fn whole_patches<T: Float>(g: &Geometry, x: &[T], rows: Range<usize>, out: &mut 
                 line.fill(T::ZERO);
                 continue;
             };
-            let base = (n * g.h + ih) * g.w;
-            let (inside, c) = (across.clone(), g.c);
-            line[..inside.start * c].fill(T::ZERO);
-            line[inside.end * c..].fill(T::ZERO);
-            if inside.is_empty() {
-                continue;
-            }
-            let iw = |kw: usize| ow * g.stride_w + kw * g.dilation_w - g.pad_w;
-            if g.dilation_w == 1 {
-                let len = inside.len() * c;
-                line[inside.start * c..][..len].copy_from_slice(&x[(base + iw(inside.start)) * c..][..len]);
-            } else {
-                for kw in inside {
-                    line[kw * c..][..c].copy_from_slice(&x[(base + iw(kw)) * c..][..c]);
-                }
-            }
+            let image = &x[(n * g.h + ih) * g.w * g.c..][..g.w * g.c];
+            along_line(g, image, across.clone(), ow, line);
         }
         ow += 1;
         if ow == g.ow {
@@ -138,28 +133,81 @@ fn whole_patches<T: Float>(g: &Geometry, x: &[T], rows: Range<usize>, out: &mut 
     }
 }
 
-/// Lays out for input positions `rows` what reached them, as `(kh, kw, f)`: the gradient's patches.
-fn spread<T: Float>(g: &Geometry, dy: &[T], rows: Range<usize>, out: &mut [T]) {
-    let width = g.kh * g.kw * g.f;
-    let target = |at: usize, tap: usize, dilation: usize, stride: usize, pad: usize, extent: usize| {
-        let moved = (at + pad).checked_sub(tap * dilation)?;
-        (moved % stride == 0 && moved / stride < extent).then_some(moved / stride)
-    };
-    for (row, position) in out.chunks_exact_mut(width).zip(rows) {
-        let (w, h, n) = (position % g.w, position / g.w % g.h, position / (g.w * g.h));
-        for (kh, line) in row.chunks_exact_mut(g.kw * g.f).enumerate() {
-            let Some(oh) = target(h, kh, g.dilation_h, g.stride_h, g.pad_h, g.oh) else {
-                line.fill(T::ZERO);
-                continue;
-            };
-            for (kw, tap) in line.chunks_exact_mut(g.f).enumerate() {
-                match target(w, kw, g.dilation_w, g.stride_w, g.pad_w, g.ow) {
-                    Some(ow) => tap.copy_from_slice(&dy[((n * g.oh + oh) * g.ow + ow) * g.f..][..g.f]),
-                    None => tap.fill(T::ZERO),
-                }
-            }
+/// Whether patches share their lines. That takes kernels of several lines, and lines short enough for some to be laid out.
+fn by_line<T>(g: &Geometry) -> bool {
+    let line = (g.ow * g.kw * g.c).saturating_mul(size_of::<T>());
+    g.stride_h == 1 && g.kh > 1 && !by_tap(g) && line.saturating_mul(2 * halo(g)) <= LINE_BYTES
+}
+
+/// How many lines of the image the patches of one line of output reach below its own.
+fn halo(g: &Geometry) -> usize {
+    (g.kh - 1) * g.dilation_h
+}
+
+/// Lines of output that are computed from one matrix: as many as fit, of which the halo is a small part.
+fn lines<T>(g: &Geometry) -> usize {
+    let line = (g.ow * g.kw * g.c * size_of::<T>()).max(1);
+    (LINE_BYTES / line).saturating_sub(halo(g)).clamp(1, g.oh.max(1))
+}
+
+/// Lays out the parts along their lines of the patches of output lines `rows` of image `n`, each as `(kw, c)`, and of the lines
+/// that they reach below, zeros outside.
+fn lay_lines<T: Float>(g: &Geometry, x: &[T], n: usize, rows: Range<usize>, out: &mut [T]) {
+    let (width, c) = (g.kw * g.c, g.c);
+    for (line, i) in out.chunks_exact_mut(g.ow * width).zip(rows.start..rows.end + halo(g)) {
+        let Some(ih) = i.checked_sub(g.pad_h).filter(|&ih| ih < g.h) else {
+            line.fill(T::ZERO);
+            continue;
+        };
+        let image = &x[(n * g.h + ih) * g.w * c..][..g.w * c];
+        for (ow, patch) in line.chunks_exact_mut(width).enumerate() {
+            along_line(g, image, taps(ow, g.stride_w, g.dilation_w, g.pad_w, g.w, g.kw), ow, patch);
         }
     }
+}
+
+/// The values below the taps `inside` of the kernel at `ow`, along one line of the image; zeros for the others.
+#[inline]
+fn along_line<T: Float>(g: &Geometry, image: &[T], inside: Range<usize>, ow: usize, out: &mut [T]) {
+    let c = g.c;
+    out[..inside.start * c].fill(T::ZERO);
+    out[inside.end * c..].fill(T::ZERO);
+    if inside.is_empty() {
+        return;
+    }
+    let iw = |kw: usize| ow * g.stride_w + kw * g.dilation_w - g.pad_w;
+    if g.dilation_w == 1 {
+        let len = inside.len() * c;
+        out[inside.start * c..][..len].copy_from_slice(&image[iw(inside.start) * c..][..len]);
+    } else {
+        for kw in inside {
+            out[kw * c..][..c].copy_from_slice(&image[iw(kw) * c..][..c]);
+        }
+    }
+}
+
+/// Calls `f` for the output positions `rows`, whole lines, image by image and as many at a time as are laid out together:
+/// with the positions, the matrix of their patches along the lines, and for each line of the kernel where in it theirs begin.
+fn each_lines<T: Float>(
+    g: &Geometry,
+    x: &[T],
+    rows: Range<usize>,
+    mut f: impl FnMut(Range<usize>, &[T], &dyn Fn(usize) -> View) -> Result<()>,
+) -> Result<()> {
+    let (most, width) = (lines::<T>(g), g.kw * g.c);
+    let (mut at, end) = (rows.start / g.ow, rows.end / g.ow);
+    let room = most.min(end - at) + halo(g);
+    with_scratch(room * g.ow * width, |matrix: &mut [T]| {
+        while at < end {
+            let (n, oh) = (at / g.oh, at % g.oh);
+            let count = most.min(g.oh - oh).min(end - at);
+            lay_lines(g, x, n, oh..oh + count, matrix);
+            let view = |kh: usize| View::rows(kh * g.dilation_h * g.ow * width, width);
+            f(at * g.ow..(at + count) * g.ow, matrix, &view)?;
+            at += count;
+        }
+        Ok(())
+    })
 }
 
 /// `y = patches(x) * kernel`: threads take runs of output positions.
@@ -170,10 +218,19 @@ pub(in crate::backend::cpu) fn forward<T: Float>(
     kernel: &[T],
     kv: View,
 ) -> Result<()> {
-    let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
-    let chunk = chunk::<T>(rows, width);
-    sink.parts(chunk * g.f, work(g), |at, out| {
+    let (width, part) = (g.kh * g.kw * g.c, chunk::<T>(g));
+    sink.parts(part * g.f, work(g), |at, out| {
         let rows = at / g.f..(at + out.len()) / g.f;
+        if by_line::<T>(g) {
+            let first = rows.start;
+            return each_lines(g, x, rows, |rows, matrix, view| {
+                let out = &mut out[(rows.start - first) * g.f..];
+                (0..g.kh).try_for_each(|kh| {
+                    let kv = View { offset: kv.offset + kv.row * (kh * g.kw * g.c) as i64, ..kv };
+                    product((rows.len(), g.f, g.kw * g.c), out, kh > 0, matrix, view(kh), kernel, kv, false)
+                })
+            });
+        }
         with_scratch(rows.len() * width, |patch: &mut [T]| {
             let pv = patches(g, x, rows.clone(), patch);
             product((rows.len(), g.f, width), out, false, patch, pv, kernel, kv, false)
@@ -187,8 +244,8 @@ const PARTIAL_BYTES: usize = 1 << 24;
 /// How many sums a kernel gradient is made of, each of how many chunks at most, of how many output positions.
 fn groups(g: &Geometry, size: usize) -> (usize, usize, usize) {
     let (rows, width) = (g.batch * g.oh * g.ow, g.kh * g.kw * g.c);
-    let chunk = if size == 8 { chunk::<f64>(rows, width) } else { chunk::<f32>(rows, width) };
-    let chunks = rows.div_ceil(chunk);
+    let chunk = if size == 8 { chunk::<f64>(g) } else { chunk::<f32>(g) };
+    let chunks = rows.div_ceil(chunk.max(1));
     ((PARTIAL_BYTES / (width * g.f * size).max(1)).clamp(1, 16).min(chunks), chunks, chunk)
 }
 
@@ -213,6 +270,19 @@ pub(in crate::backend::cpu) fn kernel_gradient<T: Float>(
     let divided = parallel && groups == 1;
     let sum = |group: usize, total: &mut [T]| {
         let mine = group * chunks / groups..(group + 1) * chunks / groups;
+        if by_line::<T>(g) {
+            let (all, size) = (mine.start * chunk..(mine.end * chunk).min(rows), g.kw * g.c * g.f);
+            let first = all.start;
+            return each_lines(g, x, all, |rows, matrix, view| {
+                let dv = View { offset: dv.offset + dv.row * rows.start as i64, ..dv };
+                total.chunks_exact_mut(size).enumerate().try_for_each(|(kh, total)| {
+                    let pv = view(kh);
+                    let turned = View { row: pv.col, col: pv.row, ..pv };
+                    let add = rows.start > first;
+                    product((g.kw * g.c, g.f, rows.len()), total, add, matrix, turned, dy, dv, divided)
+                })
+            });
+        }
         with_scratch(chunk * width, |patch: &mut [T]| {
             for (i, c) in mine.enumerate() {
                 let rows = c * chunk..(c * chunk + chunk).min(rows);
@@ -245,8 +315,8 @@ fn add<T: Float>(to: &mut [T], from: &[T]) {
     );
 }
 
-/// `dx`: either every input position gathers what reached it, or every image's gradient is multiplied back to patches
-/// which are then added up. `scratch` holds a kernel.
+/// `dx`. Where the kernel moved by one it may be a convolution of `dy` with the kernel turned around; otherwise every image's
+/// gradient is multiplied back to patches, which are then added up. `scratch` holds a kernel.
 pub(in crate::backend::cpu) fn input_gradient<T: Float>(
     g: &Geometry,
     scratch: &mut [T],
@@ -256,28 +326,40 @@ pub(in crate::backend::cpu) fn input_gradient<T: Float>(
 ) -> Result<()> {
     let size = g.kh * g.kw * g.c * g.f;
     let (turned, kernel) = (&mut scratch[..size], &kernel[..size]);
-    if g.stride_h * g.stride_w > 1 || g.c <= g.f {
-        // The kernel as f x (kh, kw, c).
-        copies::transpose(kernel, g.f, turned);
-        fold(g, sink, dy, turned)
-    } else {
-        // The kernel as (kh, kw, f) x c.
-        let taps = kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f));
-        taps.for_each(|(from, to)| copies::transpose(from, g.f, to));
-        gather(g, sink, dy, turned)
+    match back(g).filter(|back| g.c > g.f || by_line::<T>(back) && at_no_cost(g)) {
+        Some(back) => {
+            // The kernel as (kh, kw, f) x c, its lines and columns from the last to the first.
+            let taps = kernel.chunks_exact(g.c * g.f).zip(turned.chunks_exact_mut(g.c * g.f).rev());
+            taps.for_each(|(from, to)| copies::transpose(from, g.f, to));
+            forward(&back, sink, dy, turned, View::rows(0, g.c))
+        }
+        None => {
+            // The kernel as f x (kh, kw, c).
+            copies::transpose(kernel, g.f, turned);
+            fold(g, sink, dy, turned)
+        }
     }
 }
 
-fn gather<T: Float>(g: &Geometry, sink: Sink<'_, '_>, dy: &[T], turned: &[T]) -> Result<()> {
-    let (rows, width) = (g.batch * g.h * g.w, g.kh * g.kw * g.f);
-    let chunk = chunk::<T>(rows, width);
-    sink.parts(chunk * g.c, work(g), |at, out| {
-        let rows = at / g.c..(at + out.len()) / g.c;
-        with_scratch(rows.len() * width, |patch: &mut [T]| {
-            spread(g, dy, rows.clone(), patch);
-            let size = (rows.len(), g.c, width);
-            product(size, out, false, patch, View::rows(0, width), turned, View::rows(0, g.c), false)
-        })
+/// Whether the input has hardly more positions than the output: a convolution back computes each of them.
+fn at_no_cost(g: &Geometry) -> bool {
+    16 * g.h * g.w <= 17 * g.oh * g.ow
+}
+
+/// The convolution that leads back from the output to the input, if one does.
+fn back(g: &Geometry) -> Option<Geometry> {
+    let pad = |kernel: usize, dilation: usize, pad: usize| ((kernel - 1) * dilation).checked_sub(pad);
+    (g.stride_h * g.stride_w == 1).then_some(())?;
+    Some(Geometry {
+        h: g.oh,
+        w: g.ow,
+        c: g.f,
+        f: g.c,
+        oh: g.h,
+        ow: g.w,
+        pad_h: pad(g.kh, g.dilation_h, g.pad_h)?,
+        pad_w: pad(g.kw, g.dilation_w, g.pad_w)?,
+        ..*g
     })
 }
 

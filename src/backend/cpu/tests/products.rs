@@ -193,6 +193,18 @@ fn geometries() -> Vec<Geometry> {
         out(Geometry { f: 0, ..base }, (0, 0)),
         out(Geometry { batch: 0, ..base }, (0, 0)),
         out(Geometry { batch: 1, h: 33, w: 35, c: 6, f: 9, kw: 3, pad_h: 1, pad_w: 1, ..base }, (1, 1)),
+        // Lines shared by the patches: as padded, several images to a part, more lines than are laid out at once, a kernel mostly
+        // over the padding, and one that moves by two along them.
+        out(Geometry { c: 5, f: 6, kw: 3, pad_h: 1, pad_w: 1, ..base }, (1, 1)),
+        out(Geometry { batch: 40, h: 6, w: 5, c: 9, f: 8, kw: 3, pad_h: 2, pad_w: 2, ..base }, (0, 0)),
+        out(
+            Geometry { batch: 3, h: 70, w: 66, c: 16, f: 3, kw: 3, dilation_h: 3, dilation_w: 2, pad_h: 4, ..base },
+            (2, 0),
+        ),
+        out(Geometry { h: 2, w: 3, c: 6, f: 7, kh: 5, kw: 4, pad_h: 4, pad_w: 2, ..base }, (1, 3)),
+        out(Geometry { batch: 20, c: 7, f: 6, kw: 3, stride_w: 2, pad_w: 1, ..base }, (0, 1)),
+        // More padding than the kernel is large, where a convolution back would cut the edges off.
+        out(Geometry { c: 8, f: 9, pad_h: 3, pad_w: 4, ..base }, (3, 2)),
     ]
 }
 
