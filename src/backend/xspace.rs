@@ -21,7 +21,8 @@ impl Profile {
     /// (UTC). Returns the file. Behind the feature `tensorboard`.
     ///
     /// The trace viewer shows host and device on one time line; of a GPU there are also the tables of its kernels and of the
-    /// operations that they compute. Install `tensorboard` and `tensorboard-plugin-profile` from PyPI to see it.
+    /// operations that they compute. The overview, which is shown first, knows of no steps. Install `tensorboard` and
+    /// `tensorboard-plugin-profile` from PyPI to see it.
     ///
     /// ```
     /// # use wgtensor::{Device, DType, Tensor};
