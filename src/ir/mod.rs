@@ -22,7 +22,6 @@ macro_rules! listed {
         }
     };
 }
-#[cfg(feature = "gpu")]
 pub(crate) use listed;
 
 pub(crate) mod access;

@@ -40,12 +40,22 @@ pub(crate) struct Unary1 {
     /// Tests of floats, which give booleans (`f32` and `f64` are then `None`).
     pub(crate) test_f32: Option<Block1<f32, u32>>,
     pub(crate) test_f64: Option<Block1<f64, u32>>,
+    /// Which of these it is on `f32`, if it is one.
+    pub(crate) basic: Option<Basic1>,
 }
 
 impl Unary1 {
     /// No meaning for any type.
-    pub(crate) const NONE: Unary1 =
-        Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None };
+    pub(crate) const NONE: Unary1 = Unary1 {
+        f32: None,
+        f64: None,
+        i32: None,
+        u32: None,
+        bool: None,
+        test_f32: None,
+        test_f64: None,
+        basic: None,
+    };
 }
 
 /// A pointwise function of two arguments of one type.
@@ -66,13 +76,31 @@ pub(crate) struct BinaryFn {
     pub(crate) compares: bool,
 }
 
-/// The four basic operations, which an engine may compute two at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
-    Add,
-    Sub,
-    Mul,
-    Div,
+listed! {
+    /// Functions of one `f32` that are single instructions of a processor, or nearly: an engine may compute several at a time.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Basic1 {
+        Neg,
+        Abs,
+        Square,
+        Sqrt,
+        Rsqrt,
+        Reciprocal,
+        Relu,
+    }
+}
+
+listed! {
+    /// The same of two.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Basic2 {
+        Add,
+        Sub,
+        Mul,
+        Div,
+        Maximum,
+        Minimum,
+    }
 }
 
 /// CPU meanings of a binary function by element type; `cmp_*` where the result is a boolean (`u32` 0 or 1).
@@ -87,8 +115,8 @@ pub(crate) struct Binary1 {
     pub(crate) cmp_f64: Option<Block2<f64, u32>>,
     pub(crate) cmp_i32: Option<Block2<i32, u32>>,
     pub(crate) cmp_u32: Option<Block2<u32>>,
-    /// Which of these it is on floats, if it is one.
-    pub(crate) arithmetic: Option<Arithmetic>,
+    /// Which of these it is on `f32`, if it is one.
+    pub(crate) basic: Option<Basic2>,
 }
 
 impl Binary1 {
@@ -103,7 +131,7 @@ impl Binary1 {
         cmp_f64: None,
         cmp_i32: None,
         cmp_u32: None,
-        arithmetic: None,
+        basic: None,
     };
 }
 

@@ -9,7 +9,7 @@ use super::pointwise::{self, BinaryRow, Operand};
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::ir::math::{self, Real};
-use crate::ir::scalar::{Arithmetic, Binary1, BinaryFn};
+use crate::ir::scalar::{Basic2, Binary1, BinaryFn};
 
 macro_rules! binary {
     ($(
@@ -17,7 +17,7 @@ macro_rules! binary {
         $name:ident {
             example: $left:tt, $right:tt => $output:literal,
             $(float: |$a:ident, $b:ident| $float:expr,)?
-            $(arithmetic: $arithmetic:ident,)?
+            $(basic: $basic:ident,)?
             $(float_block: $block:path,)?
             $(compare: |$ca:ident, $cb:ident| $compare:expr,)?
             $(i32: |$ia:ident, $ib:ident| $i32:expr,)?
@@ -46,7 +46,7 @@ macro_rules! binary {
                                     math::map2(a, b, y, #[inline(always)] |$a: f64, $b: f64| float::$name($a, $b))
                                 }),
                             )?
-                            $(arithmetic: Some(Arithmetic::$arithmetic),)?
+                            $(basic: Some(Basic2::$basic),)?
                             $(f32: Some($block), f64: Some($block),)?
                             $(
                                 cmp_f32: binary!(@compare f32, $ca, $cb, $compare),
@@ -178,7 +178,7 @@ binary! {
     add {
         example: [1.0f32, 2.0], [0.5f32, -3.0] => "[ 1.500 -1.000]",
         float: |a, b| a + b,
-        arithmetic: Add,
+        basic: Add,
         i32: |a, b| a.wrapping_add(b),
         u32: |a, b| a.wrapping_add(b),
         wgsl: "(a + b)",
@@ -188,7 +188,7 @@ binary! {
     sub {
         example: [1.0f32, 2.0], [0.5f32, -3.0] => "[0.500 5.000]",
         float: |a, b| a - b,
-        arithmetic: Sub,
+        basic: Sub,
         i32: |a, b| a.wrapping_sub(b),
         u32: |a, b| a.wrapping_sub(b),
         wgsl: "(a - b)",
@@ -198,7 +198,7 @@ binary! {
     mul {
         example: [1.0f32, 2.0], [0.5f32, -3.0] => "[ 0.500 -6.000]",
         float: |a, b| a * b,
-        arithmetic: Mul,
+        basic: Mul,
         i32: |a, b| a.wrapping_mul(b),
         u32: |a, b| a.wrapping_mul(b),
         wgsl: "(a * b)",
@@ -208,7 +208,7 @@ binary! {
     div {
         example: [1.0f32, 2.0], [0.5f32, -4.0] => "[ 2.000 -0.500]",
         float: |a, b| a / b,
-        arithmetic: Div,
+        basic: Div,
         i32: |a, b| int_trunc_div(a, b),
         u32: |a, b| a.checked_div(b).unwrap_or(0),
         wgsl: "(a / b)",
@@ -236,6 +236,7 @@ binary! {
     maximum {
         example: [1.0f32, 2.0], [0.5f32, 3.0] => "[1.000 3.000]",
         float: |a, b| math::maximum(a, b),
+        basic: Maximum,
         i32: |a, b| a.max(b),
         u32: |a, b| a.max(b),
         wgsl: "wgt_max(a, b)",
@@ -249,6 +250,7 @@ binary! {
     minimum {
         example: [1.0f32, 2.0], [0.5f32, 3.0] => "[0.500 2.000]",
         float: |a, b| math::minimum(a, b),
+        basic: Minimum,
         i32: |a, b| a.min(b),
         u32: |a, b| a.min(b),
         wgsl: "wgt_min(a, b)",

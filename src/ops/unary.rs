@@ -11,7 +11,7 @@ use super::pointwise::{self, UnaryRow};
 use crate::error::Result;
 use crate::graph::Tensor;
 use crate::ir::math::{self, Real};
-use crate::ir::scalar::{Unary1, UnaryFn};
+use crate::ir::scalar::{Basic1, Unary1, UnaryFn};
 
 macro_rules! unary {
     ($(
@@ -19,6 +19,7 @@ macro_rules! unary {
         $name:ident {
             example: $input:tt => $output:literal,
             $(float: |$x:ident| $float:expr,)?
+            $(basic: $basic:ident,)?
             $(float_block: $block:path,)?
             $(test: |$tx:ident| $test:expr,)?
             $(i32: |$ix:ident| $i32:expr,)?
@@ -42,6 +43,7 @@ macro_rules! unary {
                                 f32: Some(|x, y| math::map(x, y, #[inline(always)] |$x: f32| float::$name($x))),
                                 f64: Some(|x, y| math::map(x, y, #[inline(always)] |$x: f64| float::$name($x))),
                             )?
+                            $(basic: Some(Basic1::$basic),)?
                             $(f32: Some($block), f64: Some($block),)?
                             $(
                                 test_f32: Some(|x, y| math::map(x, y, #[inline(always)] |$tx: f32| u32::from($test))),
@@ -116,6 +118,7 @@ unary! {
     neg {
         example: [1.0f32, -2.5] => "[-1.000  2.500]",
         float: |x| -x,
+        basic: Neg,
         i32: |x| x.wrapping_neg(),
         u32: |x| x.wrapping_neg(),
         wgsl: "-x",
@@ -126,6 +129,7 @@ unary! {
     abs {
         example: [-1.5f32, 2.0] => "[1.500 2.000]",
         float: |x| x.abs(),
+        basic: Abs,
         i32: |x| x.wrapping_abs(),
         u32: |x| x,
         wgsl: "abs(x)",
@@ -144,6 +148,7 @@ unary! {
     square {
         example: [3.0f32, -0.5] => "[9.000 0.250]",
         float: |x| x * x,
+        basic: Square,
         i32: |x| x.wrapping_mul(x),
         u32: |x| x.wrapping_mul(x),
         wgsl: "(x * x)",
@@ -153,6 +158,7 @@ unary! {
     sqrt {
         example: [4.0f32, 2.0] => "[2.000 1.414]",
         float: |x| x.sqrt(),
+        basic: Sqrt,
         wgsl: "wgt_sqrt(x)",
         grad: |_x, y, g| g.mul(0.5)?.div(y),
     }
@@ -167,6 +173,7 @@ unary! {
     rsqrt {
         example: [4.0f32, 0.25] => "[0.500 2.000]",
         float: |x| R::from(1.0) / x.sqrt(),
+        basic: Rsqrt,
         wgsl: "wgt_rsqrt(x)",
         grad: |_x, y, g| g.mul(-0.5)?.mul(y)?.mul(y.square()?),
     }
@@ -174,6 +181,7 @@ unary! {
     reciprocal {
         example: [4.0f32, -0.5] => "[ 0.250 -2.000]",
         float: |x| R::from(1.0) / x,
+        basic: Reciprocal,
         wgsl: "(1.0 / x)",
         grad: |_x, y, g| g.mul(y.square()?)?.neg(),
     }
@@ -352,6 +360,7 @@ unary! {
     relu {
         example: [-1.0f32, 2.0] => "[0.000 2.000]",
         float: |x| if x <= R::from(0.0) { R::from(0.0) } else { x },
+        basic: Relu,
         i32: |x| x.max(0),
         u32: |x| x,
         wgsl: "wgt_relu(x)",

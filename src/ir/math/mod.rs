@@ -65,20 +65,6 @@ pub(crate) fn map2<T: Copy, O>(a: &[T], b: &[T], y: &mut [O], f: impl Fn(T, T) -
     )
 }
 
-/// `y[i] = f(a[i], b[i], c[i])`.
-#[inline(always)]
-#[cfg(feature = "cpu")]
-pub(crate) fn map3<T: Copy, O>(a: &[T], b: &[T], c: &[T], y: &mut [O], f: impl Fn(T, T, T) -> O) {
-    vectorize(
-        #[inline(always)]
-        || {
-            for (((y, &a), &b), &c) in y.iter_mut().zip(a).zip(b).zip(c) {
-                *y = f(a, b, c);
-            }
-        },
-    )
-}
-
 macro_rules! real {
     (
         unary { $($unary:ident: $u32:path, $u64:path;)* }

@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::ir::program::{Access, Instr, Program, ReduceOp, Reg};
 use crate::ir::step::Step;
 
+/// Rows shorter than this are better computed together than one by one.
+const SHORT_ROW: usize = 32;
+
 /// Levels of lines: inner only where the value really depends on the inner position.
 pub(in crate::backend::cpu) fn levels(program: &Program, outer: usize, inner: &[usize]) -> Vec<bool> {
     let mut out: Vec<bool> = Vec::with_capacity(program.lines.len());
@@ -234,6 +237,7 @@ impl Draft {
             at,
             store_at: std::mem::take(&mut spaces.store_at),
             outer: slots.to_vec(),
+            row: Some(self.extents().1).filter(|&n| !shape.column && n >= SHORT_ROW),
             accs,
             ..Compiler::new(program, wiring, &spaces.full, self.layout(&spaces.full))
         };

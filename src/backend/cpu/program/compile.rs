@@ -2,8 +2,8 @@
 
 use smallvec::SmallVec;
 
-use super::fused::{self, Block3, Inner};
-use super::interp::{Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
+use super::chain::Chain;
+use super::interp::{Arg, Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -78,6 +78,14 @@ pub(in crate::backend::cpu) fn without_copies(program: &Program) -> Program {
     out
 }
 
+/// What a chain takes row by row instead of as a block.
+enum ByRow {
+    /// An outer value, one a row.
+    Outer,
+    /// A row of that buffer, the same for all.
+    Input(u16),
+}
+
 /// Turns lines into instructions over one space.
 pub(in crate::backend::cpu) struct Compiler<'p> {
     pub(in crate::backend::cpu) program: &'p Program,
@@ -100,9 +108,16 @@ pub(in crate::backend::cpu) struct Compiler<'p> {
     pub(in crate::backend::cpu) loc: Vec<Option<Src>>,
     /// Registers whose values are not needed any more.
     pub(in crate::backend::cpu) free: Vec<u16>,
-    /// For each line the one that is computed within it, and all of those.
-    pub(in crate::backend::cpu) pairs: Vec<Option<Inner>>,
-    pub(in crate::backend::cpu) within: Vec<Reg>,
+    /// Blocks are rows, this long, of a lane each.
+    pub(in crate::backend::cpu) row: Option<usize>,
+    /// Whether a line is an outer one that is repeated, and whether its values are equal in all positions of a block.
+    pub(in crate::backend::cpu) expanded: Vec<bool>,
+    pub(in crate::backend::cpu) equal: Vec<bool>,
+    /// Whether a line loads what its one user overwrites in the same place.
+    pub(in crate::backend::cpu) own: Vec<bool>,
+    /// The chains by their last lines, and whether a line is computed within another.
+    pub(in crate::backend::cpu) chains: Vec<Option<Chain<Reg>>>,
+    pub(in crate::backend::cpu) within: Vec<bool>,
 }
 
 impl<'p> Compiler<'p> {
@@ -127,7 +142,11 @@ impl<'p> Compiler<'p> {
             regs: 0,
             loc: Vec::new(),
             free: Vec::new(),
-            pairs: Vec::new(),
+            row: None,
+            expanded: Vec::new(),
+            equal: Vec::new(),
+            own: Vec::new(),
+            chains: Vec::new(),
             within: Vec::new(),
         }
     }
@@ -149,8 +168,8 @@ impl<'p> Compiler<'p> {
 
     fn operands(&self, item: Item) -> SmallVec<[Reg; 3]> {
         match item {
-            Item::Line(l) if self.within.contains(&l) => SmallVec::new(),
-            Item::Line(l) if let Some((_, operands)) = self.fused(l) => SmallVec::from_buf(operands),
+            Item::Line(l) if self.within[l as usize] => SmallVec::new(),
+            Item::Line(l) if let Some(chain) = &self.chains[l as usize] => SmallVec::from_slice(chain.operands()),
             Item::Line(l) => self.program.lines[l as usize].instr.operands(),
             Item::Reduce(l) => self.program.lines[l as usize].instr.operands(),
             Item::Store(s) => SmallVec::from_slice(&[self.program.stores[s as usize].reg]),
@@ -166,8 +185,16 @@ impl<'p> Compiler<'p> {
         pinned: usize,
         cuts: &[usize],
     ) -> Result<Vec<Vec<Inst>>> {
-        self.pairs = pairs(self.program, items, pinned, cuts);
-        self.within = self.pairs.iter().flatten().map(|inner| inner.line).collect();
+        self.equal = self.equal();
+        self.expanded = vec![false; self.program.lines.len()];
+        for item in items {
+            if let Item::Expand(l) = *item {
+                self.expanded[l as usize] = true;
+            }
+        }
+        (self.chains, self.within) = self.find_chains(items, pinned, cuts);
+        self.own = self.own(items, pinned, cuts);
+        let unread = self.unread(items);
         let mut last = self.last_uses(items, pinned);
         self.loc = vec![None; self.program.lines.len()];
         self.free.clear();
@@ -176,17 +203,14 @@ impl<'p> Compiler<'p> {
         let mut out = vec![Vec::new(); cuts.len()];
         for (i, &item) in items.iter().enumerate() {
             match item {
-                Item::Line(l) if self.within.contains(&l) => {}
+                Item::Line(l) if self.within[l as usize] => {}
+                Item::Line(l) | Item::Expand(l) if unread[l as usize] => {}
                 // Values that already lie in a row in an input are used where they are.
                 Item::Line(l) if i >= pinned && self.lies_in_a_row(l)? => {}
                 Item::Line(l) => {
                     // A result that is stored at once is computed in its output, and later lines read it there.
-                    let store = match items.get(i + 1) {
-                        Some(&Item::Store(s)) if i >= pinned && !cuts.contains(&(i + 1)) => {
-                            Some(s).filter(|&s| self.is_stored_at_once(l, s, last[l as usize] == i + 1))
-                        }
-                        _ => None,
-                    };
+                    let store = next_store(items, i, cuts).filter(|_| i >= pinned);
+                    let store = store.filter(|&s| self.is_stored_at_once(l, s, last[l as usize] == i + 1));
                     let op = self.line(l)?;
                     let dst = self.target(l, store, &mut done);
                     code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
@@ -242,9 +266,121 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    /// What a line computes together with the one within it.
-    fn fused(&self, l: Reg) -> Option<(Block3, [Reg; 3])> {
-        fused::function(self.program, l, self.pairs.get(l as usize).copied().flatten()?)
+    /// The chains among `items` from `pinned` on, within one cut each; and which lines are computed within others.
+    fn find_chains(&self, items: &[Item], pinned: usize, cuts: &[usize]) -> (Vec<Option<Chain<Reg>>>, Vec<bool>) {
+        let lines = &self.program.lines;
+        let (mut uses, mut place) = (vec![0; lines.len()], vec![None; lines.len()]);
+        for (i, item) in items.iter().enumerate() {
+            match *item {
+                Item::Line(l) => {
+                    lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1);
+                    place[l as usize] = Some(i).filter(|&i| i >= pinned);
+                }
+                Item::Reduce(l) => lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1),
+                Item::Store(s) => uses[self.program.stores[s as usize].reg as usize] += 1,
+                Item::Expand(_) | Item::Given(_) => {}
+            }
+        }
+        let joins = |line: Reg, user: Reg| {
+            let (Some(i), Some(j)) = (place[line as usize], place[user as usize]) else { return false };
+            uses[line as usize] == 1 && !cuts.iter().any(|&cut| i < cut && cut <= j)
+        };
+        let of = items.iter().filter_map(|item| if let Item::Line(l) = *item { Some(l) } else { None });
+        Chain::find(self.program, of, joins)
+    }
+
+    /// Lines that no item needs as a block: chains take them as they are.
+    fn unread(&self, items: &[Item]) -> Vec<bool> {
+        let mut read = vec![false; self.program.lines.len()];
+        let direct = |r: Reg| self.own[r as usize] || self.by_row(r).is_some();
+        for &item in items {
+            let chain = matches!(item, Item::Line(l) if self.chains[l as usize].is_some());
+            for r in self.operands(item) {
+                read[r as usize] |= !chain || !direct(r);
+            }
+        }
+        (0..read.len()).map(|l| !read[l] && direct(l as Reg)).collect()
+    }
+
+    /// Lines that load, from an output, what the one chain that takes them puts back in the same place.
+    fn own(&self, items: &[Item], pinned: usize, cuts: &[usize]) -> Vec<bool> {
+        let mut users = vec![0; self.program.lines.len()];
+        for &item in items {
+            let mut operands = self.operands(item);
+            operands.sort_unstable();
+            operands.dedup();
+            operands.iter().for_each(|&r| users[r as usize] += 1);
+        }
+        let mut own = vec![false; self.program.lines.len()];
+        for (i, &item) in items.iter().enumerate().skip(pinned) {
+            let Item::Line(l) = item else { continue };
+            let Some(s) = next_store(items, i, cuts).filter(|&s| self.is_stored_at_once(l, s, false)) else { continue };
+            let out = self.wiring.out_of_store[s as usize];
+            for r in self.operands(item) {
+                own[r as usize] = self.chains[l as usize].is_some()
+                    && users[r as usize] == 1
+                    && self.in_place(r) == Some(out)
+                    && self.at[r as usize] == self.store_at[s as usize];
+            }
+        }
+        own
+    }
+
+    /// Where an operand of a chain is.
+    fn arg(&mut self, r: Reg) -> Result<Arg> {
+        if self.own[r as usize] {
+            return Ok(Arg::Own);
+        }
+        match self.by_row(r) {
+            Some(ByRow::Outer) => return Ok(Arg::Lane(self.outer[r as usize])),
+            Some(ByRow::Input(buf)) => {
+                let at = self.address(r)?;
+                return Ok(Arg::Row(self.place(buf, &at, DType::F32)));
+            }
+            None => {}
+        }
+        let src = self.value(r)?;
+        Ok(if self.equal[r as usize] { Arg::Equal(src) } else { Arg::Each(src) })
+    }
+
+    /// How a chain takes a value by rows, if it can.
+    fn by_row(&self, r: Reg) -> Option<ByRow> {
+        let row = self.row?;
+        let line = &self.program.lines[r as usize];
+        if line.dtype != DType::F32 {
+            return None;
+        }
+        let Some(at) = &self.at[r as usize] else { return self.expanded[r as usize].then_some(ByRow::Outer) };
+        let Instr::Load { buf, gather, .. } = &line.instr else { return None };
+        if !gather.is_empty() || self.in_place(r).is_some() || self.of_buffer(*buf, r).is_narrow() {
+            return None;
+        }
+        // One after the other along the row, and the same for every row.
+        let mut step = 1;
+        let repeats = self.space.dims.iter().zip(&at.strides).rev().all(|(&extent, &stride)| {
+            let (along, before) = (step < row, step);
+            step *= extent;
+            if along { stride == before as i64 && step <= row } else { stride == 0 }
+        });
+        (repeats && step >= row).then_some(ByRow::Input(*buf))
+    }
+
+    /// Lines whose values are equal in all positions of a block.
+    fn equal(&self) -> Vec<bool> {
+        let mut equal = Vec::with_capacity(self.program.lines.len());
+        for (l, line) in self.program.lines.iter().enumerate() {
+            let in_run = self.layout == Layout::InRow && !self.varies[l];
+            let everywhere = match line.instr {
+                Instr::Reduce(..) | Instr::Acc(_) => false,
+                _ => {
+                    let here = |at: &Access| at.strides.iter().all(|&s| s == 0);
+                    (line.instr.access().is_none() || self.at[l].as_ref().is_some_and(here))
+                        && line.instr.operands().iter().all(|&r| equal[r as usize])
+                }
+            };
+            equal.push(in_run || everywhere);
+        }
+        equal
     }
 
     fn address(&self, line: Reg) -> Result<Access> {
@@ -288,8 +424,8 @@ impl<'p> Compiler<'p> {
     /// The operation of a line.
     fn line(&mut self, l: Reg) -> Result<Op> {
         let program = self.program;
-        if let Some((f, [a, b, c])) = self.fused(l) {
-            return Ok(Op::Fused(f, [self.value(a)?, self.value(b)?, self.value(c)?]));
+        if let Some(chain) = self.chains[l as usize].clone() {
+            return Ok(Op::Chain(chain.map(|r| self.arg(r))?));
         }
         let type_of = |r: Reg| program.lines[r as usize].dtype;
         Ok(match &program.lines[l as usize].instr {
@@ -371,37 +507,12 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// For each line the one that is computed within it, of those among `items` from `pinned` on; both lie between the same cuts.
-fn pairs(program: &Program, items: &[Item], pinned: usize, cuts: &[usize]) -> Vec<Option<Inner>> {
-    let lines = program.lines.len();
-    let (mut uses, mut place) = (vec![0; lines], vec![None; lines]);
-    for (i, item) in items.iter().enumerate() {
-        match *item {
-            Item::Line(l) => {
-                program.lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1);
-                place[l as usize] = Some(i).filter(|&i| i >= pinned);
-            }
-            Item::Reduce(l) => program.lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1),
-            Item::Store(s) => uses[program.stores[s as usize].reg as usize] += 1,
-            Item::Expand(_) | Item::Given(_) => {}
-        }
+/// The store that follows item `i` at once, before the next cut.
+fn next_store(items: &[Item], i: usize, cuts: &[usize]) -> Option<u16> {
+    match items.get(i + 1) {
+        Some(&Item::Store(s)) if !cuts.contains(&(i + 1)) => Some(s),
+        _ => None,
     }
-    let mut out: Vec<Option<Inner>> = vec![None; lines];
-    for (j, item) in items.iter().enumerate().skip(pinned) {
-        let Item::Line(outer) = *item else { continue };
-        let Some((_, operands)) = fused::arithmetic(program, outer) else { continue };
-        let together = |i: usize| !cuts.iter().any(|&cut| i < cut && cut <= j);
-        let fits = |l: Reg| {
-            let l = l as usize;
-            uses[l] == 1
-                && out[l].is_none()
-                && place[l].is_some_and(together)
-                && fused::arithmetic(program, l as Reg).is_some()
-        };
-        let inner = [false, true].map(|right| Inner { line: operands[usize::from(right)], right });
-        out[outer as usize] = inner.into_iter().find(|inner| fits(inner.line));
-    }
-    out
 }
 
 fn missing(name: &str, dtype: DType) -> Error {
@@ -446,6 +557,7 @@ pub(in crate::backend::cpu) fn cost<'i>(code: impl Iterator<Item = &'i Inst>) ->
         Op::Gather { .. } => 1500,
         Op::Load(_) | Op::LoadOut(_) | Op::Store(..) => 300,
         Op::Param(_) | Op::Expand(_) => 50,
+        Op::Chain(ref chain) => 100 + 75 * chain.len(),
         _ => 150,
     };
     200 + code.map(each).sum::<usize>()

@@ -6,8 +6,8 @@ use std::cell::RefCell;
 use bytemuck::{Pod, Zeroable};
 use smallvec::SmallVec;
 
+use super::chain::{Chain, Values};
 use super::copies;
-use super::fused::Block3;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
@@ -26,6 +26,28 @@ pub(in crate::backend::cpu) enum Src {
     Buf(u16),
     /// An output buffer, written by an instruction before (index of a [`Place`]).
     Out(u16),
+}
+
+/// Where an operand of a chain is.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cpu) enum Arg {
+    /// A value for each position of the block.
+    Each(Src),
+    /// A block of equal values.
+    Equal(Src),
+    /// An outer register, with a value for each lane of a block of rows.
+    Lane(u16),
+    /// What the results overwrite.
+    Own,
+    /// The same row of an input for each lane of a block of rows (index of a `Place`).
+    Row(u16),
+}
+
+impl Arg {
+    /// Whether it asks for the rows of a block one by one.
+    pub(in crate::backend::cpu) fn is_by_row(&self) -> bool {
+        matches!(self, Arg::Lane(_) | Arg::Row(_))
+    }
 }
 
 /// Where an instruction's values go.
@@ -109,8 +131,8 @@ pub(in crate::backend::cpu) enum Op {
     Param(u16),
     Unary(Fn1, Src),
     Binary(Fn2, Src, Src),
-    /// Two binary operations on `f32`.
-    Fused(Block3, [Src; 3]),
+    /// Basic operations on `f32`, one after the other.
+    Chain(Chain<Arg>),
     Select(Src, Src, Src),
     Cast(DType, Src),
     /// An outer value for every inner position.
@@ -280,7 +302,7 @@ impl<'r> Env<'r, '_> {
                 Fn2::Cmp64(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
                 Fn2::CmpI32(f) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), out)),
             },
-            Op::Fused(f, [a, b, c]) => self.put(dst, |e, out| f(e.get(*a), e.get(*b), e.get(*c), out)),
+            Op::Chain(chain) => self.put(dst, |e, out| e.chain(chain, out)),
             Op::Select(c, a, b) if wide => {
                 self.put(dst, |e, out| copies::select::<u64>(e.get(*c), e.get(*a), e.get(*b), out))
             }
@@ -335,6 +357,26 @@ impl<'r> Env<'r, '_> {
                 DType::U8 | DType::I8 => self.encode(*p, *a, |v: u32| v as u8),
             },
         }
+    }
+
+    /// All of the block as one row, or rows where an operand is by row.
+    fn chain(&self, chain: &Chain<Arg>, out: &mut [f32]) {
+        let row = if chain.operands().iter().any(Arg::is_by_row) { self.tile.inner } else { out.len() };
+        let values = |arg: Arg| match arg {
+            Arg::Own => Values::OWN,
+            Arg::Each(src) => Values::each(self.get(src), row),
+            Arg::Equal(src) => Values::all(self.get(src), 0),
+            Arg::Lane(r) => {
+                let lanes: &[f32] = bytemuck::cast_slice(&self.outer[r as usize]);
+                Values::all(&lanes[self.tile.lane..], 1)
+            }
+            Arg::Row(p) => {
+                let place = &self.places[p as usize];
+                let from: &[f32] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
+                Values::each(&from[self.address(place) as usize..], 0)
+            }
+        };
+        chain.run(values, row, out);
     }
 
     /// Reads elements as they are in their buffer, and decodes narrow ones.

@@ -2,7 +2,7 @@
 
 pub(super) mod compile;
 pub(super) mod copies;
-mod fused;
+mod chain;
 pub(super) mod interp;
 pub(super) mod philox;
 pub(super) mod reduce;

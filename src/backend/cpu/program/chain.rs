@@ -1,0 +1,461 @@
+//! Chains of basic operations on `f32`: `((x - mean) * scale + offset)` is one walk through memory. What goes through the
+//! chain stays in the registers of the processor; the other operands are blocks, or numbers that are spread there.
+
+use pulp::{Simd, WithSimd};
+use smallvec::SmallVec;
+
+use crate::dtype::DType;
+use crate::error::Result;
+use crate::ir::program::{Instr, Program, Reg};
+use crate::ir::scalar::{Basic1, Basic2};
+
+/// Steps of a chain at most.
+const LENGTH: usize = 8;
+
+/// What is done to the value that goes through the chain, `x`; `a` is the other operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend::cpu) enum Do {
+    Neg,
+    Abs,
+    Square,
+    Sqrt,
+    Rsqrt,
+    Reciprocal,
+    Relu,
+    Add,
+    Mul,
+    /// `x - a`, and `a - x`.
+    Sub,
+    SubFrom,
+    /// `x / a`, and `a / x`.
+    Div,
+    DivInto,
+    /// The greater of `x` and `a`, and of `a` and `x` (which of two zeros it is depends on that).
+    Maximum,
+    MaximumOf,
+    Minimum,
+    MinimumOf,
+}
+
+/// A value and what is done to it, step by step. Its operands are lines, or where their values are.
+#[derive(Clone, Debug)]
+pub(in crate::backend::cpu) struct Chain<A: Copy> {
+    steps: SmallVec<[Do; LENGTH]>,
+    /// The value at first, then what the steps take, in their order.
+    operands: SmallVec<[A; LENGTH + 1]>,
+}
+
+/// An operand while a block is computed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend::cpu) struct Values<'v> {
+    from: &'v [f32],
+    /// How far apart the rows are.
+    row: usize,
+    /// Whether there is a value for each position of a row, or one for all of them.
+    each: bool,
+    /// Whether it is what the results overwrite.
+    own: bool,
+}
+
+impl<'v> Values<'v> {
+    pub(in crate::backend::cpu) const OWN: Values<'static> = Values { from: &[], row: 0, each: true, own: true };
+
+    /// One for each position; rows begin `row` apart.
+    pub(in crate::backend::cpu) fn each(from: &'v [f32], row: usize) -> Self {
+        Values { from, row, each: true, own: false }
+    }
+
+    /// One for all positions of a row, those of the rows `row` apart.
+    pub(in crate::backend::cpu) fn all(from: &'v [f32], row: usize) -> Self {
+        Values { from, row, each: false, own: false }
+    }
+}
+
+impl Do {
+    fn unary(op: Basic1) -> Do {
+        match op {
+            Basic1::Neg => Do::Neg,
+            Basic1::Abs => Do::Abs,
+            Basic1::Square => Do::Square,
+            Basic1::Sqrt => Do::Sqrt,
+            Basic1::Rsqrt => Do::Rsqrt,
+            Basic1::Reciprocal => Do::Reciprocal,
+            Basic1::Relu => Do::Relu,
+        }
+    }
+
+    /// `op` of the value and the other operand, or of the two in the `turned` order.
+    fn binary(op: Basic2, turned: bool) -> Do {
+        match (op, turned) {
+            (Basic2::Add, _) => Do::Add,
+            (Basic2::Mul, _) => Do::Mul,
+            (Basic2::Sub, false) => Do::Sub,
+            (Basic2::Sub, true) => Do::SubFrom,
+            (Basic2::Div, false) => Do::Div,
+            (Basic2::Div, true) => Do::DivInto,
+            (Basic2::Maximum, false) => Do::Maximum,
+            (Basic2::Maximum, true) => Do::MaximumOf,
+            (Basic2::Minimum, false) => Do::Minimum,
+            (Basic2::Minimum, true) => Do::MinimumOf,
+        }
+    }
+}
+
+impl<A: Copy> Chain<A> {
+    /// Its operands, in the order in which they are needed.
+    pub(in crate::backend::cpu) fn operands(&self) -> &[A] {
+        &self.operands
+    }
+
+    pub(in crate::backend::cpu) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The same chain of other operands.
+    pub(in crate::backend::cpu) fn map<B: Copy>(&self, mut f: impl FnMut(A) -> Result<B>) -> Result<Chain<B>> {
+        let operands = self.operands.iter().map(|&a| f(a)).collect::<Result<_>>()?;
+        Ok(Chain { steps: self.steps.clone(), operands })
+    }
+
+    /// Computes `out`, in rows of `row` values, of the operands' `values`.
+    #[inline(always)]
+    pub(in crate::backend::cpu) fn run<'v>(&self, values: impl Fn(A) -> Values<'v>, row: usize, out: &mut [f32]) {
+        let mut operands: SmallVec<[Values<'v>; LENGTH + 1]> = SmallVec::new();
+        for &operand in &self.operands {
+            operands.push(values(operand));
+        }
+        run(&self.steps, &operands, row, out);
+    }
+}
+
+impl Chain<Reg> {
+    /// The chain of one step that line `l` is; with its operands in the other order where `turned` asks for that.
+    fn alone(program: &Program, l: Reg, turned: impl Fn(Reg, Reg) -> bool) -> Option<Self> {
+        let line = &program.lines[l as usize];
+        let (step, operands) = match line.instr {
+            _ if line.dtype != DType::F32 => return None,
+            Instr::Unary(f, a) => (Do::unary(f.cpu.basic?), SmallVec::from_iter([a])),
+            Instr::Binary(f, a, b) if turned(a, b) => (Do::binary(f.cpu.basic?, true), SmallVec::from_iter([b, a])),
+            Instr::Binary(f, a, b) => (Do::binary(f.cpu.basic?, false), SmallVec::from_iter([a, b])),
+            _ => return None,
+        };
+        Some(Chain { steps: SmallVec::from_iter([step]), operands })
+    }
+
+    /// The chains of a program, each at its last line, and the lines that are computed within another: those that are
+    /// basic operations and `joins(line, user)`, where `user` is to be the only one that takes it.
+    pub(in crate::backend::cpu) fn find(
+        program: &Program,
+        lines: impl Iterator<Item = Reg>,
+        joins: impl Fn(Reg, Reg) -> bool,
+    ) -> (Vec<Option<Self>>, Vec<bool>) {
+        let mut chains: Vec<Option<Self>> = vec![None; program.lines.len()];
+        let mut within = vec![false; program.lines.len()];
+        for l in lines {
+            let before = |a: Reg| chains[a as usize].as_ref().map(Chain::len).filter(|&n| n < LENGTH && joins(a, l));
+            let Some(mut chain) = Chain::alone(program, l, |a, b| before(b) > before(a)) else { continue };
+            let first = chain.operands[0];
+            if before(first).is_some()
+                && let Some(mut longer) = chains[first as usize].take()
+            {
+                within[first as usize] = true;
+                longer.steps.extend(chain.steps);
+                longer.operands.extend(chain.operands.drain(1..));
+                chain = longer;
+            }
+            chains[l as usize] = Some(chain);
+        }
+        (chains, within)
+    }
+}
+
+fn run(steps: &[Do], operands: &[Values<'_>], row: usize, out: &mut [f32]) {
+    pulp::Arch::new().dispatch(Run { chain: Bound { steps, operands }, row, out });
+}
+
+/// A chain with its operands at hand.
+#[derive(Clone, Copy)]
+struct Bound<'r, 'v> {
+    steps: &'r [Do],
+    operands: &'r [Values<'v>],
+}
+
+struct Run<'r, 'v> {
+    chain: Bound<'r, 'v>,
+    row: usize,
+    out: &'r mut [f32],
+}
+
+impl WithSimd for Run<'_, '_> {
+    type Output = ();
+
+    /// What the deciding between steps costs is the same for many vectors as for one, as long as all of them stay in
+    /// registers.
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let own = self.chain.operands.iter().any(|values| values.own);
+        for (r, out) in self.out.chunks_exact_mut(self.row.max(1)).enumerate() {
+            match (S::F32_LANES, own) {
+                (8.., false) => parts::<S, 8, 2, false>(simd, self.chain, r, out),
+                (8.., true) => parts::<S, 8, 2, true>(simd, self.chain, r, out),
+                (4, false) => parts::<S, 12, 4, false>(simd, self.chain, r, out),
+                (4, true) => parts::<S, 12, 4, true>(simd, self.chain, r, out),
+                (_, false) => parts::<S, 64, 16, false>(simd, self.chain, r, out),
+                (_, true) => parts::<S, 64, 16, true>(simd, self.chain, r, out),
+            }
+        }
+    }
+}
+
+/// Row `r`: many vectors at a time, or few where there are not that many. The last part begins where it fits: what it
+/// shares with the one before is computed twice, unless what it overwrites is its `OWN`.
+#[inline(always)]
+fn parts<S: Simd, const MANY: usize, const FEW: usize, const OWN: bool>(
+    simd: S,
+    chain: Bound<'_, '_>,
+    r: usize,
+    out: &mut [f32],
+) {
+    let n = out.len();
+    let (many, few) = (MANY * S::F32_LANES, FEW * S::F32_LANES);
+    let mut at = 0;
+    while n - at >= many {
+        whole::<S, MANY, OWN>(simd, chain, r, at, out);
+        at += many;
+    }
+    if at < n && n >= many && !OWN {
+        return whole::<S, MANY, OWN>(simd, chain, r, n - many, out);
+    }
+    while n - at >= few {
+        whole::<S, FEW, OWN>(simd, chain, r, at, out);
+        at += few;
+    }
+    if at < n && n >= few && !OWN {
+        return whole::<S, FEW, OWN>(simd, chain, r, n - few, out);
+    }
+    while at < n {
+        let len = S::F32_LANES.min(n - at);
+        let [value] = through::<S, 1, OWN, _>(
+            simd,
+            chain,
+            (r, at),
+            out,
+            #[inline(always)]
+            |v| {
+                #[inline(always)]
+                move |_| simd.partial_load_f32s(&v[..len])
+            },
+        );
+        simd.partial_store_f32s(&mut out[at..at + len], value);
+        at += len;
+    }
+}
+
+/// Computes `N` vectors from `at` on.
+#[inline(always)]
+fn whole<S: Simd, const N: usize, const OWN: bool>(simd: S, chain: Bound<'_, '_>, r: usize, at: usize, out: &mut [f32]) {
+    let len = N * S::F32_LANES;
+    let values = through::<S, N, OWN, _>(
+        simd,
+        chain,
+        (r, at),
+        out,
+        #[inline(always)]
+        |v| {
+            let (vectors, _) = S::as_simd_f32s(&v[..len]);
+            #[inline(always)]
+            move |k: usize| vectors[k]
+        },
+    );
+    let (vectors, _) = S::as_mut_simd_f32s(&mut out[at..at + len]);
+    for k in 0..N {
+        vectors[k] = values[k];
+    }
+}
+
+/// Takes `N` vectors through the chain, from the position `at` of row `r` on.
+#[inline(always)]
+fn through<'v, S: Simd, const N: usize, const OWN: bool, L: Fn(usize) -> S::f32s>(
+    simd: S,
+    chain: Bound<'_, 'v>,
+    (r, at): (usize, usize),
+    out: &'v [f32],
+    load: impl Fn(&'v [f32]) -> L,
+) -> [S::f32s; N] {
+    let mut operands = chain.operands.iter();
+    let mut next = || {
+        let &Values { from, row, each, own } = operands.next()?;
+        Some((if OWN && own { &out[at..] } else { &from[r * row + if each { at } else { 0 }..] }, each))
+    };
+    let mut now = match next() {
+        Some((first, true)) => {
+            let first = load(first);
+            let mut now = [simd.splat_f32s(0.0); N];
+            for k in 0..N {
+                now[k] = first(k);
+            }
+            now
+        }
+        Some((first, false)) => [simd.splat_f32s(first[0]); N],
+        None => [simd.splat_f32s(0.0); N],
+    };
+    for step in chain.steps {
+        macro_rules! one {
+            (|$x:ident| $f:expr) => {
+                for k in 0..N {
+                    let $x = now[k];
+                    now[k] = $f;
+                }
+            };
+        }
+        macro_rules! two {
+            (|$x:ident, $a:ident| $f:expr) => {{
+                let Some((from, each)) = next() else { break };
+                if each {
+                    let other = load(from);
+                    for k in 0..N {
+                        let ($x, $a) = (now[k], other(k));
+                        now[k] = $f;
+                    }
+                } else {
+                    let $a = simd.splat_f32s(from[0]);
+                    for k in 0..N {
+                        let $x = now[k];
+                        now[k] = $f;
+                    }
+                }
+            }};
+        }
+        match step {
+            Do::Neg => one!(|x| simd.neg_f32s(x)),
+            Do::Abs => one!(|x| simd.abs_f32s(x)),
+            Do::Square => one!(|x| simd.mul_f32s(x, x)),
+            Do::Sqrt => one!(|x| simd.sqrt_f32s(x)),
+            Do::Rsqrt => one!(|x| simd.div_f32s(simd.splat_f32s(1.0), simd.sqrt_f32s(x))),
+            Do::Reciprocal => one!(|x| simd.div_f32s(simd.splat_f32s(1.0), x)),
+            Do::Relu => {
+                let zero = simd.splat_f32s(0.0);
+                one!(|x| simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, x));
+            }
+            Do::Add => two!(|x, a| simd.add_f32s(x, a)),
+            Do::Mul => two!(|x, a| simd.mul_f32s(x, a)),
+            Do::Sub => two!(|x, a| simd.sub_f32s(x, a)),
+            Do::SubFrom => two!(|x, a| simd.sub_f32s(a, x)),
+            Do::Div => two!(|x, a| simd.div_f32s(x, a)),
+            Do::DivInto => two!(|x, a| simd.div_f32s(a, x)),
+            Do::Maximum => two!(|x, a| greater(simd, x, a)),
+            Do::MaximumOf => two!(|x, a| greater(simd, a, x)),
+            Do::Minimum => two!(|x, a| lesser(simd, x, a)),
+            Do::MinimumOf => two!(|x, a| lesser(simd, a, x)),
+        }
+    }
+    now
+}
+
+/// [`maximum`](crate::ir::math::maximum), to the bit: a NaN is passed on.
+#[inline(always)]
+fn greater<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    let or_nan = simd.select_f32s(simd.equal_f32s(a, a), b, a);
+    simd.select_f32s(simd.greater_than_f32s(a, b), a, or_nan)
+}
+
+/// [`minimum`](crate::ir::math::minimum), likewise.
+#[inline(always)]
+fn lesser<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+    let or_nan = simd.select_f32s(simd.equal_f32s(a, a), b, a);
+    simd.select_f32s(simd.less_than_f32s(a, b), a, or_nan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::math;
+
+    const NUMBERS: [f32; 12] =
+        [0.0, -0.0, 1.5, -2.25, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40, -3e38, 7.0, 0.3, -1e-5];
+
+    fn numbers(n: usize, seed: usize) -> Vec<f32> {
+        (0..n).map(|i| NUMBERS[(i * 5 + seed * 7 + i / 12 * (seed + 1)) % 12]).collect()
+    }
+
+    /// What a step gives, by the functions of single values.
+    fn expected(op: Do, x: f32, a: f32) -> f32 {
+        match op {
+            Do::Neg => -x,
+            Do::Abs => x.abs(),
+            Do::Square => x * x,
+            Do::Sqrt => x.sqrt(),
+            Do::Rsqrt => 1.0 / x.sqrt(),
+            Do::Reciprocal => 1.0 / x,
+            Do::Relu if x <= 0.0 => 0.0,
+            Do::Relu => x,
+            Do::Add => x + a,
+            Do::Mul => x * a,
+            Do::Sub => x - a,
+            Do::SubFrom => a - x,
+            Do::Div => x / a,
+            Do::DivInto => a / x,
+            Do::Maximum => math::maximum(x, a),
+            Do::MaximumOf => math::maximum(a, x),
+            Do::Minimum => math::minimum(x, a),
+            Do::MinimumOf => math::minimum(a, x),
+        }
+    }
+
+    fn same(a: f32, b: f32) -> bool {
+        a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+    }
+
+    #[test]
+    fn every_step_is_its_operation_at_every_length() {
+        let unary = Basic1::ALL.iter().map(|&op| (Do::unary(op), false));
+        let binary = Basic2::ALL.iter().flat_map(|&op| [false, true].map(|turned| (Do::binary(op, turned), true)));
+        let steps: Vec<(Do, bool)> = unary.chain(binary).collect();
+        for n in (0..40).chain([63, 64, 65, 127, 128, 129, 200]) {
+            let (x, y) = (numbers(n, 1), numbers(n, 2));
+            for &(op, two) in &steps {
+                for each in [false, true] {
+                    let other = if each { Values::each(&y, 0) } else { Values::all(&[0.7], 0) };
+                    let mut out = vec![9.0; n];
+                    run(&[op], &[Values::each(&x, 0), other][..1 + usize::from(two)], n, &mut out);
+                    for i in 0..n {
+                        let a = if each { y[i] } else { 0.7 };
+                        let expected = expected(op, x[i], a);
+                        assert!(same(out[i], expected), "{op:?} of {} and {a}: {} for {expected}", x[i], out[i]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steps_follow_each_other_along_rows() {
+        for (rows, n) in [(3, 5), (2, 70), (3, 300), (4, 0)] {
+            let (x, y, scale) = (numbers(rows * n, 3), numbers(n, 4), [0.5, -2.0, 0.0, 9.0]);
+            let operands = [
+                Values::all(&[1.5], 0),
+                Values::each(&y, 0),
+                Values::all(&scale, 1),
+                Values::each(&x, n),
+            ];
+            let mut out = vec![0.0; rows * n];
+            run(&[Do::Sub, Do::Abs, Do::DivInto, Do::Maximum], &operands, n, &mut out);
+            for i in 0..rows * n {
+                let expected = math::maximum(scale[i / n] / (1.5 - y[i % n]).abs(), x[i]);
+                assert!(same(out[i], expected), "{i} of {rows} rows of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_overwritten_is_read_before() {
+        for n in [1, 7, 20, 100, 300] {
+            let (x, y) = (numbers(n, 5), numbers(n, 6));
+            let mut out = x.clone();
+            run(&[Do::Sub, Do::Add], &[Values::each(&y, 0), Values::OWN, Values::OWN], n, &mut out);
+            for i in 0..n {
+                assert!(same(out[i], y[i] - x[i] + x[i]), "{i} of {n}");
+            }
+        }
+    }
+}
