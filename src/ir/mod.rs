@@ -22,6 +22,7 @@ macro_rules! listed {
         }
     };
 }
+#[cfg(feature = "gpu")]
 pub(crate) use listed;
 
 pub(crate) mod access;

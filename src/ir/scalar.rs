@@ -46,16 +46,8 @@ pub(crate) struct Unary1 {
 
 impl Unary1 {
     /// No meaning for any type.
-    pub(crate) const NONE: Unary1 = Unary1 {
-        f32: None,
-        f64: None,
-        i32: None,
-        u32: None,
-        bool: None,
-        test_f32: None,
-        test_f64: None,
-        basic: None,
-    };
+    pub(crate) const NONE: Unary1 =
+        Unary1 { f32: None, f64: None, i32: None, u32: None, bool: None, test_f32: None, test_f64: None, basic: None };
 }
 
 /// A pointwise function of two arguments of one type.

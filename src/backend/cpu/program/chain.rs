@@ -253,7 +253,13 @@ fn parts<S: Simd, const MANY: usize, const FEW: usize, const OWN: bool>(
 
 /// Computes `N` vectors from `at` on.
 #[inline(always)]
-fn whole<S: Simd, const N: usize, const OWN: bool>(simd: S, chain: Bound<'_, '_>, r: usize, at: usize, out: &mut [f32]) {
+fn whole<S: Simd, const N: usize, const OWN: bool>(
+    simd: S,
+    chain: Bound<'_, '_>,
+    r: usize,
+    at: usize,
+    out: &mut [f32],
+) {
     let len = N * S::F32_LANES;
     let values = through::<S, N, OWN, _>(
         simd,
@@ -432,12 +438,7 @@ mod tests {
     fn steps_follow_each_other_along_rows() {
         for (rows, n) in [(3, 5), (2, 70), (3, 300), (4, 0)] {
             let (x, y, scale) = (numbers(rows * n, 3), numbers(n, 4), [0.5, -2.0, 0.0, 9.0]);
-            let operands = [
-                Values::all(&[1.5], 0),
-                Values::each(&y, 0),
-                Values::all(&scale, 1),
-                Values::each(&x, n),
-            ];
+            let operands = [Values::all(&[1.5], 0), Values::each(&y, 0), Values::all(&scale, 1), Values::each(&x, n)];
             let mut out = vec![0.0; rows * n];
             run(&[Do::Sub, Do::Abs, Do::DivInto, Do::Maximum], &operands, n, &mut out);
             for i in 0..rows * n {

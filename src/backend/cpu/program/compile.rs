@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::chain::Chain;
-use super::interp::{Arg, Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
+use super::interp::{Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -78,14 +78,6 @@ pub(in crate::backend::cpu) fn without_copies(program: &Program) -> Program {
     out
 }
 
-/// What a chain takes row by row instead of as a block.
-enum ByRow {
-    /// An outer value, one a row.
-    Outer,
-    /// A row of that buffer, the same for all.
-    Input(u16),
-}
-
 /// Turns lines into instructions over one space.
 pub(in crate::backend::cpu) struct Compiler<'p> {
     pub(in crate::backend::cpu) program: &'p Program,
@@ -151,7 +143,7 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    fn place(&mut self, index: u16, at: &Access, dtype: DType) -> u16 {
+    pub(super) fn place(&mut self, index: u16, at: &Access, dtype: DType) -> u16 {
         let flat = self.space.is_flat(at);
         self.places.push(Place { index, at: at.clone(), flat, dtype });
         (self.places.len() - 1) as u16
@@ -166,7 +158,7 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    fn operands(&self, item: Item) -> SmallVec<[Reg; 3]> {
+    pub(super) fn operands(&self, item: Item) -> SmallVec<[Reg; 3]> {
         match item {
             Item::Line(l) if self.within[l as usize] => SmallVec::new(),
             Item::Line(l) if let Some(chain) = &self.chains[l as usize] => SmallVec::from_slice(chain.operands()),
@@ -266,134 +258,17 @@ impl<'p> Compiler<'p> {
         }
     }
 
-    /// The chains among `items` from `pinned` on, within one cut each; and which lines are computed within others.
-    fn find_chains(&self, items: &[Item], pinned: usize, cuts: &[usize]) -> (Vec<Option<Chain<Reg>>>, Vec<bool>) {
-        let lines = &self.program.lines;
-        let (mut uses, mut place) = (vec![0; lines.len()], vec![None; lines.len()]);
-        for (i, item) in items.iter().enumerate() {
-            match *item {
-                Item::Line(l) => {
-                    lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1);
-                    place[l as usize] = Some(i).filter(|&i| i >= pinned);
-                }
-                Item::Reduce(l) => lines[l as usize].instr.operands().iter().for_each(|&r| uses[r as usize] += 1),
-                Item::Store(s) => uses[self.program.stores[s as usize].reg as usize] += 1,
-                Item::Expand(_) | Item::Given(_) => {}
-            }
-        }
-        let joins = |line: Reg, user: Reg| {
-            let (Some(i), Some(j)) = (place[line as usize], place[user as usize]) else { return false };
-            uses[line as usize] == 1 && !cuts.iter().any(|&cut| i < cut && cut <= j)
-        };
-        let of = items.iter().filter_map(|item| if let Item::Line(l) = *item { Some(l) } else { None });
-        Chain::find(self.program, of, joins)
-    }
-
-    /// Lines that no item needs as a block: chains take them as they are.
-    fn unread(&self, items: &[Item]) -> Vec<bool> {
-        let mut read = vec![false; self.program.lines.len()];
-        let direct = |r: Reg| self.own[r as usize] || self.by_row(r).is_some();
-        for &item in items {
-            let chain = matches!(item, Item::Line(l) if self.chains[l as usize].is_some());
-            for r in self.operands(item) {
-                read[r as usize] |= !chain || !direct(r);
-            }
-        }
-        (0..read.len()).map(|l| !read[l] && direct(l as Reg)).collect()
-    }
-
-    /// Lines that load, from an output, what the one chain that takes them puts back in the same place.
-    fn own(&self, items: &[Item], pinned: usize, cuts: &[usize]) -> Vec<bool> {
-        let mut users = vec![0; self.program.lines.len()];
-        for &item in items {
-            let mut operands = self.operands(item);
-            operands.sort_unstable();
-            operands.dedup();
-            operands.iter().for_each(|&r| users[r as usize] += 1);
-        }
-        let mut own = vec![false; self.program.lines.len()];
-        for (i, &item) in items.iter().enumerate().skip(pinned) {
-            let Item::Line(l) = item else { continue };
-            let Some(s) = next_store(items, i, cuts).filter(|&s| self.is_stored_at_once(l, s, false)) else { continue };
-            let out = self.wiring.out_of_store[s as usize];
-            for r in self.operands(item) {
-                own[r as usize] = self.chains[l as usize].is_some()
-                    && users[r as usize] == 1
-                    && self.in_place(r) == Some(out)
-                    && self.at[r as usize] == self.store_at[s as usize];
-            }
-        }
-        own
-    }
-
-    /// Where an operand of a chain is.
-    fn arg(&mut self, r: Reg) -> Result<Arg> {
-        if self.own[r as usize] {
-            return Ok(Arg::Own);
-        }
-        match self.by_row(r) {
-            Some(ByRow::Outer) => return Ok(Arg::Lane(self.outer[r as usize])),
-            Some(ByRow::Input(buf)) => {
-                let at = self.address(r)?;
-                return Ok(Arg::Row(self.place(buf, &at, DType::F32)));
-            }
-            None => {}
-        }
-        let src = self.value(r)?;
-        Ok(if self.equal[r as usize] { Arg::Equal(src) } else { Arg::Each(src) })
-    }
-
-    /// How a chain takes a value by rows, if it can.
-    fn by_row(&self, r: Reg) -> Option<ByRow> {
-        let row = self.row?;
-        let line = &self.program.lines[r as usize];
-        if line.dtype != DType::F32 {
-            return None;
-        }
-        let Some(at) = &self.at[r as usize] else { return self.expanded[r as usize].then_some(ByRow::Outer) };
-        let Instr::Load { buf, gather, .. } = &line.instr else { return None };
-        if !gather.is_empty() || self.in_place(r).is_some() || self.of_buffer(*buf, r).is_narrow() {
-            return None;
-        }
-        // One after the other along the row, and the same for every row.
-        let mut step = 1;
-        let repeats = self.space.dims.iter().zip(&at.strides).rev().all(|(&extent, &stride)| {
-            let (along, before) = (step < row, step);
-            step *= extent;
-            if along { stride == before as i64 && step <= row } else { stride == 0 }
-        });
-        (repeats && step >= row).then_some(ByRow::Input(*buf))
-    }
-
-    /// Lines whose values are equal in all positions of a block.
-    fn equal(&self) -> Vec<bool> {
-        let mut equal = Vec::with_capacity(self.program.lines.len());
-        for (l, line) in self.program.lines.iter().enumerate() {
-            let in_run = self.layout == Layout::InRow && !self.varies[l];
-            let everywhere = match line.instr {
-                Instr::Reduce(..) | Instr::Acc(_) => false,
-                _ => {
-                    let here = |at: &Access| at.strides.iter().all(|&s| s == 0);
-                    (line.instr.access().is_none() || self.at[l].as_ref().is_some_and(here))
-                        && line.instr.operands().iter().all(|&r| equal[r as usize])
-                }
-            };
-            equal.push(in_run || everywhere);
-        }
-        equal
-    }
-
-    fn address(&self, line: Reg) -> Result<Access> {
+    pub(super) fn address(&self, line: Reg) -> Result<Access> {
         self.at[line as usize].clone().ok_or_else(|| Error::internal("a line without an address"))
     }
 
     /// The output that a line loads from.
-    fn in_place(&self, line: Reg) -> Option<u16> {
+    pub(super) fn in_place(&self, line: Reg) -> Option<u16> {
         self.wiring.in_place.get(line as usize).copied().flatten()
     }
 
     /// The type of a buffer; what follows the step's buffers is scratch memory, in register types.
-    fn of_buffer(&self, buf: u16, line: Reg) -> DType {
+    pub(super) fn of_buffer(&self, buf: u16, line: Reg) -> DType {
         self.wiring.dtypes.get(usize::from(buf)).copied().unwrap_or(self.program.lines[line as usize].dtype)
     }
 
@@ -402,7 +277,7 @@ impl<'p> Compiler<'p> {
     }
 
     /// Where the value of a line is.
-    fn value(&self, line: Reg) -> Result<Src> {
+    pub(super) fn value(&self, line: Reg) -> Result<Src> {
         self.loc[line as usize].ok_or_else(|| Error::internal(format!("r{line} is used before it is computed")))
     }
 
@@ -463,7 +338,7 @@ impl<'p> Compiler<'p> {
 
     /// Whether line `l`, whose store `s` follows, may be computed in the output. Not so where the output takes several
     /// results (it is assembled) and another line reads the value: that line cannot read the output and write it.
-    fn is_stored_at_once(&self, l: Reg, s: u16, nobody_else: bool) -> bool {
+    pub(super) fn is_stored_at_once(&self, l: Reg, s: u16, nobody_else: bool) -> bool {
         let out = self.wiring.out_of_store[s as usize];
         self.program.stores[s as usize].reg == l
             && (nobody_else || self.wiring.is_alone(s))
@@ -508,7 +383,7 @@ impl<'p> Compiler<'p> {
 }
 
 /// The store that follows item `i` at once, before the next cut.
-fn next_store(items: &[Item], i: usize, cuts: &[usize]) -> Option<u16> {
+pub(super) fn next_store(items: &[Item], i: usize, cuts: &[usize]) -> Option<u16> {
     match items.get(i + 1) {
         Some(&Item::Store(s)) if !cuts.contains(&(i + 1)) => Some(s),
         _ => None,

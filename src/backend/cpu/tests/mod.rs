@@ -14,11 +14,11 @@ use crate::backend::{Backend, Buffer, DeviceOptions};
 use crate::dtype::{DType, Element};
 use crate::ir::gemm::Loader;
 use crate::ir::program::{Access, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
-use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
+use crate::ir::scalar::{Basic1, Basic2, Binary1, BinaryFn, Unary1, UnaryFn};
 use crate::ir::step::{BufferInfo, Family, Plan, Role, Step};
 
 macro_rules! unary {
-    ($name:ident, $f:expr) => {
+    ($name:ident, $f:expr, $basic:expr) => {
         pub(super) static $name: UnaryFn = UnaryFn {
             name: stringify!($name),
             cpu: Unary1 {
@@ -26,6 +26,7 @@ macro_rules! unary {
                 f64: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(*x))),
                 i32: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(f64::from(*x)) as i32)),
                 u32: Some(|x, o| x.iter().zip(o).for_each(|(x, o)| *o = $f(f64::from(*x)) as u32)),
+                basic: $basic,
                 ..Unary1::NONE
             },
             wgsl: "",
@@ -34,8 +35,8 @@ macro_rules! unary {
         };
     };
 }
-unary!(NEG, |x: f64| -x);
-unary!(EXP, f64::exp);
+unary!(NEG, |x: f64| -x, Some(Basic1::Neg));
+unary!(EXP, f64::exp, None);
 
 pub(super) static IS_NAN: UnaryFn = UnaryFn {
     name: "is_nan",
@@ -50,7 +51,7 @@ pub(super) static IS_NAN: UnaryFn = UnaryFn {
 };
 
 macro_rules! binary {
-    ($name:ident, $f:tt) => {
+    ($name:ident, $f:tt, $basic:ident) => {
         pub(super) static $name: BinaryFn = BinaryFn {
             name: stringify!($name),
             cpu: Binary1 {
@@ -58,6 +59,7 @@ macro_rules! binary {
                 f64: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
                 i32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
                 u32: Some(|a, b, o| a.iter().zip(b).zip(o).for_each(|((a, b), o)| *o = *a $f *b)),
+                basic: Some(Basic2::$basic),
                 ..Binary1::NONE
             },
             wgsl: "",
@@ -68,10 +70,10 @@ macro_rules! binary {
         };
     };
 }
-binary!(ADD, +);
-binary!(SUB, -);
-binary!(MUL, *);
-binary!(DIV, /);
+binary!(ADD, +, Add);
+binary!(SUB, -, Sub);
+binary!(MUL, *, Mul);
+binary!(DIV, /, Div);
 
 pub(super) static LESS: BinaryFn = BinaryFn {
     name: "less",

@@ -330,6 +330,34 @@ fn softmax_of_rows_and_columns() {
 }
 
 #[test]
+fn rows_take_gains_and_what_they_overwrite() {
+    // x = (x - sum(x) * c) * gain - x / scale[row] + c, over rows of two dimensions; the gain is one for all rows.
+    for (m, inner) in
+        [(1, [5, 1]), (7, [3, 11]), (40, [8, 5]), (9, [1, 1024]), (300, [4, 25]), (3, [2, 4500]), (2, [90_000, 1])]
+    {
+        for gain_at in [[inner[1] as i64, 1], [0, 1], [1, 0]] {
+            let n = inner[0] * inner[1];
+            let strides = [n as i64, inner[1] as i64, 1];
+            let mut b = Build::default();
+            let x = b.load(0, at(0, &strides), F, true);
+            let gain = b.load(1, at(0, &[0, gain_at[0], gain_at[1]]), F, true);
+            let (scale, c) = (b.load(2, at(0, &[1]), F, false), b.param(0, F));
+            let sum = b.reduce(ReduceOp::Sum, x);
+            let mean = b.binary(&MUL, sum, c);
+            let y = b.binary(&SUB, x, mean);
+            let y = b.binary(&MUL, y, gain);
+            let part = b.binary(&DIV, x, scale);
+            let y = b.binary(&SUB, y, part);
+            let c = b.line(Instr::Repeat(c), F, true);
+            let y = b.binary(&ADD, y, c);
+            b.store(y, 0, at(0, &strides), true);
+            let leaves = [values(F, m * n, 3), values(F, n, 4), values(F, m, 5)];
+            check(nest(&[m], &inner, b), &leaves, &[], &[0.01]);
+        }
+    }
+}
+
+#[test]
 fn softmax_of_many_long_columns() {
     let (m, n) = (7200, 130);
     let cols = [1, m as i64];
