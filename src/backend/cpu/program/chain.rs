@@ -274,9 +274,7 @@ fn whole<S: Simd, const N: usize, const OWN: bool>(
         },
     );
     let (vectors, _) = S::as_mut_simd_f32s(&mut out[at..at + len]);
-    for k in 0..N {
-        vectors[k] = values[k];
-    }
+    vectors.iter_mut().zip(&values).for_each(|(to, value)| *to = *value);
 }
 
 /// Takes `N` vectors through the chain, from the position `at` of row `r` on.
