@@ -7,9 +7,10 @@
 #
 # DIR may be carried to another machine of the same processor and system; there it takes a GPU's driver and, for the
 # comparison, python3 with PyTorch (without them that part says so). The parts are `adapter`, `conformance`, `bench`, `tuned`,
-# `peers`, `cpu_vs_gpu` (whose figures and charts are put into OUT/cpu_vs_gpu), `defaults`, `unit` and `suite`; each has a time
-# limit, and the rest goes on if one fails. `--seconds` bounds them all together. WGTENSOR_DEVICE chooses the device, as
-# everywhere.
+# `cooperative`, `peers`, `cpu_vs_gpu` (whose figures and charts are put into OUT/cpu_vs_gpu), `defaults`, `unit`,
+# `halves` (the tests of narrow types with cooperative matrices) and `suite`;
+# each has a time limit, and the rest goes on if one fails. `--seconds` bounds them all together. WGTENSOR_DEVICE chooses the
+# device, as everywhere.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
@@ -116,6 +117,7 @@ run() {
     part conformance 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device"
     part bench 300 "$work/bin/device" run "$work/bench.json"
     part tuned 200 env WGTENSOR_TUNE=1 "$work/bin/device" run "$work/tuned.json" 'product|convolution'
+    part cooperative 60 env WGTENSOR_COOPERATIVE=1 "$work/bin/device" run "$work/cooperative.json" 'product-f16'
     part peers 150 "$(command -v python3 || echo python3)" "$binaries/peers_gpu.py" "$work/bench.json" "$work/peers.json"
     # There `gpu` is all adapters, here the first.
     part cpu_vs_gpu 120 "$work/bin/cpu_vs_gpu" --device cpu --device "${device/#%gpu/gpu:0}" --out "$out/cpu_vs_gpu"
@@ -123,6 +125,7 @@ run() {
     part defaults 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device" --defaults
     part unit 240 "$work/bin/unit"
     # The rules of the house are about the sources, which are not here.
+    part halves 100 env WGTENSOR_COOPERATIVE=1 WGTENSOR_KERNELS=hardware "$work/bin/suite" suite::mixed suite::narrow
     part suite 400 "$work/bin/suite" --skip suite::house
     echo "$out: $(ls "$out" | tr '\n' ' ')"
     ! grep -q 'FAILED\|stopped\|not run' "$work/parts.txt"

@@ -1,16 +1,27 @@
 // A tiled matrix product with an epilogue: c[z, m, n] = sum over k of a[z, m, k] * b[z, k, n], then a fused program on each element.
-// A work-group computes a tile of {{ tile.bm }} x {{ tile.bn }} elements, a thread {{ tile.tm }} x {{ tile.tn }} of them in registers.
+// A work-group computes a tile of {{ tile.bm }} x {{ tile.bn }} elements, a {% if matrices.is_some() %}subgroup{% else %}thread{% endif %} {{ tile.tm }} x {{ tile.tn }} of them in registers.
 // Loaders read vectors of four along k or along the tile, whichever way the operand lies in memory.
 {%- if split.is_some() %}
 // Here a work-group takes only one part of k, and leaves its sums in scratch.
 {%- endif %}
 // Globals: the uniform words `p`, the buffers `b0`, `b1`, ...{% if buffers != 0 %}, and the two tiles{% endif %}.
+{%- if matrices.is_some() %}
+enable f16;
+enable wgpu_cooperative_matrix;
+{%- endif %}
 {% include "head.wgsl" %}
 
 {%- if buffers != 0 %}
 {%- for s in self.sides() %}
-var<workgroup> tile_{{ s.name }}: array<{% if s.along_k %}f32{% else %}vec4<f32>{% endif %}, {{ self.tile_size(s) * buffers }}>;
+var<workgroup> tile_{{ s.name }}: array<{% if matrices.is_some() %}f16{% else if s.along_k %}f32{% else %}vec4<f32>{% endif %}, {{ self.tile_size(s) * buffers }}>;
 {%- endfor %}
+{%- endif %}
+{%- if let Some(m) = matrices %}
+// A matrix of sums of each subgroup, on the way to the epilogue.
+var<workgroup> sums: array<f32, {{ m.sums(*tile) }}>;
+{%- if !m.known() %}
+var<workgroup> counted: u32;
+{%- endif %}
 {%- endif %}
 
 // What is known of a vector of four before k is: where it lies (and for windows its row and column), and how far behind
@@ -24,19 +35,36 @@ struct Place {
 
 // For each operand: `place` finds a line's vector, `load` reads it at `k` if it is there (of single elements along k those
 // that do not lie before `least`), and `present` keeps what a short piece has of it. What is not there is not read: the
-// first element is.
+// first element is. Halves (`fetch` takes a single one out of its word) stay bits until `decode` makes numbers of them, so
+// that nothing waits for what is on its way.
 {% for s in self.sides() %}
+{%- if s.taken_out() %}
+fn fetch_{{ s.name }}(at: u32) -> u32 {
+    return b{{ s.buffer }}[at >> 1u] >> ((at & 1u) * 16u);
+}
+{%- endif %}
+{%- if let Some(half) = s.encoded() %}
+
+fn decode_{{ s.name }}(v: {{ s.four() }}) -> vec4<f32> {
+    {%- if s.wide %}
+    return vec4<f32>(k_{{ half }}(v.x), k_{{ half }}(v.x >> 16u), k_{{ half }}(v.y), k_{{ half }}(v.y >> 16u));
+    {%- else %}
+    return vec4<f32>(k_{{ half }}(v.x), k_{{ half }}(v.y), k_{{ half }}(v.z), k_{{ half }}(v.w));
+    {%- endif %}
+}
+{%- endif %}
 {% match s.load %}
 {% when Load::Strided(w) %}{% include "load_strided.wgsl" %}
 {% when Load::Patches(w) %}{% include "load_patches.wgsl" %}
 {% when Load::Spread(w) %}{% include "load_spread.wgsl" %}
 {% when Load::Kernel(w) %}{% include "load_kernel.wgsl" %}
 {% endmatch %}
-fn present_{{ s.name }}(place: Place, v: vec4<f32>) -> vec4<f32> {
+{%- let here = self.present(s) %}
+fn present_{{ s.name }}(place: Place, v: {{ here }}) -> {{ here }} {
     {%- if s.by_lane() %}
-    return select(vec4<f32>(), v, vec4<i32>(place.kk) + vec4<i32>(0, 1, 2, 3) >= vec4<i32>());
+    return select({{ here }}(), v, vec4<i32>(place.kk) + vec4<i32>(0, 1, 2, 3) >= vec4<i32>());
     {%- else %}
-    return select(vec4<f32>(), v, place.kk >= 0);
+    return select({{ here }}(), v, place.kk >= 0);
     {%- endif %}
 }
 {% endfor %}
@@ -47,11 +75,37 @@ fn finish({% if split.is_some() %}part: u32, {% endif %}z: u32, m: u32, n: u32, 
     {%- endfor %}
 }
 
+{%- if let Some(m) = matrices %}
+// What the subgroups have laid out of their sums: of the parts from `first` on, each `among` of them, the matrix at m0 and n0 of it.
+fn take({% if split.is_some() %}part: u32, {% endif %}t: u32, first: u32, among: u32, z: u32, m0: u32, n0: u32) {
+    for (var four = t; four < among * {{ m.size * m.size / 4 }}u; four += {{ tile.threads() }}u) {
+        let owner = first + four / {{ m.size * m.size / 4 }}u;
+        let at = four % {{ m.size * m.size / 4 }}u;
+        let row = m0 + owner / {{ tile.bn / tile.tn }}u * {{ tile.tm }}u + at / {{ m.size / 4 }}u;
+        let column = n0 + owner % {{ tile.bn / tile.tn }}u * {{ tile.tn }}u + at % {{ m.size / 4 }}u * 4u;
+        if owner < {{ tile.parts() }}u && row < {{ self.m }} {
+            let line = (z * {{ self.m }} + row) * {{ width }};
+            {%- if quads %}
+            if column < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, row, column >> 2u, line + (column >> 2u), vec4<f32>(sums[four * 4u], sums[four * 4u + 1u], sums[four * 4u + 2u], sums[four * 4u + 3u])); }
+            {%- else %}
+            {%- for c in 0..4 %}
+            if column + {{ c }}u < {{ n }} { finish({% if split.is_some() %}part, {% endif %}z, row, column + {{ c }}u, line + column + {{ c }}u, sums[four * 4u + {{ c }}u]); }
+            {%- endfor %}
+            {%- endif %}
+        }
+    }
+}
+{%- endif %}
+
 @compute @workgroup_size({{ tile.threads() }})
 fn main(
     @builtin(workgroup_id) w: vec3<u32>,
     @builtin(num_workgroups) nw: vec3<u32>,
     @builtin(local_invocation_index) t: u32,
+    {%- if matrices.is_some() %}
+    @builtin(subgroup_id) subgroup: u32,
+    @builtin(num_subgroups) among: u32,
+    {%- endif %}
 ) {
     let gid = (w.z * nw.y + w.y) * nw.x + w.x;
     if gid >= {{ groups }} { return; }
@@ -76,6 +130,9 @@ fn main(
     {%- for s in setup %}
     {{ s }}
     {%- endfor %}
+    {%- if let Some(m) = matrices %}
+    {%- include "gemm_cooperative.wgsl" %}
+    {%- else %}
     // A warp has eight by four threads.
     let tx = t / 32u % {{ tile.bn / tile.tn / 8 }}u * 8u + t % 8u;
     let ty = t / {{ tile.bn / tile.tn * 4 }}u * 4u + t / 8u % 4u;
@@ -110,4 +167,5 @@ fn main(
         }
     }
     {%- endfor %}
+    {%- endif %}
 }

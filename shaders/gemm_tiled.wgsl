@@ -9,7 +9,17 @@
     {%- let u = self.piece(r) %}
     {%- if s.along_k %}
     let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} / {{ tile.bk / 4 }}u, {{ s.extent }} - 1u), i32({{ u }} % {{ tile.bk / 4 }}u * 4u) - short);
+    {%- if matrices.is_some() %}
+    let store_{{ s.name }}{{ r }} = {{ u }} / {{ tile.bk / 4 }}u * {{ tile.pitch() }}u + {{ u }} % {{ tile.bk / 4 }}u * 4u;
+    {%- else %}
     let store_{{ s.name }}{{ r }} = {{ u }} % {{ tile.bk / 4 }}u * {{ s.lines * 4 + tile.skew() }}u + {{ u }} / {{ tile.bk / 4 }}u;
+    {%- endif %}
+    {%- else if matrices.is_some() %}
+    {%- if r == 0 %}
+    // A thread copies four vectors one behind the other along k, four lines, and turns them.
+    let store_{{ s.name }}0 = t / {{ tile.bk / 4 }}u * {{ 4 * tile.pitch() }}u + t % {{ tile.bk / 4 }}u * 4u;
+    {%- endif %}
+    let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + t / {{ tile.bk / 4 }}u * 4u, {{ s.extent }} - {% if s.wide %}4{% else %}1{% endif %}u), i32(t % {{ tile.bk / 4 }}u * 4u) + {{ r }} - short);
     {%- else %}
     let at_{{ s.name }}{{ r }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.origin }} + {{ u }} % {{ s.lines / 4 }}u * 4u, {{ s.extent }} - {% if s.wide %}4{% else %}1{% endif %}u), i32({{ u }} / {{ s.lines / 4 }}u) - short);
     {%- endif %}
@@ -33,6 +43,25 @@
         {%- endfor %}
         {%- endfor %}
         workgroupBarrier();
+        {%- if matrices.is_some() %}
+        {%- for s in self.sides() %}
+        let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ self.corner(s) }};
+        {%- endfor %}
+        {%- for step in 0..self.multiplications() %}
+        {% if !unrolled %}for (var step = 0u; step < {{ tile.bk / self.size() }}u; step++) {% endif %}{
+            {%- for s in self.sides() %}
+            {%- for i in 0..self.matrices_of(s) %}
+            let {{ s.vector }}{{ i }} = {{ self.matrix(s, step, i) }};
+            {%- endfor %}
+            {%- endfor %}
+            {%- for i in 0..self.matrices_of(a) %}
+            {%- for j in 0..self.matrices_of(b) %}
+            c{{ i }}_{{ j }} = coopMultiplyAdd(x{{ i }}, y{{ j }}, c{{ i }}_{{ j }});
+            {%- endfor %}
+            {%- endfor %}
+        }
+        {%- endfor %}
+        {%- else %}
         {%- for s in self.sides() %}
         let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ s.thread }}{% if s.along_k %} * 4u{% endif %};
         {%- endfor %}
@@ -50,6 +79,7 @@
             {%- endfor %}
         }
         {%- endfor %}
+        {%- endif %}
         {%- if buffers == 2 %}
         half = 1u - half;
         {%- else %}

@@ -28,7 +28,7 @@ fn place_{{ s.name }}(base: u32, line: u32, kk: i32) -> Place {
     {%- endif %}
 }
 
-fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> {{ s.four() }} {
     let first = k + u32(place.kk);
     {%- if s.wide %}
     {%- if s.along_k %}
@@ -42,14 +42,14 @@ fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else
     let x = start.z + tap.y;
     let inside = y < {{ w.h }} && x < {{ w.w }} && there;
     let at = ((start.x * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + tap.z;
-    return select(vec4<f32>(), b{{ s.buffer }}[select(0u, at >> 2u, inside)], inside);
+    return select({{ s.four() }}(), {{ s.from() }}select(0u, at >> 2u, inside){{ s.to() }}, inside);
     {%- else %}
     {%- if s.along_k %}
     let start = vec3<u32>(place.at, place.y, place.x);
     {%- else %}
     let start = window_{{ s.name }}(first);
     {%- endif %}
-    var v = vec4<f32>();
+    var v = {{ s.four() }}();
     for (var e = 0u; e < 4u; e++) {
         {%- if s.along_k %}
         let tap = tap_{{ s.name }}(first + e);
@@ -62,7 +62,7 @@ fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else
         let inside = y < {{ w.h }} && x < {{ w.w }} && there;
         let at = ((start.x * {{ w.h }} + y) * {{ w.w }} + x) * {{ w.c }} + tap.z;
         // Shifted in: a place chosen by a variable is more than every compiler takes.
-        v = vec4<f32>(v.yzw, select(0.0, b{{ s.buffer }}[select(0u, at, inside)], inside));
+        v = {{ s.four() }}(v.yzw, select({{ s.one() }}(), {{ s.from() }}select(0u, at, inside){{ s.to() }}, inside));
     }
     return v;
     {%- endif %}

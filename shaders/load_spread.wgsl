@@ -19,20 +19,20 @@ fn output_{{ s.name }}(place: Place, tap: u32, inside: ptr<function, bool>) -> u
     return ((place.at + oh) * {{ w.ow }} + ow) * {{ w.f }} + (tap - spot * {{ w.f }});
 }
 
-fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> {{ s.four() }} {
     let first = k + u32(place.kk);
     var reached = false;
     {%- if s.wide %}
     let at = output_{{ s.name }}(place, first, &reached);
     let inside = reached && there;
-    return select(vec4<f32>(), b{{ s.buffer }}[select(0u, at >> 2u, inside)], inside);
+    return select({{ s.four() }}(), {{ s.from() }}select(0u, at >> 2u, inside){{ s.to() }}, inside);
     {%- else %}
-    var v = vec4<f32>();
+    var v = {{ s.four() }}();
     for (var e = 0u; e < 4u; e++) {
         let at = output_{{ s.name }}(place, first + e, &reached);
         let inside = reached && place.kk + i32(e) >= least;
         // Shifted in: a place chosen by a variable is more than every compiler takes.
-        v = vec4<f32>(v.yzw, select(0.0, b{{ s.buffer }}[select(0u, at, inside)], inside));
+        v = {{ s.four() }}(v.yzw, select({{ s.one() }}(), {{ s.from() }}select(0u, at, inside){{ s.to() }}, inside));
     }
     return v;
     {%- endif %}

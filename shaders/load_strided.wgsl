@@ -9,17 +9,17 @@ fn place_{{ s.name }}(base: u32, line: u32, kk: i32) -> Place {
     {%- endif %}
 }
 
-fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> vec4<f32> {
+fn load_{{ s.name }}(place: Place, k: u32, {% if s.by_lane() %}least: i32{% else %}there: bool{% endif %}) -> {{ s.four() }} {
     let at = place.at + {% if s.wide && s.along_k %}(k >> 2u){% else if s.along_k %}k{% else %}k * {{ w.k }}{% endif %};
     {%- if s.wide %}
-    return b{{ s.buffer }}[select(0u, at, there)];
+    return {{ s.from() }}select(0u, at, there){{ s.to() }};
     {%- else %}
-    return vec4<f32>(
+    return {{ s.four() }}(
         {%- for c in 0..4 %}
         {%- if s.along_k %}
-        b{{ s.buffer }}[select(0u, at + {{ c }}u, place.kk + {{ c }} >= least)],
+        {{ s.from() }}select(0u, at + {{ c }}u, place.kk + {{ c }} >= least){{ s.to() }},
         {%- else %}
-        b{{ s.buffer }}[select(0u, at + min({{ c }}u, {{ s.extent }} - 1u - place.y) * {{ w.line }}, there)],
+        {{ s.from() }}select(0u, at + min({{ c }}u, {{ s.extent }} - 1u - place.y) * {{ w.line }}, there){{ s.to() }},
         {%- endif %}
         {%- endfor %}
     );

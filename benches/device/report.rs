@@ -42,14 +42,18 @@ pub(crate) fn write(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let ceilings = [best("bytes", &all["ceilings"]), best("flops", &all["ceilings"])];
     all["ceiling_bytes_per_s"] = json!(ceilings[0]);
     all["ceiling_flops_per_s"] = json!(ceilings[1]);
-    let tuned = json("tuned.json");
+    let others = WAYS.map(|(name, _)| (name, json(&format!("{name}.json"))));
     for work in all["works"].as_array_mut().into_iter().flatten() {
         shares(work, ceilings, &peers["works"]);
-        if let Some(tuned) = list(&tuned["works"]).iter().find(|other| other["name"] == work["name"])
-            && let (Some(time), Some(before)) = (of_device(tuned), of_device(work))
-        {
-            work["tuned_s"] = json!(time);
-            work["tuned_over_rule"] = json!(time / before);
+        for (name, other) in &others {
+            if let Some(other) = list(&other["works"]).iter().find(|other| other["name"] == work["name"])
+                && let (Some(time), Some(before)) = (of_device(other), of_device(work))
+            {
+                work[&format!("{name}_s")[..]] = json!(time);
+                work[&format!("{name}_over_rule")[..]] = json!(time / before);
+                let peer = peers["works"][work["name"].as_str().unwrap_or_default()]["device_s"].as_f64();
+                work[&format!("{name}_over_peer")[..]] = json!(peer.map(|peer| time / peer));
+            }
         }
     }
     std::fs::write(dir.join("results.json"), format!("{all:#}\n"))?;
@@ -133,7 +137,9 @@ fn table(all: &Value) -> Result<String, std::fmt::Error> {
         writeln!(out, "- {} failed: {}", text(&work["name"]), text(&work["error"]))?;
     }
     works(&mut out, all)?;
-    tuned(&mut out, all)?;
+    for (name, title) in WAYS {
+        otherwise(&mut out, all, name, title)?;
+    }
     steps(&mut out, all)?;
     Ok(out)
 }
@@ -190,19 +196,24 @@ fn works(out: &mut String, all: &Value) -> std::fmt::Result {
     Ok(())
 }
 
-/// Products and convolutions with the tiles that the tuner found, beside those of the rule.
-fn tuned(out: &mut String, all: &Value) -> std::fmt::Result {
-    let mut works = list(&all["works"]).iter().filter(|w| w["tuned_s"].is_number()).peekable();
+/// Other ways to compute some of the workloads: the stem of the file with their times, and a title.
+const WAYS: [(&str, &str); 2] =
+    [("tuned", "Tuned (`WGTENSOR_TUNE=1`)"), ("cooperative", "With cooperative matrices (`WGTENSOR_COOPERATIVE=1`)")];
+
+/// Products and convolutions in another way, beside what the rule chooses.
+fn otherwise(out: &mut String, all: &Value, way: &str, title: &str) -> std::fmt::Result {
+    let [of, ratio, peer] = ["s", "over_rule", "over_peer"].map(|what| format!("{way}_{what}"));
+    let mut works = list(&all["works"]).iter().filter(|w| w[&of[..]].is_number()).peekable();
     if works.peek().is_none() {
         return Ok(());
     }
-    writeln!(out, "\n## Tuned (`WGTENSOR_TUNE=1`)\n\n| work | by the rule | tuned | tuned / by the rule |")?;
-    writeln!(out, "| --- | --- | --- | --- |")?;
+    writeln!(out, "\n## {title}\n\n| work | by the rule | {way} | {way} / by the rule | {way} / PyTorch's |")?;
+    writeln!(out, "| --- | --- | --- | --- | --- |")?;
     for work in works {
         let name = work["name"].as_str().unwrap_or_default();
         let before = of_device(work).map_or("-".into(), show_seconds);
-        let ratio = work["tuned_over_rule"].as_f64().unwrap_or(f64::NAN);
-        writeln!(out, "| {name} | {before} | {} | {ratio:.2} |", time(work, "tuned_s"))?;
+        let [ratio, peer] = [&ratio, &peer].map(|r| work[&r[..]].as_f64().map_or("-".into(), |r| format!("{r:.2}")));
+        writeln!(out, "| {name} | {before} | {} | {ratio} | {peer} |", time(work, &of))?;
     }
     Ok(())
 }

@@ -32,7 +32,10 @@ fn products(small: bool, all: &mut Vec<Work>) {
         all.push(product("TN", k, m, n, DType::F32));
         all.push(product("NT", m, n, k, DType::F32));
     }
-    all.extend(pick(small, vec![1024, 4096], vec![128]).into_iter().map(|n| product("NN", n, n, n, DType::F16)));
+    // Large enough for tiles: those are what cooperative matrices compute.
+    for n in pick(small, vec![1024, 4096], vec![512]) {
+        all.extend(["NN", "NT", "TN"].map(|ways| product(ways, n, n, n, DType::F16)));
+    }
 }
 
 fn elements(small: bool, all: &mut Vec<Work>) {

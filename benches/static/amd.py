@@ -27,7 +27,7 @@ STATS = {"VGPRs": "vgprs", "Spilled VGPRs": "spills", "LDS size": "work-group me
 
 
 def kind(op):
-    if re.match(r"v_(dual_)?(pk_)?(fma|mad_f|mac_f)", op):
+    if re.match(r"v_(dual_)?(pk_)?(fma|mad_f|mac_f|wmma)", op):
         return "multiply-adds"
     if re.match(r"(buffer|global|flat)_load", op):
         return "loads"

@@ -45,7 +45,7 @@ def on_noop(command, chip="navi31", **more):
     library = shim() or sys.exit(NO_SHIM)
     with tempfile.TemporaryDirectory() as runtime:
         env = dict(os.environ, AMDGPU_GPU_ID=chip, XDG_RUNTIME_DIR=runtime, LD_PRELOAD=library, WGTENSOR_DEVICE="gpu",
-                   WGTENSOR_CACHE="off",
+                   WGTENSOR_CACHE="off", WGTENSOR_COOPERATIVE="1",
                    VK_DRIVER_FILES=glob.glob("/usr/share/vulkan/icd.d/radeon_icd*.json")[0], **more)
         run = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace")
     return run.stderr, run.returncode == 0

@@ -1,5 +1,6 @@
 //! Runs one named workload after the other, for what a real GPU's compiler makes of its kernels on a machine without that
-//! GPU: `amd.py` beside this file asks AMD's, `nvidia.py` NVIDIA's. `--dump DIRECTORY` writes the kernels' WGSL there.
+//! GPU: `amd.py` beside this file asks AMD's, `nvidia.py` NVIDIA's. Products of `f16` are computed with cooperative matrices
+//! where the chip has them. `--dump DIRECTORY` writes the kernels' WGSL there.
 //!
 //! `--translate DIRECTORY` writes MSL and HLSL beside each WGSL file of a directory, and `--compile DIRECTORY` has the GPU's
 //! driver compile each; no workload runs then.
@@ -34,12 +35,13 @@ fn show(device: &Device, name: &str, dump: Option<&PathBuf>, f: impl Fn() -> Res
     Ok(())
 }
 
-/// `product NN 64x784x512`: m, k and n, and which operands are read transposed.
-fn product(device: &Device, ways: &str, sizes: &str) -> Result<(Tensor, Tensor)> {
+/// `product NN 64x784x512`: m, k and n, and which operands are read transposed; of elements of that type.
+fn product(device: &Device, ways: &str, sizes: &str, dtype: DType) -> Result<(Tensor, Tensor)> {
     let sizes: Vec<usize> = sizes.split('x').map(|s| s.parse().expect("a size")).collect();
     let [m, k, n] = sizes[..] else { panic!("three sizes") };
     let operand = |turned: bool, rows: usize, columns: usize, seed: u64| {
-        let t = random(&if turned { [columns, rows] } else { [rows, columns] }, seed, device)?;
+        let t = random(&if turned { [columns, rows] } else { [rows, columns] }, seed, device)?.cast(dtype)?;
+        t.realize()?;
         if turned { t.t() } else { Ok(t) }
     };
     Ok((operand(ways.starts_with('T'), m, k, 1)?, operand(ways.ends_with('T'), k, n, 2)?))
@@ -50,7 +52,11 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
     let show = |f: &dyn Fn() -> Result<Tensor>| show(device, name, dump, f);
     match words[..] {
         ["product", ways, sizes] => {
-            let (a, b) = product(device, ways, sizes)?;
+            let (a, b) = product(device, ways, sizes, DType::F32)?;
+            show(&|| a.matmul(&b))
+        }
+        [dtype @ ("f16" | "bf16"), "product", ways, sizes] => {
+            let (a, b) = product(device, ways, sizes, if dtype == "f16" { DType::F16 } else { DType::BF16 })?;
             show(&|| a.matmul(&b))
         }
         ["convolution", what] => {
@@ -99,7 +105,7 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
     }
 }
 
-const ALL: [&str; 22] = [
+const ALL: [&str; 27] = [
     "product NN 4096x4096x4096",
     "product NT 4096x4096x4096",
     "product TN 4096x4096x4096",
@@ -122,6 +128,11 @@ const ALL: [&str; 22] = [
     "sum",
     "scatter-add",
     "product NN 50000x32x32",
+    "bf16 product NN 4096x4096x4096",
+    "bf16 product TN 4096x4096x4096",
+    "f16 product NN 4096x4096x4096",
+    "f16 product NT 4096x4096x4096",
+    "f16 product TN 4096x4096x4096",
 ];
 
 fn main() -> Result<()> {

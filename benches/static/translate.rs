@@ -21,7 +21,8 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// Writes FILE.msl and FILE.hlsl beside every FILE.wgsl, without run-time checks, as the crate's own shaders get them; and
-/// FILE.refused with the reason where naga does not take it.
+/// FILE.refused with the reason where naga does not take it. Those with cooperative matrices are left out: DX12 has none, and
+/// Metal others than the GPU that they are for.
 pub(crate) fn translate(folder: &Path) {
     for (path, source) in sources(folder) {
         let write = |extension: &str, text: String| {
@@ -30,13 +31,18 @@ pub(crate) fn translate(folder: &Path) {
         };
         match read(&source) {
             Ok((module, info)) => {
-                write("msl", metal(&module, &info));
-                write("hlsl", dx12(&module, &info));
+                if !source.contains(COOPERATIVE) {
+                    write("msl", metal(&module, &info));
+                    write("hlsl", dx12(&module, &info));
+                }
             }
             Err(why) => write("refused", why),
         }
     }
 }
+
+/// What shaders with cooperative matrices begin with.
+const COOPERATIVE: &str = "enable wgpu_cooperative_matrix;";
 
 fn read(source: &str) -> Result<(naga::Module, naga::valid::ModuleInfo), String> {
     let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
@@ -96,15 +102,23 @@ pub(crate) fn compile(folder: &Path) {
     let instance = wgpu::Instance::default();
     let adapter = pollster::block_on(instance.request_adapter(&wgpu::RequestAdapterOptions::default()));
     let adapter = adapter.unwrap_or_else(|e| panic!("no GPU: {e}"));
-    let (device, _) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
-        required_features: adapter.features() & wgpu::Features::SUBGROUP,
-        required_limits: adapter.limits(),
-        ..Default::default()
-    }))
-    .unwrap_or_else(|e| panic!("no device: {e}"));
+    let open = |wanted: wgpu::Features| {
+        let (device, _) = pollster::block_on(adapter.request_device(&wgpu::DeviceDescriptor {
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            // SAFETY: nothing is ever run.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+            ..Default::default()
+        }))
+        .unwrap_or_else(|e| panic!("no device: {e}"));
+        device
+    };
+    let more = wgpu::Features::SHADER_F16 | wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+    let (plain, cooperative) = (open(wgpu::Features::SUBGROUP), open(wgpu::Features::SUBGROUP | more));
     for (path, source) in sources(folder) {
         let name = path.file_stem().unwrap_or_default().to_string_lossy();
         eprintln!("=== {name}");
+        let device = if source.contains(COOPERATIVE) { &cooperative } else { &plain };
         let scope = device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(&name), source: wgpu::ShaderSource::Wgsl(source.into()) };

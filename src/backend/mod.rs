@@ -154,6 +154,8 @@ impl fmt::Display for DeviceKind {
 
 /// The environment variable that switches [`DeviceOptions::tune`] on.
 const TUNE: &str = "WGTENSOR_TUNE";
+/// The environment variable that switches [`DeviceOptions::cooperative_matrices`] on.
+const COOPERATIVE: &str = "WGTENSOR_COOPERATIVE";
 /// The environment variable that [`Kernels::Auto`] asks: `auto`, `hardware` or `software`.
 const KERNELS: &str = "WGTENSOR_KERNELS";
 
@@ -288,6 +290,11 @@ pub struct DeviceOptions {
     /// kernels ([`cache`](Self::cache)) for each adapter and version of its driver; the log has it under `wgtensor::tune`. It is
     /// for real GPUs; the CPU engine and web pages do without.
     pub tune: bool,
+    /// Compute products and convolutions of `f16` with the adapter's cooperative matrices (tensor cores, matrix cores), where it
+    /// has them for `f16` with sums in `f32`; also where `WGTENSOR_COOPERATIVE` is set to something other than `0`. The driver
+    /// orders the sums as it likes. They are experimental in `wgpu`: a driver's fault may do more harm than a wrong number. For
+    /// Vulkan and Metal; a host program's own device is left as it is.
+    pub cooperative_matrices: bool,
     /// Check each new plan's shaders for the GPUs that are not here: the kernels for plain WebGPU, for a large GPU and
     /// for a software adapter are validated and translated to SPIR-V, MSL and HLSL. Works on the CPU engine too; a
     /// shader that fails is an error of the flush. Needs the crate's feature `gpu`. Plans with f64 in them, which no GPU runs, are passed over.
@@ -297,7 +304,17 @@ pub struct DeviceOptions {
 impl DeviceOptions {
     /// Whether products are to be measured.
     pub(crate) fn tunes(&self) -> bool {
-        self.tune || std::env::var_os(TUNE).is_some_and(|word| !word.is_empty() && word != "0")
+        self.tune || Self::switched_on(TUNE)
+    }
+
+    /// Whether cooperative matrices are to be used.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn cooperates(&self) -> bool {
+        self.cooperative_matrices || Self::switched_on(COOPERATIVE)
+    }
+
+    fn switched_on(variable: &str) -> bool {
+        std::env::var_os(variable).is_some_and(|word| !word.is_empty() && word != "0")
     }
 }
 

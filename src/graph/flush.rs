@@ -265,7 +265,8 @@ fn check_plans(check: &dyn PlanCheck, nodes: &[PlanNode], limits: Limits) -> Res
         return Ok(0);
     }
     let kinds = check.max_buffers().into_iter().enumerate();
-    kinds.map(|(kind, max_buffers)| check.check(kind, &plan(nodes, Limits { max_buffers, ..limits })?)).sum()
+    let limits = |max_buffers| Limits { max_buffers, half_products: true, ..limits };
+    kinds.map(|(kind, max_buffers)| check.check(kind, &plan(nodes, limits(max_buffers))?)).sum()
 }
 
 /// Records the results of a submitted run.

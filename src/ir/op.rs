@@ -155,7 +155,12 @@ impl Op {
 
     /// Whether a family computes it from operands that it reads in its own way, and in register types.
     pub(crate) fn is_opaque(&self) -> bool {
-        matches!(self, Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_) | Op::Family(_))
+        self.is_product() || matches!(self, Op::Family(_))
+    }
+
+    /// Whether it is a product of matrices, or a convolution.
+    pub(crate) fn is_product(&self) -> bool {
+        matches!(self, Op::MatMul | Op::Conv(_) | Op::ConvInputGrad(_) | Op::ConvKernelGrad(_))
     }
 
     /// Whether computing it again would cost a pass over much data: the tape keeps such results.

@@ -1,6 +1,6 @@
 //! From graph to steps.
 //!
-//! Read in this order: `widen` puts conversions before families that get narrow operands; `lower` decides which values
+//! Read in this order: `widen` puts conversions before families that get narrow operands and cannot read them; `lower` decides which values
 //! are written out (`written` holds which) and makes one kernel for each, its lines written by `expression`, or a step of
 //! a family (`product` for matrices and convolutions); `rewrite` is what is done to a step; `fuse` merges steps; `in_place`
 //! does without copies of variables; `place` numbers buffers and gives temporaries slots.
@@ -27,12 +27,14 @@ pub(crate) struct Limits {
     pub(crate) max_buffers: usize,
     /// Whether operations may share a kernel.
     pub(crate) fusion: bool,
+    /// Whether products read `f16` and `bf16` from memory as they are.
+    pub(crate) half_products: bool,
 }
 
 /// Plans a graph: nodes in dependency order.
 pub(crate) fn plan(nodes: &[op::PlanNode], limits: Limits) -> Result<step::Plan> {
     let params = nodes.iter().map(|n| n.op.params()).sum();
-    let lowered = lower::lower(&widen::widen(nodes), limits)?;
+    let lowered = lower::lower(&widen::widen(nodes, limits.half_products), limits)?;
     let (mut kernels, buffers) = fuse::fuse(lowered, limits.max_buffers, limits.fusion)?;
     in_place::read_in_place(&mut kernels, &buffers);
     Ok(place::place(kernels, buffers, params))

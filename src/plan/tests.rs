@@ -72,7 +72,7 @@ impl Graph {
         n
     }
     fn plan(&self) -> Plan {
-        let plan = plan(&self.nodes, Limits { max_buffers: 8, fusion: true }).unwrap();
+        let plan = plan(&self.nodes, Limits { max_buffers: 8, fusion: true, half_products: false }).unwrap();
         println!("{plan}");
         plan
     }
@@ -157,6 +157,31 @@ fn a_product_takes_bias_and_activation() {
     let y = g.exp(y);
     g.keep(y);
     assert_eq!(kinds(&g.plan()), ["gemm"]);
+}
+
+/// Where the engine can: of a view too, and of what was computed before. Other families get them converted.
+#[test]
+fn products_read_halves_as_they_are() {
+    let mut g = Graph::default();
+    let (x, w) = (g.leaf(&[32, 20]), g.leaf(&[16, 20]));
+    let half = g.push(Op::Cast, &[32, 20], &[x]);
+    let turned = g.push(Op::Permute(SmallVec::from_slice(&[1, 0])), &[20, 16], &[w]);
+    for n in [half, w, turned] {
+        g.nodes[n as usize].dtype = DType::BF16;
+    }
+    let y = g.push(Op::MatMul, &[32, 16], &[half, turned]);
+    g.nodes[y as usize].dtype = DType::BF16;
+    g.keep(y);
+    let limits = Limits { max_buffers: 8, fusion: true, half_products: true };
+    let (as_they_are, converted) = (plan(&g.nodes, limits).unwrap(), g.plan());
+    assert_eq!(kinds(&as_they_are), ["elementwise", "gemm"]);
+    let operands = |plan: &Plan| {
+        let gemm = plan.steps.last().unwrap();
+        gemm.operands.iter().map(|&b| plan.buffers[gemm.bufs[b as usize] as usize].dtype).collect::<Vec<_>>()
+    };
+    assert_eq!(operands(&as_they_are), [DType::BF16; 2]);
+    assert_eq!(kinds(&converted), ["elementwise", "elementwise", "gemm"]);
+    assert_eq!(operands(&converted), [DType::F32; 2]);
 }
 
 #[test]
@@ -251,7 +276,7 @@ fn kernels_that_wait_for_each_other_are_an_error() {
     g.keep(y);
     let z = g.exp(y);
     g.keep(z);
-    let limits = Limits { max_buffers: 8, fusion: false };
+    let limits = Limits { max_buffers: 8, fusion: false, half_products: false };
     let mut lowered = super::lower::lower(&g.nodes, limits).unwrap();
     lowered.order.push((1, 0));
     let error = super::fuse::fuse(lowered, limits.max_buffers, limits.fusion).unwrap_err();
@@ -266,6 +291,6 @@ fn more_buffers_than_programs_can_name_are_an_error() {
         let x = g.leaf(&[1]);
         g.assign(x, 30_000 + i);
     }
-    let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true }).unwrap_err();
+    let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true, half_products: false }).unwrap_err();
     assert!(error.to_string().contains("65,535 buffers"), "{error}");
 }

@@ -1,5 +1,5 @@
-//! Operands of families in their register types: a narrow one is converted by a kernel of its own, or by the one that
-//! computes it.
+//! Operands of families in their register types: a narrow one that the family cannot read as it is is converted by a kernel
+//! of its own, or by the one that computes it.
 
 use std::borrow::Cow;
 
@@ -8,10 +8,11 @@ use smallvec::SmallVec;
 
 use crate::ir::op::{Keep, Op, PlanNode};
 
-/// The graph with every narrow operand of a family converted.
-pub(crate) fn widen(nodes: &[PlanNode]) -> Cow<'_, [PlanNode]> {
-    let narrow = |n: &PlanNode| n.op.is_opaque() && n.inputs.iter().any(|&i| nodes[i as usize].dtype.is_narrow());
-    if !nodes.iter().any(|n| n.leaf.is_none() && narrow(n)) {
+/// The graph with every narrow operand of a family converted; with `half_products` but for those of products.
+pub(crate) fn widen(nodes: &[PlanNode], half_products: bool) -> Cow<'_, [PlanNode]> {
+    let converts = |n: &PlanNode| n.leaf.is_none() && n.op.is_opaque() && !(half_products && n.op.is_product());
+    let narrow = |n: &PlanNode| n.inputs.iter().any(|&i| nodes[i as usize].dtype.is_narrow());
+    if !nodes.iter().any(|n| converts(n) && narrow(n)) {
         return Cow::Borrowed(nodes);
     }
     let mut out = Widened { nodes: Vec::with_capacity(nodes.len() + 8), wide: FxHashMap::default() };
@@ -20,7 +21,7 @@ pub(crate) fn widen(nodes: &[PlanNode]) -> Cow<'_, [PlanNode]> {
     for node in nodes {
         let mut node = node.clone();
         node.inputs.iter_mut().for_each(|i| *i = now[*i as usize]);
-        if node.op.is_opaque() && node.leaf.is_none() {
+        if converts(&node) {
             node.inputs.iter_mut().for_each(|i| *i = out.wide(*i));
         }
         now.push(out.push(node));

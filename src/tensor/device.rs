@@ -213,7 +213,9 @@ impl Device {
     fn engine(options: Option<&DeviceOptions>) -> Result<Device> {
         match options {
             None => Ok(Self::cpu()),
-            Some(options) => Self::of(Box::new(crate::backend::cpu::CpuBackend::open(options)), usize::MAX, options),
+            Some(options) => {
+                Self::of(Box::new(crate::backend::cpu::CpuBackend::open(options)), usize::MAX, false, options)
+            }
         }
     }
 
@@ -245,11 +247,16 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Result<Device> {
         let bindings = backend.max_storage_bindings();
-        Self::of(Box::new(backend), bindings, options)
+        Self::of(Box::new(backend), bindings, true, options)
     }
 
     #[track_caller]
-    fn of(backend: Box<dyn Backend>, max_buffers: usize, options: &DeviceOptions) -> Result<Device> {
+    fn of(
+        backend: Box<dyn Backend>,
+        max_buffers: usize,
+        half_products: bool,
+        options: &DeviceOptions,
+    ) -> Result<Device> {
         let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
         #[cfg(feature = "gpu")]
         let check = options.check_shaders.then(|| Box::<gpu::check::ShaderCheck>::default() as Box<dyn PlanCheck>);
@@ -266,7 +273,7 @@ impl Device {
                 ));
             }
         };
-        Ok(Self::with_backend(backend, Limits { max_buffers, fusion }, check))
+        Ok(Self::with_backend(backend, Limits { max_buffers, fusion, half_products }, check))
     }
 
     async fn best_async(options: Option<&DeviceOptions>) -> Result<Device> {

@@ -4,7 +4,8 @@ use std::sync::OnceLock;
 
 use super::GpuBackend;
 use super::device::Core;
-use super::info::{describe, kind, known_features};
+use super::info::{COOPERATIVE, describe, kind, known_features, matrices};
+use super::trusted;
 use crate::backend::{DeviceInfo, DeviceKind, DeviceOptions};
 use crate::error::{Error, Kind, Result};
 
@@ -38,7 +39,7 @@ async fn find() -> Vec<Found> {
     let mut adapters = instance.enumerate_adapters(wanted).await;
     adapters.sort_by_key(|a| rank(kind(a.get_info().device_type)));
     let found = adapters.into_iter().enumerate().map(|(i, adapter)| {
-        let features = adapter.features() & known_features();
+        let features = adapter.features() & (known_features() | COOPERATIVE);
         let info = describe(format!("gpu:{i}"), &adapter.get_info(), features, &adapter.limits());
         log::debug!("found {} ({}, {}, {})", info.id, info.name, info.kind, info.api);
         Found { adapter, info }
@@ -74,6 +75,9 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
     } else {
         (found.adapter.features() & known_features(), found.adapter.limits())
     };
+    let matrices = matrices(&found.adapter).filter(|_| options.cooperates() && !options.webgpu_defaults);
+    let experimental = matrices.map_or_else(wgpu::ExperimentalFeatures::disabled, |_| trusted::experimental());
+    let features = if matrices.is_some() { features | COOPERATIVE } else { features };
     // Under a cap the driver is asked for small blocks, so that what it holds stays near what is used.
     let memory_hints = match options.cap {
         Some(_) => wgpu::MemoryHints::MemoryUsage,
@@ -84,6 +88,7 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
         required_features: features,
         required_limits: limits,
         memory_hints,
+        experimental_features: experimental,
         ..Default::default()
     };
     let (device, queue) = found.adapter.request_device(&descriptor).await.map_err(|e| {
@@ -95,7 +100,7 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
             "Update the GPU's driver, choose another device, or use `Device::cpu()`",
         )
     })?;
-    let core = Core::new(found.info.id.clone(), device, queue, false, options)?;
+    let core = Core::new(found.info.id.clone(), device, queue, matrices, false, options)?;
     GpuBackend::new(core, options)
 }
 

@@ -8,7 +8,7 @@ use naga::valid::{Capabilities, ValidationFlags, Validator};
 use rustc_hash::{FxHashSet, FxHasher};
 
 use super::device::lock;
-use super::dispatch::Caps;
+use super::dispatch::{Caps, Matrices};
 use super::dump;
 use super::kernels;
 use super::scope;
@@ -25,6 +25,7 @@ pub(super) const PLAIN: Caps = Caps {
     max_workgroup_size: 256,
     max_workgroup_memory: 16384,
     max_storage_bindings: 8,
+    cooperative: None,
 };
 
 /// A large discrete GPU.
@@ -35,6 +36,7 @@ pub(super) const LARGE: Caps = Caps {
     max_workgroup_size: 1024,
     max_workgroup_memory: 49152,
     max_storage_bindings: 32,
+    cooperative: Some(Matrices { size: 16, subgroup: [32, 32] }),
 };
 
 /// A driver that computes on the processor.
@@ -83,7 +85,9 @@ pub(crate) fn translate(source: &str, subgroups: bool, own: bool) -> Result<()> 
         scope::check(source).map_err(|e| refused("the crate", e.to_string()))?;
     }
     let module = naga::front::wgsl::parse_str(source).map_err(|e| refused("naga", e.emit_to_string(source)))?;
-    let caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut caps = if subgroups { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let cooperative = source.contains("enable wgpu_cooperative_matrix;");
+    caps.set(Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16, cooperative);
     let mut validator = Validator::new(ValidationFlags::all(), caps);
     validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
     validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
@@ -97,6 +101,10 @@ pub(crate) fn translate(source: &str, subgroups: bool, own: bool) -> Result<()> 
     let pipeline = msl::PipelineOptions::default();
     msl::write_string(&module, &info, &options, &pipeline).map_err(|e| refused("MSL", e.to_string()))?;
 
+    // DX12 has no cooperative matrices.
+    if cooperative {
+        return Ok(());
+    }
     let options = hlsl::Options { shader_model: hlsl::ShaderModel::V6_0, ..Default::default() };
     let pipeline = hlsl::PipelineOptions::default();
     let mut text = String::new();

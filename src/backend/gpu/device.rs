@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::cache::Cache;
-use super::dispatch::Caps;
+use super::dispatch::{Caps, Matrices};
 use super::info::describe;
 use super::trusted;
 use crate::backend::profile::Spans;
@@ -60,6 +60,7 @@ impl Core {
         id: String,
         device: wgpu::Device,
         queue: wgpu::Queue,
+        cooperative: Option<Matrices>,
         guest: bool,
         options: &DeviceOptions,
     ) -> Result<Self> {
@@ -78,6 +79,7 @@ impl Core {
                 .max_storage_buffers_per_shader_stage
                 .min(limits.max_buffers_and_acceleration_structures_per_shader_stage.saturating_sub(1))
                 .min(32),
+            cooperative,
         };
         let mut core = Core {
             info,

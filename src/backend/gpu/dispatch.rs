@@ -128,4 +128,15 @@ pub(crate) struct Caps {
     pub(crate) max_workgroup_size: u32,
     pub(crate) max_workgroup_memory: u32,
     pub(crate) max_storage_bindings: u32,
+    /// The cooperative matrices that products of `f16` may be computed with.
+    pub(crate) cooperative: Option<Matrices>,
+}
+
+/// Cooperative matrices: square ones of `f16`, whose products are summed in `f32`; each belongs to a subgroup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Matrices {
+    /// Rows, and columns.
+    pub(crate) size: u32,
+    /// The threads of a subgroup, at least and at most.
+    pub(crate) subgroup: [u32; 2],
 }

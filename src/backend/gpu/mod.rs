@@ -78,7 +78,7 @@ impl GpuBackend {
     /// The engine on a host program's own device. The crate is a guest there: it installs no error handler and no
     /// loss callback; it looks at every call whether the device still answers.
     pub(crate) fn from_wgpu(device: wgpu::Device, queue: wgpu::Queue, options: &DeviceOptions) -> Result<Self> {
-        Self::new(Core::new("gpu:host".into(), device, queue, true, options)?, options)
+        Self::new(Core::new("gpu:host".into(), device, queue, None, true, options)?, options)
     }
 
     /// Distinct buffers that one kernel may bind.

@@ -29,6 +29,13 @@ pub(super) fn pipeline(
     })
 }
 
+/// Leave to ask for what `wgpu` calls experimental.
+pub(super) fn experimental() -> wgpu::ExperimentalFeatures {
+    // SAFETY: only cooperative matrices are asked for with it, by the crate's own shaders, where the program's author asked
+    // for these; every load and store of one lies within work-group memory, and the control flow around them is uniform.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
+}
+
 /// A pipeline cache with `data` in it, which a cache gave out before. Data of another version of the driver is left out.
 pub(super) fn cache(device: &wgpu::Device, data: Option<&[u8]>) -> wgpu::PipelineCache {
     let descriptor = wgpu::PipelineCacheDescriptor { label: Some("wgtensor"), data, fallback: true };

@@ -56,7 +56,7 @@ impl Tuner {
     /// rule.
     pub(super) fn method(&self, backend: &GpuBackend, plan: &Plan, step: &Step) -> Method {
         let Family::Gemm(g) = &step.family else { return Method::Rule };
-        let key = key(g, step);
+        let key = key(g, plan, step);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(method) = found.get(&key) {
             return *method;
@@ -77,10 +77,13 @@ impl Tuner {
     }
 }
 
-/// What tells products apart: their sizes, how many buffers their step has, and how the operands are read.
-fn key(g: &Gemm, step: &Step) -> String {
+/// What tells products apart: their sizes, how many buffers their step has, and how the operands lie and are read.
+fn key(g: &Gemm, plan: &Plan, step: &Step) -> String {
     let mut hasher = FxHasher::default();
     hasher.write(format!("{:?} {:?}", g.a, g.b).as_bytes());
+    for &buf in &step.operands {
+        hasher.write(format!("{}", plan.buffers[usize::from(step.bufs[usize::from(buf)])].dtype).as_bytes());
+    }
     let batch: usize = g.batch.iter().product();
     format!("{}x{}x{} batch {batch} buffers {} {:016x}", g.m, g.k, g.n, step.bufs.len(), hasher.finish())
 }
@@ -113,7 +116,7 @@ fn measure(backend: &GpuBackend, plan: &Plan, step: &Step, g: &Gemm) -> Result<M
     let least = seconds * GAIN;
     let expected = bench.results(&bench.prepare(Method::Rule)?)?;
     log::debug!(target: "wgtensor::tune", "{:?}: {} {:.1} us", [g.m, g.k, g.n], best, seconds * 1e6);
-    for method in Method::candidates(g, &backend.core.caps) {
+    for method in Method::candidates(g, &kernels::for_operands(plan, step, &backend.core.caps)) {
         // A tile that the driver refuses is none.
         let Ok(executable) = bench.prepare(method) else { continue };
         let took = bench.seconds(&executable)?;

@@ -4,31 +4,34 @@ use askama::Template;
 
 use super::lanes::{Lanes, quads, single};
 use super::nest;
+use super::operand::{self, Load, NOTHING, Side, Way};
 use super::render::{Coordinates, Emitter, LANES};
 use super::tiles::{Choice, ENOUGH_GROUPS, Method, Tile};
-use super::window::Numbers;
 use super::{Build, Head, numel};
-use crate::backend::gpu::dispatch::{Caps, Dispatch, Named};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Matrices, Named};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
 use crate::ir::gemm::{Gemm, Loader};
-use crate::ir::listed;
-use crate::ir::program::{Access, Dims, Instr, Line, Program, ReduceOp, Reg};
+use crate::ir::program::{Access, Instr, Line, Program, ReduceOp, Reg};
 use crate::ir::scalar::{Binary1, BinaryFn};
 use crate::ir::step::{Plan, Step};
 
 /// Every variant of tiled products that a device may get: what its tile and epilogue are, and how an operand is read into each tile.
 #[cfg(test)]
 pub(super) fn variants(caps: &Caps) -> Vec<String> {
+    use operand::{ENCODED, Read, encoded};
     let both = [false, true];
     let mut out = Vec::new();
+    for (side, dtype) in ["a", "b"].into_iter().flat_map(|s| ENCODED.map(|d| (s, d))) {
+        out.extend(both.map(|wide| encoded(side, dtype, wide)));
+    }
     for tile in Tile::of(caps) {
         for (split, quads) in both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software) {
             out.push(Product::form(tile, split, quads, tile.buffers(caps)));
         }
         for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
             for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
-                let large = caps.software && tile != Tile::of(caps).last().expect("the smallest");
+                let large = (caps.software || tile.cooperative && !caps.unroll) && !tile.is_smallest();
                 if read.serves(side, along_k) && (read == Read::Strided || !large) {
                     out.push(read.form(tile, side, along_k, wide));
                 }
@@ -43,6 +46,8 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
 struct Product {
     head: Head,
     tile: Tile,
+    /// The matrices of a cooperative tile.
+    matrices: Option<Matrices>,
     /// How many pieces of k are in work-group memory; 0 where operands are read straight from the buffers.
     buffers: u32,
     /// Whether the steps of a piece are written out.
@@ -72,95 +77,11 @@ struct Split {
     chunk: String,
 }
 
-/// An operand in the shader.
-#[derive(PartialEq, Eq, Hash)]
-struct Side {
-    name: &'static str,
-    /// Where its tile begins, and how many lines the tile has.
-    origin: &'static str,
-    lines: u32,
-    /// A thread's place along the tile, and what the vectors that it reads from there are called.
-    thread: &'static str,
-    vector: &'static str,
-    /// Word: lines of the whole operand.
-    extent: String,
-    buffer: usize,
-    /// Whether vectors of four run along k (or along the lines).
-    along_k: bool,
-    /// Whether they are read as vectors.
-    wide: bool,
-    load: Load,
-}
-
-impl Side {
-    /// Whether a part of a vector may lie beyond k.
-    fn by_lane(&self) -> bool {
-        self.along_k && !self.wide
-    }
-}
-
-/// What no place in a piece reaches: nothing is read from there on.
-const NOTHING: &str = "0x7fffffff";
-
-#[derive(PartialEq, Eq, Hash)]
-enum Load {
-    Strided(Strides),
-    Patches(Numbers),
-    Spread(Numbers),
-    Kernel(Numbers),
-}
-
-listed! {
-    /// What an operand is.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    enum Read {
-        Strided,
-        Patches,
-        Spread,
-        Kernel,
-    }
-}
-
-impl Read {
-    /// Whether it can be that side of a product, with vectors in that direction.
-    #[cfg(test)]
-    fn serves(self, side: &str, along_k: bool) -> bool {
-        match self {
-            Read::Strided => true,
-            Read::Patches => side == "a",
-            Read::Spread => side == "a" && along_k,
-            Read::Kernel => side == "b" && along_k,
-        }
-    }
-
-    fn form(self, tile: Tile, side: &str, along_k: bool, wide: bool) -> String {
-        let (along, width) = (if along_k { "k" } else { "lines" }, if wide { "vectors" } else { "scalars" });
-        format!("{tile} {side} {self:?} along {along} in {width}")
-    }
-}
-
-impl Load {
-    fn read(&self) -> Read {
-        match self {
-            Load::Strided(_) => Read::Strided,
-            Load::Patches(_) => Read::Patches,
-            Load::Spread(_) => Read::Spread,
-            Load::Kernel(_) => Read::Kernel,
-        }
-    }
-}
-
-#[derive(PartialEq, Eq, Hash)]
-struct Strides {
-    line: String,
-    k: String,
-}
-
 impl Named for Product {
     const NAME: &'static str = "gemm";
 
     fn variants(&self) -> Vec<String> {
-        let reads = self.sides().map(|s| s.load.read().form(self.tile, s.name, s.along_k, s.wide));
+        let reads = self.sides().into_iter().flat_map(|s| s.forms(self.tile));
         let form = Self::form(self.tile, self.split.is_some(), self.quads, self.buffers);
         [form].into_iter().chain(reads).collect()
     }
@@ -182,6 +103,11 @@ impl Product {
         side.lines * self.tile.bk / 4 / self.tile.threads()
     }
 
+    /// What a short piece's vectors are when what is not there is taken out: straight from the buffers they are numbers.
+    fn present(&self, side: &Side) -> &'static str {
+        if self.buffers == 0 { "vec4<f32>" } else { side.four() }
+    }
+
     /// The number of a thread's vector in a round of copying.
     fn piece(&self, round: &u32) -> String {
         format!("(t + {}u)", round * self.tile.threads())
@@ -189,22 +115,38 @@ impl Product {
 
     /// Elements of an operand's piece in work-group memory: words where vectors are taken apart, else vectors.
     fn tile_size(&self, side: &Side) -> u32 {
-        self.tile.words(side.lines, side.along_k) / if side.along_k { 1 } else { 4 }
+        match self.matrices {
+            Some(_) => side.lines * self.tile.pitch(),
+            None => self.tile.words(side.lines, side.along_k) / if side.along_k { 1 } else { 4 },
+        }
     }
 
     /// The statements that store what a thread has read, in the piece that `half` names.
     fn stores(&self, side: &Side, half: &str) -> Vec<String> {
         let name = side.name;
         let piece = if self.buffers == 2 { format!("{half} * {}u + ", self.tile_size(side)) } else { String::new() };
+        // The places of a vector's elements, if they are not stored as one.
+        let places = |round: u32| match self.matrices {
+            Some(_) if side.along_k => Some((round, [0, 1, 2, 3])),
+            // Four vectors are four lines of four.
+            Some(_) => Some((0, [0, 1, 2, 3].map(|c| c * self.tile.pitch() + round))),
+            None => side.along_k.then(|| (round, [0, 1, 2, 3].map(|c| c * side.lines))),
+        };
         let mut out = Vec::new();
         for round in 0..self.rounds(side) {
-            match side.along_k {
-                true => out.extend((0..4).map(|c| {
-                    let row = c as u32 * side.lines;
-                    format!("tile_{name}[{piece}store_{name}{round} + {row}u] = next_{name}{round}.{};", LANES[c])
-                })),
-                false => out.push(format!("tile_{name}[{piece}{}] = next_{name}{round};", self.piece(&round))),
-            }
+            let full = side.decoded(&format!("next_{name}{round}"));
+            let Some((from, places)) = places(round) else {
+                out.push(format!("tile_{name}[{piece}{}] = {full};", self.piece(&round)));
+                continue;
+            };
+            out.push(format!("{{ let full_{name} = {full};"));
+            out.extend(
+                places
+                    .iter()
+                    .zip(LANES)
+                    .map(|(at, lane)| format!("tile_{name}[{piece}store_{name}{from} + {at}u] = full_{name}.{lane};")),
+            );
+            out.push("}".into());
         }
         out
     }
@@ -233,9 +175,46 @@ impl Product {
         }
     }
 
+    /// The multiplications of cooperative matrices along a piece of k that are written out.
+    fn multiplications(&self) -> u32 {
+        if self.unrolled { self.tile.bk / self.size() } else { 1 }
+    }
+
+    fn size(&self) -> u32 {
+        self.matrices.map_or(1, |m| m.size)
+    }
+
+    /// How many matrices a subgroup holds of an operand.
+    fn matrices_of(&self, side: &Side) -> u32 {
+        self.lines_of(side) / self.size()
+    }
+
+    /// Where in a piece a subgroup's part of an operand begins.
+    fn corner(&self, side: &Side) -> String {
+        format!("{} * {}u", side.thread, self.lines_of(side) * self.tile.pitch())
+    }
+
+    /// A subgroup's `i`th matrix of an operand at a step of a piece.
+    fn matrix(&self, side: &Side, step: &u32, i: &u32) -> String {
+        let (size, pitch) = (self.size(), self.tile.pitch());
+        let mut at = format!("{}u", i * size * pitch + step * size);
+        if !self.unrolled {
+            at += &format!(" + step * {size}u");
+        }
+        // Lines of k in memory are the rows of a, and the columns of b.
+        let way = if side.name == "a" { "coopLoadT" } else { "coopLoad" };
+        let (role, name) = (side.name.to_uppercase(), side.name);
+        format!("{way}<coop_mat{size}x{size}<f16, {role}>>(&tile_{name}[from_{name} + {at}], {pitch}u)")
+    }
+
     /// How many vectors of four lines a thread holds of an operand.
     fn vectors(&self, side: &Side) -> u32 {
-        if side.name == "a" { self.tile.tm / 4 } else { self.tile.tn / 4 }
+        self.lines_of(side) / 4
+    }
+
+    /// How many lines of an operand a thread's or a subgroup's part has.
+    fn lines_of(&self, side: &Side) -> u32 {
+        if side.name == "a" { self.tile.tm } else { self.tile.tn }
     }
 
     /// Where the lines of such a vector begin, in fours.
@@ -257,6 +236,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, method: Met
     let g = empty.as_ref().unwrap_or(g);
     // (What the rule gives for nothing to add up, whatever somebody found to be fast.)
     let method = if g.k == 0 { Method::Rule } else { method };
+    let caps = &for_operands(plan, step, caps);
     match method {
         Method::Tiled(choice) if choice.tile.fits(caps) => return tiled(plan, step, caps, g, choice),
         Method::Reduction if let Some(nest) = as_nest(g, step) => return nest::build(plan, &nest, caps),
@@ -274,8 +254,15 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, method: Met
     tiled(plan, step, caps, g, choice)
 }
 
+/// The abilities that a product may use: cooperative matrices where both operands are `f16` in memory.
+pub(crate) fn for_operands(plan: &Plan, step: &Step, caps: &Caps) -> Caps {
+    let half = |&buf: &u16| plan.buffers[usize::from(step.bufs[usize::from(buf)])].dtype == DType::F16;
+    Caps { cooperative: caps.cooperative.filter(|_| step.operands.iter().all(half)), ..*caps }
+}
+
 /// The product with a tile and a cut that somebody has chosen.
 pub(super) fn tiled(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, choice: Choice) -> Result<Vec<Dispatch>> {
+    let caps = &for_operands(plan, step, caps);
     let Choice { tile, parts } = choice;
     let chunk = g.k.div_ceil(parts).next_multiple_of(tile.bk as usize).max(tile.bk as usize);
     let parts = g.k.div_ceil(chunk).max(1);
@@ -316,8 +303,8 @@ fn product(
     let (m, n, k) = (cx.size(g.m), cx.size(g.n), cx.size(g.k));
     let mut setup = Vec::new();
     let mut batch = Coordinates::new(&g.batch, "z");
-    let a = side(&mut cx, (a_buf, &g.a), a, ("a", tile, &m), &mut batch, &mut setup)?;
-    let b = side(&mut cx, (b_buf, &g.b), b, ("b", tile, &n), &mut batch, &mut setup)?;
+    let a = operand::side(&mut cx, (a_buf, &g.a), a, ("a", tile, &m), &mut batch, &mut setup)?;
+    let b = operand::side(&mut cx, (b_buf, &g.b), b, ("b", tile, &n), &mut batch, &mut setup)?;
     let mut decode = Vec::new();
     batch.decode(&mut cx, &mut decode);
     setup.splice(0..0, decode);
@@ -351,6 +338,7 @@ fn product(
     let shader = Product {
         head,
         tile,
+        matrices: caps.cooperative.filter(|_| tile.cooperative),
         buffers,
         unrolled: caps.unroll,
         ragged: buffers == 0 && !g.k.is_multiple_of(4),
@@ -385,76 +373,6 @@ fn epilogue<'a>(cx: Build<'a>, lanes: Lanes, outer: &[usize]) -> Result<(Build<'
     e.accs = &["acc"];
     let body = nest::pointwise(&mut e)?;
     Ok((e.cx, body))
-}
-
-/// How an operand is read.
-#[derive(Clone, Copy)]
-struct Way {
-    along_k: bool,
-    wide: bool,
-}
-
-impl Way {
-    fn scalar(self) -> Self {
-        Way { wide: false, ..self }
-    }
-
-    /// The direction in which the operand lies contiguously, and whether vectors of four are aligned in it.
-    /// `lines` is the extent of the direction that is not k, which is the rows of a or the columns of b.
-    fn of(g: &Gemm, load: &Loader, lines: usize, is_a: bool) -> Self {
-        match load {
-            Loader::Strided { offset, batch, row, col } => {
-                let (line, k) = if is_a { (*row, *col) } else { (*col, *row) };
-                let aligned = |stride: i64, extent: usize| extent == 1 || stride % 4 == 0;
-                let base = offset % 4 == 0 && batch.iter().zip(&g.batch).all(|(&s, &e)| aligned(s, e));
-                let wide_k = base && k == 1 && g.k.is_multiple_of(4) && aligned(line, lines);
-                let wide_line = base && line == 1 && lines.is_multiple_of(4) && aligned(k, g.k);
-                Way { along_k: wide_k || (k == 1 && !wide_line), wide: wide_k || wide_line }
-            }
-            Loader::Patches { conv, transposed } => Way { along_k: !transposed, wide: conv.c % 4 == 0 },
-            Loader::Spread { conv } | Loader::Kernel { conv } => Way { along_k: true, wide: conv.f % 4 == 0 },
-        }
-    }
-}
-
-fn side(
-    cx: &mut Build,
-    (buf, load): (u16, &Loader),
-    Way { along_k, wide }: Way,
-    (name, tile, extent): (&'static str, Tile, &str),
-    batch: &mut Coordinates,
-    setup: &mut Vec<String>,
-) -> Result<Side> {
-    let buffer = cx.buffer(buf, wide, false)?;
-    let mut base = "0u".to_string();
-    let load = match load {
-        Loader::Strided { offset, batch: strides, row, col } => {
-            let (line, k) = if name == "a" { (*row, *col) } else { (*col, *row) };
-            // Where vectors are read, addresses count vectors; the stride along them is not used then.
-            let unit = if wide { 4 } else { 1 };
-            let strides: Dims<i64> = strides.iter().map(|s| s / unit).collect();
-            let mut terms = Vec::new();
-            if *offset != 0 {
-                terms.push(cx.stride(offset / unit));
-            }
-            terms.extend(batch.address(&strides, cx));
-            if !terms.is_empty() {
-                base = terms.join(" + ");
-            }
-            Load::Strided(Strides { line: cx.stride(line / unit), k: cx.stride(k / unit) })
-        }
-        Loader::Patches { conv, .. } if name == "a" => Load::Patches(Numbers::of(conv)),
-        Loader::Spread { conv } if name == "a" => Load::Spread(Numbers::of(conv)),
-        Loader::Kernel { conv } if name == "b" => Load::Kernel(Numbers::of(conv)),
-        other => return Err(Error::internal(format!("operand {name} of a product cannot be read as {other:?}"))),
-    };
-    setup.push(format!("let base_{name} = {base};"));
-    let (origin, lines, thread, vector) = match name {
-        "a" => ("m0", tile.bm, "ty", "x"),
-        _ => ("n0", tile.bn, "tx", "y"),
-    };
-    let extent = extent.to_string();
-    Ok(Side { name, origin, lines, thread, vector, extent, buffer, along_k, wide, load })
 }
 
 static MUL: BinaryFn = BinaryFn {

@@ -10,6 +10,7 @@ mod gemm;
 mod lanes;
 pub(crate) mod library;
 mod nest;
+mod operand;
 mod radix;
 mod render;
 mod rows;
@@ -28,6 +29,7 @@ mod window;
 use std::collections::HashMap;
 
 use super::dispatch::{Binding, Caps, Dispatch, Grid, Shader, Target};
+pub(super) use gemm::for_operands;
 use tiles::Method;
 
 use crate::dtype::DType;
@@ -169,6 +171,12 @@ impl<'a> Build<'a> {
             narrow if narrow.is_narrow() => "u32",
             dtype => storage_type(dtype, wide)?,
         };
+        self.bound(buf, ty, write)
+    }
+
+    /// The number of a buffer of the step that is declared with elements of that type.
+    fn bound(&mut self, buf: u16, ty: &'static str, write: bool) -> Result<usize> {
+        let id = self.step.bufs[buf as usize];
         // Atomic words are never read-only.
         let write = write || ty == "atomic<u32>";
         let same = |target: &Target| matches!(target, Target::Step(other) if self.step.bufs[*other as usize] == id);

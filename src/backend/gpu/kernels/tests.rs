@@ -63,12 +63,15 @@ fn compute(
     case: &Case,
     build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
 ) -> Vec<Vec<u32>> {
-    let place = |data: &Vec<u32>| {
-        let buffer = backend.alloc(data.len() * 4).unwrap();
-        backend.write(&buffer, bytemuck::cast_slice(data)).unwrap();
+    // A word for each element; in memory elements have the size of their type, or a word.
+    let size = |info: &BufferInfo| if info.dtype.is_narrow() { info.dtype.size() } else { 4 };
+    let place = |(data, info): (&Vec<u32>, &BufferInfo)| {
+        let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_le_bytes().into_iter().take(size(info))).collect();
+        let buffer = backend.alloc(bytes.len()).unwrap();
+        backend.write(&buffer, &bytes).unwrap();
         buffer
     };
-    let buffers: Vec<_> = case.data.iter().map(place).collect();
+    let buffers: Vec<_> = case.data.iter().zip(&case.plan.buffers).map(place).collect();
     let of = |wanted: fn(&BufferInfo) -> bool| {
         let both = case.plan.buffers.iter().zip(&buffers).filter(|(info, _)| wanted(info));
         both.map(|(_, buffer)| buffer.clone()).collect::<Vec<_>>()
@@ -77,11 +80,13 @@ fn compute(
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    let read = |(buffer, data): (_, &Vec<u32>)| {
-        let bytes = pollster::block_on(backend.read_all(buffer, data.len() * 4)).unwrap();
-        bytemuck::pod_collect_to_vec(&bytes)
+    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+    let read = |(i, buffer): (usize, _)| {
+        let info = &case.plan.buffers[i];
+        let bytes = pollster::block_on(backend.read_all(buffer, case.data[i].len() * size(info))).unwrap();
+        bytes.chunks(size(info)).map(word).collect()
     };
-    buffers.iter().zip(&case.data).map(read).collect()
+    buffers.iter().enumerate().map(read).collect()
 }
 
 /// The first word that differs from what plain loops give.
@@ -125,34 +130,62 @@ fn kernels_agree_with_plain_loops() {
 fn every_variant_that_the_rules_may_choose_runs_and_agrees() {
     for_each_backend(|backend, place| {
         let caps = backend.caps();
-        let (ran, wrong) = (Mutex::new(BTreeSet::new()), Mutex::new(Vec::new()));
-        let run = |forced: forced::Forced| {
-            for (case, choices) in forced {
-                let want = reference::run(&case);
-                for choice in choices {
-                    let build = |plan: &Plan, step: &Step, caps: &Caps| {
-                        let built = choice.build(plan, step, caps)?;
-                        ran.lock().unwrap().extend(built.iter().flat_map(|k| k.shader.variants()));
-                        Ok(built)
-                    };
-                    let off = difference(&case, &compute(backend, &case, build), &want);
-                    wrong.lock().unwrap().extend(off.map(|text| format!("{choice:?}: {text}")));
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            scope.spawn(|| run(forced::products(&caps)));
-            scope.spawn(|| run(forced::nests(&caps)));
-            scope.spawn(|| run(forced::others()));
-        });
-        let (ran, wrong) = (ran.into_inner().unwrap(), wrong.into_inner().unwrap());
-        assert!(wrong.is_empty(), "on {place}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
-        let there_are = variants(&caps, forced::MOST_ACCS);
-        let list = |of: &BTreeSet<String>, but: &BTreeSet<String>| of.difference(but).cloned().collect::<Vec<_>>();
-        assert_eq!(list(&there_are, &ran), [""; 0], "on {place}: the rules may choose what no test ran");
-        assert_eq!(list(&ran, &there_are), [""; 0], "on {place}: what ran is not among what the rules may choose");
-        println!("{} variants ran on {place}", ran.len());
+        let forced = vec![forced::products(&caps), forced::nests(&caps), forced::others()];
+        let ran = all_agree(backend, place, forced);
+        assert_same(place, &ran, &variants(&caps, forced::MOST_ACCS));
     });
+}
+
+/// The same of those that adapters with cooperative matrices get on request.
+#[test]
+fn every_variant_with_cooperative_matrices_runs_and_agrees() {
+    for index in 0..pollster::block_on(adapter::list()).len() {
+        let options = DeviceOptions { kernels: Kernels::Hardware, cooperative_matrices: true, ..Default::default() };
+        let backend = pollster::block_on(adapter::open(index, &options)).unwrap();
+        let caps = backend.caps();
+        let name = &backend.info().name;
+        let Some(matrices) = caps.cooperative else {
+            println!("{name} has no cooperative matrices of f16 with sums in f32");
+            continue;
+        };
+        let place = format!("{name}, {matrices:?}");
+        let [ran, there_are] = [all_agree(&backend, &place, vec![forced::cooperative(&caps)]), variants(&caps, 0)]
+            .map(|all| all.into_iter().filter(|v| v.contains("cooperative")).collect());
+        assert_same(&place, &ran, &there_are);
+    }
+}
+
+/// Runs cases by force, which must agree with plain loops; gives the variants that ran.
+fn all_agree(backend: &GpuBackend, place: &str, forced: Vec<forced::Forced>) -> BTreeSet<String> {
+    let (ran, wrong) = (Mutex::new(BTreeSet::new()), Mutex::new(Vec::new()));
+    let run = |forced: forced::Forced| {
+        for (case, choices) in forced {
+            let want = reference::run(&case);
+            for choice in choices {
+                let build = |plan: &Plan, step: &Step, caps: &Caps| {
+                    let built = choice.build(plan, step, caps)?;
+                    ran.lock().unwrap().extend(built.iter().flat_map(|k| k.shader.variants()));
+                    Ok(built)
+                };
+                let off = difference(&case, &compute(backend, &case, build), &want);
+                wrong.lock().unwrap().extend(off.map(|text| format!("{choice:?}: {text}")));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let run = &run;
+        forced.into_iter().for_each(|cases| drop(scope.spawn(move || run(cases))));
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "on {place}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
+    ran.into_inner().unwrap()
+}
+
+fn assert_same(place: &str, ran: &BTreeSet<String>, there_are: &BTreeSet<String>) {
+    let list = |of: &BTreeSet<String>, but: &BTreeSet<String>| of.difference(but).cloned().collect::<Vec<_>>();
+    assert_eq!(list(there_are, ran), [""; 0], "on {place}: the rules may choose what no test ran");
+    assert_eq!(list(ran, there_are), [""; 0], "on {place}: what ran is not among what the rules may choose");
+    println!("{} variants ran on {place}", ran.len());
 }
 
 /// Two cases of one structure need the same pipelines.
@@ -218,7 +251,7 @@ fn small_products_are_cut_into_enough_work_groups() {
 fn an_operand_that_the_epilogue_reads_stays_in_vectors() {
     for (turned, most, bindings, width) in [(false, 8, 3, "vectors"), (true, 8, 4, "vectors"), (true, 3, 3, "scalars")]
     {
-        let case = cases::residual(512, turned);
+        let case = cases::residual(512, turned, DType::F32);
         let caps = Caps { max_storage_bindings: most, ..LARGE };
         let kernel = &build(&case.plan, &case.plan.steps[0], &caps).unwrap()[0];
         assert_eq!(kernel.bindings.len(), bindings, "{turned} {most}");

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::numel;
-use crate::backend::gpu::dispatch::Caps;
+use crate::backend::gpu::dispatch::{Caps, Matrices};
 use crate::ir::gemm::{Gemm, Loader};
 
 /// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
@@ -18,13 +18,23 @@ const LEAST_PART: usize = 64;
 /// at a time. Every thread copies as many vectors as every other. 128 rows and columns by 8 of `k` is what both AMD's and
 /// NVIDIA's compilers do best with: two loads on their way, 128 registers.
 const TILES: [Tile; 5] = [
-    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4 },
-    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8 },
-    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4 },
+    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8, cooperative: false },
+    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8, cooperative: false },
+    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4, cooperative: false },
+    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8, cooperative: false },
+    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4, cooperative: false },
 ];
 const SMALLEST: Tile = TILES[4];
+/// Those of cooperative matrices.
+const COOPERATIVE: [Tile; 3] = [
+    Tile { bm: 128, bn: 128, bk: 32, tm: 32, tn: 64, cooperative: true },
+    Tile { bm: 64, bn: 64, bk: 32, tm: 32, tn: 32, cooperative: true },
+    Tile { bm: 32, bn: 32, bk: 32, tm: 16, tn: 32, cooperative: true },
+];
+/// Threads of a subgroup, as most GPUs have them.
+const SUBGROUP: u32 = 32;
+/// Halves at the end of each line in work-group memory, so that the lines of a matrix lie in different banks.
+const PADDING: u32 = 8;
 /// The largest on a device that computes on a processor.
 const LARGEST: Tile = TILES[3];
 
@@ -33,13 +43,47 @@ pub(crate) struct Tile {
     pub(super) bm: u32,
     pub(super) bn: u32,
     pub(super) bk: u32,
+    /// Rows and columns of a thread's part of it; with cooperative matrices of a subgroup's.
     pub(super) tm: u32,
     pub(super) tn: u32,
+    pub(super) cooperative: bool,
+}
+
+impl Matrices {
+    /// Numbers that the subgroups of a work-group lay out together, a matrix of sums each.
+    pub(super) fn sums(self, tile: Tile) -> u32 {
+        tile.threads().div_ceil(self.subgroup[0]) * self.size * self.size
+    }
+
+    /// Words of work-group memory besides the pieces.
+    fn words(self, tile: Tile) -> u32 {
+        self.sums(tile) + u32::from(!self.known())
+    }
+
+    /// Whether all subgroups have as many threads as is known beforehand.
+    pub(super) fn known(self) -> bool {
+        self.subgroup[0] == self.subgroup[1]
+    }
+
+    /// In how many rounds the subgroups of a work-group compute its tile, if it is known.
+    pub(super) fn rounds(self, tile: Tile) -> u32 {
+        (tile.parts() * self.subgroup[1]).div_ceil(tile.threads())
+    }
 }
 
 impl Tile {
     pub(super) fn threads(self) -> u32 {
+        self.parts() * if self.cooperative { SUBGROUP } else { 1 }
+    }
+
+    /// How many parts it has, each a thread's or a subgroup's.
+    pub(super) fn parts(self) -> u32 {
         (self.bm / self.tm) * (self.bn / self.tn)
+    }
+
+    /// Halves from line to line in the work-group memory of cooperative matrices, where operands lie along k.
+    pub(super) fn pitch(self) -> u32 {
+        self.bk + PADDING
     }
 
     /// Words between the rows of vectors along k in work-group memory, so that the writes of a warp spread over all banks.
@@ -55,12 +99,25 @@ impl Tile {
     /// How many pieces of k are in work-group memory: the one that is multiplied, and where there is room for it the next;
     /// none on a device that computes on a processor, which reads operands straight from the buffers.
     pub(super) fn buffers(self, caps: &Caps) -> u32 {
+        if let Some(matrices) = caps.cooperative.filter(|_| self.cooperative) {
+            let room = caps.max_workgroup_memory.saturating_sub(4 * matrices.words(self));
+            return (room / (2 * (self.bm + self.bn) * self.pitch())).min(2);
+        }
         let bytes = 4 * (self.words(self.bm, true) + self.words(self.bn, true));
         if caps.software { 0 } else { (caps.max_workgroup_memory / bytes).min(2) }
     }
 
     pub(super) fn fits(self, caps: &Caps) -> bool {
-        self.threads() <= caps.max_workgroup_size && (caps.software || self.buffers(caps) > 0)
+        let memory = match self.cooperative {
+            true => !caps.software && caps.cooperative.is_some() && self.buffers(caps) > 0,
+            false => caps.software || self.buffers(caps) > 0,
+        };
+        self.threads() <= caps.max_workgroup_size && memory
+    }
+
+    /// Of its kind.
+    pub(super) fn is_smallest(self) -> bool {
+        self == SMALLEST || self == COOPERATIVE[2]
     }
 
     pub(super) fn count(self, g: &Gemm) -> usize {
@@ -76,7 +133,8 @@ impl Tile {
 
     /// Those that a device may get. One that computes on a processor reads operands straight from memory.
     pub(super) fn of(caps: &Caps) -> impl Iterator<Item = Self> {
-        TILES.into_iter().filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
+        let all = COOPERATIVE.into_iter().chain(TILES);
+        all.filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
     }
 }
 
@@ -94,7 +152,7 @@ impl Method {
     /// What may be faster than the rule's choice.
     pub(crate) fn candidates(g: &Gemm, caps: &Caps) -> Vec<Method> {
         let useful = numel(&g.batch) * g.m * g.n;
-        let wasteful = |t: &Tile| *t != SMALLEST && t.count(g) * (t.bm * t.bn) as usize > 4 * useful;
+        let wasteful = |t: &Tile| !t.is_smallest() && t.count(g) * (t.bm * t.bn) as usize > 4 * useful;
         let mut all = vec![];
         if g.m.min(g.n) <= 16 || g.k <= 16 {
             all.push(Method::Reduction);
@@ -132,7 +190,7 @@ impl FromStr for Method {
             _ => {}
         }
         let (tile, parts) = text.split_once('/').ok_or(())?;
-        let tile = TILES.into_iter().find(|t| t.to_string() == tile).ok_or(())?;
+        let tile = COOPERATIVE.into_iter().chain(TILES).find(|t| t.to_string() == tile).ok_or(())?;
         let parts = parts.parse().ok().filter(|parts| (1..=64).contains(parts)).ok_or(())?;
         Ok(Method::Tiled(Choice { tile, parts }))
     }
@@ -155,13 +213,16 @@ impl Choice {
         }
         let useful = numel(&g.batch) * g.m * g.n;
         let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
-        let tiles = || Tile::of(caps).filter(tight);
+        let cooperative = Tile::of(caps).any(|t| t.cooperative);
+        let of_kind = || Tile::of(caps).filter(|t| t.cooperative == cooperative);
+        let tiles = || of_kind().filter(tight);
         if let Some(tile) = tiles().find(|t| t.count(g) >= ENOUGH_GROUPS) {
             return Choice { tile, parts: 1 };
         }
         // Of a long `k` each part is still long enough to repay a large tile.
         let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
-        let tile = tiles().find(long).unwrap_or(SMALLEST);
+        let smallest = of_kind().last().unwrap_or(SMALLEST);
+        let tile = tiles().find(long).unwrap_or(smallest);
         let most = (g.k / LEAST_PART).clamp(1, 64);
         Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
     }
@@ -176,6 +237,6 @@ impl Choice {
 
 impl fmt::Display for Tile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}", self.bm, self.bn)
+        write!(f, "{}{}x{}", if self.cooperative { "cooperative-" } else { "" }, self.bm, self.bn)
     }
 }

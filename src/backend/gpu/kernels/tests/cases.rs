@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::dtype::DType;
+use crate::ir::encoding::{f32_to_bf16, f32_to_f16};
 use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::{Access, Dims, Gather, Instr, Line, Program, ReduceOp, Reg, Store};
 use crate::ir::scalar::{Binary1, BinaryFn, Unary1, UnaryFn};
@@ -72,7 +73,9 @@ impl Draft {
             I32 => n as u32,
             U32 => n.unsigned_abs(),
             Bool => (n & 1) as u32,
-            narrow => unreachable!("{narrow} is no register type"),
+            DType::F16 => f32_to_f16(n as f32 / 8.0).into(),
+            DType::BF16 => f32_to_bf16(n as f32 / 8.0).into(),
+            DType::U8 | DType::I8 => unreachable!("bytes are not among the cases"),
         }
     }
 
@@ -117,7 +120,7 @@ impl Draft {
     }
 
     fn gather(&mut self, buf: u16, offset: i64, strides: &[i64], inner: bool, gather: &[Gather]) -> Reg {
-        let (at, dtype) = (access(offset, strides), self.buffers[buf as usize].dtype);
+        let (at, dtype) = (access(offset, strides), self.buffers[buf as usize].dtype.register());
         self.line(Instr::Load { buf, at, gather: gather.iter().cloned().collect() }, dtype, inner)
     }
 
@@ -423,11 +426,22 @@ pub(super) fn gemm(batch: &[usize], mnk: [usize; 3], t: [bool; 2], shift: i64) -
 }
 
 /// The same with an offset for each operand.
-pub(super) fn shifted_gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2], shift: [i64; 2]) -> Case {
-    let mut d = Draft::new(format!("gemm {batch:?} {m}x{n}x{k} {t:?} +{shift:?}"));
+pub(super) fn shifted_gemm(batch: &[usize], mnk: [usize; 3], t: [bool; 2], shift: [i64; 2]) -> Case {
+    typed_gemm(batch, mnk, t, shift, [F32, F32])
+}
+
+/// The same, of operands of these types.
+pub(super) fn typed_gemm(
+    batch: &[usize],
+    [m, n, k]: [usize; 3],
+    t: [bool; 2],
+    shift: [i64; 2],
+    types: [DType; 2],
+) -> Case {
+    let mut d = Draft::new(format!("gemm {batch:?} {m}x{n}x{k} {t:?} +{shift:?} {types:?}"));
     let z = product(batch);
-    let a = d.input(F32, z * m * k + shift[0] as usize);
-    let b = d.input(F32, k * n + shift[1] as usize);
+    let a = d.input(types[0], z * m * k + shift[0] as usize);
+    let b = d.input(types[1], k * n + shift[1] as usize);
     let outer: Dims<usize> = batch.iter().copied().chain([m, n]).collect();
     finish(&mut d, &outer);
     let strides = |rows: usize, cols: usize, t: bool| if t { (1, rows as i64) } else { (cols as i64, 1) };
@@ -443,9 +457,9 @@ pub(super) fn shifted_gemm(batch: &[usize], [m, n, k]: [usize; 3], t: [bool; 2],
 
 /// A product whose epilogue adds one of its operands, `[n, n]` both: as it lies in memory, or turned, which it reads element
 /// by element.
-pub(super) fn residual(n: usize, turned: bool) -> Case {
-    let mut d = Draft::new(format!("residual {n} {turned}"));
-    let (a, b) = (d.input(F32, n * n), d.input(F32, n * n));
+pub(super) fn residual(n: usize, turned: bool, dtype: DType) -> Case {
+    let mut d = Draft::new(format!("residual {n} {turned} {dtype}"));
+    let (a, b) = (d.input(dtype, n * n), d.input(dtype, n * n));
     let acc = d.line(Instr::Acc(0), F32, false);
     let x = d.load(a, 0, &if turned { [1, n as i64] } else { [n as i64, 1] }, false);
     let y = d.binary(&ADD, acc, x);
@@ -491,22 +505,27 @@ pub(super) fn placed(
 
 /// A convolution and its two gradients as products.
 pub(super) fn conv(v: Geometry, which: usize) -> Case {
-    let mut d = Draft::new(format!("conv {which} {v:?}"));
+    typed_conv(v, which, F32)
+}
+
+/// The same, of operands of that type.
+pub(super) fn typed_conv(v: Geometry, which: usize, dtype: DType) -> Case {
+    let mut d = Draft::new(format!("conv {which} {v:?} {dtype}"));
     let (x, y, taps) = (v.batch * v.h * v.w, v.batch * v.oh * v.ow, v.kh * v.kw);
     let strided = |row: i64, col: i64| Loader::Strided { offset: 0, batch: Dims::new(), row, col };
     let (m, n, k, a, b) = match which {
         0 => {
-            let (a, b) = (d.input(F32, x * v.c), d.input(F32, taps * v.c * v.f));
+            let (a, b) = (d.input(dtype, x * v.c), d.input(dtype, taps * v.c * v.f));
             let patches = Loader::Patches { conv: v, transposed: false };
             (y, v.f, taps * v.c, (a, patches), (b, strided(v.f as i64, 1)))
         }
         1 => {
-            let (a, b) = (d.input(F32, x * v.c), d.input(F32, y * v.f));
+            let (a, b) = (d.input(dtype, x * v.c), d.input(dtype, y * v.f));
             let patches = Loader::Patches { conv: v, transposed: true };
             (taps * v.c, v.f, y, (a, patches), (b, strided(v.f as i64, 1)))
         }
         _ => {
-            let (a, b) = (d.input(F32, y * v.f), d.input(F32, taps * v.c * v.f));
+            let (a, b) = (d.input(dtype, y * v.f), d.input(dtype, taps * v.c * v.f));
             (x, v.c, taps * v.f, (a, Loader::Spread { conv: v }), (b, Loader::Kernel { conv: v }))
         }
     };
@@ -600,6 +619,13 @@ pub(super) fn all() -> Vec<Case> {
         out.push(gemm(&[], [65, 64, 40], t, 0));
         out.push(gemm(&[], [50, 1, 70], t, 0));
         out.push(gemm(&[3], [33, 35, 18], t, 3));
+    }
+    for dtype in [DType::F16, DType::BF16] {
+        out.push(typed_gemm(&[2], [130, 132, 100], ways[3], [0, 0], [dtype, F32]));
+        out.push(typed_gemm(&[], [160, 133, 300], ways[1], [1, 3], [F32, dtype]));
+        out.push(typed_gemm(&[], [3, 133, 300], ways[0], [0, 1], [dtype, dtype]));
+        out.push(typed_gemm(&[9], [256, 260, 20], ways[2], [0, 0], [dtype, dtype]));
+        out.push(typed_conv(geometry(4, 8, 1, 2, 2), 2, dtype));
     }
     let others: [(&[usize], [usize; 3], i64); 16] = [
         (&[], [31, 33, 17], 0),

@@ -3,7 +3,7 @@
 
 use super::cases::{
     Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, turned,
-    window,
+    typed_conv, typed_gemm, window,
 };
 use crate::backend::gpu::dispatch::{Caps, Dispatch};
 use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiles, tiling};
@@ -15,7 +15,7 @@ use crate::ir::sort::Sort;
 use crate::ir::step::{Family, Plan, Step};
 use crate::ir::window::WindowOp;
 
-use DType::{Bool, F32, I32, U32};
+use DType::{BF16, Bool, F16, F32, I32, U32};
 
 /// Reductions in a nest up to which layouts are looked for: more of them only shrink the teams further.
 pub(super) const MOST_ACCS: usize = 8;
@@ -69,7 +69,14 @@ pub(super) fn products(caps: &Caps) -> Forced {
         cases.push(conv(placed([1, 20, 21], channels, filters, 3, 2, 2), 1));
         cases.push(conv(placed([3, 13, 10], filters, taps, 2, 1, 0), 2));
     }
-    cases.extend([residual(132, false), residual(132, true), residual(133, false)]);
+    cases.extend([residual(132, false, F32), residual(132, true, F32), residual(133, false, F32)]);
+    // Halves, which are decoded, of each type on each side.
+    let decoded = [[F16, F32], [F32, F16], [BF16, F32], [F32, BF16], [F16, BF16]];
+    for (i, types) in decoded.into_iter().enumerate() {
+        cases.push(typed_gemm(&[2], [even, even, k_even], ways[i % 4], [0, 4], types));
+        cases.push(typed_gemm(&[], [odd, odd, k_odd], ways[i % 4], [1, 3], types));
+    }
+    cases.extend([residual(132, false, F16), residual(132, true, BF16), residual(133, false, F16)]);
     let all = tiles::Choice::all(caps);
     let some = |i: usize, case: &Case| {
         let suits = |tile: tiles::Tile| match &case.plan.steps[0].family {
@@ -89,6 +96,41 @@ pub(super) fn products(caps: &Caps) -> Forced {
         out.push((shifted_gemm(&[], [odd, odd, k_odd], [false, false], [0, 1]), unrolled));
     }
     out
+}
+
+/// Every tile of cooperative matrices, whole and cut, with every way to read an operand.
+pub(super) fn cooperative(caps: &Caps) -> Forced {
+    let ways = [[false, false], [true, false], [false, true], [true, true]];
+    // A tile and a half each way, and a remainder; as many pieces of k.
+    let (odd, even, k_odd, k_even) = (128 + 69, 128 + 68, 4 * 32 + 13, 4 * 32 + 12);
+    let both = [F16, F16];
+    let mut cases = Vec::new();
+    for t in ways {
+        cases.push(typed_gemm(&[2], [even, even, k_even], t, [0, 4], both));
+        cases.push(typed_gemm(&[2], [even, even, 4 * 32], t, [3, 0], both));
+        cases.push(typed_gemm(&[], [odd, odd, k_odd], t, [0, 1], both));
+        cases.push(typed_gemm(&[], [odd, even, 32], t, [2, 0], both));
+    }
+    for (channels, filters, taps) in [(68, even, 12), (65, odd, 9)] {
+        for which in 0..3 {
+            let [c, f] = [[taps, filters], [channels, filters], [filters, taps]][which];
+            cases.push(typed_conv(placed([3, 13, 10], c, f, 1, 1, 1), which, F16));
+        }
+    }
+    cases.extend([residual(132, false, F16), residual(132, true, F16), residual(133, false, F16)]);
+    let small = cases.len();
+    cases.extend(
+        [[even, even, k_even], [odd; 3]]
+            .into_iter()
+            .flat_map(|sizes| [ways[0], ways[3]].map(|t| typed_gemm(&[], sizes, t, [0, 0], both))),
+    );
+    // Compilers of software adapters take their time: there every case runs with one tile or cut, the last ones with large tiles.
+    let suits = |i: usize, c: &tiles::Choice| {
+        caps.unroll || c.tile.is_smallest() == (i < small) && (c.parts > 1) == (i % 2 == 1)
+    };
+    let all: Vec<_> = tiles::Choice::all(caps).into_iter().filter(|c| c.tile.cooperative).collect();
+    let with = |(i, case)| (case, all.iter().filter(|c| suits(i, c)).map(|&c| Choice::Product(c)).collect());
+    cases.into_iter().enumerate().map(with).collect()
 }
 
 /// Every layout of teams, whole and split, and every reduction in every way in which teams combine.

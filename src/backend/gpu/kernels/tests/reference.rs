@@ -2,6 +2,7 @@
 
 use super::cases::Case;
 use crate::dtype::DType;
+use crate::ir::encoding::{bf16_to_f32, f16_to_f32};
 use crate::ir::gemm::{Gemm, Loader};
 use crate::ir::program::{Access, Gather, Instr, Program, ReduceOp};
 use crate::ir::scan::{Scan, ScanOp};
@@ -61,7 +62,9 @@ fn decode(dtype: DType, word: u32) -> Value {
         DType::I32 => (word as i32).into(),
         DType::U32 => word.into(),
         DType::Bool => u32::from(word != 0).into(),
-        narrow => unreachable!("{narrow} is no register type"),
+        DType::F16 => f16_to_f32(word as u16).into(),
+        DType::BF16 => bf16_to_f32(word as u16).into(),
+        DType::U8 | DType::I8 => unreachable!("bytes are not among the cases"),
     }
 }
 
