@@ -38,17 +38,15 @@ fetch() {
     exit 0
 }
 libraries="$home/usr/lib/x86_64-linux-gnu"
-driver="$(mktemp)"
-trap 'rm -f "$driver"' EXIT
+driver="$(mktemp --suffix=.json)"
+trap 'rm -f "$driver" "$driver.log"' EXIT
 printf '{"file_format_version": "1.0.1", "ICD": {"api_version": "1.4.0", "library_path": "%s"}}' \
     "$libraries/libvulkan_lvp.so" >"$driver"
 # The program, and its loader, C library and Vulkan loader of the same Debian.
 tests="$(cargo test --features full --lib --no-run 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | tail -1)"
 VK_DRIVER_FILES="$driver" "$home/usr/lib64/ld-linux-x86-64.so.2" --library-path "$libraries:/usr/lib/x86_64-linux-gnu" \
     "$tests" with_cooperative_matrices --nocapture | tee "$driver.log"
-if ! grep -q 'variants ran on' "$driver.log"; then
-    rm -f "$driver.log"
+grep -q 'variants ran on' "$driver.log" || {
     echo "The newer Mesa has no cooperative matrices of f16 with sums in f32." >&2
     exit 1
-fi
-rm -f "$driver.log"
+}

@@ -12,6 +12,7 @@ use rustc_hash::FxHasher;
 
 use super::GpuBackend;
 use super::device::Core;
+use super::dispatch::Caps;
 use super::kernels::{self, tiles::Method};
 use super::run::GpuExecutable;
 use crate::backend::{Backend, Buffer, DeviceOptions, Executable};
@@ -56,12 +57,13 @@ impl Tuner {
     /// rule.
     pub(super) fn method(&self, backend: &GpuBackend, plan: &Plan, step: &Step) -> Method {
         let Family::Gemm(g) = &step.family else { return Method::Rule };
-        let key = key(g, plan, step);
+        let caps = kernels::for_operands(plan, step, &backend.core.caps);
+        let key = key(g, plan, step, &caps);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(method) = found.get(&key) {
             return *method;
         }
-        let measured = measure(backend, plan, step, g);
+        let measured = measure(backend, plan, step, g, &caps);
         let method = measured.unwrap_or_else(|error| {
             log::warn!(target: "wgtensor::tune", "{key}: {error}");
             Method::Rule
@@ -77,10 +79,11 @@ impl Tuner {
     }
 }
 
-/// What tells products apart: their sizes, how many buffers their step has, and how the operands lie and are read.
-fn key(g: &Gemm, plan: &Plan, step: &Step) -> String {
+/// What tells products apart: their sizes, how many buffers their step has, how the operands lie and are read, and with what.
+fn key(g: &Gemm, plan: &Plan, step: &Step, caps: &Caps) -> String {
     let mut hasher = FxHasher::default();
     hasher.write(format!("{:?} {:?}", g.a, g.b).as_bytes());
+    hasher.write(format!("{:?}", caps.cooperative).as_bytes());
     for &buf in &step.operands {
         hasher.write(format!("{}", plan.buffers[usize::from(step.bufs[usize::from(buf)])].dtype).as_bytes());
     }
@@ -110,13 +113,13 @@ fn write(path: &PathBuf, driver: &str, found: &BTreeMap<String, Method>) -> std:
 }
 
 /// The fastest way whose results are those of the rule's.
-fn measure(backend: &GpuBackend, plan: &Plan, step: &Step, g: &Gemm) -> Result<Method> {
+fn measure(backend: &GpuBackend, plan: &Plan, step: &Step, g: &Gemm, caps: &Caps) -> Result<Method> {
     let bench = Bench::new(backend, plan, step)?;
     let (mut best, mut seconds) = (Method::Rule, bench.seconds(&bench.prepare(Method::Rule)?)?);
     let least = seconds * GAIN;
     let expected = bench.results(&bench.prepare(Method::Rule)?)?;
     log::debug!(target: "wgtensor::tune", "{:?}: {} {:.1} us", [g.m, g.k, g.n], best, seconds * 1e6);
-    for method in Method::candidates(g, &kernels::for_operands(plan, step, &backend.core.caps)) {
+    for method in Method::candidates(g, caps) {
         // A tile that the driver refuses is none.
         let Ok(executable) = bench.prepare(method) else { continue };
         let took = bench.seconds(&executable)?;

@@ -5,7 +5,7 @@ use super::cases::{
     Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, turned,
     typed_conv, typed_gemm, window,
 };
-use crate::backend::gpu::dispatch::{Caps, Dispatch};
+use crate::backend::gpu::dispatch::{Caps, Dispatch, Matrices};
 use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiles, tiling};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -28,6 +28,8 @@ pub(super) enum Choice {
     Product(tiles::Choice),
     /// With its loop written out, as real GPUs get it.
     Unrolled(tiles::Choice),
+    /// With cooperative matrices, as if the threads of a subgroup were not known beforehand.
+    Varying(tiles::Choice),
     Nest(tiling::Choice),
 }
 
@@ -38,6 +40,11 @@ impl Choice {
             (Choice::Product(choice), Family::Gemm(g)) => gemm::tiled(plan, step, caps, g, choice),
             (Choice::Unrolled(choice), Family::Gemm(g)) => {
                 gemm::tiled(plan, step, &Caps { unroll: true, ..*caps }, g, choice)
+            }
+            (Choice::Varying(choice), Family::Gemm(g)) => {
+                let varying = |m: Matrices| Matrices { subgroup: [m.subgroup[0], 2 * m.subgroup[1]], ..m };
+                let caps = Caps { cooperative: caps.cooperative.map(varying), ..*caps };
+                gemm::tiled(plan, step, &caps, g, choice)
             }
             (Choice::Nest(choice), _) => rows::laid_out(plan, step, caps, |_| choice),
             _ => build(plan, step, caps),
@@ -130,7 +137,10 @@ pub(super) fn cooperative(caps: &Caps) -> Forced {
     };
     let all: Vec<_> = tiles::Choice::all(caps).into_iter().filter(|c| c.tile.cooperative).collect();
     let with = |(i, case)| (case, all.iter().filter(|c| suits(i, c)).map(|&c| Choice::Product(c)).collect());
-    cases.into_iter().enumerate().map(with).collect()
+    let mut out: Forced = cases.into_iter().enumerate().map(with).collect();
+    let smallest = all.iter().filter(|c| c.tile.is_smallest()).map(|&c| Choice::Varying(c)).collect();
+    out.push((typed_gemm(&[2], [odd, even, k_odd], ways[2], [0, 0], both), smallest));
+    out
 }
 
 /// Every layout of teams, whole and split, and every reduction in every way in which teams combine.
