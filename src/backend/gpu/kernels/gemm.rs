@@ -113,7 +113,8 @@ impl Product {
         format!("(t + {}u)", round * self.tile.threads())
     }
 
-    /// Elements of an operand's piece in work-group memory: words where vectors are taken apart, else vectors.
+    /// Elements of an operand's piece in work-group memory: halves of cooperative matrices; of others words where vectors are taken
+    /// apart, else vectors.
     fn tile_size(&self, side: &Side) -> u32 {
         match self.matrices {
             Some(_) => side.lines * self.tile.pitch(),
