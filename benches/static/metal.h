@@ -6,7 +6,10 @@ typedef unsigned short ushort;
 #define device
 #define thread
 #define constant const
+#define threadgroup
 #define WGT_INLINE static __forceinline__ __device__
+// Only moved.
+struct half { ushort bits; };
 namespace metal {
 using ::uint;
 template <class T, int N> struct vec;
@@ -48,7 +51,7 @@ template <class T> struct __align__(sizeof(T) * 4) vec<T, 4> {
     WGT_PARTS
 };
 #define WGT_NAMES(T, n) typedef vec<T, 2> n##2; typedef vec<T, 3> n##3; typedef vec<T, 4> n##4;
-WGT_NAMES(float, float) WGT_NAMES(int, int) WGT_NAMES(uint, uint) WGT_NAMES(bool, bool)
+WGT_NAMES(float, float) WGT_NAMES(int, int) WGT_NAMES(uint, uint) WGT_NAMES(bool, bool) WGT_NAMES(half, half)
 // elementwise operations
 #define WGT_BIN(op) \
     template <class T> WGT_INLINE auto operator op(vec<T, 2> a, vec<T, 2> b) { return vec<decltype(a.x op b.x), 2>(a.x op b.x, a.y op b.y); } \
@@ -136,6 +139,27 @@ WGT_INLINE float4x4 transpose(float4x4 m) {
                     float4(m.c[0].z, m.c[1].z, m.c[2].z, m.c[3].z), float4(m.c[0].w, m.c[1].w, m.c[2].w, m.c[3].w));
 }
 WGT_INLINE float4 operator*(float4x4 m, float4 v) { return m.c[0] * v.x + m.c[1] * v.y + m.c[2] * v.z + m.c[3] * v.w; }
+// Cooperative matrices by the instructions of CUDA's `wmma`. Metal has no word for the side of a product that a matrix is on,
+// so that all are loaded as its left one: as many registers and instructions.
+#define WGT_EIGHT(c, r) c(r[0]), c(r[1]), c(r[2]), c(r[3]), c(r[4]), c(r[5]), c(r[6]), c(r[7])
+struct simdgroup_half16x16 { uint r[8]; };
+struct simdgroup_float16x16 { float r[8]; };
+#define WGT_LOAD(way) \
+    asm volatile("wmma.load.a.sync.aligned." way ".m16n16k16.shared.f16 {%0,%1,%2,%3,%4,%5,%6,%7}, [%8], %9;" \
+                 : WGT_EIGHT("=r", m.r) : "r"(uint(__cvta_generic_to_shared(from))), "r"(stride))
+WGT_INLINE void simdgroup_load(simdgroup_half16x16& m, const half* from, int stride, int, bool turned) {
+    if (turned) WGT_LOAD("col"); else WGT_LOAD("row");
+}
+WGT_INLINE void simdgroup_store(simdgroup_float16x16 m, float* to, int stride) {
+    asm volatile("wmma.store.d.sync.aligned.row.m16n16k16.shared.f32 [%8], {%0,%1,%2,%3,%4,%5,%6,%7}, %9;"
+                 :: WGT_EIGHT("f", m.r), "r"(uint(__cvta_generic_to_shared(to))), "r"(stride) : "memory");
+}
+WGT_INLINE void simdgroup_multiply_accumulate(simdgroup_float16x16& d, simdgroup_half16x16 a, simdgroup_half16x16 b,
+                                              simdgroup_float16x16 c) {
+    asm volatile("wmma.mma.sync.aligned.row.col.m16n16k16.f32.f32 {%0,%1,%2,%3,%4,%5,%6,%7}, "
+                 "{%8,%9,%10,%11,%12,%13,%14,%15}, {%16,%17,%18,%19,%20,%21,%22,%23}, {%24,%25,%26,%27,%28,%29,%30,%31};"
+                 : WGT_EIGHT("=f", d.r) : WGT_EIGHT("r", a.r), WGT_EIGHT("r", b.r), WGT_EIGHT("f", c.r));
+}
 enum class mem_flags { mem_none, mem_device, mem_threadgroup };
 WGT_INLINE void threadgroup_barrier(mem_flags) { __syncthreads(); }
 WGT_INLINE void simdgroup_barrier(mem_flags) { __syncwarp(); }

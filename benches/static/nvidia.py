@@ -159,7 +159,7 @@ def instructions(text):
 
 def kind(op):
     base = op.split(".")[0]
-    if base in ("FFMA", "FFMA2"):
+    if base in ("FFMA", "FFMA2", "HMMA"):
         return "multiply-adds"
     names = {"LDG": "loads", "LDS": "work-group loads"}
     if base in names:

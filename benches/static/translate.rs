@@ -21,8 +21,7 @@ fn sources(folder: &Path) -> Vec<(PathBuf, String)> {
 }
 
 /// Writes FILE.msl and FILE.hlsl beside every FILE.wgsl, without run-time checks, as the crate's own shaders get them; and
-/// FILE.refused with the reason where naga does not take it. Those with cooperative matrices are left out: DX12 has none, and
-/// Metal others than the GPU that they are for.
+/// FILE.refused with the reason where naga does not take it. DX12 has no cooperative matrices.
 pub(crate) fn translate(folder: &Path) {
     for (path, source) in sources(folder) {
         let write = |extension: &str, text: String| {
@@ -31,8 +30,8 @@ pub(crate) fn translate(folder: &Path) {
         };
         match read(&source) {
             Ok((module, info)) => {
+                write("msl", metal(&module, &info));
                 if !source.contains(COOPERATIVE) {
-                    write("msl", metal(&module, &info));
                     write("hlsl", dx12(&module, &info));
                 }
             }

@@ -77,7 +77,8 @@ pub(super) fn products(caps: &Caps) -> Forced {
         cases.push(conv(placed([3, 13, 10], filters, taps, 2, 1, 0), 2));
     }
     cases.extend([residual(132, false, F32), residual(132, true, F32), residual(133, false, F32)]);
-    // Halves, which are decoded, of each type on each side.
+    let plain = cases.len();
+    // Halves, which are decoded in the same way for every tile, of each type on each side.
     let decoded = [[F16, F32], [F32, F16], [BF16, F32], [F32, BF16], [F16, BF16]];
     for (i, types) in decoded.into_iter().enumerate() {
         cases.push(typed_gemm(&[2], [even, even, k_even], ways[i % 4], [0, 4], types));
@@ -90,7 +91,11 @@ pub(super) fn products(caps: &Caps) -> Forced {
             Family::Gemm(g) => tile.suits(g, caps),
             _ => true,
         };
-        let wanted = all.iter().enumerate().filter(move |(j, _)| caps.software || (i + j).is_multiple_of(2));
+        let wanted = |j: usize, tile: tiles::Tile| match i < plain {
+            true => caps.software || (i + j).is_multiple_of(2),
+            false => tile.is_smallest(),
+        };
+        let wanted = all.iter().enumerate().filter(move |(j, choice)| wanted(*j, choice.tile));
         wanted.filter(|(_, choice)| suits(choice.tile)).map(|(_, &choice)| Choice::Product(choice)).collect()
     };
     let with = |(i, case): (usize, Case)| {
