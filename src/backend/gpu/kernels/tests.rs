@@ -1,13 +1,14 @@
 //! Every kind of kernel, checked by naga without a device and against plain loops on one.
 
 mod cases;
+mod draft;
 mod forced;
 mod reference;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use cases::Case;
+use draft::Case;
 
 use super::{build, variants};
 use crate::backend::gpu::GpuBackend;

@@ -2,9 +2,10 @@
 //! sizes are three tiles (or teams, or work-groups) and a remainder in each direction.
 
 use super::cases::{
-    Case, Draft, chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, turned,
-    typed_conv, typed_gemm, window,
+    chain, conv, costly, in_place, placed, reduce, residual, scatter, shifted_gemm, softmax, turned, typed_conv,
+    typed_gemm, window,
 };
+use super::draft::{Case, Draft};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Matrices};
 use crate::backend::gpu::kernels::{STORED, build, gemm, rows, tiles, tiling};
 use crate::dtype::DType;

@@ -1,6 +1,6 @@
 //! What steps mean, in plain loops over `f64`: the yardstick of the kernels.
 
-use super::cases::Case;
+use super::draft::Case;
 use crate::dtype::DType;
 use crate::ir::encoding::{bf16_to_f32, f16_to_f32};
 use crate::ir::gemm::{Gemm, Loader};
