@@ -23,7 +23,8 @@ usage() {
 take() {
     local to="$1" executable
     shift
-    executable="$(cargo "$@" 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | tail -1)"
+    cargo "$@"
+    executable="$(cargo "$@" 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | tail -1)"
     strip -o "$to" "$executable"
 }
 

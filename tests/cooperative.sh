@@ -43,7 +43,8 @@ trap 'rm -f "$driver" "$driver.log"' EXIT
 printf '{"file_format_version": "1.0.1", "ICD": {"api_version": "1.4.0", "library_path": "%s"}}' \
     "$libraries/libvulkan_lvp.so" >"$driver"
 # The program, and its loader, C library and Vulkan loader of the same Debian.
-tests="$(cargo test --features full --lib --no-run 2>&1 | tee /dev/stderr | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | tail -1)"
+cargo test --features full --lib --no-run
+tests="$(cargo test --features full --lib --no-run 2>&1 | sed -n 's/^ *Executable .*(\(.*\))$/\1/p' | tail -1)"
 VK_DRIVER_FILES="$driver" "$home/usr/lib64/ld-linux-x86-64.so.2" --library-path "$libraries:/usr/lib/x86_64-linux-gnu" \
     "$tests" with_cooperative_matrices --nocapture | tee "$driver.log"
 grep -q 'variants ran on' "$driver.log" || {
