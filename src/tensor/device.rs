@@ -247,7 +247,8 @@ impl Device {
     #[cfg(feature = "gpu")]
     pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Result<Device> {
         let bindings = backend.max_storage_bindings();
-        Self::of(Box::new(backend), bindings, true, options)
+        let half_products = backend.half_products();
+        Self::of(Box::new(backend), bindings, half_products, options)
     }
 
     #[track_caller]

@@ -86,6 +86,12 @@ impl GpuBackend {
         self.core.caps.max_storage_bindings as usize
     }
 
+    /// Whether products read halves from memory as they are. On a processor they would decode an element for every tile that
+    /// it is in, which is slower than converting it once.
+    pub(crate) fn half_products(&self) -> bool {
+        !self.core.caps.software
+    }
+
     /// What kernels must know of the device.
     #[cfg(test)]
     pub(crate) fn caps(&self) -> dispatch::Caps {
