@@ -139,6 +139,21 @@ fn adapters_are_listed_and_described() {
     assert!(error.to_string().contains("gpu:99") && error.to_string().contains("Device::cpu()"), "{error}");
 }
 
+/// A device has every ability of its adapter that the crate uses; cooperative matrices where they are asked for.
+#[test]
+fn a_device_keeps_what_its_adapter_can_do() {
+    for (index, info) in block_on(adapter::list()).iter().enumerate() {
+        for cooperative_matrices in [false, true] {
+            let options = DeviceOptions { cooperative_matrices, ..Default::default() };
+            let opened = block_on(adapter::open(index, &options)).unwrap();
+            let mut expected = info.features.clone();
+            expected.retain(|&name| opened.core.caps.cooperative.is_some() || name != "cooperative matrices");
+            assert_eq!(opened.info().features, expected, "{}", info.name);
+            assert_eq!(opened.core.caps.subgroups, info.features.contains(&"subgroups"), "{}", info.name);
+        }
+    }
+}
+
 #[test]
 fn webgpu_defaults_ask_for_nothing_more() {
     let gpu = open(DeviceOptions { webgpu_defaults: true, ..Default::default() });
