@@ -8,9 +8,8 @@
 # DIR may be carried to another machine of the same processor and system; there it takes a GPU's driver and, for the
 # comparison, python3 with PyTorch (without them that part says so). The parts are `adapter`, `conformance`, `bench`, `tuned`,
 # `cooperative`, `peers`, `cpu_vs_gpu` (whose figures and charts are put into OUT/cpu_vs_gpu), `defaults`, `unit`,
-# `halves` (the tests of narrow types with cooperative matrices) and `suite`;
-# each has a time limit, and the rest goes on if one fails. `--seconds` bounds them all together. WGTENSOR_DEVICE chooses the
-# device, as everywhere.
+# `halves` (the tests of narrow types with cooperative matrices) and `suite`; each has a time limit, and the rest goes on if
+# one fails. `--seconds` bounds them all together. WGTENSOR_DEVICE chooses the device, as everywhere.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 
@@ -125,8 +124,8 @@ run() {
     [[ ! -d "$out/cpu_vs_gpu" ]] || cp "$work/cpu_vs_gpu.log" "$out/cpu_vs_gpu/text.txt"
     part defaults 120 env WGTENSOR_KERNELS=hardware "$work/bin/conformance" --device "$device" --defaults
     part unit 240 "$work/bin/unit"
-    # The rules of the house are about the sources, which are not here.
     part halves 100 env WGTENSOR_COOPERATIVE=1 WGTENSOR_KERNELS=hardware "$work/bin/suite" suite::mixed suite::narrow
+    # The rules of the house are about the sources, which are not here.
     part suite 400 "$work/bin/suite" --skip suite::house
     echo "$out: $(ls "$out" | tr '\n' ' ')"
     ! grep -q 'FAILED\|stopped\|not run' "$work/parts.txt"

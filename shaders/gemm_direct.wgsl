@@ -26,7 +26,7 @@
         {%- for s in self.sides() %}
         {%- for i in 0..self.vectors(s) %}
         {%- if s.wide %}
-        var {{ s.name }}s{{ i }} = mat4x4<f32>({% for c in 0..4 %}{% if s.encoded().is_some() %}decode_{{ s.name }}{% endif %}(load_{{ s.name }}({{ s.name }}{{ i }}_{{ c }}, k, {{ s.name }}{{ i }}_{{ c }}.kk >= least)){% if !loop.last %}, {% endif %}{% endfor %});
+        var {{ s.name }}s{{ i }} = mat4x4<f32>({% for c in 0..4 %}{{ s.decode() }}(load_{{ s.name }}({{ s.name }}{{ i }}_{{ c }}, k, {{ s.name }}{{ i }}_{{ c }}.kk >= least)){% if !loop.last %}, {% endif %}{% endfor %});
         {%- else %}
         // A loop, because this loader is long and its copies would be too much for compilers.
         var {{ s.name }}s{{ i }} = mat4x4<f32>();
@@ -36,7 +36,7 @@
             {%- else %}
             let place_{{ s.name }}{{ i }} = place_{{ s.name }}(base_{{ s.name }}, min({{ s.name }}_line{{ i }}, {{ s.extent }} - 1u), i32(c) - short);
             {%- endif %}
-            let value_{{ s.name }}{{ i }} = {% if s.encoded().is_some() %}decode_{{ s.name }}{% endif %}(load_{{ s.name }}(place_{{ s.name }}{{ i }}, k, {% if !s.by_lane() %}place_{{ s.name }}{{ i }}.kk >= {% endif %}least));
+            let value_{{ s.name }}{{ i }} = {{ s.decode() }}(load_{{ s.name }}(place_{{ s.name }}{{ i }}, k, {% if !s.by_lane() %}place_{{ s.name }}{{ i }}.kk >= {% endif %}least));
             {{ s.name }}s{{ i }} = mat4x4<f32>({{ s.name }}s{{ i }}[1], {{ s.name }}s{{ i }}[2], {{ s.name }}s{{ i }}[3], value_{{ s.name }}{{ i }});
         }
         {%- endif %}

@@ -15,12 +15,14 @@ fetch() {
     mirror="$(. /etc/os-release && apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $VERSION_CODENAME" | head -1)"
     [[ -n "$mirror" ]] || return 1
     half="$(mktemp -d)"
+    trap 'rm -rf "$half"' RETURN
     mkdir -p "$half"/{state/lists/partial,cache/archives/partial,root,none}
     : >"$half/status"
     printf 'deb [signed-by=%s] %s %s main\n' "$keys" "$mirror" "$suite" "$keys" "$mirror" "$suite-backports" >"$half/list"
     # With nothing installed, as far as this apt-get knows, it fetches everything down to the C library.
     local -a apt=(apt-get -qq -o "Dir::State=$half/state" -o "Dir::State::status=$half/status" -o "Dir::Cache=$half/cache"
-        -o "Dir::Etc::sourcelist=$half/list" -o "Dir::Etc::sourceparts=$half/none" -o "Dir::Etc::preferencesparts=$half/none" -o APT::Sandbox::User=)
+        -o "Dir::Etc::sourcelist=$half/list" -o "Dir::Etc::sourceparts=$half/none"
+        -o "Dir::Etc::preferencesparts=$half/none" -o APT::Sandbox::User=)
     "${apt[@]}" update &&
         "${apt[@]}" install -y --download-only --no-install-recommends -t "$suite-backports" mesa-vulkan-drivers libvulkan1 || return 1
     local package
@@ -30,7 +32,6 @@ fetch() {
     mkdir -p "$(dirname "$home")"
     rm -rf "$home"
     mv "$half/root" "$home"
-    rm -rf "$half"
 }
 
 [[ -d "$home" ]] || fetch || {

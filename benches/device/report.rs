@@ -51,7 +51,7 @@ pub(crate) fn write(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
             {
                 work[&format!("{name}_s")[..]] = json!(time);
                 work[&format!("{name}_over_rule")[..]] = json!(time / before);
-                let peer = peers["works"][work["name"].as_str().unwrap_or_default()]["device_s"].as_f64();
+                let peer = work["peer"]["device_s"].as_f64();
                 work[&format!("{name}_over_peer")[..]] = json!(peer.map(|peer| time / peer));
             }
         }

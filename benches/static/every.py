@@ -104,12 +104,14 @@ def main():
             print(f"{path.stem}: not WGSL, says naga; left out")
             path.with_suffix(".wgsl").unlink()
         number = len(list(Path(work).glob("*.wgsl")))
+        cooperative = sum(COOPERATIVE in path.read_text() for path in Path(work).glob("*.wgsl"))
         for name in asked or ["amd", "tint", "dx12"]:
             refused = compilers[name](work)
             if isinstance(refused, str):
                 print(f"{name}: not asked: {refused}")
                 continue
-            print(f"{name}: {number - len(refused)} of {number} kernels are taken")
+            given = number - (cooperative if name in ("tint", "dx12") else 0)
+            print(f"{name}: {given - len(refused)} of {given} kernels are taken")
             for kernel, why in sorted(refused.items()):
                 print(f"{name} {kernel}: {why.strip()[:1000]}")
             failed |= bool(refused) or not number

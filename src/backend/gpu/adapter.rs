@@ -75,7 +75,8 @@ pub(crate) async fn open(index: usize, options: &DeviceOptions) -> Result<GpuBac
     } else {
         (found.adapter.features() & known_features(), found.adapter.limits())
     };
-    let matrices = matrices(&found.adapter).filter(|_| options.cooperates() && !options.webgpu_defaults);
+    let cooperates = options.cooperates() && !options.webgpu_defaults;
+    let matrices = cooperates.then(|| matrices(&found.adapter)).flatten();
     let experimental = matrices.map_or_else(wgpu::ExperimentalFeatures::disabled, |_| trusted::experimental());
     let features = if matrices.is_some() { features | COOPERATIVE } else { features };
     // Under a cap the driver is asked for small blocks, so that what it holds stays near what is used.

@@ -135,7 +135,7 @@ impl Product {
         };
         let mut out = Vec::new();
         for round in 0..self.rounds(side) {
-            let full = side.decoded(&format!("next_{name}{round}"));
+            let full = format!("{}(next_{name}{round})", side.decode());
             let Some((from, places)) = places(round) else {
                 out.push(format!("tile_{name}[{piece}{}] = {full};", self.piece(&round)));
                 continue;
@@ -263,7 +263,6 @@ pub(crate) fn for_operands(plan: &Plan, step: &Step, caps: &Caps) -> Caps {
 
 /// The product with a tile and a cut that somebody has chosen.
 pub(super) fn tiled(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, choice: Choice) -> Result<Vec<Dispatch>> {
-    let caps = &for_operands(plan, step, caps);
     let Choice { tile, parts } = choice;
     let chunk = g.k.div_ceil(parts).next_multiple_of(tile.bk as usize).max(tile.bk as usize);
     let parts = g.k.div_ceil(chunk).max(1);

@@ -78,9 +78,9 @@ impl Side {
         }
     }
 
-    /// What makes numbers of four that were read.
-    pub(super) fn decoded(&self, four: &str) -> String {
-        if self.encoded().is_some() { format!("decode_{}({four})", self.name) } else { four.to_string() }
+    /// The function that makes numbers of four that were read; nothing where they are numbers.
+    pub(super) fn decode(&self) -> String {
+        if self.encoded().is_some() { format!("decode_{}", self.name) } else { String::new() }
     }
 
     /// What was chosen for it: how it lies, and how its elements are stored where they are no floats.
