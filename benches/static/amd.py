@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What AMD's compiler makes of the kernels, on a machine without an AMD GPU.
 
-    cargo build --release --bench static
+    cargo build --bench static
     benches/static/amd.py [--write | --same-version] [CHIP ...]
 
 Runs each workload of `benches/static/main.rs` with Mesa's own Vulkan driver for a chip (default: navi31 navi21) on top of

@@ -7,8 +7,8 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".ca
 NO_SHIM = "no Debian with mesa-vulkan-drivers and the mesa-drm-shim of its version"
 
 
-def built(place="release/deps/static-*", how="cargo build --release --bench static"):
-    """The newest program of this name."""
+def built(place="*/deps/static-*", how="cargo build --bench static"):
+    """The newest program of this name, whatever its profile."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     programs = [f for f in glob.glob(str(target / place)) if "." not in os.path.basename(f)]
     if not programs:

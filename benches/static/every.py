@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Whether real compilers take every kernel of a folder.
 
-    cargo build --release --bench static
+    cargo build --bench static
     WGTENSOR_DUMP=DIR cargo test --lib backend::gpu          # or any other program that uses the crate
     benches/static/every.py [--install] DIR [amd | tint | dx12 | nvidia ...]
 

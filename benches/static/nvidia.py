@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What NVIDIA's compiler makes of the kernels, on a machine without an NVIDIA GPU.
 
-    cargo build --release --bench static
+    cargo build --bench static
     benches/static/nvidia.py [--install[=VERSION]] [--write | --same-version] [CHIP ...]
 
 The kernels of `benches/static/main.rs` go from WGSL to MSL by naga, from there to CUDA C++ by `metal.h` and a few
