@@ -4,6 +4,7 @@
 use pulp::{Simd, WithSimd};
 use smallvec::SmallVec;
 
+use super::known::{self, Kind, Rows};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Instr, Program, Reg};
@@ -37,10 +38,69 @@ pub(in crate::backend::cpu) enum Do {
     MinimumOf,
 }
 
+/// What a step does to vectors of values (`x`) and of the other operand (`a`).
+macro_rules! step {
+    ($simd:ident, Neg, $x:ident) => {
+        $simd.neg_f32s($x)
+    };
+    ($simd:ident, Abs, $x:ident) => {
+        $simd.abs_f32s($x)
+    };
+    ($simd:ident, Square, $x:ident) => {
+        $simd.mul_f32s($x, $x)
+    };
+    ($simd:ident, Sqrt, $x:ident) => {
+        $simd.sqrt_f32s($x)
+    };
+    ($simd:ident, Rsqrt, $x:ident) => {
+        $simd.div_f32s($simd.splat_f32s(1.0), $simd.sqrt_f32s($x))
+    };
+    ($simd:ident, Reciprocal, $x:ident) => {
+        $simd.div_f32s($simd.splat_f32s(1.0), $x)
+    };
+    ($simd:ident, Relu, $x:ident) => {{
+        let zero = $simd.splat_f32s(0.0);
+        $simd.select_f32s($simd.less_than_or_equal_f32s($x, zero), zero, $x)
+    }};
+    ($simd:ident, Add, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.add_f32s($x, $a)
+    };
+    ($simd:ident, Mul, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.mul_f32s($x, $a)
+    };
+    ($simd:ident, Sub, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.sub_f32s($x, $a)
+    };
+    ($simd:ident, SubFrom, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.sub_f32s($a, $x)
+    };
+    ($simd:ident, Div, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.div_f32s($x, $a)
+    };
+    ($simd:ident, DivInto, $x:ident, $a:ident $(, $kind:ident)?) => {
+        $simd.div_f32s($a, $x)
+    };
+    ($simd:ident, Maximum, $x:ident, $a:ident) => {
+        greater($simd, $x, $a)
+    };
+    ($simd:ident, MaximumOf, $x:ident, $a:ident) => {
+        greater($simd, $a, $x)
+    };
+    ($simd:ident, Minimum, $x:ident, $a:ident) => {
+        lesser($simd, $x, $a)
+    };
+    ($simd:ident, MinimumOf, $x:ident, $a:ident) => {
+        lesser($simd, $a, $x)
+    };
+}
+pub(super) use step;
+
 /// A value and what is done to it, step by step. Its operands are lines, or where their values are.
 #[derive(Clone, Debug)]
 pub(in crate::backend::cpu) struct Chain<A: Copy> {
     steps: SmallVec<[Do; LENGTH]>,
+    /// A loop that is all of them, where there is one.
+    known: Option<Rows>,
     /// The value at first, then what the steps take, in their order.
     operands: SmallVec<[A; LENGTH + 1]>,
 }
@@ -68,6 +128,12 @@ impl<'v> Values<'v> {
     /// One for all positions of a row, those of the rows `row` apart.
     pub(in crate::backend::cpu) fn all(from: &'v [f32], row: usize) -> Self {
         Values { from, row, each: false, own: false }
+    }
+
+    /// From row `r` on.
+    #[inline(always)]
+    pub(super) fn row(&self, r: usize) -> &'v [f32] {
+        &self.from[r * self.row..]
     }
 }
 
@@ -114,7 +180,20 @@ impl<A: Copy> Chain<A> {
     /// The same chain of other operands.
     pub(in crate::backend::cpu) fn map<B: Copy>(&self, mut f: impl FnMut(A) -> Result<B>) -> Result<Chain<B>> {
         let operands = self.operands.iter().map(|&a| f(a)).collect::<Result<_>>()?;
-        Ok(Chain { steps: self.steps.clone(), operands })
+        Ok(Chain { steps: self.steps.clone(), known: None, operands })
+    }
+
+    /// The same, knowing of what kinds its operands are: by a loop of its own, where there is one.
+    pub(super) fn of_kinds(mut self, kind: impl Fn(A) -> Kind + Copy) -> Self {
+        // (Which of two factors or summands comes first is all the same.)
+        if let (&[Do::Add | Do::Mul, ..], &[first, second, ..]) = (&self.steps[..], &self.operands[..])
+            && kind(first) == Kind::All
+            && kind(second) == Kind::Each
+        {
+            self.operands.swap(0, 1);
+        }
+        self.known = known::find(&self.steps, self.operands.iter().map(|&a| kind(a)));
+        self
     }
 
     /// Computes `out`, in rows of `row` values, of the operands' `values`.
@@ -124,7 +203,10 @@ impl<A: Copy> Chain<A> {
         for &operand in &self.operands {
             operands.push(values(operand));
         }
-        run(&self.steps, &operands, row, out);
+        match self.known {
+            Some(rows) => rows(&operands, row, out),
+            None => run(&self.steps, &operands, row, out),
+        }
     }
 }
 
@@ -139,7 +221,7 @@ impl Chain<Reg> {
             Instr::Binary(f, a, b) => (Do::binary(f.cpu.basic?, false), SmallVec::from_iter([a, b])),
             _ => return None,
         };
-        Some(Chain { steps: SmallVec::from_iter([step]), operands })
+        Some(Chain { steps: SmallVec::from_iter([step]), known: None, operands })
     }
 
     /// The chains of a program, each at its last line, and the lines that are computed within another: those that are
@@ -169,7 +251,7 @@ impl Chain<Reg> {
     }
 }
 
-fn run(steps: &[Do], operands: &[Values<'_>], row: usize, out: &mut [f32]) {
+pub(super) fn run(steps: &[Do], operands: &[Values<'_>], row: usize, out: &mut [f32]) {
     pulp::Arch::new().dispatch(Run { chain: Bound { steps, operands }, row, out });
 }
 
@@ -331,26 +413,23 @@ fn through<'v, S: Simd, const N: usize, const OWN: bool, L: Fn(usize) -> S::f32s
             }};
         }
         match step {
-            Do::Neg => one!(|x| simd.neg_f32s(x)),
-            Do::Abs => one!(|x| simd.abs_f32s(x)),
-            Do::Square => one!(|x| simd.mul_f32s(x, x)),
-            Do::Sqrt => one!(|x| simd.sqrt_f32s(x)),
-            Do::Rsqrt => one!(|x| simd.div_f32s(simd.splat_f32s(1.0), simd.sqrt_f32s(x))),
-            Do::Reciprocal => one!(|x| simd.div_f32s(simd.splat_f32s(1.0), x)),
-            Do::Relu => {
-                let zero = simd.splat_f32s(0.0);
-                one!(|x| simd.select_f32s(simd.less_than_or_equal_f32s(x, zero), zero, x));
-            }
-            Do::Add => two!(|x, a| simd.add_f32s(x, a)),
-            Do::Mul => two!(|x, a| simd.mul_f32s(x, a)),
-            Do::Sub => two!(|x, a| simd.sub_f32s(x, a)),
-            Do::SubFrom => two!(|x, a| simd.sub_f32s(a, x)),
-            Do::Div => two!(|x, a| simd.div_f32s(x, a)),
-            Do::DivInto => two!(|x, a| simd.div_f32s(a, x)),
-            Do::Maximum => two!(|x, a| greater(simd, x, a)),
-            Do::MaximumOf => two!(|x, a| greater(simd, a, x)),
-            Do::Minimum => two!(|x, a| lesser(simd, x, a)),
-            Do::MinimumOf => two!(|x, a| lesser(simd, a, x)),
+            Do::Neg => one!(|x| step!(simd, Neg, x)),
+            Do::Abs => one!(|x| step!(simd, Abs, x)),
+            Do::Square => one!(|x| step!(simd, Square, x)),
+            Do::Sqrt => one!(|x| step!(simd, Sqrt, x)),
+            Do::Rsqrt => one!(|x| step!(simd, Rsqrt, x)),
+            Do::Reciprocal => one!(|x| step!(simd, Reciprocal, x)),
+            Do::Relu => one!(|x| step!(simd, Relu, x)),
+            Do::Add => two!(|x, a| step!(simd, Add, x, a)),
+            Do::Mul => two!(|x, a| step!(simd, Mul, x, a)),
+            Do::Sub => two!(|x, a| step!(simd, Sub, x, a)),
+            Do::SubFrom => two!(|x, a| step!(simd, SubFrom, x, a)),
+            Do::Div => two!(|x, a| step!(simd, Div, x, a)),
+            Do::DivInto => two!(|x, a| step!(simd, DivInto, x, a)),
+            Do::Maximum => two!(|x, a| step!(simd, Maximum, x, a)),
+            Do::MaximumOf => two!(|x, a| step!(simd, MaximumOf, x, a)),
+            Do::Minimum => two!(|x, a| step!(simd, Minimum, x, a)),
+            Do::MinimumOf => two!(|x, a| step!(simd, MinimumOf, x, a)),
         }
     }
     now

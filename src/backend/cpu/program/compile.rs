@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::chain::Chain;
-use super::interp::{Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
+use super::interp::{Arg, Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
@@ -300,7 +300,7 @@ impl<'p> Compiler<'p> {
     fn line(&mut self, l: Reg) -> Result<Op> {
         let program = self.program;
         if let Some(chain) = self.chains[l as usize].clone() {
-            return Ok(Op::Chain(chain.map(|r| self.arg(r))?));
+            return Ok(Op::Chain(chain.map(|r| self.arg(r))?.of_kinds(Arg::kind)));
         }
         let type_of = |r: Reg| program.lines[r as usize].dtype;
         Ok(match &program.lines[l as usize].instr {

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::chain::{Chain, Values};
 use super::copies;
+use super::known::Kind;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
@@ -44,6 +45,14 @@ pub(in crate::backend::cpu) enum Arg {
 }
 
 impl Arg {
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Arg::Each(_) | Arg::Row(_) => Kind::Each,
+            Arg::Equal(_) | Arg::Lane(_) => Kind::All,
+            Arg::Own => Kind::Own,
+        }
+    }
+
     /// Whether it asks for the rows of a block one by one.
     pub(in crate::backend::cpu) fn is_by_row(&self) -> bool {
         matches!(self, Arg::Lane(_) | Arg::Row(_))

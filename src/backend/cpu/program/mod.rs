@@ -4,6 +4,7 @@ mod chain;
 pub(super) mod compile;
 pub(super) mod copies;
 pub(super) mod interp;
+mod known;
 mod operands;
 pub(super) mod philox;
 pub(super) mod reduce;
