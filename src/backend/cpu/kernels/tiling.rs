@@ -43,9 +43,7 @@ impl Tiling {
         let large = m * n >= WIDE;
         if !column {
             let keep = n <= KEEP;
-            // Values kept between stages are several blocks, which should stay in the first cache.
-            let block = if passes > 1 { BLOCK / 2 } else { BLOCK };
-            let lanes = if keep { (block / n.max(1)).clamp(1, m.max(1)) } else { 1 };
+            let lanes = if keep { (BLOCK / n.max(1)).clamp(1, m.max(1)) } else { 1 };
             let step = if keep { n.max(1) } else { BLOCK };
             let chunk = CHUNK.max(n.div_ceil(256)).next_multiple_of(BLOCK);
             return Tiling { column, keep, wide: !keep && m < 16 && large, lanes, step, chunk };
