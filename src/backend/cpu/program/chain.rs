@@ -5,95 +5,13 @@ use pulp::{Simd, WithSimd};
 use smallvec::SmallVec;
 
 use super::known::{self, Kind, Rows};
+use super::steps::{Do, Values, greater, lesser, step};
 use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Instr, Program, Reg};
-use crate::ir::scalar::{Basic1, Basic2};
 
 /// Steps of a chain at most.
 const LENGTH: usize = 8;
-
-/// What is done to the value that goes through the chain, `x`; `a` is the other operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::backend::cpu) enum Do {
-    Neg,
-    Abs,
-    Square,
-    Sqrt,
-    Rsqrt,
-    Reciprocal,
-    Relu,
-    Add,
-    Mul,
-    /// `x - a`, and `a - x`.
-    Sub,
-    SubFrom,
-    /// `x / a`, and `a / x`.
-    Div,
-    DivInto,
-    /// The greater of `x` and `a`, and of `a` and `x` (which of two zeros it is depends on that).
-    Maximum,
-    MaximumOf,
-    Minimum,
-    MinimumOf,
-}
-
-/// What a step does to vectors of values (`x`) and of the other operand (`a`).
-macro_rules! step {
-    ($simd:ident, Neg, $x:ident) => {
-        $simd.neg_f32s($x)
-    };
-    ($simd:ident, Abs, $x:ident) => {
-        $simd.abs_f32s($x)
-    };
-    ($simd:ident, Square, $x:ident) => {
-        $simd.mul_f32s($x, $x)
-    };
-    ($simd:ident, Sqrt, $x:ident) => {
-        $simd.sqrt_f32s($x)
-    };
-    ($simd:ident, Rsqrt, $x:ident) => {
-        $simd.div_f32s($simd.splat_f32s(1.0), $simd.sqrt_f32s($x))
-    };
-    ($simd:ident, Reciprocal, $x:ident) => {
-        $simd.div_f32s($simd.splat_f32s(1.0), $x)
-    };
-    ($simd:ident, Relu, $x:ident) => {{
-        let zero = $simd.splat_f32s(0.0);
-        $simd.select_f32s($simd.less_than_or_equal_f32s($x, zero), zero, $x)
-    }};
-    ($simd:ident, Add, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.add_f32s($x, $a)
-    };
-    ($simd:ident, Mul, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.mul_f32s($x, $a)
-    };
-    ($simd:ident, Sub, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.sub_f32s($x, $a)
-    };
-    ($simd:ident, SubFrom, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.sub_f32s($a, $x)
-    };
-    ($simd:ident, Div, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.div_f32s($x, $a)
-    };
-    ($simd:ident, DivInto, $x:ident, $a:ident $(, $kind:ident)?) => {
-        $simd.div_f32s($a, $x)
-    };
-    ($simd:ident, Maximum, $x:ident, $a:ident) => {
-        greater($simd, $x, $a)
-    };
-    ($simd:ident, MaximumOf, $x:ident, $a:ident) => {
-        greater($simd, $a, $x)
-    };
-    ($simd:ident, Minimum, $x:ident, $a:ident) => {
-        lesser($simd, $x, $a)
-    };
-    ($simd:ident, MinimumOf, $x:ident, $a:ident) => {
-        lesser($simd, $a, $x)
-    };
-}
-pub(super) use step;
 
 /// A value and what is done to it, step by step. Its operands are lines, or where their values are.
 #[derive(Clone, Debug)]
@@ -103,68 +21,6 @@ pub(in crate::backend::cpu) struct Chain<A: Copy> {
     known: Option<Rows>,
     /// The value at first, then what the steps take, in their order.
     operands: SmallVec<[A; LENGTH + 1]>,
-}
-
-/// An operand while a block is computed.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::backend::cpu) struct Values<'v> {
-    from: &'v [f32],
-    /// How far apart the rows are.
-    row: usize,
-    /// Whether there is a value for each position of a row, or one for all of them.
-    each: bool,
-    /// Whether it is what the results overwrite.
-    own: bool,
-}
-
-impl<'v> Values<'v> {
-    pub(in crate::backend::cpu) const OWN: Values<'static> = Values { from: &[], row: 0, each: true, own: true };
-
-    /// One for each position; rows begin `row` apart.
-    pub(in crate::backend::cpu) fn each(from: &'v [f32], row: usize) -> Self {
-        Values { from, row, each: true, own: false }
-    }
-
-    /// One for all positions of a row, those of the rows `row` apart.
-    pub(in crate::backend::cpu) fn all(from: &'v [f32], row: usize) -> Self {
-        Values { from, row, each: false, own: false }
-    }
-
-    /// From row `r` on.
-    #[inline(always)]
-    pub(super) fn row(&self, r: usize) -> &'v [f32] {
-        &self.from[r * self.row..]
-    }
-}
-
-impl Do {
-    fn unary(op: Basic1) -> Do {
-        match op {
-            Basic1::Neg => Do::Neg,
-            Basic1::Abs => Do::Abs,
-            Basic1::Square => Do::Square,
-            Basic1::Sqrt => Do::Sqrt,
-            Basic1::Rsqrt => Do::Rsqrt,
-            Basic1::Reciprocal => Do::Reciprocal,
-            Basic1::Relu => Do::Relu,
-        }
-    }
-
-    /// `op` of the value and the other operand, or of the two in the `turned` order.
-    fn binary(op: Basic2, turned: bool) -> Do {
-        match (op, turned) {
-            (Basic2::Add, _) => Do::Add,
-            (Basic2::Mul, _) => Do::Mul,
-            (Basic2::Sub, false) => Do::Sub,
-            (Basic2::Sub, true) => Do::SubFrom,
-            (Basic2::Div, false) => Do::Div,
-            (Basic2::Div, true) => Do::DivInto,
-            (Basic2::Maximum, false) => Do::Maximum,
-            (Basic2::Maximum, true) => Do::MaximumOf,
-            (Basic2::Minimum, false) => Do::Minimum,
-            (Basic2::Minimum, true) => Do::MinimumOf,
-        }
-    }
 }
 
 impl<A: Copy> Chain<A> {
@@ -251,7 +107,7 @@ impl Chain<Reg> {
     }
 }
 
-pub(super) fn run(steps: &[Do], operands: &[Values<'_>], row: usize, out: &mut [f32]) {
+fn run(steps: &[Do], operands: &[Values<'_>], row: usize, out: &mut [f32]) {
     pulp::Arch::new().dispatch(Run { chain: Bound { steps, operands }, row, out });
 }
 
@@ -435,24 +291,11 @@ fn through<'v, S: Simd, const N: usize, const OWN: bool, L: Fn(usize) -> S::f32s
     now
 }
 
-/// [`maximum`](crate::ir::math::maximum), to the bit: a NaN is passed on.
-#[inline(always)]
-fn greater<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-    let or_nan = simd.select_f32s(simd.equal_f32s(a, a), b, a);
-    simd.select_f32s(simd.greater_than_f32s(a, b), a, or_nan)
-}
-
-/// [`minimum`](crate::ir::math::minimum), likewise.
-#[inline(always)]
-fn lesser<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
-    let or_nan = simd.select_f32s(simd.equal_f32s(a, a), b, a);
-    simd.select_f32s(simd.less_than_f32s(a, b), a, or_nan)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::ir::math;
+    use crate::ir::scalar::{Basic1, Basic2};
 
     const NUMBERS: [f32; 12] =
         [0.0, -0.0, 1.5, -2.25, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40, -3e38, 7.0, 0.3, -1e-5];
@@ -533,6 +376,32 @@ mod tests {
             run(&[Do::Sub, Do::Add], &[Values::each(&y, 0), Values::OWN, Values::OWN], n, &mut out);
             for i in 0..n {
                 assert!(same(out[i], y[i] - x[i] + x[i]), "{i} of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn known_chains_are_their_steps_one_by_one() {
+        for known::Known { steps, kinds, rows } in known::KNOWN {
+            for (count, row) in [(1, 1), (3, 5), (2, 8), (2, 16), (3, 33), (2, 70), (1, 1024), (3, 0)] {
+                let data: Vec<_> = (0..kinds.len()).map(|i| numbers(count * row.max(1), i + 1)).collect();
+                let values: Vec<Values<'_>> = kinds
+                    .iter()
+                    .zip(&data)
+                    .map(|(kind, data)| match kind {
+                        Kind::Each => Values::each(data, row),
+                        Kind::All => Values::all(data, 1),
+                        Kind::Own => Values::OWN,
+                    })
+                    .collect();
+                let start = numbers(count * row, 0);
+                let (mut got, mut expected) = (start.clone(), start);
+                rows(&values, row, &mut got);
+                run(steps, &values, row, &mut expected);
+                for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                    let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
+                    assert!(same, "{steps:?} of {kinds:?}, {i} of {count} rows of {row}: {got} for {expected}");
+                }
             }
         }
     }

@@ -6,12 +6,13 @@ use std::cell::RefCell;
 use bytemuck::{Pod, Zeroable};
 use smallvec::SmallVec;
 
-use super::chain::{Chain, Values};
+use super::chain::Chain;
 use super::copies;
 use super::known::Kind;
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
+use super::steps::Values;
 use crate::backend::cpu::memory::Line;
 use crate::dtype::DType;
 use crate::ir::encoding;

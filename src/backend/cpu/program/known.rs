@@ -3,7 +3,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::chain::{Do, Values, step};
+use super::steps::{Do, Values, step};
 
 /// How an operand is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,10 +19,10 @@ pub(super) enum Kind {
 /// Computes rows of so many values from the operands.
 pub(super) type Rows = fn(&[Values<'_>], usize, &mut [f32]);
 
-struct Known {
-    steps: &'static [Do],
-    kinds: &'static [Kind],
-    rows: Rows,
+pub(super) struct Known {
+    pub(super) steps: &'static [Do],
+    pub(super) kinds: &'static [Kind],
+    pub(super) rows: Rows,
 }
 
 /// The loop for these steps on operands of these kinds, if there is one.
@@ -70,7 +70,7 @@ fn operand<S: Simd, const N: usize>(
 /// `[FIRST, STEP, STEP(OPERAND), ...]`: the kind of the value that goes through, and the steps with the kinds of what they take.
 macro_rules! known {
     ($([$first:ident $(, $step:ident $(($kind:ident))?)+];)+) => {
-        const KNOWN: &[Known] = &[$({
+        pub(super) const KNOWN: &[Known] = &[$({
             const STEPS: &[Do] = &[$(Do::$step),+];
             const KINDS: [Kind; 1 $($(+ Kind::$kind.count())?)+] = [Kind::$first $($(, Kind::$kind)?)+];
             const N: usize = KINDS.len();
@@ -185,44 +185,7 @@ known! {
 
 #[cfg(test)]
 mod tests {
-    use super::super::chain::run;
     use super::*;
-
-    /// Of all signs and sizes, zeros, infinities and NaN among them.
-    fn numbers(n: usize, seed: usize) -> Vec<f32> {
-        const SPECIAL: [f32; 6] = [0.0, -0.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 1e-40];
-        let number = |i: usize| match (i * 7 + seed * 5) % 23 {
-            special @ 0..6 => SPECIAL[special],
-            other => (other as f32 - 14.0) * 0.37 + seed as f32 * 0.1 + i as f32 * 1e-3,
-        };
-        (0..n).map(number).collect()
-    }
-
-    #[test]
-    fn known_chains_are_their_steps_one_by_one() {
-        for Known { steps, kinds, rows } in KNOWN {
-            for (count, row) in [(1, 1), (3, 5), (2, 8), (2, 16), (3, 33), (2, 70), (1, 1024), (3, 0)] {
-                let data: Vec<_> = (0..kinds.len()).map(|i| numbers(count * row.max(1), i + 1)).collect();
-                let values: Vec<Values<'_>> = kinds
-                    .iter()
-                    .zip(&data)
-                    .map(|(kind, data)| match kind {
-                        Kind::Each => Values::each(data, row),
-                        Kind::All => Values::all(data, 1),
-                        Kind::Own => Values::OWN,
-                    })
-                    .collect();
-                let start = numbers(count * row, 0);
-                let (mut got, mut expected) = (start.clone(), start);
-                rows(&values, row, &mut got);
-                run(steps, &values, row, &mut expected);
-                for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
-                    let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
-                    assert!(same, "{steps:?} of {kinds:?}, {i} of {count} rows of {row}: {got} for {expected}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn each_is_found_and_nothing_else() {

@@ -9,3 +9,4 @@ mod operands;
 pub(super) mod philox;
 pub(super) mod reduce;
 pub(super) mod space;
+mod steps;
