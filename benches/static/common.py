@@ -7,12 +7,12 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".ca
 NO_SHIM = "no Debian with mesa-vulkan-drivers and the mesa-drm-shim of its version"
 
 
-def built(place="*/deps/static-*", how="cargo build --bench static"):
-    """The newest program of this name, whatever its profile."""
+def built():
+    """The newest build of `main.rs`, whatever its profile."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    programs = [f for f in glob.glob(str(target / place)) if "." not in os.path.basename(f)]
+    programs = [f for f in glob.glob(str(target / "*/deps/static-*")) if "." not in os.path.basename(f)]
     if not programs:
-        sys.exit(f"Not built: {how}")
+        sys.exit("Not built: cargo build --bench static")
     return max(programs, key=os.path.getmtime)
 
 

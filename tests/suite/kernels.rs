@@ -117,7 +117,7 @@ fn convolutions_with_both_gradients_at_sizes_for_large_tiles() {
     });
 }
 
-/// Numbers that are written into a shader may be zero: no channels, no images.
+/// On adapters that have none the option changes nothing. Sizes that tiles are chosen for, and remainders.
 #[test]
 fn products_with_cooperative_matrices_are_those_of_the_cpu_engine() {
     let work = |device: &Device| -> Result<Vec<f32>> {
@@ -145,6 +145,7 @@ fn products_with_cooperative_matrices_are_those_of_the_cpu_engine() {
     });
 }
 
+/// Numbers that are written into a shader may be zero: no channels, no images.
 #[test]
 fn windows_of_nothing() {
     for_each_gpu(|device| {

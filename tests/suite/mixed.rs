@@ -56,7 +56,6 @@ fn digits_are_learnt_in_16_bits() {
     });
 }
 
-/// On adapters that have none the option changes nothing. Sizes that tiles are chosen for, and remainders.
 #[test]
 fn a_step_with_a_scaled_loss_reads_nothing_back() {
     for_each_device_alone(|device| {

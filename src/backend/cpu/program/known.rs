@@ -40,12 +40,12 @@ struct Bound<'v, S: Simd, const N: usize> {
 impl<'v, S: Simd, const N: usize> Bound<'v, S, N> {
     /// Row `r`, of `len` values.
     #[inline(always)]
-    fn new(simd: S, values: &[Values<'v>], kinds: [Kind; N], r: usize, len: usize) -> Self {
+    fn new(simd: S, values: &[Values<'v>], kinds: &[Kind], r: usize, len: usize) -> Self {
         let mut bound = Bound { all: [simd.splat_f32s(0.0); N], vectors: [&[]; N], tails: [&[]; N] };
-        for (i, (values, kind)) in values.iter().zip(kinds).enumerate() {
-            match kind {
-                Kind::Each => (bound.vectors[i], bound.tails[i]) = S::as_simd_f32s(&values.row(r)[..len]),
-                Kind::All => bound.all[i] = simd.splat_f32s(values.row(r)[0]),
+        for i in 0..N {
+            match kinds[i] {
+                Kind::Each => (bound.vectors[i], bound.tails[i]) = S::as_simd_f32s(&values[i].row(r)[..len]),
+                Kind::All => bound.all[i] = simd.splat_f32s(values[i].row(r)[0]),
                 Kind::Own => {}
             }
         }
@@ -55,11 +55,7 @@ impl<'v, S: Simd, const N: usize> Bound<'v, S, N> {
 
 /// Operand `i` at a place: what stands there, what is the same in all places, or what `each` gives.
 #[inline(always)]
-fn operand<S: Simd, const N: usize>(
-    (_, old, all, each): (S, S::f32s, &[S::f32s; N], &impl Fn(usize) -> S::f32s),
-    i: usize,
-    kind: Kind,
-) -> S::f32s {
+fn operand<V: Copy>(kind: Kind, i: usize, old: V, all: &[V], each: &impl Fn(usize) -> V) -> V {
     match kind {
         Kind::Each => each(i),
         Kind::All => all[i],
@@ -72,7 +68,7 @@ macro_rules! known {
     ($([$first:ident $(, $step:ident $(($kind:ident))?)+];)+) => {
         pub(super) const KNOWN: &[Known] = &[$({
             const STEPS: &[Do] = &[$(Do::$step),+];
-            const KINDS: [Kind; 1 $($(+ Kind::$kind.count())?)+] = [Kind::$first $($(, Kind::$kind)?)+];
+            const KINDS: &[Kind] = &[Kind::$first $($(, Kind::$kind)?)+];
             const N: usize = KINDS.len();
 
             struct Loop<'r, 'v> {
@@ -89,10 +85,9 @@ macro_rules! known {
                 all: &[S::f32s; N],
                 each: impl Fn(usize) -> S::f32s,
             ) -> S::f32s {
-                let take = (simd, old, all, &each);
-                let (x, next) = (operand(take, 0, KINDS[0]), 1);
+                let (x, next) = (operand(Kind::$first, 0, old, all, &each), 1);
                 $(
-                    $(let (a, next) = (operand(take, next, Kind::$kind), next + 1);)?
+                    $(let (a, next) = (operand(Kind::$kind, next, old, all, &each), next + 1);)?
                     let x = step!(simd, $step, x $(, a, $kind)?);
                 )+
                 let _ = next;
@@ -125,15 +120,9 @@ macro_rules! known {
             fn rows(values: &[Values<'_>], row: usize, out: &mut [f32]) {
                 pulp::Arch::new().dispatch(Loop { values, row, out });
             }
-            Known { steps: STEPS, kinds: &KINDS, rows }
+            Known { steps: STEPS, kinds: KINDS, rows }
         }),+];
     };
-}
-
-impl Kind {
-    const fn count(self) -> usize {
-        1
-    }
 }
 
 known! {

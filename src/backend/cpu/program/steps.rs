@@ -91,7 +91,8 @@ impl Do {
     }
 }
 
-/// What a step does to vectors of values (`x`) and of the other operand (`a`).
+/// What a step does to vectors of values (`x`) and of the other operand (`a`). The kind of that operand, which the table of
+/// known chains names behind it, makes no difference.
 macro_rules! step {
     ($simd:ident, Neg, $x:ident) => {
         $simd.neg_f32s($x)
@@ -133,16 +134,16 @@ macro_rules! step {
     ($simd:ident, DivInto, $x:ident, $a:ident $(, $kind:ident)?) => {
         $simd.div_f32s($a, $x)
     };
-    ($simd:ident, Maximum, $x:ident, $a:ident) => {
+    ($simd:ident, Maximum, $x:ident, $a:ident $(, $kind:ident)?) => {
         greater($simd, $x, $a)
     };
-    ($simd:ident, MaximumOf, $x:ident, $a:ident) => {
+    ($simd:ident, MaximumOf, $x:ident, $a:ident $(, $kind:ident)?) => {
         greater($simd, $a, $x)
     };
-    ($simd:ident, Minimum, $x:ident, $a:ident) => {
+    ($simd:ident, Minimum, $x:ident, $a:ident $(, $kind:ident)?) => {
         lesser($simd, $x, $a)
     };
-    ($simd:ident, MinimumOf, $x:ident, $a:ident) => {
+    ($simd:ident, MinimumOf, $x:ident, $a:ident $(, $kind:ident)?) => {
         lesser($simd, $a, $x)
     };
 }
