@@ -47,10 +47,16 @@ fn main(
     let row = t / {{ team }}u;
     let lane = t % {{ team }}u;
     {%- endif %}
-    // A team past the end repeats the last outer point and stores nothing, so that barriers stay uniform.
     let place = tile * {{ rows }}u + row;
+    {%- if team == 1 %}
+    if place >= {{ outer }} { return; }
+    let live = true;
+    let o = place;
+    {%- else %}
+    // A team past the end repeats the last outer point and stores nothing, so that barriers stay uniform.
     let live = place < {{ outer }};
     let o = min(place, {{ outer }} - 1u);
+    {%- endif %}
     {%- for s in setup %}
     {{ s }}
     {%- endfor %}

@@ -23,6 +23,8 @@ mod readback;
 pub(crate) mod reflect;
 mod run;
 mod scope;
+#[cfg(test)]
+pub(crate) mod strict;
 mod timing;
 mod trusted;
 mod tuner;

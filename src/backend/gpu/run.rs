@@ -423,7 +423,7 @@ fn padded(kernel: &Dispatch) -> usize {
 }
 
 /// A run-time scalar as the shader sees it. Integers saturate, as `Cast` does.
-fn word(value: f64, dtype: DType) -> u32 {
+pub(super) fn word(value: f64, dtype: DType) -> u32 {
     match dtype {
         DType::F16 | DType::BF16 | DType::F32 | DType::F64 => (value as f32).to_bits(),
         DType::I8 | DType::I32 => (value as i32).cast_unsigned(),

@@ -15,6 +15,7 @@ use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Grid};
+use crate::backend::gpu::strict;
 use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable, Kernels};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -64,15 +65,13 @@ fn compute(
     case: &Case,
     build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
 ) -> Vec<Vec<u32>> {
-    // A word for each element; in memory elements have the size of their type, or a word.
-    let size = |info: &BufferInfo| if info.dtype.is_narrow() { info.dtype.size() } else { 4 };
-    let place = |(data, info): (&Vec<u32>, &BufferInfo)| {
-        let bytes: Vec<u8> = data.iter().flat_map(|word| word.to_le_bytes().into_iter().take(size(info))).collect();
+    let place = |i: usize| {
+        let bytes = case.bytes(i);
         let buffer = backend.alloc(bytes.len()).unwrap();
         backend.write(&buffer, &bytes).unwrap();
         buffer
     };
-    let buffers: Vec<_> = case.data.iter().zip(&case.plan.buffers).map(place).collect();
+    let buffers: Vec<_> = (0..case.data.len()).map(place).collect();
     let of = |wanted: fn(&BufferInfo) -> bool| {
         let both = case.plan.buffers.iter().zip(&buffers).filter(|(info, _)| wanted(info));
         both.map(|(_, buffer)| buffer.clone()).collect::<Vec<_>>()
@@ -81,11 +80,9 @@ fn compute(
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
     let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
-    let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
     let read = |(i, buffer): (usize, _)| {
-        let info = &case.plan.buffers[i];
-        let bytes = pollster::block_on(backend.read_all(buffer, case.data[i].len() * size(info))).unwrap();
-        bytes.chunks(size(info)).map(word).collect()
+        let bytes = pollster::block_on(backend.read_all(buffer, case.data[i].len() * case.size(i))).unwrap();
+        case.elements(i, &bytes)
     };
     buffers.iter().enumerate().map(read).collect()
 }
@@ -180,6 +177,71 @@ fn all_agree(backend: &GpuBackend, place: &str, forced: Vec<forced::Forced>) -> 
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "on {place}: {} wrong\n{}", wrong.len(), wrong.join("\n"));
     ran.into_inner().unwrap()
+}
+
+/// Real GPUs do at once what software adapters do in some order.
+#[test]
+fn every_variant_runs_where_nothing_is_forgiven() {
+    let ran = Mutex::new(BTreeSet::new());
+    let of = |caps: &Caps| vec![forced::products(caps), forced::nests(caps), forced::others()];
+    for (name, caps) in [("a large GPU", LARGE), ("plain WebGPU", PLAIN)] {
+        let without = Caps { cooperative: None, ..caps };
+        strictly(&without, of(&without), &ran);
+        let there_are = variants(&without, forced::MOST_ACCS);
+        let missing: Vec<_> = there_are.difference(&ran.lock().unwrap()).cloned().collect();
+        assert_eq!(missing, [""; 0], "on {name}: the rules may choose what no test ran");
+    }
+}
+
+#[test]
+fn every_variant_with_cooperative_matrices_runs_where_nothing_is_forgiven() {
+    let ran = Mutex::new(BTreeSet::new());
+    strictly(&LARGE, vec![forced::cooperative(&LARGE)], &ran);
+    let all = variants(&LARGE, 0).into_iter().filter(|v| v.contains("cooperative"));
+    assert_eq!(all.filter(|v| !ran.lock().unwrap().contains(v)).collect::<Vec<_>>(), [""; 0]);
+}
+
+/// Runs those cases by force, on a GPU that forgives nothing, of which some variant is not among those that ran.
+fn strictly(caps: &Caps, forced: Vec<forced::Forced>, ran: &Mutex<BTreeSet<String>>) {
+    let wrong = Mutex::new(Vec::new());
+    let run = |(case, choices): (Case, Vec<forced::Choice>)| {
+        let mut want = None;
+        for choice in choices {
+            let build = || choice.build(&case.plan, &case.plan.steps[0], caps).unwrap();
+            let variants: Vec<_> = build().iter().flat_map(|k| k.shader.variants()).collect();
+            // Taken before it has run: no other thread need run it too.
+            let new = {
+                let mut ran = ran.lock().unwrap();
+                variants.iter().fold(false, |new, v| ran.insert(v.clone()) | new)
+            };
+            if !new {
+                continue;
+            }
+            let want = want.get_or_insert_with(|| reference::run(&case));
+            // Subgroups of other sizes must give the same.
+            let sizes: &[usize] = match choice {
+                forced::Choice::Varying(_) => &[32, 64],
+                _ if variants.iter().any(|v| v.contains("subgroup")) => &[4, 32, 128],
+                _ => &[32],
+            };
+            for &subgroup in sizes {
+                let ended = strict::run(&case.plan, |i| case.packed(i), &case.params, vec![build()], subgroup);
+                let off = ended.map_or_else(Some, |words| difference(&case, &case.unpacked(&words), want));
+                let text = |text| format!("{}: {choice:?}, subgroups of {subgroup}: {text}", case.name);
+                wrong.lock().unwrap().extend(off.map(text));
+            }
+        }
+    };
+    let work = Mutex::new(forced.into_iter().flatten());
+    let next = || work.lock().unwrap().next();
+    let worker = || {
+        while let Some(case) = next() {
+            run(case);
+        }
+    };
+    std::thread::scope(|scope| (0..crate::sys::threads()).for_each(|_| drop(scope.spawn(worker))));
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
 }
 
 fn assert_same(place: &str, ran: &BTreeSet<String>, there_are: &BTreeSet<String>) {

@@ -18,6 +18,43 @@ pub(super) struct Case {
     pub(super) params: Vec<f64>,
 }
 
+impl Case {
+    /// Bytes of an element of a buffer in memory: those of its type, or a word.
+    pub(super) fn size(&self, buffer: usize) -> usize {
+        let dtype = self.plan.buffers[buffer].dtype;
+        if dtype.is_narrow() { dtype.size() } else { 4 }
+    }
+
+    /// A buffer's content as it is in memory.
+    pub(super) fn bytes(&self, buffer: usize) -> Vec<u8> {
+        let size = self.size(buffer);
+        self.data[buffer].iter().flat_map(|word| word.to_le_bytes().into_iter().take(size)).collect()
+    }
+
+    /// A word for each element that is in memory.
+    pub(super) fn elements(&self, buffer: usize, bytes: &[u8]) -> Vec<u32> {
+        bytes.chunks(self.size(buffer)).map(word).collect()
+    }
+
+    /// The same as words of memory.
+    pub(super) fn packed(&self, buffer: usize) -> Vec<u32> {
+        self.bytes(buffer).chunks(4).map(word).collect()
+    }
+
+    /// A word for each element of all buffers.
+    pub(super) fn unpacked(&self, words: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        let of = |(i, words): (usize, &Vec<u32>)| {
+            let bytes: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
+            self.elements(i, &bytes[..self.data[i].len() * self.size(i)])
+        };
+        words.iter().enumerate().map(of).collect()
+    }
+}
+
+fn word(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+}
+
 /// Row-major strides.
 pub(super) fn row_major(extents: &[usize]) -> Vec<i64> {
     let mut out = vec![1; extents.len()];
