@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::device::{Core, lock};
@@ -55,7 +56,7 @@ struct Ready {
 }
 
 /// Where a binding's buffer is found at run time.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Source {
     Leaf(usize),
     Output(usize),
@@ -124,7 +125,7 @@ impl GpuBackend {
                 kernels.push((kernel, sources, &step.ops[..]));
             }
         }
-        self.assemble(plan, kernels, arena.owned)
+        self.assemble(plan, side_by_side(kernels), arena.owned)
     }
 
     /// Lays out the kernels' parameters, those of kernels that follow run-time scalars first.
@@ -205,6 +206,41 @@ impl GpuBackend {
             kernels,
         })
     }
+}
+
+/// Kernels in waves: those of one wait for nothing that others of it do, and a GPU may run them side by side. The drivers
+/// put a barrier before each that touches what was written, or writes what was read, since the last barrier; so the fewer
+/// waves, the fewer barriers.
+fn side_by_side(kernels: Vec<Built<'_>>) -> Vec<Built<'_>> {
+    let accesses = kernels.iter().map(|(kernel, sources, _)| {
+        sources.iter().zip(&kernel.bindings).map(|(&source, binding)| (source, binding.write))
+    });
+    let waves = waves(accesses);
+    let mut ordered: Vec<_> = waves.into_iter().zip(kernels).collect();
+    ordered.sort_by_key(|(wave, _)| *wave);
+    ordered.into_iter().map(|(_, kernel)| kernel).collect()
+}
+
+/// For each kernel the earliest wave in which it may run, by what it accesses and whether it writes there.
+fn waves<A: Iterator<Item = (Source, bool)> + Clone>(kernels: impl Iterator<Item = A>) -> Vec<usize> {
+    // For each buffer the first waves after its last writer, and after that one's readers.
+    let mut free: FxHashMap<Source, (usize, usize)> = FxHashMap::default();
+    let wave = |accesses: A| {
+        let after = |(source, write)| {
+            let &(written, read) = free.get(&source).unwrap_or(&(0, 0));
+            if write { written.max(read) } else { written }
+        };
+        let wave = accesses.clone().map(after).max().unwrap_or(0);
+        for (source, write) in accesses {
+            let (written, read) = free.entry(source).or_default();
+            if write {
+                *written = wave + 1;
+            }
+            *read = (*read).max(wave + 1);
+        }
+        wave
+    };
+    kernels.map(wave).collect()
 }
 
 /// For each leaf, or each output, the least bytes that the plan needs of it.
@@ -446,4 +482,30 @@ pub(super) fn fold(groups: u64, most: u32) -> Result<[u32; 3]> {
         ));
     }
     Ok([columns, rows, planes].map(|n| n as u32))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_run_as_soon_as_what_they_need_is_there() {
+        use Source::{Leaf, Output, Owned};
+        let kernels: [&[(Source, bool)]; 8] = [
+            &[(Leaf(0), false), (Owned(0), true)],
+            // Waits for the first; as does the next, which reads the same.
+            &[(Owned(0), false), (Output(0), true)],
+            &[(Owned(0), false), (Output(1), true)],
+            // Overwrites what both read, and what nobody did.
+            &[(Owned(0), true)],
+            &[(Leaf(1), true)],
+            // After the one that overwrites, not only after the one before it.
+            &[(Owned(0), false), (Leaf(1), false), (Output(2), true)],
+            // A leaf that is only read keeps nobody waiting, an output of the same number is another buffer.
+            &[(Leaf(0), false), (Output(3), true)],
+            // Twice in one kernel.
+            &[(Output(3), false), (Output(3), true)],
+        ];
+        assert_eq!(waves(kernels.iter().map(|k| k.iter().copied())), [0, 1, 1, 2, 0, 3, 0, 1]);
+    }
 }
