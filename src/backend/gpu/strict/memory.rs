@@ -13,8 +13,8 @@ pub(super) struct Memory {
     /// What the first of them is.
     race: Option<String>,
     lenient: bool,
-    /// Whether those others get nonsense.
-    hostile: bool,
+    /// What those others get instead.
+    hostile: Option<u32>,
 }
 
 /// Between two barriers of a work-group, or, by other work-groups than the writer's, at any time.
@@ -83,7 +83,7 @@ impl Memory {
     pub(super) fn unknown(name: impl Into<String>, len: usize) -> Self {
         let word = Word { value: NONSENSE, known: false, written: FREE, read: FREE };
         let contested = FxHashMap::default();
-        Memory { name: name.into(), words: vec![word; len], contested, race: None, lenient: false, hostile: false }
+        Memory { name: name.into(), words: vec![word; len], contested, race: None, lenient: false, hostile: None }
     }
 
     pub(super) fn of(name: impl Into<String>, values: &[u32]) -> Self {
@@ -98,6 +98,11 @@ impl Memory {
         self.words.len()
     }
 
+    /// The first word that nobody wrote.
+    pub(super) fn gap(&self) -> Option<usize> {
+        self.words.iter().position(|w| !w.known)
+    }
+
     pub(super) fn values(&self) -> Vec<u32> {
         self.words.iter().map(|w| w.value).collect()
     }
@@ -106,7 +111,7 @@ impl Memory {
     pub(super) fn settle(&mut self) {
         self.words.iter_mut().for_each(|w| (w.written, w.read) = (FREE, FREE));
         self.contested.clear();
-        (self.race, self.lenient, self.hostile) = (None, true, false);
+        (self.race, self.lenient, self.hostile) = (None, true, None);
     }
 
     /// The first race that was let pass.
@@ -115,9 +120,9 @@ impl Memory {
     }
 
     /// This memory as it was before, to run again what is contested in it afterwards.
-    pub(super) fn make_hostile(&mut self, after: &Memory) {
+    pub(super) fn make_hostile(&mut self, after: &Memory, instead: u32) {
         self.contested.clone_from(&after.contested);
-        self.hostile = true;
+        self.hostile = Some(instead);
     }
 
     /// A word that `writer` writes and `reader` reads.
@@ -125,9 +130,12 @@ impl Memory {
         if !self.lenient || writer.lane == ATOMICALLY {
             return Err(text);
         }
-        let same = writer.group == reader.group;
-        let when = if same { When::Between(reader.group, reader.epoch) } else { When::Ever };
-        self.contested.insert((at, when), writer);
+        if [writer.group, SEVERAL].contains(&reader.group) {
+            self.contested.insert((at, When::Between(writer.group, reader.epoch)), writer);
+        }
+        if writer.group != reader.group {
+            self.contested.insert((at, When::Ever), writer);
+        }
         self.race.get_or_insert(text);
         Ok(())
     }
@@ -159,7 +167,7 @@ impl Memory {
             self.contest(at, written, now, self.met(at, "reads", now, written, "wrote"))?;
         }
         self.words[at].read = read.and(now);
-        Ok(if self.hostile && self.is_spoiled(at, now) { NONSENSE } else { value })
+        Ok(self.hostile.filter(|_| self.is_spoiled(at, now)).unwrap_or(value))
     }
 
     pub(super) fn write(&mut self, at: usize, value: u32, now: Mark) -> Result<(), String> {

@@ -82,6 +82,8 @@ fn what_is_not_there_is_refused() {
     refused("out[w.x * 4u + t] = given[13u + t];", "takes element 16 of 16");
     refused("out[i32(t) - 1] = 1u;", "takes element -1 of 16");
     refused("var own = array<u32, 3>(); own[t] = 1u;", "takes element 3 of 3");
+    refused("out[w.x * 4u + t] = 8u / t;", "invocation 0 of work-group 0 computes Divide of 8 and 0");
+    refused("out[w.x * 4u + t] = 8u << (29u + t);", "invocation 3 of work-group 0 computes ShiftLeft of 8 and 32");
     refused("out[w.x * 4u + t] = tile[t];", "which nobody wrote");
     refused("let x = out[8u + t]; out[w.x * 4u + t] = x;", "which nobody wrote");
     refused("if t > 0u { workgroupBarrier(); }", "to which invocation 0 of work-group 0 does not come");

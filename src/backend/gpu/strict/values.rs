@@ -41,6 +41,16 @@ fn signed(f: impl Fn(i32, i32) -> i32) -> impl Fn(u32, u32) -> u32 {
     move |x, y| f(x as i32, y as i32) as u32
 }
 
+/// Whether nobody says what comes of it.
+pub(super) fn is_undefined(op: B, kind: K, x: u32, y: u32) -> bool {
+    match (op, kind) {
+        (B::Divide | B::Modulo, K::Uint) => y == 0,
+        (B::Divide | B::Modulo, K::Sint) => y == 0 || (x == 1 << 31 && y == u32::MAX),
+        (B::ShiftLeft | B::ShiftRight, _) => y > 31,
+        _ => false,
+    }
+}
+
 pub(super) fn unary(op: U, kind: K, a: &[u32]) -> Outcome {
     Ok(match (op, kind) {
         (U::Negate, K::Float) => map(a, float(|x| -x)),
@@ -139,50 +149,15 @@ pub(super) fn math(fun: M, kind: K, args: [&[u32]; 4], lanes: usize) -> Outcome 
         (M::Min, K::Float) => f2(f32::min),
         (M::Max, K::Float) => f2(f32::max),
         (M::Clamp, K::Float) => f3(|x, low, high| x.max(low).min(high)),
-        (M::Saturate, K::Float) => f(|x| x.clamp(0.0, 1.0)),
-        (M::Cos, _) => f(f32::cos),
-        (M::Cosh, _) => f(f32::cosh),
-        (M::Sin, _) => f(f32::sin),
-        (M::Sinh, _) => f(f32::sinh),
-        (M::Tan, _) => f(f32::tan),
-        (M::Tanh, _) => f(f32::tanh),
-        (M::Acos, _) => f(f32::acos),
-        (M::Asin, _) => f(f32::asin),
-        (M::Atan, _) => f(f32::atan),
-        (M::Atan2, _) => f2(f32::atan2),
-        (M::Asinh, _) => f(f32::asinh),
-        (M::Acosh, _) => f(f32::acosh),
-        (M::Atanh, _) => f(f32::atanh),
         (M::Ceil, _) => f(f32::ceil),
         (M::Floor, _) => f(f32::floor),
         (M::Round, _) => f(f32::round_ties_even),
-        (M::Fract, _) => f(|x| x - x.floor()),
         (M::Trunc, _) => f(f32::trunc),
-        (M::Ldexp, _) => Ok(zip(a, b, |x, n| ((f64::from(f32::from_bits(x)) * 2f64.powi(n as i32)) as f32).to_bits())),
         (M::Exp, _) => f(f32::exp),
-        (M::Exp2, _) => f(f32::exp2),
-        (M::Log, _) => f(f32::ln),
-        (M::Log2, _) => f(f32::log2),
-        (M::Pow, _) => f2(f32::powf),
-        (M::Sign, K::Float) => f(|x| {
-            if x > 0.0 {
-                1.0
-            } else if x < 0.0 {
-                -1.0
-            } else {
-                0.0
-            }
-        }),
         (M::Fma, _) => f3(f32::mul_add),
-        (M::Mix, _) => f3(|x, y, t| x * (1.0 - t) + y * t),
-        (M::Step, _) => f2(|edge, x| if edge <= x { 1.0 } else { 0.0 }),
         (M::Sqrt, _) => f(f32::sqrt),
         (M::InverseSqrt, _) => f(|x| 1.0 / x.sqrt()),
-        (M::Dot, K::Float) => {
-            let products = zip(a, b, floats(|x, y| x * y));
-            let sum = |l: usize| products[l..].iter().step_by(lanes).map(|&x| f32::from_bits(x)).sum::<f32>().to_bits();
-            Ok((0..lanes).map(sum).collect())
-        }
+        (M::Transpose, _) => Ok((0..16).flat_map(|e| a[(e % 4 * 4 + e / 4) * lanes..][..lanes].to_vec()).collect()),
         _ => Err(format!("{fun:?} of {kind:?} is not known")),
     }
 }
@@ -197,26 +172,10 @@ fn math_of_bits(fun: M, kind: K, [a, b, c, _]: [&[u32]; 4]) -> Option<Words> {
         (M::Max, K::Uint) => zip(a, b, u32::max),
         (M::Clamp, K::Sint) => zip3(a, b, c, |x, low, high| (x as i32).max(low as i32).min(high as i32) as u32),
         (M::Clamp, K::Uint) => zip3(a, b, c, |x, low, high| x.max(low).min(high)),
-        (M::Sign, K::Sint) => map(a, |x| (x as i32).signum() as u32),
-        (M::CountTrailingZeros, _) => map(a, u32::trailing_zeros),
-        (M::CountLeadingZeros, _) => map(a, u32::leading_zeros),
-        (M::CountOneBits, _) => map(a, u32::count_ones),
-        (M::ReverseBits, _) => map(a, u32::reverse_bits),
-        (M::FirstTrailingBit, _) => map(a, |x| if x == 0 { u32::MAX } else { x.trailing_zeros() }),
-        (M::FirstLeadingBit, K::Uint) => map(a, |x| if x == 0 { u32::MAX } else { 31 - x.leading_zeros() }),
-        (M::ExtractBits, K::Uint) => zip3(a, b, c, |x, offset, count| {
+        (M::ExtractBits, K::Sint) => zip3(a, b, c, |x, offset, count| {
             let (offset, count) = (offset.min(32), count.min(32 - offset.min(32)));
-            if count == 0 { 0 } else { (x >> offset) & (u32::MAX >> (32 - count)) }
+            if count == 0 { 0 } else { ((x << (32 - offset - count)) as i32 >> (32 - count)) as u32 }
         }),
-        (M::Pack2x16float, _) => {
-            let (low, high) = a.split_at(a.len() / 2);
-            let half = |x: u32| u32::from(crate::ir::encoding::f32_to_f16(f32::from_bits(x)));
-            zip(low, high, |x, y| half(x) | half(y) << 16)
-        }
-        (M::Unpack2x16float, _) => {
-            let half = |x: u32| crate::ir::encoding::f16_to_f32(x as u16).to_bits();
-            map(a, |x| half(x & 0xffff)).into_iter().chain(map(a, |x| half(x >> 16))).collect()
-        }
         _ => return None,
     })
 }

@@ -62,7 +62,19 @@ impl<'m> Machine<'m> {
                 if shapes.contains(&true) {
                     return Err(format!("{op:?} of a matrix"));
                 }
-                values::binary(*op, self.kind(frame, *left)?, frame.value(*left)?, frame.value(*right)?)?
+                let (kind, a, b) = (self.kind(frame, *left)?, frame.value(*left)?, frame.value(*right)?);
+                // Compiled without checks these may be anything.
+                let undefined =
+                    |&i: &usize| mask[i % lanes] && values::is_undefined(*op, kind, a[i % a.len()], b[i % b.len()]);
+                if let Some(i) = (0..a.len().max(b.len())).find(undefined) {
+                    let (x, y) = (a[i % a.len()] as i32, b[i % b.len()] as i32);
+                    return Err(format!(
+                        "invocation {} of work-group {} computes {op:?} of {x} and {y}",
+                        i % lanes,
+                        self.group
+                    ));
+                }
+                values::binary(*op, kind, a, b)?
             }
             E::Select { condition, accept, reject } => {
                 values::select(frame.value(*condition)?, frame.value(*accept)?, frame.value(*reject)?)
