@@ -11,8 +11,9 @@ use crate::dtype::DType;
 use crate::error::Result;
 use crate::ir::program::{Access, Instr, Program};
 
-/// Values a block holds: few enough for several blocks in the first cache, many enough to hide the interpreter.
-pub(in crate::backend::cpu) const BLOCK: usize = 1024;
+/// Values a block holds: few enough for several blocks in the second cache, many enough to hide the interpreter. (Fewer in
+/// unit tests, whose sizes need not be so large then to take several.)
+pub(in crate::backend::cpu) const BLOCK: usize = if cfg!(test) { 1024 } else { 4096 };
 
 /// Rows at least this long are cut into blocks of their own.
 const LONG_ROW: usize = 128;

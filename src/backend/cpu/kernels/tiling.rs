@@ -6,8 +6,9 @@ use smallvec::SmallVec;
 
 use crate::ir::program::{Access, Dims, Instr, Program, ReduceOp};
 
-/// Values of a block. Reductions keep few of them at a time, and larger blocks cost less for each value.
-const BLOCK: usize = 4096;
+/// Values of a block. Reductions keep few of them at a time, and larger blocks cost less for each value. (Fewer in unit
+/// tests, whose sizes need not be so large then to take several.)
+const BLOCK: usize = if cfg!(test) { 4096 } else { 16 * 1024 };
 
 /// Rows (or columns) up to this many values are evaluated as a whole, with their values kept between stages.
 const KEEP: usize = 8192;
@@ -20,6 +21,9 @@ const WIDE: usize = 1 << 17;
 
 /// Values that one partial result stands for, at least.
 const CHUNK: usize = 1 << 15;
+
+/// Rows whose sum is one partial result of each column: enough for the partial results not to be work of their own.
+const ROWS: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::backend::cpu) struct Tiling {
@@ -56,7 +60,7 @@ impl Tiling {
         let tiles = m.div_ceil(BLOCK).max(1);
         let lanes = m.div_ceil(tiles).max(1);
         let step = if tiles == 1 { (BLOCK / lanes).max(1) } else { 1 };
-        let chunk = (CHUNK / m.max(1)).max(n.div_ceil(64)).next_multiple_of(step);
+        let chunk = (CHUNK / m.max(1)).max(n.div_ceil(64)).max(n.div_ceil(8).min(ROWS)).next_multiple_of(step);
         Tiling { column, keep: false, wide: tiles < 8 && large && n > chunk, lanes, step, chunk }
     }
 }

@@ -4,7 +4,7 @@
 use pulp::{Simd, WithSimd};
 use smallvec::SmallVec;
 
-use super::known::{self, Kind, Rows};
+use super::known::{self, Kind, Known, Sums};
 use super::steps::{Do, Values, greater, lesser, step};
 use crate::dtype::DType;
 use crate::error::Result;
@@ -17,8 +17,8 @@ const LENGTH: usize = 8;
 #[derive(Clone, Debug)]
 pub(in crate::backend::cpu) struct Chain<A: Copy> {
     steps: SmallVec<[Do; LENGTH]>,
-    /// A loop that is all of them, where there is one.
-    known: Option<Rows>,
+    /// Loops that are all of them, where there are any.
+    known: Option<&'static Known>,
     /// The value at first, then what the steps take, in their order.
     operands: SmallVec<[A; LENGTH + 1]>,
 }
@@ -39,7 +39,7 @@ impl<A: Copy> Chain<A> {
         Ok(Chain { steps: self.steps.clone(), known: None, operands })
     }
 
-    /// The same, knowing of what kinds its operands are: by a loop of its own, where there is one.
+    /// The same, knowing of what kinds its operands are: by loops of its own, where there are any.
     pub(super) fn of_kinds(mut self, kind: impl Fn(A) -> Kind + Copy) -> Self {
         // (Which of two factors or summands comes first is all the same.)
         if let (&[Do::Add | Do::Mul, ..], &[first, second, ..]) = (&self.steps[..], &self.operands[..])
@@ -52,17 +52,28 @@ impl<A: Copy> Chain<A> {
         self
     }
 
+    /// What adds its results up row by row, where there is a loop for that.
+    pub(super) fn sums(&self) -> Option<Sums> {
+        self.known.and_then(|known| known.sums)
+    }
+
     /// Computes `out`, in rows of `row` values, of the operands' `values`.
     #[inline(always)]
     pub(in crate::backend::cpu) fn run<'v>(&self, values: impl Fn(A) -> Values<'v>, row: usize, out: &mut [f32]) {
-        let mut operands: SmallVec<[Values<'v>; LENGTH + 1]> = SmallVec::new();
+        let operands = self.bound(values);
+        match self.known {
+            Some(known) => (known.rows)(&operands, row, out),
+            None => run(&self.steps, &operands, row, out),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn bound<'v>(&self, values: impl Fn(A) -> Values<'v>) -> SmallVec<[Values<'v>; LENGTH + 1]> {
+        let mut operands = SmallVec::new();
         for &operand in &self.operands {
             operands.push(values(operand));
         }
-        match self.known {
-            Some(rows) => rows(&operands, row, out),
-            None => run(&self.steps, &operands, row, out),
-        }
+        operands
     }
 }
 
@@ -382,7 +393,7 @@ mod tests {
 
     #[test]
     fn known_chains_are_their_steps_one_by_one() {
-        for known::Known { steps, kinds, rows } in known::KNOWN {
+        for Known { steps, kinds, rows, sums } in known::KNOWN {
             for (count, row) in [(1, 1), (3, 5), (2, 8), (2, 16), (3, 33), (2, 70), (1, 1024), (3, 0)] {
                 let data: Vec<_> = (0..kinds.len()).map(|i| numbers(count * row.max(1), i + 1)).collect();
                 let values: Vec<Values<'_>> = kinds
@@ -401,6 +412,15 @@ mod tests {
                 for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
                     let same = got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan();
                     assert!(same, "{steps:?} of {kinds:?}, {i} of {count} rows of {row}: {got} for {expected}");
+                }
+                let Some(sums) = sums else { continue };
+                let mut got = vec![0.5; count];
+                sums(&values, row, &mut got);
+                for (r, got) in got.into_iter().enumerate() {
+                    let exact = 0.5 + expected[r * row..][..row].iter().map(|&x| f64::from(x)).sum::<f64>();
+                    let size = 1.0 + expected[r * row..][..row].iter().map(|&x| f64::from(x).abs()).sum::<f64>();
+                    let same = (got - exact).abs() <= 1e-6 * size || got.is_nan() && !size.is_finite() || got == exact;
+                    assert!(same, "{steps:?} of {kinds:?}, row {r} of {row}: {got} for {exact}");
                 }
             }
         }

@@ -7,8 +7,11 @@ use super::interp::{Arg, Dst, Fn1, Fn2, Inst, Op, Pick, Place, Src};
 use super::space::Space;
 use crate::dtype::DType;
 use crate::error::{Error, Result};
-use crate::ir::program::{Access, Instr, Program, Reg};
+use crate::ir::program::{Access, Instr, Program, ReduceOp, Reg};
 use crate::ir::scalar::{BinaryFn, UnaryFn};
+
+/// Rows whose sums may be taken where their values are computed: many sums side by side are worth adding up at the end.
+const LONG_ROW: usize = 128;
 
 /// How the blocks of a pass lie in its space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +194,8 @@ impl<'p> Compiler<'p> {
         self.loc = vec![None; self.program.lines.len()];
         self.free.clear();
         let mut done = vec![false; self.program.stores.len()];
+        // Reductions that a chain before them does.
+        let mut summed = vec![false; self.program.lines.len()];
         let mut code = Vec::new();
         let mut out = vec![Vec::new(); cuts.len()];
         for (i, &item) in items.iter().enumerate() {
@@ -204,7 +209,14 @@ impl<'p> Compiler<'p> {
                     let store = next_store(items, i, cuts).filter(|_| i >= pinned);
                     let store = store.filter(|&s| self.is_stored_at_once(l, s, last[l as usize] == i + 1));
                     let op = self.line(l)?;
-                    let dst = self.target(l, store, &mut done);
+                    let sum = self.next_sum(items, i, cuts).filter(|_| i >= pinned && last[l as usize] == i + 1);
+                    let (op, dst) = match (op, sum) {
+                        (Op::Chain(chain), Some(sum)) if let Some(sums) = chain.sums() => {
+                            summed[sum as usize] = true;
+                            (Op::Sum(self.accs[sum as usize], chain, sums), Dst::None)
+                        }
+                        (op, _) => (op, self.target(l, store, &mut done)),
+                    };
                     code.push(Inst { op, dst, dtype: self.program.lines[l as usize].dtype });
                 }
                 Item::Expand(l) => {
@@ -214,6 +226,7 @@ impl<'p> Compiler<'p> {
                 Item::Given(l) => {
                     self.give_register(l);
                 }
+                Item::Reduce(l) if summed[l as usize] => {}
                 Item::Reduce(l) => {
                     let operand = self.operands(item)[0];
                     let op = Op::Reduce(self.accs[l as usize], self.value(operand)?);
@@ -228,6 +241,14 @@ impl<'p> Compiler<'p> {
             }
         }
         Ok(out)
+    }
+
+    /// The sum of rows that follows item `i` at once, before the next cut.
+    fn next_sum(&self, items: &[Item], i: usize, cuts: &[usize]) -> Option<Reg> {
+        let &Item::Reduce(r) = items.get(i + 1)? else { return None };
+        let sums = matches!(self.program.lines[r as usize].instr, Instr::Reduce(ReduceOp::Sum, _));
+        let long = self.row.is_some_and(|row| row >= LONG_ROW);
+        (sums && long && !cuts.contains(&(i + 1))).then_some(r)
     }
 
     /// For each line the item that needs it last: none ever, where it keeps its register.
@@ -432,7 +453,7 @@ pub(in crate::backend::cpu) fn cost<'i>(code: impl Iterator<Item = &'i Inst>) ->
         Op::Gather { .. } => 1500,
         Op::Load(_) | Op::LoadOut(_) | Op::Store(..) => 300,
         Op::Param(_) | Op::Expand(_) => 50,
-        Op::Chain(ref chain) => 100 + 75 * chain.len(),
+        Op::Chain(ref chain) | Op::Sum(_, ref chain, _) => 100 + 75 * chain.len(),
         _ => 150,
     };
     200 + code.map(each).sum::<usize>()

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use super::chain::Chain;
 use super::copies;
-use super::known::Kind;
+use super::known::{Kind, Sums};
 use super::philox;
 use super::reduce::{Acc, Operand, Tile};
 use super::space::{Block, Coords, Out, Outs, Space, dot};
@@ -148,6 +148,8 @@ pub(in crate::backend::cpu) enum Op {
     /// An outer value for every inner position.
     Expand(u16),
     Reduce(u16, Src),
+    /// Adds up what a chain gives.
+    Sum(u16, Chain<Arg>, Sums),
     Store(u16, Src),
 }
 
@@ -172,6 +174,9 @@ pub(in crate::backend::cpu) struct Ctx<'a> {
 pub(in crate::backend::cpu) struct Regs {
     pub(in crate::backend::cpu) files: Vec<Vec<Line>>,
 }
+
+/// Narrow values of a block that need no memory of their own.
+const NARROW: usize = 4096;
 
 /// Lines of a set of registers that is kept for later work.
 const KEPT: usize = 1 << 16;
@@ -359,6 +364,12 @@ impl<'r> Env<'r, '_> {
                 accs[*acc as usize].add(&operand, self.tile);
                 self.accs = accs;
             }
+            Op::Sum(acc, chain, sums) => {
+                let accs = std::mem::take(&mut self.accs);
+                let row = self.tile.inner;
+                sums(&chain.bound(|arg| self.values(arg, row)), row, accs[*acc as usize].sums(self.tile));
+                self.accs = accs;
+            }
             Op::Store(p, a) => match self.places[*p as usize].dtype {
                 DType::F64 => self.store::<u64>(*p, *a),
                 DType::F32 | DType::I32 | DType::U32 | DType::Bool => self.store::<u32>(*p, *a),
@@ -372,7 +383,12 @@ impl<'r> Env<'r, '_> {
     /// All of the block as one row, or rows where an operand is by row.
     fn chain(&self, chain: &Chain<Arg>, out: &mut [f32]) {
         let row = if chain.operands().iter().any(Arg::is_by_row) { self.tile.inner } else { out.len() };
-        let values = |arg: Arg| match arg {
+        chain.run(|arg| self.values(arg, row), row, out);
+    }
+
+    /// An operand of a chain that walks in rows of `row` values.
+    fn values(&self, arg: Arg, row: usize) -> Values<'_> {
+        match arg {
             Arg::Own => Values::OWN,
             Arg::Each(src) => Values::each(self.get(src), row),
             Arg::Equal(src) => Values::all(self.get(src), 0),
@@ -385,8 +401,7 @@ impl<'r> Env<'r, '_> {
                 let from: &[f32] = bytemuck::cast_slice(self.ctx.ins[place.index as usize]);
                 Values::each(&from[self.address(place) as usize..], 0)
             }
-        };
-        chain.run(values, row, out);
+        }
     }
 
     /// Reads elements as they are in their buffer, and decodes narrow ones.
@@ -412,7 +427,7 @@ impl<'r> Env<'r, '_> {
 
     fn decode<S: Pod, T: Pod>(&mut self, dst: Dst, p: u16, how: Fetch<'_>, missing: S, value: impl Fn(S) -> T) {
         self.put(dst, |e, out| {
-            let mut raw: SmallVec<[S; 1024]> = SmallVec::from_elem(missing, out.len());
+            let mut raw: SmallVec<[S; NARROW]> = SmallVec::from_elem(missing, out.len());
             e.raw(p, how, missing, &mut raw);
             copies::map(&raw, out, value);
         });
@@ -420,7 +435,7 @@ impl<'r> Env<'r, '_> {
 
     fn encode<T: Pod, S: Pod>(&mut self, p: u16, src: Src, bits: impl Fn(T) -> S) {
         let values: &[T] = self.get(src);
-        let mut raw: SmallVec<[S; 1024]> = SmallVec::from_elem(S::zeroed(), values.len());
+        let mut raw: SmallVec<[S; NARROW]> = SmallVec::from_elem(S::zeroed(), values.len());
         copies::map(values, &mut raw, bits);
         let mut to = std::mem::take(&mut self.outs[self.places[p as usize].index as usize]);
         self.write(p, &raw, &mut to);

@@ -1,6 +1,8 @@
 //! Chains that nearly every training runs, each compiled as a loop of its own: nothing is decided between their steps. They
 //! compute what the steps one by one compute, to the bit.
 
+use std::marker::PhantomData;
+
 use pulp::{Simd, WithSimd};
 
 use super::steps::{Do, Values, step};
@@ -19,15 +21,21 @@ pub(super) enum Kind {
 /// Computes rows of so many values from the operands.
 pub(super) type Rows = fn(&[Values<'_>], usize, &mut [f32]);
 
+/// Adds the sum of each row of so many values to what is there.
+pub(super) type Sums = fn(&[Values<'_>], usize, &mut [f64]);
+
+#[derive(Debug)]
 pub(super) struct Known {
     pub(super) steps: &'static [Do],
     pub(super) kinds: &'static [Kind],
     pub(super) rows: Rows,
+    /// Where sums are often taken of the results: these, of which nothing is stored.
+    pub(super) sums: Option<Sums>,
 }
 
-/// The loop for these steps on operands of these kinds, if there is one.
-pub(super) fn find(steps: &[Do], kinds: impl Iterator<Item = Kind> + Clone) -> Option<Rows> {
-    KNOWN.iter().find(|known| known.steps == steps && known.kinds.iter().copied().eq(kinds.clone())).map(|k| k.rows)
+/// The loops for these steps on operands of these kinds, if there are any.
+pub(super) fn find(steps: &[Do], kinds: impl Iterator<Item = Kind> + Clone) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.steps == steps && known.kinds.iter().copied().eq(kinds.clone()))
 }
 
 /// The operands of one row: what is the same in all of it, and the rest in vectors and in what is left of those.
@@ -63,64 +71,203 @@ fn operand<V: Copy>(kind: Kind, i: usize, old: V, all: &[V], each: &impl Fn(usiz
     }
 }
 
-/// `[FIRST, STEP, STEP(OPERAND), ...]`: the kind of the value that goes through, and the steps with the kinds of what they take.
-macro_rules! known {
-    ($([$first:ident $(, $step:ident $(($kind:ident))?)+];)+) => {
-        pub(super) const KNOWN: &[Known] = &[$({
-            const STEPS: &[Do] = &[$(Do::$step),+];
-            const KINDS: &[Kind] = &[Kind::$first $($(, Kind::$kind)?)+];
-            const N: usize = KINDS.len();
+/// What the steps of a chain compute at one place.
+trait Steps<const N: usize> {
+    const KINDS: [Kind; N];
 
-            struct Loop<'r, 'v> {
-                values: &'r [Values<'v>],
-                row: usize,
-                out: &'r mut [f32],
+    /// The value at a place where `old` stands.
+    fn through<S: Simd>(simd: S, old: S::f32s, all: &[S::f32s; N], each: impl Fn(usize) -> S::f32s) -> S::f32s;
+}
+
+fn rows<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, out: &mut [f32]) {
+    struct Loop<'r, 'v, C, const N: usize> {
+        values: &'r [Values<'v>],
+        row: usize,
+        out: &'r mut [f32],
+        chain: PhantomData<C>,
+    }
+
+    impl<C: Steps<N>, const N: usize> WithSimd for Loop<'_, '_, C, N> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Loop { values, row, out, .. } = self;
+            for (r, out) in out.chunks_exact_mut(row.max(1)).enumerate() {
+                let Bound { all, vectors, tails } = Bound::<S, N>::new(simd, values, &C::KINDS, r, row);
+                let (out, rest) = S::as_mut_simd_f32s(out);
+                let vectors = vectors.map(|v| &v[..out.len().min(v.len())]);
+                for (k, out) in out.iter_mut().enumerate() {
+                    let old = *out;
+                    *out = C::through(
+                        simd,
+                        old,
+                        &all,
+                        #[inline(always)]
+                        |i| vectors[i][k],
+                    );
+                }
+                if !rest.is_empty() {
+                    let old = simd.partial_load_f32s(rest);
+                    let x = C::through(
+                        simd,
+                        old,
+                        &all,
+                        #[inline(always)]
+                        |i| simd.partial_load_f32s(tails[i]),
+                    );
+                    simd.partial_store_f32s(rest, x);
+                }
             }
+        }
+    }
+    pulp::Arch::new().dispatch(Loop::<C, N> { values, row, out, chain: PhantomData });
+}
 
-            /// The value at a place where `old` stands.
-            #[inline(always)]
-            fn through<S: Simd>(
-                simd: S,
-                old: S::f32s,
-                all: &[S::f32s; N],
-                each: impl Fn(usize) -> S::f32s,
-            ) -> S::f32s {
-                let (x, next) = (operand(Kind::$first, 0, old, all, &each), 1);
-                $(
-                    $(let (a, next) = (operand(Kind::$kind, next, old, all, &each), next + 1);)?
-                    let x = step!(simd, $step, x $(, a, $kind)?);
-                )+
-                let _ = next;
-                x
+/// Values added up in `f32` before their sum joins an `f64`, and how many sums run side by side: those of place `i` of each
+/// `LANES` values.
+const RUN: usize = 1024;
+const LANES: usize = 64;
+
+fn sums<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, sums: &mut [f64]) {
+    struct Sum<'r, 'v, C, const N: usize> {
+        values: &'r [Values<'v>],
+        row: usize,
+        sums: &'r mut [f64],
+        chain: PhantomData<C>,
+    }
+
+    impl<C: Steps<N>, const N: usize> WithSimd for Sum<'_, '_, C, N> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            match S::F32_LANES {
+                16 => self.side_by_side::<S, 4>(simd),
+                8 => self.side_by_side::<S, 8>(simd),
+                4 => self.side_by_side::<S, 16>(simd),
+                _ => self.side_by_side::<S, LANES>(simd),
             }
+        }
+    }
 
-            impl WithSimd for Loop<'_, '_> {
-                type Output = ();
-
-                #[inline(always)]
-                fn with_simd<S: Simd>(self, simd: S) {
-                    let Loop { values, row, out } = self;
-                    for (r, out) in out.chunks_exact_mut(row.max(1)).enumerate() {
-                        let Bound { all, vectors, tails } = Bound::<S, N>::new(simd, values, KINDS, r, row);
-                        let (out, rest) = S::as_mut_simd_f32s(out);
-                        let vectors = vectors.map(|v| &v[..out.len().min(v.len())]);
-                        for (k, out) in out.iter_mut().enumerate() {
-                            let old = *out;
-                            *out = through(simd, old, &all, #[inline(always)] |i| vectors[i][k]);
+    impl<C: Steps<N>, const N: usize> Sum<'_, '_, C, N> {
+        /// By `A` vectors, of `LANES` values together.
+        #[inline(always)]
+        fn side_by_side<S: Simd, const A: usize>(self, simd: S) {
+            let Sum { values, row, sums, .. } = self;
+            let zero = simd.splat_f32s(0.0);
+            for (r, sum) in sums.iter_mut().enumerate() {
+                let Bound { all, vectors, tails } = Bound::<S, N>::new(simd, values, &C::KINDS, r, row);
+                let (count, rest) = (row / S::F32_LANES, row % S::F32_LANES);
+                let vectors = vectors.map(|v| &v[..count.min(v.len())]);
+                let mut at = 0;
+                loop {
+                    let end = (at + RUN / S::F32_LANES).min(count);
+                    let mut sums = [zero; A];
+                    while at + A <= end {
+                        let mut now = sums;
+                        for a in 0..A {
+                            let x = C::through(
+                                simd,
+                                zero,
+                                &all,
+                                #[inline(always)]
+                                |i| vectors[i][at + a],
+                            );
+                            now[a] = simd.add_f32s(now[a], x);
                         }
-                        if !rest.is_empty() {
-                            let old = simd.partial_load_f32s(rest);
-                            let x = through(simd, old, &all, #[inline(always)] |i| simd.partial_load_f32s(tails[i]));
-                            simd.partial_store_f32s(rest, x);
+                        sums = now;
+                        at += A;
+                    }
+                    let mut lanes = [0.0; LANES];
+                    for (to, from) in S::as_mut_simd_f32s(&mut lanes).0.iter_mut().zip(&sums) {
+                        *to = *from;
+                    }
+                    let mut add = |place: usize, x: S::f32s, len: usize| {
+                        let mut values = [0.0; LANES];
+                        simd.partial_store_f32s(&mut values[..len], x);
+                        for (lane, value) in lanes[place..place + len].iter_mut().zip(values) {
+                            *lane += value;
                         }
+                    };
+                    let first = at;
+                    while at < end {
+                        let x = C::through(
+                            simd,
+                            zero,
+                            &all,
+                            #[inline(always)]
+                            |i| vectors[i][at],
+                        );
+                        add((at - first) * S::F32_LANES, x, S::F32_LANES);
+                        at += 1;
+                    }
+                    let last = at == count;
+                    if last && rest > 0 {
+                        let x = C::through(
+                            simd,
+                            zero,
+                            &all,
+                            #[inline(always)]
+                            |i| simd.partial_load_f32s(tails[i]),
+                        );
+                        add((at - first) * S::F32_LANES, x, rest);
+                    }
+                    let mut n = LANES / 2;
+                    while n > 0 {
+                        for i in 0..n {
+                            lanes[i] += lanes[i + n];
+                        }
+                        n /= 2;
+                    }
+                    *sum += f64::from(lanes[0]);
+                    if last {
+                        break;
                     }
                 }
             }
+        }
+    }
+    pulp::Arch::new().dispatch(Sum::<C, N> { values, row, sums, chain: PhantomData });
+}
 
-            fn rows(values: &[Values<'_>], row: usize, out: &mut [f32]) {
-                pulp::Arch::new().dispatch(Loop { values, row, out });
+/// `[FIRST, STEP, STEP(OPERAND), ...]`: the kind of the value that goes through, and the steps with the kinds of what they
+/// take; behind it whether sums are often taken of the results.
+macro_rules! known {
+    (@sums $chain:ident, $n:ident) => { None };
+    (@sums $chain:ident, $n:ident, sum) => { Some(sums::<$chain, $n>) };
+    ($([$first:ident $(, $step:ident $(($kind:ident))?)+] $($sum:ident)?;)+) => {
+        pub(super) const KNOWN: &[Known] = &[$({
+            const N: usize = [Kind::$first $($(, Kind::$kind)?)+].len();
+
+            struct Chain;
+
+            impl Steps<N> for Chain {
+                const KINDS: [Kind; N] = [Kind::$first $($(, Kind::$kind)?)+];
+
+                #[inline(always)]
+                fn through<S: Simd>(
+                    simd: S,
+                    old: S::f32s,
+                    all: &[S::f32s; N],
+                    each: impl Fn(usize) -> S::f32s,
+                ) -> S::f32s {
+                    let (x, next) = (operand(Kind::$first, 0, old, all, &each), 1);
+                    $(
+                        $(let (a, next) = (operand(Kind::$kind, next, old, all, &each), next + 1);)?
+                        let x = step!(simd, $step, x $(, a, $kind)?);
+                    )+
+                    let _ = next;
+                    x
+                }
             }
-            Known { steps: STEPS, kinds: KINDS, rows }
+            Known {
+                steps: &[$(Do::$step),+],
+                kinds: &Chain::KINDS,
+                rows: rows::<Chain, N>,
+                sums: known!(@sums Chain, N $(, $sum)?),
+            }
         }),+];
     };
 }
@@ -133,7 +280,7 @@ known! {
     [Own, Add(Each)];
     [Each, Sub(Each)];
     [Each, Sub(All)];
-    [Each, Mul(Each)];
+    [Each, Mul(Each)] sum;
     [Each, Mul(All)];
     [Own, Mul(Each)];
     [Own, Mul(All)];
@@ -141,22 +288,22 @@ known! {
     [Each, Div(All)];
     [Own, Div(All)];
     [Each, Neg];
-    [Each, Square];
+    [Each, Square] sum;
     [Each, Sqrt];
     [Each, Relu];
     // Dense layers and convolutions.
     [Each, Add(Each), Relu];
     [Own, Add(Each), Relu];
     // Means, variances and what is divided by them; scales and offsets; with the gradients.
-    [Each, Sub(All), Square];
-    [Each, Sub(All), Mul(All)];
+    [Each, Sub(All), Square] sum;
+    [Each, Sub(All), Mul(All)] sum;
     [Each, Sub(All), Mul(All), Mul(Each), Add(Each)];
     [Each, Mul(Each), Add(Each)];
     [Each, Mul(All), Add(All)];
     [Each, Add(All), Mul(Each), Mul(All)];
-    [Each, Mul(Each), Mul(Each)];
-    [Each, Mul(Each), Mul(Each), Mul(Each)];
-    [Each, Mul(Each), Neg];
+    [Each, Mul(Each), Mul(Each)] sum;
+    [Each, Mul(Each), Mul(Each), Mul(Each)] sum;
+    [Each, Mul(Each), Neg] sum;
     // Gates and their gradients.
     [Each, Neg, Add(All)];
     [Each, Neg, Add(All), Mul(Each), Mul(Each)];

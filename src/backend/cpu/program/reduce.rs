@@ -344,6 +344,14 @@ impl Acc {
         }
     }
 
+    /// The sums of the lanes of a tile, of values in `f32`.
+    pub(super) fn sums(&mut self, tile: Tile) -> &mut [f64] {
+        match &mut self.values {
+            Values::F64(v) => &mut v[tile.lane..][..tile.lanes],
+            _ => &mut [],
+        }
+    }
+
     /// Takes in the values of a later part of the inner space.
     pub(in crate::backend::cpu) fn merge(&mut self, later: &Acc) {
         fn join<T: Number>(a: &mut [T], b: &[T], op: ReduceOp, add: fn(T, T) -> T, mul: fn(T, T) -> T) {

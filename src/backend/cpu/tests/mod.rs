@@ -36,6 +36,7 @@ macro_rules! unary {
     };
 }
 unary!(NEG, |x: f64| -x, Some(Basic1::Neg));
+unary!(SQUARE, |x: f64| x * x, Some(Basic1::Square));
 unary!(EXP, f64::exp, None);
 
 pub(super) static IS_NAN: UnaryFn = UnaryFn {

@@ -215,6 +215,35 @@ fn one_buffer_bound_twice_is_seen_at_run_time() {
     assert!(got.data.iter().eq(x.data.iter().rev()));
 }
 
+#[test]
+fn sums_of_what_is_computed_for_them() {
+    // Means, then sums of squares of what is off them, of products with a row, and of a product that is stored as well.
+    for (m, n) in [(1, 128), (3, 129), (7, 200), (40, 1030), (9, 5000), (2, 20_001), (2, 150_003), (200, 127), (5, 0)] {
+        let full = [n as i64, 1];
+        let mut b = Build::default();
+        let x = b.load(0, at(0, &full), F, true);
+        let row = b.load(1, at(0, &[0, 1]), F, true);
+        let each = b.param(0, F);
+        let sum = b.reduce(ReduceOp::Sum, x);
+        let mean = b.binary(&MUL, sum, each);
+        let off = b.binary(&SUB, x, mean);
+        let squares = b.unary(&SQUARE, off);
+        let variance = b.reduce(ReduceOp::Sum, squares);
+        let product = b.binary(&MUL, x, row);
+        let weighted = b.reduce(ReduceOp::Sum, product);
+        let kept = b.binary(&MUL, row, x);
+        let kept = b.binary(&MUL, kept, x);
+        let total = b.reduce(ReduceOp::Sum, kept);
+        let most = b.reduce(ReduceOp::Max, kept);
+        for (r, buf) in [(variance, 2), (weighted, 3), (total, 4), (most, 5)] {
+            b.store(r, buf, at(0, &[1]), false);
+        }
+        b.store(kept, 6, at(0, &full), true);
+        let outs = [(F, m), (F, m), (F, m), (F, m), (F, m * n)];
+        check(nest(&[m], &[n], b), &[values(F, m * n, 1), values(F, n, 2)], &outs, &[1.0 / n.max(1) as f64]);
+    }
+}
+
 const OPS: [ReduceOp; 6] =
     [ReduceOp::Sum, ReduceOp::Prod, ReduceOp::Max, ReduceOp::Min, ReduceOp::ArgMax, ReduceOp::ArgMin];
 
