@@ -190,7 +190,7 @@ fn every_variant_runs_where_nothing_is_forgiven() {
             ran.lock().unwrap().clear();
         }
         let without = Caps { cooperative: None, ..caps };
-        strictly(&without, of(&without), &ran);
+        strictly(&without, of(&without), Some(&ran));
         let there_are = variants(&without, forced::MOST_ACCS);
         let missing: Vec<_> = there_are.difference(&ran.lock().unwrap()).cloned().collect();
         assert_eq!(missing, [""; 0], "on {name}: the rules may choose what no test ran");
@@ -200,13 +200,24 @@ fn every_variant_runs_where_nothing_is_forgiven() {
 #[test]
 fn every_variant_with_cooperative_matrices_runs_where_nothing_is_forgiven() {
     let ran = Mutex::new(BTreeSet::new());
-    strictly(&LARGE, vec![forced::cooperative(&LARGE)], &ran);
+    strictly(&LARGE, vec![forced::cooperative(&LARGE)], Some(&ran));
     let all = variants(&LARGE, 0).into_iter().filter(|v| v.contains("cooperative"));
     assert_eq!(all.filter(|v| !ran.lock().unwrap().contains(v)).collect::<Vec<_>>(), [""; 0]);
 }
 
-/// Runs those cases by force, on a GPU that forgives nothing, of which some variant is not among those that ran.
-fn strictly(caps: &Caps, forced: Vec<forced::Forced>, ran: &Mutex<BTreeSet<String>>) {
+/// Every kind of kernel in every shape, with what the rules choose: the variants of a shader do not tell all of what it does.
+#[test]
+fn every_case_runs_where_nothing_is_forgiven() {
+    for caps in [LARGE, PLAIN] {
+        let fits = |case: &Case| case.plan.buffers.len() < caps.max_storage_bindings as usize;
+        let cases = cases::all().into_iter().filter(fits).map(|case| (case, vec![forced::Choice::Rule]));
+        strictly(&caps, vec![cases.collect()], None);
+    }
+}
+
+/// Runs those cases by force, on a GPU that forgives nothing: all, or those of which some variant is not among those that
+/// ran.
+fn strictly(caps: &Caps, forced: Vec<forced::Forced>, ran: Option<&Mutex<BTreeSet<String>>>) {
     let wrong = Mutex::new(Vec::new());
     let run = |(case, choices): (Case, Vec<forced::Choice>)| {
         let mut want = None;
@@ -214,10 +225,10 @@ fn strictly(caps: &Caps, forced: Vec<forced::Forced>, ran: &Mutex<BTreeSet<Strin
             let build = || choice.build(&case.plan, &case.plan.steps[0], caps).unwrap();
             let variants: Vec<_> = build().iter().flat_map(|k| k.shader.variants()).collect();
             // Taken before it has run: no other thread need run it too.
-            let new = {
+            let new = ran.is_none_or(|ran| {
                 let mut ran = ran.lock().unwrap();
                 variants.iter().fold(false, |new, v| ran.insert(v.clone()) | new)
-            };
+            });
             // What overwrites what it reads has no name of its own.
             let leaf = |s: &crate::ir::program::Store| {
                 let step = &case.plan.steps[0];
