@@ -1,7 +1,7 @@
 //! Merging kernels: a consumer that reads what a producer wrote, at the same place, becomes a part of it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use smallvec::SmallVec;
 
@@ -10,7 +10,7 @@ use super::rewrite::MAX_COST;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, refine, squeeze};
 use crate::ir::program::{Access, Instr, Program, Reg, stages};
-use crate::ir::step::{BufferInfo, Family, Role, Step};
+use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
 
 /// A reduction over more elements than this is not made part of a row kernel unless there are many rows.
 const MAX_ROW: usize = 16 * 1024;
@@ -26,6 +26,7 @@ pub(crate) fn fuse(lowered: Lowered, max_buffers: usize, fusion: bool) -> Result
     let mut graph = Kernels::new(lowered, max_buffers);
     if fusion {
         graph.merge_all();
+        graph.merge_siblings();
     }
     graph.sorted()
 }
@@ -158,18 +159,56 @@ impl Kernels {
             let first = self.kernels[producer].as_ref().expect("listed");
             let second = self.kernels[consumer].as_ref().expect("checked");
             let Some(kernel) = self.merged(first, second, producer, consumer) else { continue };
-            self.leave(producer);
-            self.leave(consumer);
-            self.kernels[consumer] = Some(kernel);
-            self.enter(consumer);
-            // Orders of the producer are the consumer's now, but for those between the two.
-            hand_over(&mut self.before, &mut self.after, producer, consumer);
-            hand_over(&mut self.after, &mut self.before, producer, consumer);
-            // What else read the producer comes after the consumer now.
-            self.deepen(consumer);
+            self.replace(producer, consumer, kernel);
             return true;
         }
         false
+    }
+
+    /// Puts a kernel in the place of the two that it is made of.
+    fn replace(&mut self, producer: usize, consumer: usize, kernel: Step) {
+        self.leave(producer);
+        self.leave(consumer);
+        self.kernels[consumer] = Some(kernel);
+        self.enter(consumer);
+        // Orders of the producer are the consumer's now, but for those between the two.
+        hand_over(&mut self.before, &mut self.after, producer, consumer);
+        hand_over(&mut self.after, &mut self.before, producer, consumer);
+        // What else read the producer comes after the consumer now.
+        self.deepen(consumer);
+    }
+
+    /// Merges kernels that read the same value, element by element, and may run at the same time: it is read once. (Of two
+    /// as deep neither waits for the other.)
+    fn merge_siblings(&mut self) {
+        let mut readers: BTreeMap<(usize, BufId), Set> = BTreeMap::new();
+        for (k, kernel) in self.kernels.iter().enumerate() {
+            let Some(kernel) = kernel.as_ref().filter(|kernel| matches!(kernel.family, Family::Nest)) else { continue };
+            for line in &kernel.program.lines {
+                let Instr::Load { buf, at, gather } = &line.instr else { continue };
+                if gather.is_empty() && kernel.space.iter().zip(&at.strides).all(|(&e, &s)| e == 1 || s != 0) {
+                    let set = readers.entry((self.depth[k], *buf)).or_default();
+                    if set.last() != Some(&k) {
+                        set.push(k);
+                    }
+                }
+            }
+        }
+        for set in readers.into_values() {
+            for (i, &first) in set.iter().enumerate() {
+                for &second in &set[i + 1..] {
+                    let (Some(a), Some(b)) = (&self.kernels[first], &self.kernels[second]) else { continue };
+                    let alike = (a.mask == 0) == (b.mask == 0) && self.depth[first] == self.depth[second];
+                    let numel = |kernel: &Step| kernel.space.iter().product::<usize>();
+                    if !alike || numel(a) != numel(b) {
+                        continue;
+                    }
+                    if let Some(kernel) = self.merged(a, b, first, second) {
+                        self.replace(first, second, kernel);
+                    }
+                }
+            }
+        }
     }
 
     /// Whether the kernel writes only a part of the buffer (assembled from several).

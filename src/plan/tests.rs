@@ -294,3 +294,26 @@ fn more_buffers_than_programs_can_name_are_an_error() {
     let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true, half_products: false }).unwrap_err();
     assert!(error.to_string().contains("65,535 buffers"), "{error}");
 }
+
+#[test]
+fn what_reads_the_same_at_the_same_time_is_one_step() {
+    let mut g = Graph::default();
+    let x = g.leaf(&[8, 6]);
+    let (a, b) = (g.exp(x), g.add(x, x));
+    (g.keep(a), g.keep(b));
+    let plan = g.plan();
+    assert_eq!(kinds(&plan), ["elementwise"]);
+    assert_eq!((plan.steps[0].program.lines.len(), plan.steps[0].program.stores.len()), (3, 2), "read once");
+    let e = g.exp(a);
+    let sums = [g.reduce(x, 0b01), g.reduce(e, 0b01), g.reduce(x, 0b10)];
+    sums.iter().for_each(|&s| g.keep(s));
+    // Sums of columns, of `x` and of what is computed before them, and of rows.
+    let plan = g.plan();
+    assert_eq!(plan.steps.iter().filter(|s| s.name() == "reduce").count(), 3);
+    let twice = g.exp(e);
+    let sum = g.reduce(twice, 0b01);
+    (g.keep(e), g.keep(sum));
+    let plan = g.plan();
+    let both = plan.steps.iter().filter(|s| s.name() == "reduce" && s.program.stores.len() == 2);
+    assert_eq!(both.count(), 1, "two sums of the columns of one value");
+}
