@@ -300,7 +300,8 @@ fn what_reads_the_same_at_the_same_time_is_one_step() {
     let mut g = Graph::default();
     let x = g.leaf(&[8, 6]);
     let (a, b) = (g.exp(x), g.add(x, x));
-    (g.keep(a), g.keep(b));
+    g.keep(a);
+    g.keep(b);
     let plan = g.plan();
     assert_eq!(kinds(&plan), ["elementwise"]);
     assert_eq!((plan.steps[0].program.lines.len(), plan.steps[0].program.stores.len()), (3, 2), "read once");
@@ -312,7 +313,8 @@ fn what_reads_the_same_at_the_same_time_is_one_step() {
     assert_eq!(plan.steps.iter().filter(|s| s.name() == "reduce").count(), 3);
     let twice = g.exp(e);
     let sum = g.reduce(twice, 0b01);
-    (g.keep(e), g.keep(sum));
+    g.keep(e);
+    g.keep(sum);
     let plan = g.plan();
     let both = plan.steps.iter().filter(|s| s.name() == "reduce" && s.program.stores.len() == 2);
     assert_eq!(both.count(), 1, "two sums of the columns of one value");

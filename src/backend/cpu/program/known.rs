@@ -48,16 +48,47 @@ struct Bound<'v, S: Simd, const N: usize> {
 impl<'v, S: Simd, const N: usize> Bound<'v, S, N> {
     /// Row `r`, of `len` values.
     #[inline(always)]
-    fn new(simd: S, values: &[Values<'v>], kinds: &[Kind], r: usize, len: usize) -> Self {
+    fn new<C: Steps<N>>(simd: S, values: &[Values<'v>], r: usize, len: usize) -> Self {
         let mut bound = Bound { all: [simd.splat_f32s(0.0); N], vectors: [&[]; N], tails: [&[]; N] };
         for i in 0..N {
-            match kinds[i] {
+            match C::KINDS[i] {
                 Kind::Each => (bound.vectors[i], bound.tails[i]) = S::as_simd_f32s(&values[i].row(r)[..len]),
                 Kind::All => bound.all[i] = simd.splat_f32s(values[i].row(r)[0]),
                 Kind::Own => {}
             }
         }
         bound
+    }
+
+    /// The same with so many vectors, where the compiler sees that.
+    #[inline(always)]
+    fn of(mut self, vectors: usize) -> Self {
+        self.vectors = self.vectors.map(|v| &v[..vectors.min(v.len())]);
+        self
+    }
+
+    /// What the steps make of vector `k`, where `old` stands.
+    #[inline(always)]
+    fn at<C: Steps<N>>(&self, simd: S, k: usize, old: S::f32s) -> S::f32s {
+        C::through(
+            simd,
+            old,
+            &self.all,
+            #[inline(always)]
+            |i| self.vectors[i][k],
+        )
+    }
+
+    /// What they make of what is left of those.
+    #[inline(always)]
+    fn rest<C: Steps<N>>(&self, simd: S, old: S::f32s) -> S::f32s {
+        C::through(
+            simd,
+            old,
+            &self.all,
+            #[inline(always)]
+            |i| simd.partial_load_f32s(self.tails[i]),
+        )
     }
 }
 
@@ -94,28 +125,13 @@ fn rows<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, out: &mu
         fn with_simd<S: Simd>(self, simd: S) {
             let Loop { values, row, out, .. } = self;
             for (r, out) in out.chunks_exact_mut(row.max(1)).enumerate() {
-                let Bound { all, vectors, tails } = Bound::<S, N>::new(simd, values, &C::KINDS, r, row);
                 let (out, rest) = S::as_mut_simd_f32s(out);
-                let vectors = vectors.map(|v| &v[..out.len().min(v.len())]);
+                let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(out.len());
                 for (k, out) in out.iter_mut().enumerate() {
-                    let old = *out;
-                    *out = C::through(
-                        simd,
-                        old,
-                        &all,
-                        #[inline(always)]
-                        |i| vectors[i][k],
-                    );
+                    *out = bound.at::<C>(simd, k, *out);
                 }
                 if !rest.is_empty() {
-                    let old = simd.partial_load_f32s(rest);
-                    let x = C::through(
-                        simd,
-                        old,
-                        &all,
-                        #[inline(always)]
-                        |i| simd.partial_load_f32s(tails[i]),
-                    );
+                    let x = bound.rest::<C>(simd, simd.partial_load_f32s(rest));
                     simd.partial_store_f32s(rest, x);
                 }
             }
@@ -158,73 +174,39 @@ fn sums<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, sums: &m
             let Sum { values, row, sums, .. } = self;
             let zero = simd.splat_f32s(0.0);
             for (r, sum) in sums.iter_mut().enumerate() {
-                let Bound { all, vectors, tails } = Bound::<S, N>::new(simd, values, &C::KINDS, r, row);
-                let (count, rest) = (row / S::F32_LANES, row % S::F32_LANES);
-                let vectors = vectors.map(|v| &v[..count.min(v.len())]);
+                let count = row / S::F32_LANES;
+                let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(count);
                 let mut at = 0;
-                loop {
+                while at < count {
                     let end = (at + RUN / S::F32_LANES).min(count);
                     let mut sums = [zero; A];
                     while at + A <= end {
-                        let mut now = sums;
                         for a in 0..A {
-                            let x = C::through(
-                                simd,
-                                zero,
-                                &all,
-                                #[inline(always)]
-                                |i| vectors[i][at + a],
-                            );
-                            now[a] = simd.add_f32s(now[a], x);
+                            sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
                         }
-                        sums = now;
                         at += A;
                     }
-                    let mut lanes = [0.0; LANES];
-                    for (to, from) in S::as_mut_simd_f32s(&mut lanes).0.iter_mut().zip(&sums) {
-                        *to = *from;
-                    }
-                    let mut add = |place: usize, x: S::f32s, len: usize| {
-                        let mut values = [0.0; LANES];
-                        simd.partial_store_f32s(&mut values[..len], x);
-                        for (lane, value) in lanes[place..place + len].iter_mut().zip(values) {
-                            *lane += value;
+                    for a in 0..A {
+                        if at + a < end {
+                            sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
                         }
-                    };
-                    let first = at;
-                    while at < end {
-                        let x = C::through(
-                            simd,
-                            zero,
-                            &all,
-                            #[inline(always)]
-                            |i| vectors[i][at],
-                        );
-                        add((at - first) * S::F32_LANES, x, S::F32_LANES);
-                        at += 1;
                     }
-                    let last = at == count;
-                    if last && rest > 0 {
-                        let x = C::through(
-                            simd,
-                            zero,
-                            &all,
-                            #[inline(always)]
-                            |i| simd.partial_load_f32s(tails[i]),
-                        );
-                        add((at - first) * S::F32_LANES, x, rest);
-                    }
-                    let mut n = LANES / 2;
+                    at = end;
+                    let mut n = A / 2;
                     while n > 0 {
-                        for i in 0..n {
-                            lanes[i] += lanes[i + n];
+                        for a in 0..n {
+                            sums[a] = simd.add_f32s(sums[a], sums[a + n]);
                         }
                         n /= 2;
                     }
-                    *sum += f64::from(lanes[0]);
-                    if last {
-                        break;
-                    }
+                    *sum += f64::from(simd.reduce_sum_f32s(sums[0]));
+                }
+                let mut rest = [0.0; LANES];
+                let rest = &mut rest[..row % S::F32_LANES];
+                if !rest.is_empty() {
+                    let x = bound.rest::<C>(simd, zero);
+                    simd.partial_store_f32s(rest, x);
+                    *sum += f64::from(rest.iter().sum::<f32>());
                 }
             }
         }
