@@ -178,35 +178,31 @@ impl Kernels {
         self.deepen(consumer);
     }
 
-    /// Merges kernels that read the same value, element by element, and may run at the same time: it is read once. (Of two
-    /// as deep neither waits for the other.)
+    /// Merges kernels of one size that read the same value, element by element, and may run at the same time: it is read once.
+    /// (Of two as deep neither waits for the other.) Each tries the next one only: a value may have thousands of readers.
     fn merge_siblings(&mut self) {
-        let mut readers: BTreeMap<(usize, BufId), Set> = BTreeMap::new();
+        let mut readers: BTreeMap<(usize, BufId, bool, usize), Set> = BTreeMap::new();
         for (k, kernel) in self.kernels.iter().enumerate() {
             let Some(kernel) = kernel.as_ref().filter(|kernel| matches!(kernel.family, Family::Nest)) else { continue };
+            let numel = kernel.space.iter().product();
             for line in &kernel.program.lines {
                 let Instr::Load { buf, at, gather } = &line.instr else { continue };
                 if gather.is_empty() && kernel.space.iter().zip(&at.strides).all(|(&e, &s)| e == 1 || s != 0) {
-                    let set = readers.entry((self.depth[k], *buf)).or_default();
+                    let set = readers.entry((self.depth[k], *buf, kernel.mask == 0, numel)).or_default();
                     if set.last() != Some(&k) {
                         set.push(k);
                     }
                 }
             }
         }
-        for set in readers.into_values() {
-            for (i, &first) in set.iter().enumerate() {
-                for &second in &set[i + 1..] {
-                    let (Some(a), Some(b)) = (&self.kernels[first], &self.kernels[second]) else { continue };
-                    let alike = (a.mask == 0) == (b.mask == 0) && self.depth[first] == self.depth[second];
-                    let numel = |kernel: &Step| kernel.space.iter().product::<usize>();
-                    if !alike || numel(a) != numel(b) {
-                        continue;
-                    }
-                    if let Some(kernel) = self.merged(a, b, first, second) {
-                        self.replace(first, second, kernel);
-                    }
-                }
+        // What two become takes the place of the second.
+        for pair in readers.values().flat_map(|set| set.windows(2)) {
+            let [first, second] = [pair[0], pair[1]];
+            if self.depth[first] == self.depth[second]
+                && let (Some(a), Some(b)) = (&self.kernels[first], &self.kernels[second])
+                && let Some(kernel) = self.merged(a, b, first, second)
+            {
+                self.replace(first, second, kernel);
             }
         }
     }

@@ -319,3 +319,22 @@ fn what_reads_the_same_at_the_same_time_is_one_step() {
     let both = plan.steps.iter().filter(|s| s.name() == "reduce" && s.program.stores.len() == 2);
     assert_eq!(both.count(), 1, "two sums of the columns of one value");
 }
+
+#[test]
+fn a_value_with_thousands_of_readers_is_planned_in_time_in_proportion() {
+    let seconds = |count: usize| {
+        let mut g = Graph::default();
+        let x = g.leaf(&[8, 6]);
+        for _ in 0..count {
+            let y = g.exp(x);
+            g.keep(y);
+        }
+        let start = crate::sys::Instant::now();
+        let plan = g.plan();
+        assert!(plan.steps.len() < count / 4, "{} steps of {count}", plan.steps.len());
+        start.elapsed().as_secs_f64()
+    };
+    let least = |count: usize| (0..3).map(|_| seconds(count)).fold(f64::INFINITY, f64::min);
+    let (some, many) = (least(500), least(8000));
+    assert!(many < 64.0 * some, "{some} s for 500, {many} s for 8,000");
+}
