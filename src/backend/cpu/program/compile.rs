@@ -58,6 +58,12 @@ pub(in crate::backend::cpu) enum Item {
     Store(u16),
 }
 
+impl Item {
+    pub(super) fn store(self) -> Option<u16> {
+        if let Item::Store(s) = self { Some(s) } else { None }
+    }
+}
+
 /// The program without repetitions, and without casts to the type that a value has already.
 pub(in crate::backend::cpu) fn without_copies(program: &Program) -> Program {
     let mut out = Program::default();
@@ -206,10 +212,11 @@ impl<'p> Compiler<'p> {
                 Item::Line(l) if i >= pinned && self.lies_in_a_row(l)? => {}
                 Item::Line(l) => {
                     // A result that is stored at once is computed in its output, and later lines read it there.
-                    let store = next_store(items, i, cuts).filter(|_| i >= pinned);
-                    let store = store.filter(|&s| self.is_stored_at_once(l, s, last[l as usize] == i + 1));
+                    let next = next(items, i, cuts).filter(|_| i >= pinned);
+                    let nobody_else = last[l as usize] == i + 1;
+                    let store = next.and_then(Item::store).filter(|&s| self.is_stored_at_once(l, s, nobody_else));
                     let op = self.line(l)?;
-                    let sum = self.next_sum(items, i, cuts).filter(|_| i >= pinned && last[l as usize] == i + 1);
+                    let sum = next.and_then(|item| self.long_sum(item)).filter(|_| nobody_else);
                     let (op, dst) = match (op, sum) {
                         (Op::Chain(chain), Some(sum)) if let Some(sums) = chain.sums() => {
                             summed[sum as usize] = true;
@@ -243,12 +250,11 @@ impl<'p> Compiler<'p> {
         Ok(out)
     }
 
-    /// The sum of rows that follows item `i` at once, before the next cut.
-    fn next_sum(&self, items: &[Item], i: usize, cuts: &[usize]) -> Option<Reg> {
-        let &Item::Reduce(r) = items.get(i + 1)? else { return None };
+    /// The line of an item that sums long rows.
+    fn long_sum(&self, item: Item) -> Option<Reg> {
+        let Item::Reduce(r) = item else { return None };
         let sums = matches!(self.program.lines[r as usize].instr, Instr::Reduce(ReduceOp::Sum, _));
-        let long = self.row.is_some_and(|row| row >= LONG_ROW);
-        (sums && long && !cuts.contains(&(i + 1))).then_some(r)
+        (sums && self.row.is_some_and(|row| row >= LONG_ROW)).then_some(r)
     }
 
     /// For each line the item that needs it last: none ever, where it keeps its register.
@@ -403,12 +409,9 @@ impl<'p> Compiler<'p> {
     }
 }
 
-/// The store that follows item `i` at once, before the next cut.
-pub(super) fn next_store(items: &[Item], i: usize, cuts: &[usize]) -> Option<u16> {
-    match items.get(i + 1) {
-        Some(&Item::Store(s)) if !cuts.contains(&(i + 1)) => Some(s),
-        _ => None,
-    }
+/// What follows item `i` at once, before the next cut.
+pub(super) fn next(items: &[Item], i: usize, cuts: &[usize]) -> Option<Item> {
+    items.get(i + 1).copied().filter(|_| !cuts.contains(&(i + 1)))
 }
 
 fn missing(name: &str, dtype: DType) -> Error {

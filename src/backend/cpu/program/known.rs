@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use pulp::{Simd, WithSimd};
 
+use super::reduce::RUN;
 use super::steps::{Do, Values, step};
 
 /// How an operand is given.
@@ -110,115 +111,110 @@ trait Steps<const N: usize> {
     fn through<S: Simd>(simd: S, old: S::f32s, all: &[S::f32s; N], each: impl Fn(usize) -> S::f32s) -> S::f32s;
 }
 
-fn rows<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, out: &mut [f32]) {
-    struct Loop<'r, 'v, C, const N: usize> {
-        values: &'r [Values<'v>],
-        row: usize,
-        out: &'r mut [f32],
-        chain: PhantomData<C>,
-    }
-
-    impl<C: Steps<N>, const N: usize> WithSimd for Loop<'_, '_, C, N> {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Loop { values, row, out, .. } = self;
-            for (r, out) in out.chunks_exact_mut(row.max(1)).enumerate() {
-                let (out, rest) = S::as_mut_simd_f32s(out);
-                let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(out.len());
-                for (k, out) in out.iter_mut().enumerate() {
-                    *out = bound.at::<C>(simd, k, *out);
-                }
-                if !rest.is_empty() {
-                    let x = bound.rest::<C>(simd, simd.partial_load_f32s(rest));
-                    simd.partial_store_f32s(rest, x);
-                }
-            }
-        }
-    }
-    pulp::Arch::new().dispatch(Loop::<C, N> { values, row, out, chain: PhantomData });
+/// The operands of a chain, and where the results of rows of so many values go, or their sums.
+struct Walk<'r, 'v, C, T, const N: usize> {
+    values: &'r [Values<'v>],
+    row: usize,
+    out: &'r mut [T],
+    chain: PhantomData<C>,
 }
 
-/// Values added up in `f32` before their sum joins an `f64`, and how many sums run side by side: those of place `i` of each
-/// `LANES` values.
-const RUN: usize = 1024;
+fn walk<C, T, const N: usize>(values: &[Values<'_>], row: usize, out: &mut [T])
+where
+    for<'r, 'v> Walk<'r, 'v, C, T, N>: WithSimd<Output = ()>,
+{
+    pulp::Arch::new().dispatch(Walk::<C, T, N> { values, row, out, chain: PhantomData });
+}
+
+/// Each result.
+impl<C: Steps<N>, const N: usize> WithSimd for Walk<'_, '_, C, f32, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Walk { values, row, out, .. } = self;
+        for (r, out) in out.chunks_exact_mut(row.max(1)).enumerate() {
+            let (out, rest) = S::as_mut_simd_f32s(out);
+            let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(out.len());
+            for (k, out) in out.iter_mut().enumerate() {
+                *out = bound.at::<C>(simd, k, *out);
+            }
+            if !rest.is_empty() {
+                let x = bound.rest::<C>(simd, simd.partial_load_f32s(rest));
+                simd.partial_store_f32s(rest, x);
+            }
+        }
+    }
+}
+
+/// How many sums run side by side: those of place `i` of each so many values.
 const LANES: usize = 64;
 
-fn sums<C: Steps<N>, const N: usize>(values: &[Values<'_>], row: usize, sums: &mut [f64]) {
-    struct Sum<'r, 'v, C, const N: usize> {
-        values: &'r [Values<'v>],
-        row: usize,
-        sums: &'r mut [f64],
-        chain: PhantomData<C>,
-    }
+/// The sum of each row.
+impl<C: Steps<N>, const N: usize> WithSimd for Walk<'_, '_, C, f64, N> {
+    type Output = ();
 
-    impl<C: Steps<N>, const N: usize> WithSimd for Sum<'_, '_, C, N> {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            match S::F32_LANES {
-                16 => self.side_by_side::<S, 4>(simd),
-                8 => self.side_by_side::<S, 8>(simd),
-                4 => self.side_by_side::<S, 16>(simd),
-                _ => self.side_by_side::<S, LANES>(simd),
-            }
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        match S::F32_LANES {
+            16 => self.side_by_side::<S, 4>(simd),
+            8 => self.side_by_side::<S, 8>(simd),
+            4 => self.side_by_side::<S, 16>(simd),
+            _ => self.side_by_side::<S, LANES>(simd),
         }
     }
+}
 
-    impl<C: Steps<N>, const N: usize> Sum<'_, '_, C, N> {
-        /// By `A` vectors, of `LANES` values together.
-        #[inline(always)]
-        fn side_by_side<S: Simd, const A: usize>(self, simd: S) {
-            let Sum { values, row, sums, .. } = self;
-            let zero = simd.splat_f32s(0.0);
-            for (r, sum) in sums.iter_mut().enumerate() {
-                let count = row / S::F32_LANES;
-                let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(count);
-                let mut at = 0;
-                while at < count {
-                    let end = (at + RUN / S::F32_LANES).min(count);
-                    let mut sums = [zero; A];
-                    while at + A <= end {
-                        for a in 0..A {
-                            sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
-                        }
-                        at += A;
-                    }
+impl<C: Steps<N>, const N: usize> Walk<'_, '_, C, f64, N> {
+    /// By `A` vectors, of `LANES` values together.
+    #[inline(always)]
+    fn side_by_side<S: Simd, const A: usize>(self, simd: S) {
+        let Walk { values, row, out, .. } = self;
+        let zero = simd.splat_f32s(0.0);
+        for (r, sum) in out.iter_mut().enumerate() {
+            let count = row / S::F32_LANES;
+            let bound = Bound::<S, N>::new::<C>(simd, values, r, row).of(count);
+            let mut at = 0;
+            while at < count {
+                let end = (at + RUN / S::F32_LANES).min(count);
+                let mut sums = [zero; A];
+                while at + A <= end {
                     for a in 0..A {
-                        if at + a < end {
-                            sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
-                        }
+                        sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
                     }
-                    at = end;
-                    let mut n = A / 2;
-                    while n > 0 {
-                        for a in 0..n {
-                            sums[a] = simd.add_f32s(sums[a], sums[a + n]);
-                        }
-                        n /= 2;
+                    at += A;
+                }
+                for a in 0..A {
+                    if at + a < end {
+                        sums[a] = simd.add_f32s(sums[a], bound.at::<C>(simd, at + a, zero));
                     }
-                    *sum += f64::from(simd.reduce_sum_f32s(sums[0]));
                 }
-                let mut rest = [0.0; LANES];
-                let rest = &mut rest[..row % S::F32_LANES];
-                if !rest.is_empty() {
-                    let x = bound.rest::<C>(simd, zero);
-                    simd.partial_store_f32s(rest, x);
-                    *sum += f64::from(rest.iter().sum::<f32>());
+                at = end;
+                let mut n = A / 2;
+                while n > 0 {
+                    for a in 0..n {
+                        sums[a] = simd.add_f32s(sums[a], sums[a + n]);
+                    }
+                    n /= 2;
                 }
+                *sum += f64::from(simd.reduce_sum_f32s(sums[0]));
+            }
+            let mut rest = [0.0; LANES];
+            let rest = &mut rest[..row % S::F32_LANES];
+            if !rest.is_empty() {
+                let x = bound.rest::<C>(simd, zero);
+                simd.partial_store_f32s(rest, x);
+                *sum += f64::from(rest.iter().sum::<f32>());
             }
         }
     }
-    pulp::Arch::new().dispatch(Sum::<C, N> { values, row, sums, chain: PhantomData });
 }
 
 /// `[FIRST, STEP, STEP(OPERAND), ...]`: the kind of the value that goes through, and the steps with the kinds of what they
 /// take; behind it whether sums are often taken of the results.
 macro_rules! known {
     (@sums $chain:ident, $n:ident) => { None };
-    (@sums $chain:ident, $n:ident, sum) => { Some(sums::<$chain, $n>) };
+    (@sums $chain:ident, $n:ident, sum) => { Some(walk::<$chain, f64, $n>) };
     ($([$first:ident $(, $step:ident $(($kind:ident))?)+] $($sum:ident)?;)+) => {
         pub(super) const KNOWN: &[Known] = &[$({
             const N: usize = [Kind::$first $($(, Kind::$kind)?)+].len();
@@ -247,7 +243,7 @@ macro_rules! known {
             Known {
                 steps: &[$(Do::$step),+],
                 kinds: &Chain::KINDS,
-                rows: rows::<Chain, N>,
+                rows: walk::<Chain, f32, N>,
                 sums: known!(@sums Chain, N $(, $sum)?),
             }
         }),+];

@@ -2,7 +2,7 @@
 //! block first, values that are equal all over a block, and what they overwrite.
 
 use super::chain::Chain;
-use super::compile::{Compiler, Item, Layout, next_store};
+use super::compile::{Compiler, Item, Layout, next};
 use super::interp::Arg;
 use crate::dtype::DType;
 use crate::error::Result;
@@ -70,7 +70,8 @@ impl Compiler<'_> {
         let mut own = vec![false; self.program.lines.len()];
         for (i, &item) in items.iter().enumerate().skip(pinned) {
             let Item::Line(l) = item else { continue };
-            let Some(s) = next_store(items, i, cuts).filter(|&s| self.is_stored_at_once(l, s, false)) else { continue };
+            let store = next(items, i, cuts).and_then(Item::store);
+            let Some(s) = store.filter(|&s| self.is_stored_at_once(l, s, false)) else { continue };
             let out = self.wiring.out_of_store[s as usize];
             for r in self.operands(item) {
                 own[r as usize] = self.chains[l as usize].is_some()

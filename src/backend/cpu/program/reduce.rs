@@ -127,7 +127,7 @@ fn fold<T: Copy>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy) -> T {
 }
 
 /// Values folded in `f32` before their result joins an `f64`.
-const RUN: usize = 1024;
+pub(super) const RUN: usize = 1024;
 
 /// Folds each segment, then joins it to its lane: `T` within runs, `A` between them.
 #[inline(always)]

@@ -114,8 +114,7 @@ fn for_each_backend(mut body: impl FnMut(&GpuBackend, &str)) {
 fn kernels_agree_with_plain_loops() {
     let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
     for_each_backend(|backend, place| {
-        let fits = |case: &Case| case.plan.buffers.len() < backend.max_storage_bindings();
-        let fitting = cases.iter().filter(|(_, case)| fits(case));
+        let fitting = cases.iter().filter(|(_, case)| case.fits(backend.max_storage_bindings()));
         let wrong: Vec<String> =
             fitting.filter_map(|(want, case)| difference(case, &compute(backend, case, build), want)).collect();
         assert!(wrong.is_empty(), "on {place}: {} of {} wrong\n{}", wrong.len(), cases.len(), wrong.join("\n"));
@@ -209,9 +208,8 @@ fn every_variant_with_cooperative_matrices_runs_where_nothing_is_forgiven() {
 #[test]
 fn every_case_runs_where_nothing_is_forgiven() {
     for caps in [LARGE, PLAIN] {
-        let fits = |case: &Case| case.plan.buffers.len() < caps.max_storage_bindings as usize;
-        let cases = cases::all().into_iter().filter(fits).map(|case| (case, vec![forced::Choice::Rule]));
-        strictly(&caps, vec![cases.collect()], None);
+        let cases = cases::all().into_iter().filter(|case| case.fits(caps.max_storage_bindings as usize));
+        strictly(&caps, vec![cases.map(|case| (case, vec![forced::Choice::Rule])).collect()], None);
     }
 }
 

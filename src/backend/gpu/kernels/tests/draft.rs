@@ -19,6 +19,11 @@ pub(super) struct Case {
 }
 
 impl Case {
+    /// Whether a device that binds at most so many buffers can run it.
+    pub(super) fn fits(&self, bindings: usize) -> bool {
+        self.plan.buffers.len() < bindings
+    }
+
     /// Bytes of an element of a buffer in memory: those of its type, or a word.
     pub(super) fn size(&self, buffer: usize) -> usize {
         let dtype = self.plan.buffers[buffer].dtype;
