@@ -3,7 +3,7 @@
 //! The polynomials are minimax fits (Remez, relative error) made for this crate; each states its interval and error.
 //! Products and sums stay separate, so every machine gives the same bits with or without fused multiply-add.
 
-use std::f32::consts::LOG2_E;
+use std::f32::consts::{LN_2, LOG2_E};
 
 /// `1.5 * 2^23`: adding it rounds to an integer, ties to even, and leaves that integer in the low bits.
 const SHIFT: f32 = 12_582_912.0;
@@ -123,6 +123,16 @@ pub(crate) fn expm1(x: f32) -> f32 {
     let p = r * r * poly(r, EXPM1) + r;
     let s = pow2(n.wrapping_sub(1));
     ((s * p + (s - 0.5)) * 2.0).copysign(x)
+}
+
+/// The same for `0 <= x <= 20`, right to `2^-24 x e^x`: near 0 as the other, and further on one constant for `ln 2` does.
+#[inline(always)]
+pub(super) fn expm1_near(x: f32) -> f32 {
+    let t = x * LOG2_E + SHIFT;
+    let r = x - (t - SHIFT) * LN_2;
+    let p = r * r * poly(r, EXPM1) + r;
+    let s = pow2(t.to_bits().wrapping_sub(SHIFT.to_bits()) as i32);
+    s * p + (s - 1.0)
 }
 
 /// `(f, e)` with `x = (1 + f) 2^e` and `-1/3 <= f < 1/3`, for finite `x > 0`.

@@ -4,7 +4,7 @@
 
 use std::f32::consts::{FRAC_PI_2, FRAC_PI_4, LN_2, PI};
 
-use super::exp::{exp_scaled, expm1, log1p, poly};
+use super::exp::{exp_scaled, expm1_near, log1p, poly};
 
 /// `1.5 * 2^52`; see `exp.rs`.
 const SHIFT: f64 = 6_755_399_441_055_744.0;
@@ -195,11 +195,12 @@ pub(crate) fn atan2(y: f32, x: f32) -> f32 {
     t.copysign(y)
 }
 
-/// `tanh |x| = t / (t + 2)` with `t = e^(2|x|) - 1`.
+/// `tanh |x| = t / (t + 2)` with `t = e^(2|x|) - 1`, of which the greater the value the less need be right.
 #[inline(always)]
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = x.abs();
-    let t = expm1(2.0 * if a > 10.0 { 10.0 } else { a });
+    let a = if a > 10.0 { 10.0 } else { a };
+    let t = expm1_near(a + a);
     (t / (t + 2.0)).copysign(x)
 }
 
