@@ -133,9 +133,16 @@ fn main(
     {%- if let Some(m) = matrices %}
     {%- include "gemm_cooperative.wgsl" %}
     {%- else %}
+    {%- if tile.slices > 1 %}
+    // Neighbouring threads compute one slice of all of the tile.
+    let tx = t % {{ tile.bn / tile.tn }}u;
+    let ty = t / {{ tile.bn / tile.tn }}u % {{ tile.bm / tile.tm }}u;
+    let slice = t / {{ tile.parts() }}u;
+    {%- else %}
     // A warp has eight by four threads.
     let tx = t / 32u % {{ tile.bn / tile.tn / 8 }}u * 8u + t % 8u;
     let ty = t / {{ tile.bn / tile.tn * 4 }}u * 4u + t / 8u % 4u;
+    {%- endif %}
     {%- for i in 0..tile.tm %}
     {%- for j in 0..(tile.tn / 4) %}
     var c{{ i }}_{{ j }} = vec4<f32>();
@@ -149,6 +156,37 @@ fn main(
     let rows = {{ m }};
     let columns = {{ n }};
     let width = {{ width }};
+    {%- if tile.slices > 1 %}
+    // The slices of each vector of the tile are added up by one thread, in order.
+    workgroupBarrier();
+    let at = slice % {{ tile.slices / 2 }}u * {{ tile.bm * tile.bn / 4 }}u + ty * {{ tile.bn }}u + tx;
+    {%- for s in self.sides() %}
+    if slice {% if s.name == "a" %}<{% else %}>={% endif %} {{ tile.slices / 2 }}u {
+        {%- for i in 0..tile.tm %}
+        {{ self.lay(s, format!("(at + {}u)", i * self.tile.bn / 4).as_str(), i) }}
+        {%- endfor %}
+    }
+    {%- endfor %}
+    workgroupBarrier();
+    let row = m0 + t / {{ tile.bn / 4 }}u;
+    let column = n0 + t % {{ tile.bn / 4 }}u * 4u;
+    if t < {{ tile.bm * tile.bn / 4 }}u && row < rows {
+        var sum = vec4<f32>();
+        {%- for s in self.sides() %}
+        {%- for i in 0..(tile.slices / 2) %}
+        sum += {{ self.laid(s, format!("t + {}u", i * self.tile.bm * self.tile.bn / 4).as_str()) }};
+        {%- endfor %}
+        {%- endfor %}
+        let line = (z * rows + row) * width;
+        {%- if quads %}
+        if column < columns { finish(z, row, column >> 2u, line + (column >> 2u), sum); }
+        {%- else %}
+        {%- for c in 0..4 %}
+        if column + {{ c }}u < columns { finish(z, row, column + {{ c }}u, line + column + {{ c }}u, sum.{{ LANES[c] }}); }
+        {%- endfor %}
+        {%- endif %}
+    }
+    {%- else %}
     {%- for i in 0..tile.tm %}
     {
         let row = m0 + (ty + {{ tile.bm / tile.tm * (i / 4) }}u) * 4u + {{ i % 4 }}u;
@@ -167,5 +205,6 @@ fn main(
         }
     }
     {%- endfor %}
+    {%- endif %}
     {%- endif %}
 }

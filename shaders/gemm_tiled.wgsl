@@ -63,10 +63,10 @@
         {%- endfor %}
         {%- else %}
         {%- for s in self.sides() %}
-        let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ s.thread }}{% if s.along_k %} * 4u{% endif %};
+        let from_{{ s.name }} = {% if buffers == 2 %}half * {{ self.tile_size(s) }}u + {% endif %}{{ s.thread }}{% if s.along_k %} * 4u{% endif %}{{ self.slice(s) }};
         {%- endfor %}
         {%- for step in 0..self.steps() %}
-        {% if !unrolled %}for (var step = 0u; step < {{ tile.bk }}u; step++) {% endif %}{
+        {% if !unrolled %}for (var step = 0u; step < {{ tile.bk / tile.slices }}u; step++) {% endif %}{
             {%- for s in self.sides() %}
             {%- for i in 0..self.vectors(s) %}
             let {{ s.vector }}{{ i }} = {{ self.read(s, step, i) }};

@@ -6,7 +6,7 @@ use super::lanes::{Lanes, quads, single};
 use super::nest;
 use super::operand::{self, Load, NOTHING, Side, Way};
 use super::render::{Coordinates, Emitter, LANES};
-use super::tiles::{Choice, ENOUGH_GROUPS, Method, Tile};
+use super::tiles::{Choice, Method, Tile};
 use super::{Build, Head, numel};
 use crate::backend::gpu::dispatch::{Caps, Dispatch, Matrices, Named};
 use crate::dtype::DType;
@@ -26,13 +26,16 @@ pub(super) fn variants(caps: &Caps) -> Vec<String> {
         out.extend(both.map(|wide| encoded(side, dtype, wide)));
     }
     for tile in Tile::of(caps) {
-        for (split, quads) in both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software) {
+        for (split, quads) in
+            both.iter().flat_map(|&s| both.map(|q| (s, q))).filter(|(s, _)| !s || !caps.software && tile.slices == 1)
+        {
             out.push(Product::form(tile, split, quads, tile.buffers(caps)));
         }
         for (side, read) in ["a", "b"].into_iter().flat_map(|s| Read::ALL.iter().map(move |&r| (s, r))) {
             for (along_k, wide) in both.iter().flat_map(|&k| both.map(|w| (k, w))) {
-                let large = (caps.software || tile.cooperative && !caps.unroll) && !tile.is_smallest();
-                if read.serves(side, along_k) && (read == Read::Strided || !large) {
+                let plain =
+                    (caps.software || tile.cooperative && !caps.unroll) && !tile.is_smallest() || tile.slices > 1;
+                if read.serves(side, along_k) && (read == Read::Strided || !plain) {
                     out.push(read.form(tile, side, along_k, wide));
                 }
             }
@@ -154,7 +157,37 @@ impl Product {
 
     /// The steps of a piece that are written out.
     fn steps(&self) -> u32 {
-        if self.unrolled { self.tile.bk } else { 1 }
+        if self.unrolled { self.tile.bk / self.tile.slices } else { 1 }
+    }
+
+    /// Where in a piece a thread's slice of it begins, behind the place of its first vector.
+    fn slice(&self, side: &Side) -> String {
+        let steps = self.tile.bk / self.tile.slices;
+        let pitch = match side.along_k {
+            true => steps * side.lines + steps / 4 * self.tile.skew(),
+            false => steps * side.lines / 4,
+        };
+        if self.tile.slices > 1 { format!(" + slice * {pitch}u") } else { String::new() }
+    }
+
+    /// The statements that lay a row of a thread's sums out for the others, at vector `at`.
+    fn lay(&self, side: &Side, at: &str, row: &u32) -> String {
+        let name = side.name;
+        if !side.along_k {
+            return format!("tile_{name}[{at}] = c{row}_0;");
+        }
+        let one = |(c, lane): (usize, &str)| format!("tile_{name}[{at} * 4u + {c}u] = c{row}_0.{lane};");
+        LANES.into_iter().enumerate().map(one).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The vector that lies there.
+    fn laid(&self, side: &Side, at: &str) -> String {
+        let name = side.name;
+        if !side.along_k {
+            return format!("tile_{name}[{at}]");
+        }
+        let one = |c: usize| format!("tile_{name}[({at}) * 4u + {c}u]");
+        format!("vec4<f32>({}, {}, {}, {})", one(0), one(1), one(2), one(3))
     }
 
     /// A thread's `i`th vector of an operand at a step of a piece that is written out, or in the loop over them.
@@ -244,8 +277,7 @@ pub(super) fn build(plan: &Plan, step: &Step, caps: &Caps, g: &Gemm, method: Met
         _ => {}
     }
     let choice = Choice::by_rule(g, caps);
-    // Too little work for tiles to fill a GPU.
-    let few = !caps.software && choice.tile.count(g) * choice.parts < ENOUGH_GROUPS;
+    let few = !caps.software && choice.is_little(g);
     let thin = g.m.min(g.n) <= 4 || g.k <= 4 || g.m * g.n <= 128;
     if (few || thin)
         && let Some(nest) = as_nest(g, step)

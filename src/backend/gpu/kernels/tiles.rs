@@ -8,7 +8,7 @@ use crate::backend::gpu::dispatch::{Caps, Matrices};
 use crate::ir::gemm::{Gemm, Loader};
 
 /// Work-groups that fill a large GPU's units, more or less: fewer are worth a smaller tile.
-pub(super) const ENOUGH_GROUPS: usize = 128;
+const ENOUGH_GROUPS: usize = 128;
 /// Where even the smallest tile gives fewer, `k` is split until there are so many.
 const MANY_GROUPS: usize = 256;
 /// The least part of `k` for a work-group of a split product.
@@ -18,18 +18,24 @@ const LEAST_PART: usize = 64;
 /// at a time. Every thread copies as many vectors as every other. 128 rows and columns by 8 of `k` is what both AMD's and
 /// NVIDIA's compilers do best with: two loads on their way, 128 registers.
 const TILES: [Tile; 5] = [
-    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8, cooperative: false },
-    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8, cooperative: false },
-    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4, cooperative: false },
-    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8, cooperative: false },
-    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4, cooperative: false },
+    Tile { bm: 128, bn: 128, bk: 8, tm: 8, tn: 8, slices: 1, cooperative: false },
+    Tile { bm: 128, bn: 64, bk: 8, tm: 8, tn: 8, slices: 1, cooperative: false },
+    Tile { bm: 128, bn: 32, bk: 16, tm: 8, tn: 4, slices: 1, cooperative: false },
+    Tile { bm: 64, bn: 64, bk: 8, tm: 8, tn: 8, slices: 1, cooperative: false },
+    Tile { bm: 32, bn: 32, bk: 16, tm: 4, tn: 4, slices: 1, cooperative: false },
 ];
 const SMALLEST: Tile = TILES[4];
+/// For products of few elements: the threads of a work-group share each piece of `k` too, and add up in the end.
+const SLICED: Tile = Tile { bm: 16, bn: 16, bk: 128, tm: 4, tn: 4, slices: 16, cooperative: false };
+/// How long a `k` is worth it: each slice gets some of it, and the pieces of one work-group come one after the other.
+const SLICED_K: std::ops::RangeInclusive<usize> = 128..=2048;
+/// How many work-groups of it are enough: each has the threads of four of `SMALLEST`.
+const SLICED_GROUPS: usize = ENOUGH_GROUPS / 4;
 /// Those of cooperative matrices.
 const COOPERATIVE: [Tile; 3] = [
-    Tile { bm: 128, bn: 128, bk: 32, tm: 32, tn: 64, cooperative: true },
-    Tile { bm: 64, bn: 64, bk: 32, tm: 32, tn: 32, cooperative: true },
-    Tile { bm: 32, bn: 32, bk: 32, tm: 16, tn: 32, cooperative: true },
+    Tile { bm: 128, bn: 128, bk: 32, tm: 32, tn: 64, slices: 1, cooperative: true },
+    Tile { bm: 64, bn: 64, bk: 32, tm: 32, tn: 32, slices: 1, cooperative: true },
+    Tile { bm: 32, bn: 32, bk: 32, tm: 16, tn: 32, slices: 1, cooperative: true },
 ];
 /// Threads of a subgroup, as most GPUs have them.
 const SUBGROUP: u32 = 32;
@@ -46,6 +52,8 @@ pub(crate) struct Tile {
     /// Rows and columns of a thread's part of it; with cooperative matrices of a subgroup's.
     pub(super) tm: u32,
     pub(super) tn: u32,
+    /// How many threads share each of its parts, every one with a slice of each piece of `k`.
+    pub(super) slices: u32,
     pub(super) cooperative: bool,
 }
 
@@ -73,7 +81,7 @@ impl Matrices {
 
 impl Tile {
     pub(super) fn threads(self) -> u32 {
-        self.parts() * if self.cooperative { SUBGROUP } else { 1 }
+        self.parts() * self.slices * if self.cooperative { SUBGROUP } else { 1 }
     }
 
     /// How many parts it has, each a thread's or a subgroup's.
@@ -125,17 +133,22 @@ impl Tile {
     }
 
     /// Whether a product may get it: on a processor each thread lays a convolution's operands out for itself, and a large
-    /// tile's are too much for it.
+    /// tile's are too much for it; a sliced tile takes what lies in memory as it is.
     pub(super) fn suits(self, g: &Gemm, caps: &Caps) -> bool {
         let plain = |load: &Loader| matches!(load, Loader::Strided { .. });
-        !caps.software || self == SMALLEST || plain(&g.a) && plain(&g.b)
+        let any = if caps.software { self == SMALLEST } else { self.slices == 1 };
+        any || plain(&g.a) && plain(&g.b)
     }
 
     /// Those that a device may get. One that computes on a processor reads operands straight from memory.
     pub(super) fn of(caps: &Caps) -> impl Iterator<Item = Self> {
-        let all = COOPERATIVE.into_iter().chain(TILES);
-        all.filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
+        all().filter(|t| t.fits(caps) && (!caps.software || [SMALLEST, LARGEST].contains(t)))
     }
+}
+
+/// All tiles there are.
+fn all() -> impl Iterator<Item = Tile> {
+    COOPERATIVE.into_iter().chain(TILES).chain([SLICED])
 }
 
 /// How a product is computed.
@@ -163,7 +176,7 @@ impl Method {
                 let cut = g.k / parts >= LEAST_PART / 2 && tile.count(g) * parts <= 4 * MANY_GROUPS;
                 *parts == 1 || cut && !caps.software
             };
-            let parts = [1, 2, 4, 8, 16, 32].into_iter().filter(worth);
+            let parts = [1, 2, 4, 8, 16, 32].into_iter().filter(|parts| *parts == 1 || tile.slices == 1).filter(worth);
             all.extend(parts.map(|parts| Method::Tiled(Choice { tile, parts })));
         }
         all
@@ -190,7 +203,7 @@ impl FromStr for Method {
             _ => {}
         }
         let (tile, parts) = text.split_once('/').ok_or(())?;
-        let tile = COOPERATIVE.into_iter().chain(TILES).find(|t| t.to_string() == tile).ok_or(())?;
+        let tile = all().find(|t| t.to_string() == tile).ok_or(())?;
         let parts = parts.parse().ok().filter(|parts| (1..=64).contains(parts)).ok_or(())?;
         Ok(Method::Tiled(Choice { tile, parts }))
     }
@@ -214,10 +227,14 @@ impl Choice {
         let useful = numel(&g.batch) * g.m * g.n;
         let tight = |t: &Tile| t.count(g) * (t.bm * t.bn) as usize <= useful + useful / 3;
         let cooperative = Tile::of(caps).any(|t| t.cooperative);
-        let of_kind = || Tile::of(caps).filter(|t| t.cooperative == cooperative);
+        let of_kind = || Tile::of(caps).filter(|t| t.cooperative == cooperative && t.slices == 1);
         let tiles = || of_kind().filter(tight);
         if let Some(tile) = tiles().find(|t| t.count(g) >= ENOUGH_GROUPS) {
             return Choice { tile, parts: 1 };
+        }
+        let sliced = SLICED.fits(caps) && SLICED.suits(g, caps) && !cooperative && SLICED_K.contains(&g.k);
+        if sliced && SLICED.count(g) >= SLICED_GROUPS {
+            return Choice { tile: SLICED, parts: 1 };
         }
         // Of a long `k` each part is still long enough to repay a large tile.
         let long = |t: &Tile| t.count(g) * (g.k / 512) >= MANY_GROUPS;
@@ -227,11 +244,17 @@ impl Choice {
         Choice { tile, parts: most.min(MANY_GROUPS.div_ceil(tile.count(g))) }
     }
 
+    /// Whether it is too little work for tiles to fill a GPU.
+    pub(super) fn is_little(self, g: &Gemm) -> bool {
+        self.tile.slices == 1 && self.tile.count(g) * self.parts < ENOUGH_GROUPS
+    }
+
     /// Every tile with each way to cut `k`.
     #[cfg(test)]
     pub(super) fn all(caps: &Caps) -> Vec<Self> {
         let cuts = if caps.software { &[1][..] } else { &[1, 4] };
-        Tile::of(caps).flat_map(|tile| cuts.iter().map(move |&parts| Choice { tile, parts })).collect()
+        let all = Tile::of(caps).flat_map(|tile| cuts.iter().map(move |&parts| Choice { tile, parts }));
+        all.filter(|choice| choice.tile.slices == 1 || choice.parts == 1).collect()
     }
 }
 

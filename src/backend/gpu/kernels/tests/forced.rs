@@ -86,7 +86,7 @@ pub(super) fn products(caps: &Caps) -> Forced {
         cases.push(typed_gemm(&[], [odd, odd, k_odd], ways[i % 4], [1, 3], types));
     }
     cases.extend([residual(132, false, F16), residual(132, true, BF16), residual(133, false, F16)]);
-    let all = tiles::Choice::all(caps);
+    let (sliced, all): (Vec<_>, Vec<_>) = tiles::Choice::all(caps).into_iter().partition(|c| c.tile.slices > 1);
     let some = |i: usize, case: &Case| {
         let suits = |tile: tiles::Tile| match &case.plan.steps[0].family {
             Family::Gemm(g) => tile.suits(g, caps),
@@ -107,6 +107,19 @@ pub(super) fn products(caps: &Caps) -> Forced {
     if !caps.software {
         let unrolled = all.iter().filter(|c| c.parts == 1).map(|&choice| Choice::Unrolled(choice)).collect();
         out.push((shifted_gemm(&[], [odd, odd, k_odd], [false, false], [0, 1]), unrolled));
+    }
+    // A small tile with long pieces of k: two of each and a remainder.
+    for (t, &choice) in ways.into_iter().flat_map(|t| sliced.iter().map(move |choice| (t, choice))) {
+        let (odd, even, k_odd, k_even) = (2 * 16 + 5, 2 * 16 + 4, 2 * 128 + 37, 2 * 128 + 36);
+        let small = [
+            shifted_gemm(&[2], [even, even, k_even], t, [0, 4]),
+            shifted_gemm(&[2], [even, even, k_even], t, [3, 0]),
+            shifted_gemm(&[], [odd, odd, k_odd], t, [0, 1]),
+            shifted_gemm(&[], [odd, even, k_odd], t, [2, 0]),
+            typed_gemm(&[], [odd, odd, k_odd], t, [1, 3], [F16, F32]),
+            typed_gemm(&[2], [even, even, k_even], t, [0, 4], [BF16, F16]),
+        ];
+        out.extend(small.into_iter().map(|case| (case, vec![Choice::Product(choice), Choice::Unrolled(choice)])));
     }
     out
 }
