@@ -39,7 +39,14 @@ fn training(device: &Device, name: &str, step: Step) -> Result<()> {
     });
     let step = steps::captured(device, step);
     (0..3).try_for_each(|_| step().map(drop))?;
-    println!("{} {}", label("captured,"), device.last_plan().unwrap_or_default().lines().next().unwrap_or_default());
+    let before = device.counters().dispatches;
+    step()?;
+    let dispatches = device.counters().dispatches - before;
+    println!(
+        "{} {dispatches} dispatches, {}",
+        label("captured,"),
+        device.last_plan().unwrap_or_default().lines().next().unwrap_or_default()
+    );
     time(&label("captured"), STEPS as f64, || {
         (0..STEPS).try_for_each(|_| step().map(drop)).and_then(|()| device.sync()).unwrap();
     });

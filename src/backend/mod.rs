@@ -77,6 +77,10 @@ pub(crate) trait Backend: Send + Sync {
     }
     /// Everything a plan needs to run many times: pipelines, scratch, parameter layout.
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>>;
+    /// The same for a plan that is run again and again, if more than [`prepare`](Backend::prepare) does is worth it then.
+    fn prepare_often(&self, _plan: Arc<Plan>) -> Result<Option<Box<dyn Executable>>> {
+        Ok(None)
+    }
     /// Resolves when everything submitted so far has run.
     fn sync(&self) -> BoxFuture<'static, Result<()>>;
     /// Memory statistics.

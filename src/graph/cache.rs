@@ -1,11 +1,11 @@
 //! Plans by structure, so that what has been planned once is replayed.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
-use crate::backend::Executable;
+use crate::backend::{Backend, Executable};
 use crate::ir::step::Plan;
 
 /// Plans by structure, least recently used out first.
@@ -19,8 +19,33 @@ pub(crate) struct PlanCache {
 pub(crate) struct Cached {
     pub(crate) plan: Arc<Plan>,
     pub(crate) executable: Arc<dyn Executable>,
+    /// What runs when it is replayed.
+    replayed: OnceLock<Arc<dyn Executable>>,
     /// When it was used last, by the cache's clock.
     used: AtomicU64,
+}
+
+impl Cached {
+    /// What is run where the plan is replayed. If it can not be made, the other does.
+    pub(crate) fn often(&self, backend: &dyn Backend) -> &Arc<dyn Executable> {
+        let prepare = || {
+            let _span = backend.spans().span("compile");
+            backend.prepare_often(self.plan.clone())
+        };
+        self.replayed.get_or_init(|| match prepare() {
+            Ok(Some(executable)) => Arc::from(executable),
+            Ok(None) => self.executable.clone(),
+            Err(error) => {
+                log::warn!(target: "wgtensor::plan", "kernels are not joined: {error}");
+                self.executable.clone()
+            }
+        })
+    }
+
+    /// The text of its kernels: of those that replays run, once there was one.
+    pub(crate) fn sources(&self) -> Vec<String> {
+        self.replayed.get().unwrap_or(&self.executable).sources()
+    }
 }
 
 /// How many plans a device remembers.
@@ -47,7 +72,7 @@ impl PlanCache {
         {
             self.plans.remove(&oldest);
         }
-        let cached = Arc::new(Cached { plan, executable, used: AtomicU64::new(0) });
+        let cached = Arc::new(Cached { plan, executable, replayed: OnceLock::new(), used: AtomicU64::new(0) });
         self.use_again(&cached);
         self.plans.insert(key, cached.clone());
         cached

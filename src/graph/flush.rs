@@ -178,7 +178,7 @@ impl Device {
     /// ```
     pub fn last_kernels(&self) -> Vec<String> {
         let last = self.graph().plans.last();
-        last.map_or_else(Vec::new, |cached| cached.executable.sources())
+        last.map_or_else(Vec::new, |cached| cached.sources())
     }
 }
 

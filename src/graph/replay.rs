@@ -326,7 +326,7 @@ impl Recorded {
             Param::Key(place, mask, upper) => f64::from(((word(place) ^ mask) >> (32 * u32::from(*upper))) as u32),
         };
         let params: Vec<f64> = self.params.iter().map(param).collect();
-        device.spanned("run", || cached.executable.run(&leaves, &outputs, &params))?;
+        device.spanned("run", || cached.often(backend).run(&leaves, &outputs, &params))?;
         device.graph().plans.use_again(&cached);
         count(&backend.counters().plan_hits, 1);
         count(&backend.counters().replays, 1);

@@ -105,6 +105,59 @@ fn replays_are_recordings_bit_for_bit() {
     });
 }
 
+/// What is recorded runs kernel by kernel, and what is replayed runs the small ones of them together.
+#[test]
+fn replays_join_small_kernels() {
+    for_each_device_alone(|device| {
+        let run = |captured: bool| {
+            let layers = [[96, 160], [160, 150], [150, 10]];
+            let random = |shape: &[usize], seed| Tensor::uniform(shape, -0.2, 0.2, seed, device);
+            let mut vars = Vec::new();
+            for (i, [inputs, units]) in layers.into_iter().enumerate() {
+                vars.push(Var::new(&random(&[inputs, units], i as u64)?));
+                vars.push(Var::new(&random(&[units], 100 + i as u64)?));
+            }
+            let mut adam = Adam::default();
+            let mut step = |[x, y]: [Tensor; 2]| {
+                let mut h = x;
+                for layer in vars.chunks(2) {
+                    h = h.relu()?.matmul(&layer[0].value())?.add(layer[1].value())?;
+                }
+                let loss = h.log_softmax(-1)?.mul(&y)?.mean(())?.neg()?;
+                adam.apply(&loss.backward()?)?;
+                Ok([loss.detach()])
+            };
+            let (x, y) = (random(&[64, 96], 200)?, random(&[64, 10], 201)?);
+            x.realize()?;
+            y.realize()?;
+            let (mut losses, mut dispatches) = (Vec::new(), 0);
+            let mut step: Box<dyn FnMut([&Tensor; 2]) -> Result<[Tensor; 1]>> = match captured {
+                true => {
+                    let mut step = device.capture(step);
+                    Box::new(move |given| step.call(given))
+                }
+                false => Box::new(move |[x, y]| step([x.clone(), y.clone()])),
+            };
+            for _ in 0..5 {
+                let before = device.counters();
+                let [loss] = step([&x, &y])?;
+                device.flush()?;
+                dispatches = (device.counters() - before).dispatches;
+                losses.extend(bits(&loss.to_vec::<f32>()?));
+            }
+            drop(step);
+            losses.extend(values(&vars)?);
+            Ok::<_, Error>((losses, dispatches))
+        };
+        let ((recorded, apart), (replayed, joined)) = (run(false)?, run(true)?);
+        assert_eq!(recorded, replayed);
+        if device.is_gpu() {
+            assert!(joined < apart, "{joined} dispatches of {apart}");
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn inputs_may_be_numbers_and_results_anything() {
     for_each_device(|device| {

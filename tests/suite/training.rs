@@ -21,7 +21,7 @@ impl Callback for Probe {
     }
 }
 
-/// From the second step of a new model on, and across epochs.
+/// From the second step of a new model on, and across epochs; from the third on nothing is made anew.
 #[test]
 fn a_step_of_a_two_layer_network_is_one_submit_of_few_kernels() {
     for_each_device_alone(|device| {
@@ -45,10 +45,13 @@ fn a_step_of_a_two_layer_network_is_one_submit_of_few_kernels() {
             assert!(cost.dispatches > 0 && cost.dispatches <= 16, "{what}");
             assert_eq!(cost.submits, 1, "{what}");
             assert_eq!(cost.readbacks, 0, "{what}");
+            assert_eq!(cost.plan_misses, 0, "{what}");
+            if step == 0 {
+                continue; // the first that is replayed: its kernels are joined
+            }
             assert_eq!(cost.allocations, 0, "{what}");
             assert_eq!(cost.pipelines, 0, "{what}");
             assert_eq!(cost.bind_groups, 0, "{what}");
-            assert_eq!(cost.plan_misses, 0, "{what}");
             // The batch's indices, and the step's scalars: a 256-byte block for each kernel that has any.
             assert!(cost.uploads <= 2, "{what}");
             assert!(cost.upload_bytes <= 4 * BATCH as u64 + 16 * 256, "{what}");

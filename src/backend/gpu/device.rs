@@ -68,6 +68,7 @@ impl Core {
         let mut info = describe(id, &device.adapter_info(), features, &limits);
         info.kernels = options.kernels.on(info.kind)?;
         let caps = Caps {
+            group: None,
             software: info.kernels == Kernels::Software,
             unroll: info.kind != crate::backend::DeviceKind::Software,
             subgroups: features.contains(wgpu::Features::SUBGROUP),

@@ -4,6 +4,7 @@ use std::hash::{Hash, Hasher};
 use std::num::NonZeroU64;
 
 use askama::Template;
+use smallvec::SmallVec;
 
 use super::kernels::library::complete;
 
@@ -12,8 +13,12 @@ use crate::error::Result;
 
 /// A shader template with its values: the pipeline's key (two equal ones share a pipeline) and its source.
 pub(crate) trait Shader: Send + Sync {
+    /// The WGSL without the helper functions that it calls.
+    fn body(&self) -> Result<String>;
     /// The whole WGSL, entry point `main`.
-    fn source(&self) -> Result<String>;
+    fn source(&self) -> Result<String> {
+        self.body().map(complete)
+    }
     /// The stem of its file in `shaders/`, for labels and errors.
     fn name(&self) -> &'static str;
     /// Which variants of that template it is, each with the template's name before it: what the rules chose for this
@@ -47,8 +52,8 @@ pub(crate) trait Named {
 }
 
 impl<T: Template + Named + Hash + Eq + Send + Sync + 'static> Shader for T {
-    fn source(&self) -> Result<String> {
-        self.render().map(complete).map_err(|e| crate::Error::internal(format!("shader template `{}`: {e}", T::NAME)))
+    fn body(&self) -> Result<String> {
+        self.render().map_err(|e| crate::Error::internal(format!("shader template `{}`: {e}", T::NAME)))
     }
     fn name(&self) -> &'static str {
         T::NAME
@@ -85,6 +90,15 @@ pub(crate) struct Dispatch {
     /// Work-groups. More than 65,535 are folded over x, y and z by the runtime; the shader computes
     /// `gid = (w.z * n.y + w.y) * n.x + w.x` with `n = num_workgroups` and guards `gid < count` itself.
     pub(crate) groups: Grid,
+}
+
+/// A kernel of a plan.
+pub(crate) struct Kernel<S> {
+    pub(crate) dispatch: Dispatch,
+    /// Where the buffer of each binding is found.
+    pub(crate) sources: SmallVec<[S; 8]>,
+    /// What it is called in a profile.
+    pub(crate) name: String,
 }
 
 /// How many work-groups a dispatch has.
@@ -125,6 +139,9 @@ pub(crate) struct Caps {
     pub(crate) unroll: bool,
     /// Subgroup operations may be used.
     pub(crate) subgroups: bool,
+    /// How many threads make a work-group where several teams do, so that other kernels can be joined; else it is as the rule
+    /// says. What is added up in which order does not depend on it.
+    pub(crate) group: Option<u32>,
     pub(crate) max_workgroup_size: u32,
     pub(crate) max_workgroup_memory: u32,
     pub(crate) max_storage_bindings: u32,

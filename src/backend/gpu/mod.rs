@@ -2,11 +2,11 @@
 //!
 //! `adapter` finds and opens devices, `info` describes them, `device` holds what all parts share and notices loss and
 //! faults, `memory` pools buffers, `kernels` writes shaders and hands them over as `dispatch` says (a file for each
-//! family, named as on the CPU), `pipeline` holds compiled shaders and `cache` keeps them for the next process, `run`
-//! submits plans, `readback` brings results to the host, `poller` waits for them on a thread while futures are pending,
-//! `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), `timing` has
-//! the device tell how long each kernel took, `tuner` asks it which tile is fastest, `dump` writes sources down, `reflect` reads what a program's own shader
-//! declares, and `trusted` is the one place that switches wgpu's run-time checks off.
+//! family, named as on the CPU), `pipeline` holds compiled shaders and `cache` keeps them for the next process, `prepare`
+//! puts a plan's kernels in order and `join` makes one of several, `run` submits plans, `readback` brings results to the
+//! host, `poller` waits for them on a thread while futures are pending, `check` validates shaders for GPUs that are not here (and `scope` that no name in them hides another), `timing` has
+//! the device tell how long each kernel took, `tuner` asks it which tile is fastest, `dump` writes sources down, `reflect`
+//! reads what a program's own shader declares, and `trusted` is the one place that switches wgpu's run-time checks off.
 
 pub(crate) mod adapter;
 mod cache;
@@ -15,10 +15,12 @@ mod device;
 pub(crate) mod dispatch;
 mod dump;
 mod info;
+pub(crate) mod join;
 pub(crate) mod kernels;
 mod memory;
 mod pipeline;
 mod poller;
+mod prepare;
 mod readback;
 pub(crate) mod reflect;
 mod run;
@@ -41,8 +43,9 @@ use super::profile::{Log, Recording, Spans};
 use super::{Backend, Buffer, Counters, DeviceInfo, DeviceOptions, Executable, MemoryStats, Take};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::step::Plan;
+use crate::ir::step::{Plan, Step};
 use device::Core;
+use dispatch::{Caps, Dispatch};
 pub(crate) use memory::GpuBuffer;
 use memory::Pool;
 use pipeline::Pipelines;
@@ -100,6 +103,14 @@ impl GpuBackend {
         self.core.caps
     }
 
+    /// The kernels of a step, as the rules or what was measured say.
+    fn build(&self, plan: &Plan, step: &Step, caps: &Caps) -> Result<Vec<Dispatch>> {
+        match &self.tuner {
+            None => kernels::build(plan, step, caps),
+            Some(tuner) => kernels::build_by(plan, step, caps, tuner.method(self, plan, step)),
+        }
+    }
+
     /// The memory of a buffer that must be this device's.
     fn own<'a>(&self, buffer: &'a Buffer) -> Result<&'a GpuBuffer> {
         buffer.get::<GpuBuffer>().filter(|b| b.is_of(&self.core)).ok_or_else(|| self.core.foreign())
@@ -146,12 +157,12 @@ impl Backend for GpuBackend {
     }
 
     fn prepare(&self, plan: Arc<Plan>) -> Result<Box<dyn Executable>> {
-        Ok(Box::new(match &self.tuner {
-            None => self.prepare_with(&plan, kernels::build)?,
-            Some(tuner) => self.prepare_with(&plan, |plan, step, caps| {
-                kernels::build_by(plan, step, caps, tuner.method(self, plan, step))
-            })?,
-        }))
+        Ok(Box::new(self.prepare_with(&plan, |plan, step, caps| self.build(plan, step, caps))?))
+    }
+
+    fn prepare_often(&self, plan: Arc<Plan>) -> Result<Option<Box<dyn Executable>>> {
+        let joined = self.prepare_joined(&plan, |plan, step, caps| self.build(plan, step, caps))?;
+        Ok(joined.map(|executable| Box::new(executable) as Box<dyn Executable>))
     }
 
     fn sync(&self) -> BoxFuture<'static, Result<()>> {

@@ -1,23 +1,21 @@
 //! A plan made ready for the GPU, and its submission: one upload at most, one compute pass (or, to be timed, one for each
 //! kernel), one submit.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use super::device::{Core, lock};
-use super::dispatch::{Caps, Dispatch, Grid, Target};
+use super::dispatch::{Dispatch, Grid, Kernel};
 use super::pipeline::{Access, Pipeline};
 use super::timing::{Chunk, PER_SET, Times};
 use super::{GpuBackend, GpuBuffer};
-use crate::backend::profile::{self, Log};
+use crate::backend::profile::Log;
 use crate::backend::{Buffer, Executable, count};
 use crate::dtype::DType;
 use crate::error::{Error, Kind, Result};
-use crate::ir::step::{Plan, Role, Step};
+use crate::ir::step::{Plan, Role};
 
 /// How many bind groups a kernel remembers. A training step alternates between a few sets of buffers.
 const REMEMBERED: usize = 8;
@@ -57,7 +55,7 @@ struct Ready {
 
 /// Where a binding's buffer is found at run time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Source {
+pub(super) enum Source {
     Leaf(usize),
     Output(usize),
     Owned(usize),
@@ -90,54 +88,18 @@ struct State {
 type Bound = SmallVec<[(Ids, wgpu::BindGroup); 1]>;
 type Ids = SmallVec<[u64; 8]>;
 
-/// A kernel, what its bindings are made of, and the operations of its step.
-type Built<'a> = (Dispatch, SmallVec<[Source; 8]>, &'a [&'static str]);
-
 impl GpuBackend {
-    /// Makes `plan` ready with the kernels that `build` gives for each step.
-    pub(super) fn prepare_with(
-        &self,
-        plan: &Plan,
-        build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
-    ) -> Result<GpuExecutable> {
-        self.core.check()?;
-        let mut arena = Arena { backend: self, owned: Vec::new(), taken: BTreeMap::new() };
-        let slots = plan.slots.iter().map(|&bytes| arena.take(bytes as u64)).collect::<Result<Vec<_>>>()?;
-        let in_slots = arena.taken.clone();
-
-        let mut kernels = Vec::new();
-        for step in &plan.steps {
-            let context = |e: Error| e.context(format!("step `{}`", step.name()));
-            let built = build(plan, step, &self.core.caps).map_err(context)?;
-            // Scratch lives within its step: the next step may have the same.
-            arena.taken.clone_from(&in_slots);
-            let scratch = arena.scratch(&built)?;
-            for kernel in built.into_iter().filter(|k| k.groups != Grid::Row(0)) {
-                let source = |target| match target {
-                    Target::Scratch { id, .. } => Source::Owned(scratch[&id]),
-                    Target::Step(i) => match plan.buffers[step.bufs[usize::from(i)] as usize].role {
-                        Role::Leaf(i) => Source::Leaf(i as usize),
-                        Role::Output(i) => Source::Output(i as usize),
-                        Role::Temp { slot } => Source::Owned(slots[slot as usize]),
-                    },
-                };
-                let sources = kernel.bindings.iter().map(|b| source(b.target)).collect();
-                kernels.push((kernel, sources, &step.ops[..]));
-            }
-        }
-        self.assemble(plan, side_by_side(kernels), arena.owned)
-    }
-
     /// Lays out the kernels' parameters, those of kernels that follow run-time scalars first.
-    fn parameters(&self, plan: &Plan, kernels: &[Built<'_>]) -> Result<Parameters> {
+    fn parameters(&self, plan: &Plan, kernels: &[Kernel<Source>]) -> Result<Parameters> {
         let align = self.core.limits.min_uniform_buffer_offset_alignment as usize / size_of::<u32>();
         let mut words: Vec<u32> = Vec::new();
         let mut places = vec![0; kernels.len()];
         let mut dynamic = Vec::new();
         let mut dynamic_words = 0;
         for changes in [true, false] {
-            let chosen = places.iter_mut().zip(kernels).filter(|(_, (k, ..))| k.dynamic.is_empty() != changes);
-            for (place, (kernel, ..)) in chosen {
+            let kernels = kernels.iter().map(|k| &k.dispatch);
+            let chosen = places.iter_mut().zip(kernels).filter(|(_, k)| k.dynamic.is_empty() != changes);
+            for (place, kernel) in chosen {
                 *place = words.len();
                 words.extend(&kernel.params);
                 words.resize(*place + padded(kernel), 0);
@@ -160,8 +122,14 @@ impl GpuBackend {
         Ok(Parameters { words, places, dynamic, dynamic_words })
     }
 
-    /// Uploads nothing yet: makes room for the parameters and fetches the pipelines.
-    fn assemble(&self, plan: &Plan, kernels: Vec<Built<'_>>, owned: Vec<Arc<GpuBuffer>>) -> Result<GpuExecutable> {
+    /// The plan as these kernels, one after the other. Uploads nothing yet: makes room for the parameters and fetches the
+    /// pipelines.
+    pub(super) fn assemble(
+        &self,
+        plan: &Plan,
+        kernels: Vec<Kernel<Source>>,
+        owned: Vec<Arc<GpuBuffer>>,
+    ) -> Result<GpuExecutable> {
         let Parameters { words, places, dynamic, dynamic_words } = self.parameters(plan, &kernels)?;
         let slab = match words.len() {
             0 => None,
@@ -174,15 +142,13 @@ impl GpuBackend {
 
         let mut shaders = Vec::with_capacity(kernels.len());
         let mut rest = Vec::with_capacity(kernels.len());
-        for ((kernel, sources, ops), place) in kernels.into_iter().zip(places) {
+        for (Kernel { dispatch: kernel, sources, name }, place) in kernels.into_iter().zip(places) {
             let groups = match kernel.groups {
                 Grid::Given(groups) => groups,
                 Grid::Row(groups) => fold(groups, self.core.limits.max_compute_workgroups_per_dimension)
                     .map_err(|e| e.context(format!("shader `{}`", kernel.shader.name())))?,
             };
             let parts = kernel.bindings.iter().map(|b| b.bytes).collect();
-            let variant = kernel.shader.variants().into_iter().next();
-            let name = profile::name(variant.as_deref().unwrap_or(kernel.shader.name()), ops);
             rest.push((Arc::from(name), sources, parts, place as u64 * 4, padded(&kernel) as u64 * 4, groups));
             shaders.push((kernel.shader, Access::of(&kernel.bindings)));
         }
@@ -206,41 +172,6 @@ impl GpuBackend {
             kernels,
         })
     }
-}
-
-/// Kernels in waves: those of one wait for nothing that others of it do, and a GPU may run them side by side. The drivers
-/// put a barrier before each that touches what was written, or writes what was read, since the last barrier; so the fewer
-/// waves, the fewer barriers.
-fn side_by_side(kernels: Vec<Built<'_>>) -> Vec<Built<'_>> {
-    let accesses = kernels.iter().map(|(kernel, sources, _)| {
-        sources.iter().zip(&kernel.bindings).map(|(&source, binding)| (source, binding.write))
-    });
-    let waves = waves(accesses);
-    let mut ordered: Vec<_> = waves.into_iter().zip(kernels).collect();
-    ordered.sort_by_key(|(wave, _)| *wave);
-    ordered.into_iter().map(|(_, kernel)| kernel).collect()
-}
-
-/// For each kernel the earliest wave in which it may run, by what it accesses and whether it writes there.
-fn waves<A: Iterator<Item = (Source, bool)> + Clone>(kernels: impl Iterator<Item = A>) -> Vec<usize> {
-    // For each buffer the first waves after its last writer, and after that one's readers.
-    let mut free: FxHashMap<Source, (usize, usize)> = FxHashMap::default();
-    let wave = |accesses: A| {
-        let after = |(source, write)| {
-            let &(written, read) = free.get(&source).unwrap_or(&(0, 0));
-            if write { written.max(read) } else { written }
-        };
-        let wave = accesses.clone().map(after).max().unwrap_or(0);
-        for (source, write) in accesses {
-            let (written, read) = free.entry(source).or_default();
-            if write {
-                *written = wave + 1;
-            }
-            *read = (*read).max(wave + 1);
-        }
-        wave
-    };
-    kernels.map(wave).collect()
 }
 
 /// For each leaf, or each output, the least bytes that the plan needs of it.
@@ -418,41 +349,6 @@ impl GpuExecutable {
     }
 }
 
-/// Hands out the device's transient buffers to one plan: the n-th request for a size class gets its n-th buffer.
-struct Arena<'a> {
-    backend: &'a GpuBackend,
-    owned: Vec<Arc<GpuBuffer>>,
-    /// How many of each size class are taken.
-    taken: BTreeMap<u64, usize>,
-}
-
-impl Arena<'_> {
-    /// Takes a buffer; its index in `owned`.
-    fn take(&mut self, bytes: u64) -> Result<usize> {
-        let pool = &self.backend.pool;
-        let taken = self.taken.entry(pool.size_class(bytes)?).or_default();
-        let buffer = pool.transient(bytes, *taken)?;
-        *taken += 1;
-        let known = self.owned.iter().position(|b| b.id == buffer.id);
-        Ok(known.unwrap_or_else(|| {
-            self.owned.push(buffer);
-            self.owned.len() - 1
-        }))
-    }
-
-    /// Takes the scratch of one step's kernels: a buffer for each id.
-    fn scratch(&mut self, kernels: &[Dispatch]) -> Result<BTreeMap<u16, usize>> {
-        let mut wanted: BTreeMap<u16, u64> = BTreeMap::new();
-        for binding in kernels.iter().flat_map(|k| &k.bindings) {
-            if let Target::Scratch { id, bytes } = binding.target {
-                let most = wanted.entry(id).or_default();
-                *most = bytes.max(*most);
-            }
-        }
-        wanted.into_iter().map(|(id, bytes)| Ok((id, self.take(bytes)?))).collect()
-    }
-}
-
 /// Words of a kernel's uniform: whole `vec4`s, at least one.
 fn padded(kernel: &Dispatch) -> usize {
     kernel.params.len().max(1).next_multiple_of(4)
@@ -482,30 +378,4 @@ pub(super) fn fold(groups: u64, most: u32) -> Result<[u32; 3]> {
         ));
     }
     Ok([columns, rows, planes].map(|n| n as u32))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn kernels_run_as_soon_as_what_they_need_is_there() {
-        use Source::{Leaf, Output, Owned};
-        let kernels: [&[(Source, bool)]; 8] = [
-            &[(Leaf(0), false), (Owned(0), true)],
-            // Waits for the first; as does the next, which reads the same.
-            &[(Owned(0), false), (Output(0), true)],
-            &[(Owned(0), false), (Output(1), true)],
-            // Overwrites what both read, and what nobody did.
-            &[(Owned(0), true)],
-            &[(Leaf(1), true)],
-            // After the one that overwrites, not only after the one before it.
-            &[(Owned(0), false), (Leaf(1), false), (Output(2), true)],
-            // A leaf that is only read keeps nobody waiting, an output of the same number is another buffer.
-            &[(Leaf(0), false), (Output(3), true)],
-            // Twice in one kernel.
-            &[(Output(3), false), (Output(3), true)],
-        ];
-        assert_eq!(waves(kernels.iter().map(|k| k.iter().copied())), [0, 1, 1, 2, 0, 3, 0, 1]);
-    }
 }

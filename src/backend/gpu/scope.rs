@@ -1,7 +1,7 @@
 //! Names in WGSL. The language lets an inner declaration hide an outer one, and then a template whose statements meant the
 //! outer one silently computes something else. The crate's shaders declare every visible name once.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{Error, Result};
 
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 pub(super) fn check(source: &str) -> Result<()> {
     let tokens = tokens(source);
     let mut scopes = Scopes { module: FxHashMap::default(), open: Vec::new() };
-    module_names(&tokens, &mut scopes)?;
+    module_names(&tokens).try_for_each(|token| scopes.declare(Some(token)))?;
     let mut at = 0;
     // Whether the next brace opens the scope that a function's parameters or a loop's counter are already in.
     let mut begun = false;
@@ -40,10 +40,11 @@ pub(super) fn check(source: &str) -> Result<()> {
     Ok(())
 }
 
-/// A word or a sign, and its line.
+/// A word or a sign, the byte it begins at, and its line.
 #[derive(Clone, Copy)]
-struct Token<'a> {
-    text: &'a str,
+pub(super) struct Token<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
     line: usize,
 }
 
@@ -55,7 +56,7 @@ struct Scopes<'a> {
 
 impl<'a> Scopes<'a> {
     fn declare(&mut self, token: Option<Token<'a>>) -> Result<()> {
-        let Some(Token { text, line }) = token else { return Ok(()) };
+        let Some(Token { text, line, .. }) = token else { return Ok(()) };
         let known = self.open.iter().rev().chain([&self.module]).find_map(|scope| scope.get(text));
         if let Some(earlier) = known {
             return Err(Error::internal(format!(
@@ -68,19 +69,24 @@ impl<'a> Scopes<'a> {
 }
 
 /// Functions, types and variables of the module: they are visible everywhere, whatever their order.
-fn module_names<'a>(tokens: &[Token<'a>], scopes: &mut Scopes<'a>) -> Result<()> {
+fn module_names<'t, 'a>(tokens: &'t [Token<'a>]) -> impl Iterator<Item = Token<'a>> + 't {
     let mut depth = 0usize;
-    for (at, token) in tokens.iter().enumerate() {
+    tokens.iter().enumerate().filter_map(move |(at, token)| {
         match token.text {
             "{" => depth += 1,
             "}" => depth = depth.saturating_sub(1),
             "fn" | "struct" | "alias" | "const" | "override" | "var" if depth == 0 => {
-                scopes.declare(tokens.get(declared(tokens, at + 1)).copied())?;
+                return tokens.get(declared(tokens, at + 1)).copied();
             }
             _ => {}
         }
-    }
-    Ok(())
+        None
+    })
+}
+
+/// The names that a module declares.
+pub(super) fn globals<'a>(tokens: &[Token<'a>]) -> FxHashSet<&'a str> {
+    module_names(tokens).map(|token| token.text).collect()
 }
 
 /// Declares the parameters of the function whose name is at `at`; gives the place behind them.
@@ -109,7 +115,7 @@ fn declared(tokens: &[Token], at: usize) -> usize {
 }
 
 /// Words, numbers and signs, without comments.
-fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     let mut out = Vec::new();
     let (mut rest, mut line) = (source, 1);
@@ -125,7 +131,7 @@ fn tokens(source: &str) -> Vec<Token<'_>> {
         };
         let (text, tail) = rest.split_at(length);
         if !first.is_whitespace() && !text.starts_with("//") && !text.starts_with("/*") {
-            out.push(Token { text, line });
+            out.push(Token { text, at: source.len() - rest.len(), line });
         }
         line += text.matches('\n').count();
         rest = tail;

@@ -14,7 +14,8 @@ use super::{build, variants};
 use crate::backend::gpu::GpuBackend;
 use crate::backend::gpu::adapter;
 use crate::backend::gpu::check::{LARGE, PLAIN, SOFTWARE, translate};
-use crate::backend::gpu::dispatch::{Caps, Dispatch, Grid};
+use crate::backend::gpu::dispatch::{Binding, Caps, Dispatch, Grid, Kernel, Target};
+use crate::backend::gpu::join::join;
 use crate::backend::gpu::strict;
 use crate::backend::{Backend, DeviceKind, DeviceOptions, Executable, Kernels};
 use crate::dtype::DType;
@@ -65,6 +66,11 @@ fn compute(
     case: &Case,
     build: impl Fn(&Plan, &Step, &Caps) -> Result<Vec<Dispatch>>,
 ) -> Vec<Vec<u32>> {
+    let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+    compute_with(&executable, backend, case)
+}
+
+fn compute_with(executable: &dyn Executable, backend: &GpuBackend, case: &Case) -> Vec<Vec<u32>> {
     let place = |i: usize| {
         let bytes = case.bytes(i);
         let buffer = backend.alloc(bytes.len()).unwrap();
@@ -78,13 +84,103 @@ fn compute(
     };
     let leaves = of(BufferInfo::is_leaf);
     let outputs = of(|b| matches!(b.role, Role::Output(_)));
-    let executable = backend.prepare_with(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     executable.run(&leaves, &outputs, &case.params).unwrap_or_else(|e| panic!("{}: {e}", case.name));
     let read = |(i, buffer): (usize, _)| {
         let bytes = pollster::block_on(backend.read_all(buffer, case.data[i].len() * case.size(i))).unwrap();
         case.elements(i, &bytes)
     };
     buffers.iter().enumerate().map(read).collect()
+}
+
+/// The cases, some of different kinds together.
+fn together<'c>(cases: &[&'c Case]) -> Vec<(Vec<&'c Case>, Case)> {
+    let apart = cases.len().div_ceil(4);
+    let of = |i: usize| {
+        let mut group: Vec<&Case> = Vec::new();
+        for &case in cases.iter().skip(i).step_by(apart) {
+            if case.params.is_empty() || group.iter().all(|c| c.params.is_empty()) {
+                group.push(case);
+            }
+        }
+        let all = Case::together(&group);
+        (group, all)
+    };
+    (0..apart).map(of).collect()
+}
+
+#[test]
+fn joined_kernels_compute_what_each_does_alone() {
+    let cases: Vec<_> = cases::all().into_iter().map(|case| (reference::run(&case), case)).collect();
+    for_each_backend(|backend, place| {
+        let fitting = cases.iter().filter(|(_, case)| case.fits(backend.max_storage_bindings()));
+        let (mut wrong, mut all) = (Vec::new(), 0);
+        for (group, case) in together(&fitting.map(|(_, case)| case).collect::<Vec<_>>()) {
+            let prepared = backend.prepare_joined(&case.plan, build).unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            let Some(executable) = prepared else { continue };
+            all += 1;
+            let mut got = compute_with(&executable, backend, &case);
+            for one in group {
+                let rest = got.split_off(one.data.len());
+                let (want, _) = cases.iter().find(|(_, case)| std::ptr::eq(case, one)).expect("one of them");
+                wrong.extend(difference(one, &got, want).map(|what| format!("{}:\n    {what}", case.name)));
+                got = rest;
+            }
+        }
+        assert!(wrong.is_empty(), "on {place}: {} wrong in {all}\n{}", wrong.len(), wrong.join("\n"));
+        assert!(all > 40, "on {place}: {all} joined");
+    });
+}
+
+#[test]
+fn joined_kernels_run_where_nothing_is_forgiven() {
+    let cases = cases::all();
+    for caps in [LARGE, PLAIN] {
+        let fitting: Vec<&Case> = cases.iter().filter(|c| c.fits(caps.max_storage_bindings as usize)).collect();
+        for (group, case) in together(&fitting) {
+            // Where each binding's buffer is: of the plan, or a scratch of one of the steps.
+            let mut waves = Vec::new();
+            for (number, step) in (0..).zip(&case.plan.steps) {
+                let kernels = build(&case.plan, step, &caps).unwrap();
+                for (i, dispatch) in kernels.into_iter().enumerate().filter(|(_, k)| k.groups != Grid::Row(0)) {
+                    let place = |binding: &Binding| match binding.target {
+                        Target::Step(buf) => Target::Step(step.bufs[usize::from(buf)]),
+                        Target::Scratch { id, bytes } => Target::Scratch { id: 8 * number + id, bytes },
+                    };
+                    let sources = dispatch.bindings.iter().map(place).collect();
+                    waves.resize_with(waves.len().max(i + 1), Vec::new);
+                    waves[i].push(Kernel { dispatch, sources, name: String::new() });
+                }
+            }
+            let mut kernels = Vec::new();
+            for wave in waves {
+                for Kernel { mut dispatch, sources, .. } in join(wave.into_iter(), &caps).unwrap() {
+                    dispatch.bindings.iter_mut().zip(sources).for_each(|(b, target)| b.target = target);
+                    kernels.push(dispatch);
+                }
+            }
+            if kernels.iter().all(|k| k.shader.name() != "joined") {
+                continue;
+            }
+            // All of it as one step that has all buffers.
+            let mut whole = case.plan.steps[0].clone();
+            whole.bufs = (0..case.plan.buffers.len() as u16).collect();
+            whole.program.stores.clear();
+            let plan = Plan {
+                buffers: case.plan.buffers.clone(),
+                steps: vec![whole],
+                params: case.params.len(),
+                slots: vec![],
+            };
+            let got = strict::run(&plan, |i| case.packed(i), &case.params, vec![kernels], 32)
+                .unwrap_or_else(|e| panic!("{}: {e}", case.name));
+            let mut got = case.unpacked(&got);
+            for one in group {
+                let rest = got.split_off(one.data.len());
+                assert_eq!(difference(one, &got, &reference::run(one)), None, "{}", case.name);
+                got = rest;
+            }
+        }
+    }
 }
 
 /// The first word that differs from what plain loops give.

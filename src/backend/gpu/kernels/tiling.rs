@@ -62,6 +62,18 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// The same teams in work-groups of as many threads as is asked for, if that is several of them.
+    fn grouped(self, bytes: usize, caps: &Caps) -> Self {
+        match caps.group {
+            Some(group) if !caps.software && self.team <= 64 && self.team <= group => {
+                Layout { rows: group / self.team, ..self }.fit(bytes, caps)
+            }
+            _ => self,
+        }
+    }
+}
+
 /// How many values of a team are left for the last level of its combining; its size, where one level does.
 pub(super) fn fan(team: u32) -> u32 {
     match team {
@@ -159,7 +171,8 @@ impl Choice {
             Split { parts, second, written: written(parts.div_ceil(second.team as usize), accs, 0) }
         });
         let each = split.map_or(steps, |s| chunk(steps, s.parts, layout.team)).div_ceil(layout.team as usize);
-        Choice { layout, written: written(each, cost, kept), split }
+        let split = split.map(|split| Split { second: split.second.grouped(8 * accs, caps), ..split });
+        Choice { layout: layout.grouped(8 * accs, caps), written: written(each, cost, kept), split }
     }
 
     /// Every choice that the rule makes for some extents and up to `accs` reductions; of the numbers of parts one.
@@ -171,10 +184,12 @@ impl Choice {
             for (accs, cost) in (1..=accs).flat_map(|accs| [(accs, 1), (accs, MOST_STATEMENTS)]) {
                 for (column, simple) in [(false, false), (false, true), (true, false), (true, true)] {
                     let extents = Extents { outer, steps, column, accs, simple, cost, kept: 0 };
-                    let mut choice = Self::by_rule(extents, caps);
-                    choice.split = choice.split.map(|split| Split { parts: 4, ..split });
-                    if !out.contains(&choice) {
-                        out.push(choice);
+                    for group in [None, Some(64), Some(256)] {
+                        let mut choice = Self::by_rule(extents, &Caps { group, ..*caps });
+                        choice.split = choice.split.map(|split| Split { parts: 4, ..split });
+                        if !out.contains(&choice) {
+                            out.push(choice);
+                        }
                     }
                 }
             }

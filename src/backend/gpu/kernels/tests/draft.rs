@@ -56,6 +56,36 @@ impl Case {
     }
 }
 
+impl Case {
+    /// Several in one plan, none of which waits for another; at most one of them has scalars.
+    pub(super) fn together(cases: &[&Case]) -> Case {
+        let (mut buffers, mut steps) = (Vec::new(), Vec::new());
+        let (mut leaves, mut outputs) = (0, 0);
+        for case in cases {
+            let first = buffers.len() as u16;
+            let moved = |info: &BufferInfo| {
+                let role = match info.role {
+                    Role::Leaf(i) => Role::Leaf(i + leaves),
+                    Role::Output(i) => Role::Output(i + outputs),
+                    Role::Temp { .. } => unreachable!("a case is one step"),
+                };
+                BufferInfo { role, ..info.clone() }
+            };
+            let own: Vec<BufferInfo> = case.plan.buffers.iter().map(moved).collect();
+            leaves += own.iter().filter(|b| b.is_leaf()).count() as u32;
+            outputs += own.iter().filter(|b| !b.is_leaf()).count() as u32;
+            buffers.extend(own);
+            let mut step = case.plan.steps[0].clone();
+            step.bufs.iter_mut().for_each(|buf| *buf += first);
+            steps.push(step);
+        }
+        let params = cases.iter().find(|c| !c.params.is_empty()).map_or(Vec::new(), |c| c.params.clone());
+        let name = cases.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(" | ");
+        let data = cases.iter().flat_map(|c| c.data.iter().cloned()).collect();
+        Case { name, plan: Arc::new(Plan { buffers, steps, params: params.len(), slots: Vec::new() }), data, params }
+    }
+}
+
 fn word(bytes: &[u8]) -> u32 {
     bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
 }
