@@ -26,7 +26,7 @@ impl GpuBackend {
     }
 
     /// The same for a plan that runs so often that it is worth pipelines of its own: small kernels of a wave become one.
-    /// `None` where none does.
+    /// `None` where none does, and on a processor, which gains nothing from it.
     pub(super) fn prepare_joined(
         &self,
         plan: &Plan,
@@ -34,6 +34,9 @@ impl GpuBackend {
     ) -> Result<Option<GpuExecutable>> {
         self.core.check()?;
         let caps = self.core.caps;
+        if caps.software {
+            return Ok(None);
+        }
         let (mut kernels, mut owned) = self.kernels(plan, |_, step| build(plan, step, &caps))?;
         let apart = kernels.len();
         let groups = one_size(plan, &kernels);

@@ -127,7 +127,7 @@ fn joined_kernels_compute_what_each_does_alone() {
             }
         }
         assert!(wrong.is_empty(), "on {place}: {} wrong in {all}\n{}", wrong.len(), wrong.join("\n"));
-        assert!(all > 40, "on {place}: {all} joined");
+        assert!(all > 40 || backend.caps().software, "on {place}: {all} joined");
     });
 }
 
