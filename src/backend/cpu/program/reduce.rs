@@ -1,5 +1,7 @@
 //! Accumulators of reductions: along rows of a block (segments) or down its columns, merged in a fixed order.
 
+use std::hint::black_box;
+
 use crate::dtype::DType;
 use crate::ir::math::vectorize;
 use crate::ir::program::ReduceOp;
@@ -95,34 +97,57 @@ fn both<T: Copy, const L: usize>(a: &[T; L], b: &[T; L], f: impl Fn(T, T) -> T) 
     out
 }
 
-/// Folds with many independent accumulators, then pairwise.
+/// The first half of the values with the second.
+#[inline(always)]
+fn halved<T: Copy, const L: usize, const H: usize>(a: [T; L], f: impl Fn(T, T) -> T) -> [T; H] {
+    let mut out = [a[0]; H];
+    for i in 0..H {
+        out[i] = f(a[i], a[i + H]);
+    }
+    out
+}
+
+/// Folds with many independent accumulators, then these in halves.
 #[inline(always)]
 fn fold<T: Copy>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy) -> T {
     #[inline(always)]
-    fn lanes<T: Copy, const L: usize>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy) -> T {
+    fn lanes<T: Copy, const L: usize>(x: &[T], id: T, f: impl Fn(T, T) -> T + Copy, all: impl Fn([T; L]) -> T) -> T {
         let (chunks, rest) = x.as_chunks::<L>();
         let mut sums = [id; L];
         for chunk in chunks {
             sums = both(&sums, chunk, f);
+        }
+        if rest.is_empty() {
+            return all(sums);
         }
         // A copy, so that only this one has to lie in memory.
         let mut acc = sums;
         for (a, &v) in acc.iter_mut().zip(rest) {
             *a = f(*a, v);
         }
-        let mut n = L / 2;
-        while n > 0 {
-            for i in 0..n {
-                acc[i] = f(acc[i], acc[i + n]);
-            }
-            n /= 2;
-        }
-        acc[0]
+        all(acc)
+    }
+    #[inline(always)]
+    fn of_16<T: Copy>(a: [T; 16], f: impl Fn(T, T) -> T + Copy) -> T {
+        let a: [T; 4] = halved(halved::<T, 16, 8>(a, f), f);
+        f(f(a[0], a[2]), f(a[1], a[3]))
     }
     match x.len() {
         0..16 => x.iter().fold(id, |a, &v| f(a, v)),
-        16..128 => lanes::<T, 16>(x, id, f),
-        _ => lanes::<T, 64>(x, id, f),
+        16..128 => lanes::<T, 16>(
+            x,
+            id,
+            f,
+            #[inline(always)]
+            |a| of_16(a, f),
+        ),
+        _ => lanes::<T, 64>(
+            x,
+            id,
+            f,
+            #[inline(always)]
+            |a| of_16(halved(halved::<T, 64, 32>(a, f), f), f),
+        ),
     }
 }
 
@@ -300,13 +325,16 @@ impl Acc {
         }
         match &mut self.values {
             Values::F32(v) => v.fill(id(self.op, 0.0, 1.0)),
-            Values::F64(v) => v.fill(id(self.op, 0.0, 1.0)),
+            // (A call to clear so few bytes was a tenth of summing rows of 1024.)
+            Values::F64(v) => v.fill(black_box(id(self.op, 0.0, 1.0))),
             Values::I32(v) => v.fill(id(self.op, 0, 1)),
             Values::U32(v) => {
                 v.fill(if self.dtype == DType::Bool { id(self.op, 0, 1).min(1) } else { id(self.op, 0, 1) })
             }
         }
-        self.index.fill(-1);
+        if !self.index.is_empty() {
+            self.index.fill(-1);
+        }
     }
 
     /// Takes in a block of values.
