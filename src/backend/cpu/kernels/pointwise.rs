@@ -15,8 +15,12 @@ use crate::ir::program::{Access, Instr, Program};
 /// unit tests, whose sizes need not be so large then to take several.)
 pub(in crate::backend::cpu) const BLOCK: usize = if cfg!(test) { 1024 } else { 4096 };
 
-/// Rows at least this long are cut into blocks of their own.
-const LONG_ROW: usize = 128;
+/// Rows at least this long are cut into blocks of their own; several shorter ones are one block, for what is decided once a
+/// block takes as long as an operation on some hundred values.
+const LONG_ROW: usize = if cfg!(test) { 128 } else { 1024 };
+
+/// Positions that parts for threads have at least.
+const LINE: usize = 64;
 
 /// Sides of the blocks of a space over which something is read across its rows: what one row brings to the cache serves
 /// the next ones.
@@ -36,7 +40,7 @@ pub(in crate::backend::cpu) struct Pointwise {
     words: usize,
     layout: Layout,
     block: usize,
-    /// Blocks begin at multiples of this.
+    /// Parts for threads begin at multiples of this.
     period: usize,
     /// Positions are in the order of the dimensions given.
     natural: bool,
@@ -66,7 +70,7 @@ impl Pointwise {
             turn(&mut dims, at.iter_mut().flatten().collect(), &mut store_at);
         }
         let space = Space::merge(&dims, at.iter_mut().flatten().chain(&mut store_at));
-        let (cuts, splits) = cuts(&space, &store_at, wiring, outputs);
+        let cuts = Cuts::of(&space, &store_at, wiring, outputs);
         let turn = turned(&space, program, &at);
         let Blocks { layout, block, period, grouped } = Blocks::of(&space, turn.is_some());
         let (varies, uniform) = changes(program, wiring, &at, grouped);
@@ -84,7 +88,7 @@ impl Pointwise {
         Ok(Pointwise {
             words: if wide { block } else { block.div_ceil(2) },
             cost: cost(body.iter()),
-            splits,
+            splits: cuts.all,
             space,
             places,
             once,
@@ -92,10 +96,11 @@ impl Pointwise {
             regs,
             layout,
             block,
-            period: if layout == Layout::Flat { period } else { 1 },
+            // (Both are the positions of some last dimensions.)
+            period: cuts.period.max(if layout == Layout::Flat { period } else { 1 }),
             natural,
             turn,
-            cuts,
+            cuts: cuts.at,
         })
     }
 
@@ -124,12 +129,12 @@ impl Pointwise {
         if numel == 0 {
             return;
         }
-        // Threads get whole blocks, or whole bands of square ones.
+        // Threads get whole rows where it depends on these, or whole bands of square blocks.
         let bands = self.bands();
         let (units, each) = bands.map_or((numel, self.cost), |b| (b.count, numel / b.count * self.cost));
         let mut grain = if self.splits { grain(units, each) } else { units };
         if bands.is_none() && grain < units {
-            grain = grain.next_multiple_of(self.block);
+            grain = grain.next_multiple_of(LINE.next_multiple_of(self.period));
         }
         let start = |unit: usize| bands.map_or(unit, |b| b.start(unit));
         fork(0..units, grain, outs, &|outs, at| self.cut(outs, start(at)), &|range, mut outs| {
@@ -221,7 +226,7 @@ impl Blocks {
         }
         // All of it is one block: nothing is there to be repeated.
         if grouped == 0 {
-            grouped = space.dims.len();
+            (grouped, period) = (space.dims.len(), 1);
         }
         let block = match layout {
             Layout::Pitched => TILE * TILE,
@@ -233,20 +238,50 @@ impl Blocks {
     }
 }
 
-/// For each output where it is written, if it can be cut; and whether all can.
-fn cuts(space: &Space, store_at: &[Access], wiring: &Wiring, outputs: usize) -> (Vec<Option<Access>>, bool) {
-    let mut shared = vec![0; outputs];
-    for &k in &wiring.out_of_store {
-        shared[k as usize] += 1;
-    }
-    let mut cuts = vec![None; outputs];
-    for (store, &k) in store_at.iter().zip(&wiring.out_of_store) {
-        if shared[k as usize] == 1 && space.is_increasing(store) {
-            cuts[k as usize] = Some(store.clone());
+/// Where the outputs are cut for threads.
+struct Cuts {
+    /// For each output where it is written, if it can be cut.
+    at: Vec<Option<Access>>,
+    /// Whether all can.
+    all: bool,
+    /// They can at multiples of so many positions.
+    period: usize,
+}
+
+impl Cuts {
+    fn of(space: &Space, store_at: &[Access], wiring: &Wiring, outputs: usize) -> Cuts {
+        let mut cuts = Cuts { at: vec![None; outputs], all: true, period: 1 };
+        for k in 0..outputs {
+            let stores =
+                || store_at.iter().zip(&wiring.out_of_store).filter(|(_, o)| usize::from(**o) == k).map(|s| s.0);
+            let Some(first) = stores().min_by_key(|at| at.offset) else { continue };
+            let spread = stores().map(|at| at.offset - first.offset).max().unwrap_or(0);
+            let alike = stores().all(|at| at.strides == first.strides) && space.is_increasing(first);
+            match positions_apart(space, first, spread).filter(|_| alike) {
+                Some(apart) => {
+                    cuts.period = cuts.period.max(apart);
+                    cuts.at[k] = Some(first.clone());
+                }
+                None => cuts.all = false,
+            }
         }
+        cuts
     }
-    let splits = cuts.iter().zip(&shared).all(|(c, &n)| c.is_some() || n == 0);
-    (cuts, splits)
+}
+
+/// How many positions are between those, at least, from which on all addresses are greater than those before them by more
+/// than `spread`: several stores of rows that lie side by side do not reach into each other's next row. `None` if there are
+/// none.
+fn positions_apart(space: &Space, at: &Access, spread: i64) -> Option<usize> {
+    let (mut apart, mut reach) = (1, spread);
+    for (&extent, &stride) in space.dims.iter().zip(&at.strides).rev() {
+        if stride > reach {
+            return Some(apart);
+        }
+        apart *= extent;
+        reach += stride * (extent as i64 - 1);
+    }
+    (spread == 0).then_some(apart)
 }
 
 /// Which lines change along the innermost dimension, and which have the same values in every block: they depend on no

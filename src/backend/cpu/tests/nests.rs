@@ -56,6 +56,28 @@ fn stores_into_parts_of_a_buffer() {
 }
 
 #[test]
+fn several_stores_share_a_buffer() {
+    // Parts of one buffer beside each other along each axis, as concatenation writes; rows may be cut between for threads
+    // only where the parts of one come before those of the next.
+    for dims in [[40, 3, 130], [7, 60, 50], [3, 5, 7], [1, 90, 200], [60, 1, 1]] {
+        let numel: usize = dims.iter().product();
+        for axis in 0..3 {
+            let mut wide = dims;
+            wide[axis] *= 2;
+            let mut b = Build::default();
+            let x = b.load(0, flat(&dims), F, false);
+            let (y, z) = (b.unary(&NEG, x), b.unary(&EXP, x));
+            let shift = (flat(&wide).strides[axis] * dims[axis] as i64) as usize;
+            for (part, offset) in [(z, shift), (y, 0)] {
+                b.store(part, 1, Access { offset: offset as i64, ..flat(&wide) }, false);
+            }
+            b.store(z, 2, flat(&dims), false);
+            check(nest(&dims, &[], b), &[values(F, numel, 1)], &[(F, 2 * numel), (F, numel)], &[]);
+        }
+    }
+}
+
+#[test]
 fn three_dimensions_in_any_order() {
     let dims = [6, 5, 130];
     for strides in [[650i64, 130, 1], [130, 780, 1], [1, 6, 30], [5, 1, 30], [-1, 6, 30]] {
