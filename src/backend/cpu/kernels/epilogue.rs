@@ -106,6 +106,11 @@ pub(in crate::backend::cpu) struct Sink<'s, 'o> {
 }
 
 impl Sink<'_, '_> {
+    /// Whether nothing is done with the values.
+    pub(in crate::backend::cpu) fn is_direct(&self) -> bool {
+        self.epilogue.direct
+    }
+
     /// Lets `produce` compute all values of the one result at once.
     pub(in crate::backend::cpu) fn whole<T: Pod>(self, produce: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         self.all(|results| match &mut results[..] {

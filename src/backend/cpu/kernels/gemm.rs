@@ -3,7 +3,7 @@
 use super::Kernel;
 use super::conv;
 use super::epilogue::{Epilogue, Sink};
-use super::matrix::{Float, MULTIPLY, View, product};
+use super::matrix::{Float, MULTIPLY, View, product, row_parts};
 use crate::backend::cpu::bindings::Bindings;
 use crate::backend::cpu::program::interp::Ctx;
 use crate::backend::cpu::program::space::Outs;
@@ -174,6 +174,16 @@ impl Product {
             return sink.parts(matrices * group, all, |at, out| {
                 out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(at / matrices + i, out, false))
             });
+        }
+        // One matrix, and something to do with it: by rows, which is done at once by the thread that computed them.
+        if count == 1 && forks(all) && !sink.is_direct() {
+            let (av, bv) = (av.at(&self.batch, 0), bv.at(&self.batch, 0));
+            if let Some(rows) = row_parts(size, av, bv, threads()) {
+                return sink.parts(rows * self.n, all, |at, out| {
+                    let av = View { offset: av.offset + (at / self.n) as i64 * av.row, ..av };
+                    product((out.len() / self.n, self.n, self.k), out, false, a, av, b, bv, false)
+                });
+            }
         }
         sink.whole(|out| out.chunks_mut(matrices).enumerate().try_for_each(|(i, out)| one(i, out, forks(all))))
     }

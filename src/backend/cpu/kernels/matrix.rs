@@ -70,6 +70,10 @@ const TINY: usize = 512;
 /// The kernels sum over as much of `k` at once, at least, before they add it to the destination.
 const PIECE: usize = 512;
 
+/// Rows that are computed side by side where they stand in for columns: two vectors of the widest. With more of them the
+/// kernels take several times as long for each.
+const SIDE_BY_SIDE: usize = 32;
+
 /// A place that threads write different elements of.
 struct Shared<T>(*mut T);
 
@@ -100,14 +104,18 @@ fn tiny<T: Float>((m, n, k): (usize, usize, usize), dst: &mut [T], add: bool, a:
 /// The rows and columns that the kernels compute at a time.
 const UNIT: (usize, usize) = (6, 64);
 
+/// The fewest rows that the kernels compute with the same sums as all of them; see [`parts`].
+fn least_rows(n: usize, k: usize) -> usize {
+    (257 / n.max(1) + 1).max(if k > PIECE && n <= 64 { 72 } else { 12 })
+}
+
 /// Into how many parts the rows and the columns of a product of `m x n` elements are divided for threads, where the
 /// kernels' vectors run along the columns. Every part is one that they compute with the same sums as the whole, so that the
 /// bits do not depend on the number of threads: they sum over a long `k` in other pieces where neither side has more than
 /// 64, and in other ways for single rows and columns and for up to 256 elements.
 fn parts((m, n, k): (usize, usize, usize), threads: usize) -> (usize, usize) {
-    let long = k > PIECE;
-    let least_rows = (257 / n.max(1) + 1).max(if long && n <= 64 { 72 } else { 12 });
-    let least_cols = (257 / m.max(1) + 1).max(if long { 128 } else { 64 });
+    let least_rows = least_rows(n, k);
+    let least_cols = (257 / m.max(1) + 1).max(if k > PIECE { 128 } else { 64 });
     let most = |len: usize, unit: usize, least: usize| (len / unit / least.div_ceil(unit)).max(1);
     let (most_down, most_across) = (most(m, UNIT.0, least_rows), most(n, UNIT.1, least_cols));
     let divided = |down: usize| (down.min(most_down), (threads / down).min(most_across));
@@ -117,6 +125,27 @@ fn parts((m, n, k): (usize, usize, usize), threads: usize) -> (usize, usize) {
         rows * cols + 32 * (rows + cols)
     };
     (1..=threads).filter(|down| threads.is_multiple_of(*down)).map(divided).min_by_key(cost).unwrap_or((1, 1))
+}
+
+/// Whether few rows are computed as they are, side by side in vectors, and scattered to their places: `b` runs along `k`, and
+/// would have to be turned for another order.
+fn is_direct((m, k): (usize, usize), a: View, b: View) -> bool {
+    b.row == 1 && b.col != 1 && a.col >= 0 && 4 * m <= k.min(PIECE)
+}
+
+/// The rows of each part of a product that is divided by its rows only, into a part for each of so many threads; `None` where
+/// that are too few rows, or other sums.
+pub(in crate::backend::cpu) fn row_parts(
+    (m, n, k): (usize, usize, usize),
+    a: View,
+    b: View,
+    threads: usize,
+) -> Option<usize> {
+    let direct = is_direct((m, k), a, b);
+    let rows = m.div_ceil(threads).next_multiple_of(if direct { SIDE_BY_SIDE / 2 } else { UNIT.0 });
+    let last = m - (m - 1) / rows * rows;
+    let alike = |rows: usize| is_direct((rows, k), a, b) == direct;
+    (rows < m && last >= least_rows(n, k) && alike(rows) && alike(last)).then_some(rows)
 }
 
 /// Where part `i` of `count` is in `len`: in whole units but for the end.
@@ -159,10 +188,10 @@ pub(in crate::backend::cpu) fn product<T: Float>(
         return Ok(());
     }
     // The kernels want a destination whose columns are contiguous, so this computes its transpose from the operands'
-    // transposes; and they walk the left one's columns, here the rows of `b`, upwards. Where `b` runs along `k`, that has to
-    // be turned before; few rows are better computed as they are, and scattered to their places.
+    // transposes, if not few rows are better computed as they are; and they walk the left one's columns, here the rows of `b`,
+    // upwards.
     let (mut av, mut bv) = (av, bv);
-    let direct = bv.row == 1 && bv.col != 1 && av.col >= 0 && 4 * m <= k.min(PIECE);
+    let direct = is_direct((m, k), av, bv);
     if bv.row < 0 {
         let last = k as i64 - 1;
         (bv.offset, av.offset) = (bv.offset + last * bv.row, av.offset + last * av.col);
@@ -171,10 +200,7 @@ pub(in crate::backend::cpu) fn product<T: Float>(
     let (down, across) = match (divided, direct) {
         (false, _) => (1, 1),
         (true, false) => parts((m, n, k), threads()),
-        (true, true) => {
-            let (across, down) = parts((n, m, k), threads());
-            (down, across)
-        }
+        (true, true) => (1, parts((n, m.min(SIDE_BY_SIDE), k), threads()).0),
     };
     let (high, wide) = if direct { (UNIT.1, UNIT.0) } else { UNIT };
     let all = (0..down * across).map(|i| (part(m, high, down, i / across), part(n, wide, across, i % across)));
@@ -194,13 +220,16 @@ pub(in crate::backend::cpu) fn product<T: Float>(
             let [ar, ac, br, bc] = [av.row, av.col, bv.row, bv.col].map(|step| step as isize);
             let (one, alone) = (T::ONE, Parallelism::None);
             let (kernel, n) = (T::kernel(), n as isize);
-            match direct {
-                true => {
-                    kernel(rows, cols, k, to, 1, n, add, a, ac, ar, b, bc, br, one, one, false, false, false, alone)
-                }
-                false => {
-                    kernel(cols, rows, k, to, n, 1, add, b, br, bc, a, ar, ac, one, one, false, false, false, alone)
-                }
+            if !direct {
+                kernel(cols, rows, k, to, n, 1, add, b, br, bc, a, ar, ac, one, one, false, false, false, alone);
+                return;
+            }
+            // (Never a single row, whose sums would be others.)
+            let some = rows.div_ceil(rows.div_ceil(SIDE_BY_SIDE));
+            for row in (0..rows).step_by(some) {
+                let (rows, to) = (some.min(rows - row), to.offset(row as isize * n));
+                let a = a.offset(row as isize * ar);
+                kernel(rows, cols, k, to, 1, n, add, a, ac, ar, b, bc, br, one, one, false, false, false, alone);
             }
         }
     });
@@ -217,6 +246,7 @@ mod tests {
         let numbers = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).sin() * 1.7).collect() };
         let pools = [1, 2, 3, 4, 8, 12].map(Pool::new);
         let sizes = [1, 2, 5, 12, 13, 33, 64, 65, 128, 200];
+        let mut divided = 0;
         for (m, n) in sizes.iter().flat_map(|&m| sizes.map(|n| (m, n))).chain([(300, 7), (7, 900), (64, 784)]) {
             for k in [3, 64, 130, 513, 784] {
                 let (a, b) = (numbers(m * k), numbers(k * n));
@@ -233,9 +263,23 @@ mod tests {
                     };
                     let alone = on(&pools[0]);
                     let same = pools[1..].iter().all(|pool| on(pool) == alone);
+                    // By rows, as where something follows.
+                    let by_rows = |threads: usize| {
+                        let rows = row_parts((m, n, k), av, bv, threads)?;
+                        let mut dst = vec![f32::NAN; m * n];
+                        for (i, part) in dst.chunks_mut(rows * n).enumerate() {
+                            let av = View { offset: av.offset + (i * rows) as i64 * av.row, ..av };
+                            product((part.len() / n, n, k), part, false, &a, av, &b, bv, false).unwrap();
+                        }
+                        Some(dst.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+                    };
+                    let parts = [2, 3, 4, 8, 12].map(by_rows);
+                    divided += parts.iter().flatten().count();
+                    let same = same && parts.iter().flatten().all(|bits| *bits == alone);
                     assert!(same, "{m} x {n} x {k}, turned {a_turned} {b_turned}");
                 }
             }
         }
+        assert!(divided > 500, "{divided}");
     }
 }

@@ -67,9 +67,10 @@ fn epilogue(dtype: DType, dims: &[usize], bias: bool) -> Program {
 #[test]
 fn products_of_all_layouts() {
     let mut seed = 0;
-    for &(m, n, k) in
-        &[(1, 1, 1), (3, 5, 7), (17, 1, 9), (1, 33, 40), (64, 65, 63), (5, 4, 0), (0, 3, 2), (130, 70, 90)]
-    {
+    let small = [(1, 1, 1), (3, 5, 7), (17, 1, 9), (1, 33, 40), (64, 65, 63), (5, 4, 0), (0, 3, 2)];
+    // Divided among threads, and as few rows of long sums.
+    let large = [(130, 70, 90), (64, 100, 300), (97, 30, 520)];
+    for &(m, n, k) in small.iter().chain(&large) {
         for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
             for (dtype, bias) in [(DType::F32, false), (DType::F32, true), (DType::F64, true)] {
                 seed += 1;
@@ -141,7 +142,22 @@ fn epilogues_may_turn_the_result_and_overwrite_what_they_read() {
     let new = b.binary(&SUB, w, acc);
     b.store(new, 2, flat(&[m, n]), false);
     check(gemm(b.program), &leaves, &[], &[]);
+    // Two results side by side in one buffer, and one alone: what threads compute is divided by rows.
+    let (m, n, k) = (100, 130, 50);
+    let mut b = Build::default();
+    let acc = b.acc(DType::F32);
+    let neg = b.unary(&NEG, acc);
+    b.store(acc, 2, at(0, &[2 * n as i64, 1]), false);
+    b.store(neg, 2, at(n as i64, &[2 * n as i64, 1]), false);
+    b.store(neg, 3, flat(&[m, n]), false);
+    let (a, of_b) = (strided(&[], k as i64, 1), strided(&[], n as i64, 1));
+    let wide = Gemm { dtype: DType::F32, batch: Dims::new(), m, n, k, a, b: of_b };
+    let leaves = [values(DType::F32, m * k, 1), values(DType::F32, k * n, 2)];
+    let outputs = [(DType::F32, 2 * m * n), (DType::F32, m * n)];
+    check(Step::new(Family::Gemm(wide), &[0, 1], b.program), &leaves, &outputs, &[]);
     // The left operand is overwritten by something computed from the result (k == n is not needed: only its first rows).
+    let (m, n, k) = (37, 41, 11);
+    let leaves = [values(DType::F32, m * k, 1), values(DType::F32, k * n, 2), values(DType::F32, m * n, 3)];
     let mut b = Build::default();
     let acc = b.acc(DType::F32);
     b.store(acc, 0, at(0, &[0, 0]), false);
