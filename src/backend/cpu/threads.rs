@@ -42,6 +42,8 @@ pub(super) fn grain(count: usize, picoseconds: usize) -> usize {
         return count.max(1);
     }
     let tasks = (total / (WORTH_FORKING / 2)).min(4 * threads()).max(1);
+    // As many for each thread, where they are that many.
+    let tasks = if tasks > threads() { tasks / threads() * threads() } else { tasks };
     count.div_ceil(tasks).max(1)
 }
 
