@@ -19,6 +19,10 @@ const MAX_INLINE: usize = MAX_COST / 2;
 /// Expressions without loads that cost a GPU's compiler at most this, in statements, are computed again wherever they are used.
 const MAX_PURE: usize = 160;
 
+/// An inlined expression reads at most so many products that nothing else does: all of them wait for it in memory. (The sum of
+/// a weight's gradients in a recurrent layer has one for each step.)
+const MAX_PRODUCTS: usize = 4;
+
 /// What plans call the copy of a value into its variable's memory.
 pub(super) const ASSIGN: &str = "assign";
 
@@ -43,18 +47,20 @@ struct Weight {
     pure: bool,
     /// Buffers that its inlined expression reads, at most.
     loads: usize,
+    /// How many of these hold products that nothing else reads.
+    products: usize,
 }
 
 impl Default for Weight {
     fn default() -> Self {
-        Weight { uses: 0, must: false, size: 1, pure: false, loads: 1 }
+        Weight { uses: 0, must: false, size: 1, pure: false, loads: 1, products: 0 }
     }
 }
 
 impl Weight {
     /// Its users load it.
     fn write_out(&mut self) {
-        (self.size, self.pure, self.loads) = (1, false, 1);
+        (self.size, self.pure, self.loads, self.products) = (1, false, 1, 0);
     }
 }
 
@@ -167,7 +173,7 @@ impl Lower<'_> {
         let mut outputs = 0;
         for (n, node) in nodes.iter().enumerate() {
             if node.leaf.is_none() && node.op.is_pointwise() {
-                weights[n].loads = self.bound_loads(node, &mut weights);
+                (weights[n].loads, weights[n].products) = self.bound_loads(node, &mut weights);
             }
             let role = if let Some(leaf) = node.leaf {
                 Some(Role::Leaf(leaf))
@@ -178,8 +184,8 @@ impl Lower<'_> {
                 // Its parts are written out.
                 None
             } else if node.op.is_view() {
-                let Weight { size, pure, loads, .. } = weights[node.inputs[0] as usize];
-                weights[n] = Weight { size: size + 1, pure, loads, ..weights[n] };
+                let Weight { size, pure, loads, products, .. } = weights[node.inputs[0] as usize];
+                weights[n] = Weight { size: size + 1, pure, loads, products, ..weights[n] };
                 self.forced[n].then_some(Role::Temp { slot: 0 })
             } else if node.op.is_pointwise() {
                 let pending = matches!(node.op, Op::Var);
@@ -189,6 +195,7 @@ impl Lower<'_> {
             };
             if let Some(role) = role {
                 weights[n].write_out();
+                weights[n].products = usize::from(node.op.is_product() && weights[n].uses == 1);
                 self.graph.buffer[n] = Some(self.new_buffer(role, node.dtype, node.shape.numel()));
             }
         }
@@ -210,15 +217,25 @@ impl Lower<'_> {
         shared || alone || weights[n].must || self.forced[n]
     }
 
-    /// How many buffers a pointwise node reads with its inputs inlined. Where these would be more than a kernel may bind,
-    /// the inputs that read most are written out.
-    fn bound_loads(&mut self, node: &PlanNode, weights: &mut [Weight]) -> usize {
+    /// How many buffers a pointwise node reads with its inputs inlined, and how many products of its own. Where these would be
+    /// more than a kernel may bind, or than are to wait for it, the inputs that read most are written out.
+    fn bound_loads(&mut self, node: &PlanNode, weights: &mut [Weight]) -> (usize, usize) {
         let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
         loop {
-            let total = bases.iter().map(|&b| if weights[b].pure { 0 } else { weights[b].loads }).sum::<usize>();
-            let wide = bases.iter().copied().filter(|&b| self.graph.buffer[b].is_none() && weights[b].loads > 1);
-            let widest = wide.max_by_key(|&b| weights[b].loads);
-            let Some(widest) = widest.filter(|_| total + 1 > self.max_buffers) else { return total };
+            let loads = bases.iter().map(|&b| if weights[b].pure { 0 } else { weights[b].loads }).sum::<usize>();
+            let products = bases.iter().map(|&b| weights[b].products).sum::<usize>();
+            let most = |of: fn(&Weight) -> usize| {
+                let wide = bases.iter().copied().filter(|&b| self.graph.buffer[b].is_none() && of(&weights[b]) > 1);
+                wide.max_by_key(|&b| of(&weights[b]))
+            };
+            let widest = if loads + 1 > self.max_buffers {
+                most(|weight| weight.loads)
+            } else if products > MAX_PRODUCTS {
+                most(|weight| weight.products)
+            } else {
+                None
+            };
+            let Some(widest) = widest else { return (loads, products) };
             let PlanNode { dtype, shape, .. } = &self.graph.nodes[widest];
             self.graph.buffer[widest] = Some(self.new_buffer(Role::Temp { slot: 0 }, *dtype, shape.numel()));
             weights[widest].write_out();

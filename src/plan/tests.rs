@@ -321,6 +321,25 @@ fn what_reads_the_same_at_the_same_time_is_one_step() {
 }
 
 #[test]
+fn a_sum_of_many_products_keeps_few_of_them() {
+    let mut g = Graph::default();
+    let (x, y) = (g.leaf(&[40, 30]), g.leaf(&[30, 50]));
+    let mut sum = None;
+    for _ in 0..40 {
+        let a = g.exp(x);
+        let product = g.push(Op::MatMul, &[40, 50], &[a, y]);
+        sum = Some(sum.map_or(product, |sum| g.add(sum, product)));
+    }
+    g.keep(sum.unwrap());
+    let plan = g.plan();
+    let products = plan.steps.iter().filter(|step| step.name() == "gemm").count();
+    let sums: usize = plan.steps.iter().map(|step| step.ops.iter().filter(|&&op| op == "add").count()).sum();
+    assert_eq!((products, sums), (40, 39));
+    let large = plan.slots.iter().filter(|&&bytes| bytes >= 4 * 40 * 50).count();
+    assert!(large <= 6, "{:?}", plan.slots);
+}
+
+#[test]
 fn a_value_with_thousands_of_readers_is_planned_in_time_in_proportion() {
     let seconds = |count: usize| {
         let mut g = Graph::default();
