@@ -74,6 +74,11 @@ const PIECE: usize = 512;
 /// kernels take several times as long for each.
 const SIDE_BY_SIDE: usize = 32;
 
+/// How many of `rows` go side by side: about equal groups, so that none is of few rows, whose sums are others.
+fn group(rows: usize) -> usize {
+    rows.div_ceil(rows.div_ceil(SIDE_BY_SIDE))
+}
+
 /// A place that threads write different elements of.
 struct Shared<T>(*mut T);
 
@@ -144,7 +149,8 @@ pub(in crate::backend::cpu) fn row_parts(
     let direct = is_direct((m, k), a, b);
     let rows = m.div_ceil(threads).next_multiple_of(if direct { SIDE_BY_SIDE / 2 } else { UNIT.0 });
     let last = m - (m - 1) / rows * rows;
-    let alike = |rows: usize| is_direct((rows, k), a, b) == direct;
+    // (A group of the direct ones, of the whole or of a part that is not too small, has 12 rows or more.)
+    let alike = |rows: usize| is_direct((rows, k), a, b) == direct && (!direct || 12 * n > 256);
     (rows < m && last >= least_rows(n, k) && alike(rows) && alike(last)).then_some(rows)
 }
 
@@ -200,7 +206,11 @@ pub(in crate::backend::cpu) fn product<T: Float>(
     let (down, across) = match (divided, direct) {
         (false, _) => (1, 1),
         (true, false) => parts((m, n, k), threads()),
-        (true, true) => (1, parts((n, m.min(SIDE_BY_SIDE), k), threads()).0),
+        (true, true) => {
+            // The rows of the smallest group decide how few columns have the same sums.
+            let some = group(m);
+            (1, parts((n, m - (m - 1) / some * some, k), threads()).0)
+        }
     };
     let (high, wide) = if direct { (UNIT.1, UNIT.0) } else { UNIT };
     let all = (0..down * across).map(|i| (part(m, high, down, i / across), part(n, wide, across, i % across)));
@@ -224,8 +234,7 @@ pub(in crate::backend::cpu) fn product<T: Float>(
                 kernel(cols, rows, k, to, n, 1, add, b, br, bc, a, ar, ac, one, one, false, false, false, alone);
                 return;
             }
-            // (Never a single row, whose sums would be others.)
-            let some = rows.div_ceil(rows.div_ceil(SIDE_BY_SIDE));
+            let some = group(rows);
             for row in (0..rows).step_by(some) {
                 let (rows, to) = (some.min(rows - row), to.offset(row as isize * n));
                 let a = a.offset(row as isize * ar);
@@ -246,9 +255,10 @@ mod tests {
         let numbers = |n: usize| -> Vec<f32> { (0..n).map(|i| (i as f32 * 0.37).sin() * 1.7).collect() };
         let pools = [1, 2, 3, 4, 8, 12].map(Pool::new);
         let sizes = [1, 2, 5, 12, 13, 33, 64, 65, 128, 200];
+        let more = [(300, 7), (7, 900), (64, 784), (33, 36), (65, 36), (96, 10), (96, 21), (96, 40), (48, 300)];
         let mut divided = 0;
-        for (m, n) in sizes.iter().flat_map(|&m| sizes.map(|n| (m, n))).chain([(300, 7), (7, 900), (64, 784)]) {
-            for k in [3, 64, 130, 513, 784] {
+        for (m, n) in sizes.iter().flat_map(|&m| sizes.map(|n| (m, n))).chain(more) {
+            for k in [3, 64, 130, 400, 513, 784] {
                 let (a, b) = (numbers(m * k), numbers(k * n));
                 for (a_turned, b_turned) in [(false, false), (false, true), (true, false), (true, true)] {
                     let view = |turned, rows: usize, cols: usize| match turned {
