@@ -220,7 +220,9 @@ impl Lower<'_> {
     /// How many buffers a pointwise node reads with its inputs inlined, and how many products of its own. Where these would be
     /// more than a kernel may bind, or than are to wait for it, the inputs that read most are written out.
     fn bound_loads(&mut self, node: &PlanNode, weights: &mut [Weight]) -> (usize, usize) {
-        let bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
+        let mut bases: SmallVec<[usize; 3]> = node.inputs.iter().map(|&i| self.through(i as usize)).collect();
+        bases.sort_unstable();
+        bases.dedup();
         loop {
             let loads = bases.iter().map(|&b| if weights[b].pure { 0 } else { weights[b].loads }).sum::<usize>();
             let products = bases.iter().map(|&b| weights[b].products).sum::<usize>();

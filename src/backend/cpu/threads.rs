@@ -27,8 +27,9 @@ pub(super) fn threads() -> usize {
 /// Says how many threads the engine has.
 const THREADS: &str = "WGTENSOR_THREADS";
 
-/// Picoseconds of estimated work below which dividing it costs more than it gains.
-const WORTH_FORKING: usize = 8_000_000;
+/// Picoseconds of estimated work below which dividing it costs more than it gains. (Fewer in unit tests, so that they divide
+/// small work too.)
+const WORTH_FORKING: usize = if cfg!(test) { 200_000 } else { 8_000_000 };
 
 /// Whether work of so many picoseconds is to be divided among threads.
 pub(super) fn forks(picoseconds: usize) -> bool {

@@ -139,7 +139,7 @@ fn is_direct((m, k): (usize, usize), a: View, b: View) -> bool {
 }
 
 /// The rows of each part of a product that is divided by its rows only, into a part for each of so many threads; `None` where
-/// that are too few rows, or other sums.
+/// that are too few rows, or other sums, or where rows in whole units leave a quarter of the threads without any.
 pub(in crate::backend::cpu) fn row_parts(
     (m, n, k): (usize, usize, usize),
     a: View,
@@ -151,7 +151,8 @@ pub(in crate::backend::cpu) fn row_parts(
     let last = m - (m - 1) / rows * rows;
     // (A group of the direct ones, of the whole or of a part that is not too small, has 12 rows or more.)
     let alike = |rows: usize| is_direct((rows, k), a, b) == direct && (!direct || 12 * n > 256);
-    (rows < m && last >= least_rows(n, k) && alike(rows) && alike(last)).then_some(rows)
+    let busy = rows < m && 4 * m.div_ceil(rows) >= 3 * threads;
+    (busy && last >= least_rows(n, k) && alike(rows) && alike(last)).then_some(rows)
 }
 
 /// Where part `i` of `count` is in `len`: in whole units but for the end.
@@ -256,9 +257,10 @@ mod tests {
         let pools = [1, 2, 3, 4, 8, 12].map(Pool::new);
         let sizes = [1, 2, 5, 12, 13, 33, 64, 65, 128, 200];
         let more = [(300, 7), (7, 900), (64, 784), (33, 36), (65, 36), (96, 10), (96, 21), (96, 40), (48, 300)];
+        let more = more.into_iter().chain([(33, 24), (40, 100), (97, 10), (74, 10), (128, 10)]);
         let mut divided = 0;
         for (m, n) in sizes.iter().flat_map(|&m| sizes.map(|n| (m, n))).chain(more) {
-            for k in [3, 64, 130, 400, 513, 784] {
+            for k in [3, 64, 130, 300, 400, 513, 784] {
                 let (a, b) = (numbers(m * k), numbers(k * n));
                 for (a_turned, b_turned) in [(false, false), (false, true), (true, false), (true, true)] {
                     let view = |turned, rows: usize, cols: usize| match turned {

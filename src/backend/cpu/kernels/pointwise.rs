@@ -132,10 +132,9 @@ impl Pointwise {
         // Threads get whole rows where it depends on these, or whole bands of square blocks.
         let bands = self.bands();
         let (units, each) = bands.map_or((numel, self.cost), |b| (b.count, numel / b.count * self.cost));
-        let mut grain = if self.splits { grain(units, each) } else { units };
-        if bands.is_none() && grain < units {
-            grain = grain.next_multiple_of(LINE.next_multiple_of(self.period));
-        }
+        let whole = bands.map_or(LINE.next_multiple_of(self.period), |b| b.within(self.period));
+        let grain = if self.splits { grain(units, each) } else { units };
+        let grain = if grain < units { grain.next_multiple_of(whole) } else { grain };
         let start = |unit: usize| bands.map_or(unit, |b| b.start(unit));
         fork(0..units, grain, outs, &|outs, at| self.cut(outs, start(at)), &|range, mut outs| {
             self.task(ctx, &mut outs, |body| match bands {
@@ -273,15 +272,13 @@ impl Cuts {
 /// than `spread`: several stores of rows that lie side by side do not reach into each other's next row. `None` if there are
 /// none.
 fn positions_apart(space: &Space, at: &Access, spread: i64) -> Option<usize> {
-    let (mut apart, mut reach) = (1, spread);
+    let (mut inner, mut reach, mut apart) = (1, spread, (spread == 0).then_some(1));
     for (&extent, &stride) in space.dims.iter().zip(&at.strides).rev() {
-        if stride > reach {
-            return Some(apart);
-        }
-        apart *= extent;
+        apart = if stride > reach { apart.or(Some(inner)) } else { None };
+        inner *= extent;
         reach += stride * (extent as i64 - 1);
     }
-    (spread == 0).then_some(apart)
+    apart
 }
 
 /// Which lines change along the innermost dimension, and which have the same values in every block: they depend on no
@@ -341,6 +338,12 @@ impl Bands {
     /// The flat position at which a band begins, or the last one ends.
     fn start(&self, band: usize) -> usize {
         (band / self.tall * self.rows + band % self.tall * TILE) * self.pitch
+    }
+
+    /// How many bands parts for threads are multiples of, to begin at multiples of `period`, the positions of some last
+    /// dimensions: any number if a position of the dimension has as many, or else all bands of some of them.
+    fn within(&self, period: usize) -> usize {
+        if period <= self.pitch { 1 } else { self.tall * (period / (self.rows * self.pitch)) }
     }
 
     fn blocks(&self, band: usize, body: &mut dyn FnMut(Block)) {

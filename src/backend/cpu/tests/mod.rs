@@ -3,6 +3,7 @@
 mod nests;
 mod plans;
 mod products;
+mod random;
 mod windows;
 
 use std::cell::RefCell;

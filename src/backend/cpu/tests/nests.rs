@@ -58,14 +58,17 @@ fn stores_into_parts_of_a_buffer() {
 #[test]
 fn several_stores_share_a_buffer() {
     // Parts of one buffer beside each other along each axis, as concatenation writes; rows may be cut between for threads
-    // only where the parts of one come before those of the next.
-    for dims in [[40, 3, 130], [7, 60, 50], [3, 5, 7], [1, 90, 200], [60, 1, 1]] {
+    // only where the parts of one come before those of the next. What is read is in any order, so that some go in square
+    // blocks.
+    for dims in [[40, 3, 130], [7, 60, 50], [3, 5, 7], [1, 90, 200], [60, 1, 1], [4, 64, 64], [6, 130, 33]] {
         let numel: usize = dims.iter().product();
-        for axis in 0..3 {
+        let (p, q, r) = (dims[0] as i64, dims[1] as i64, dims[2] as i64);
+        let orders = [[q * r, r, 1], [q * r, 1, q], [r, r * p, 1], [1, p, p * q]];
+        for (axis, order) in (0..3).flat_map(|axis| orders.map(|order| (axis, order))) {
             let mut wide = dims;
             wide[axis] *= 2;
             let mut b = Build::default();
-            let x = b.load(0, flat(&dims), F, false);
+            let x = b.load(0, at(0, &order), F, false);
             let (y, z) = (b.unary(&NEG, x), b.unary(&EXP, x));
             let shift = (flat(&wide).strides[axis] * dims[axis] as i64) as usize;
             for (part, offset) in [(z, shift), (y, 0)] {
@@ -74,6 +77,16 @@ fn several_stores_share_a_buffer() {
             b.store(z, 2, flat(&dims), false);
             check(nest(&dims, &[], b), &[values(F, numel, 1)], &[(F, 2 * numel), (F, numel)], &[]);
         }
+    }
+    // Rows that reach into the next one's, and values between each other's.
+    for (dims, strides, apart) in [([400, 2], [7, 6], 5), ([90, 50], [100, 2], 1)] {
+        let mut b = Build::default();
+        let x = b.load(0, flat(&dims), F, false);
+        let (y, z) = (b.unary(&NEG, x), b.unary(&EXP, x));
+        b.store(y, 1, at(0, &strides), false);
+        b.store(z, 1, at(apart, &strides), false);
+        let len = dims.iter().zip(strides).map(|(&e, s)| (e - 1) * s as usize).sum::<usize>() + apart as usize + 1;
+        check(nest(&dims, &[], b), &[values(F, dims.iter().product(), 1)], &[(F, len)], &[]);
     }
 }
 
