@@ -4,7 +4,8 @@
 //! first_step [mlp | cnn] [more]
 //!
 //! `more` times a second step too. `WGTENSOR_CACHE` says where compiled pipelines are kept between processes, or `off`; the
-//! driver has a cache of its own (Mesa's is switched off by `MESA_SHADER_CACHE_DISABLE=true`).
+//! driver has a cache of its own (Mesa's is switched off by `MESA_SHADER_CACHE_DISABLE=true`). `RUST_LOG=wgtensor=debug` shows
+//! how long each kernel took to compile.
 
 #[path = "common/data.rs"]
 mod data;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use wgtensor::{Device, Result};
 
 fn main() -> Result<()> {
+    env_logger::init();
     let args: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with("--")).collect();
     let has = |word: &str| args.iter().any(|a| a == word);
     let start = Instant::now();

@@ -265,7 +265,7 @@ fn check_plans(check: &dyn PlanCheck, nodes: &[PlanNode], limits: Limits) -> Res
         return Ok(0);
     }
     let kinds = check.max_buffers().into_iter().enumerate();
-    let limits = |max_buffers| Limits { max_buffers, half_products: true, ..limits };
+    let limits = |max_buffers| Limits { max_buffers, half_products: true, turned_weights: false, ..limits };
     kinds.map(|(kind, max_buffers)| check.check(kind, &plan(nodes, limits(max_buffers))?)).sum()
 }
 

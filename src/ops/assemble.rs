@@ -321,21 +321,21 @@ impl Tensor {
     }
 }
 
-/// A tensor like this one that is zero but for these parts, which have no element in common.
-pub(crate) fn place(parts: &[(Tensor, Axes<usize>)], like: &Tensor) -> Result<Tensor> {
-    if let [(part, _)] = parts
-        && part.shape() == like.shape()
-    {
-        return Ok(part.clone());
+/// A tensor of this shape that is zero but for these parts (at least one), which have no element in common.
+pub(crate) fn place(parts: &[(Tensor, Axes<usize>)], shape: Shape) -> Result<Tensor> {
+    let first = &parts[0].0;
+    if parts.len() == 1 && *first.shape() == shape {
+        return Ok(first.clone());
     }
-    let fill = parts.iter().map(|(part, _)| part.numel()).sum::<usize>() < like.numel();
-    let zero = scalar(0.0, like.dtype(), like.device());
+    let fill = parts.iter().map(|(part, _)| part.numel()).sum::<usize>() < shape.numel();
+    let zero = scalar(0.0, first.dtype(), first.device());
     let mut inputs: SmallVec<[&Tensor; 8]> = parts.iter().map(|(part, _)| part).collect();
     if fill {
         inputs.push(&zero);
     }
     let op = Op::Assemble { starts: parts.iter().map(|(_, start)| start.clone()).collect(), fill };
-    Ok(Tensor::record(op, *like.shape(), like.dtype(), &inputs, Make::new(like.device(), Vjp::Node(assemble_grad))))
+    let make = Make::new(first.device(), Vjp::Node(assemble_grad));
+    Ok(Tensor::record(op, shape, first.dtype(), &inputs, make))
 }
 
 #[track_caller]

@@ -13,6 +13,7 @@ use crate::ir::access::{Space, squeeze};
 use crate::ir::op::{Keep, Op, PlanNode};
 use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
+use crate::shape::Shape;
 
 /// An inlined expression that costs a GPU's compiler more than this, in statements, is cut by writing out a value.
 const MAX_INLINE: usize = MAX_COST / 2;
@@ -267,6 +268,7 @@ impl Lower<'_> {
         let mut assigns = Vec::new();
         let mut stuck = Vec::new();
         let parts = self.wanted_parts();
+        let wholes = self.wholes();
         for (n, node) in nodes.iter().enumerate() {
             // Parts are written by the kernel that computes all of them.
             if node.leaf.is_some() || matches!(node.op, Op::Part(_)) {
@@ -289,7 +291,7 @@ impl Lower<'_> {
             let Some(buf) = self.graph.buffer[n].filter(|_| node.shape.numel() > 0) else { continue };
             let made = match &node.op {
                 Op::Reduce { .. } => self.reduce(n, buf).map(|k| kernels.push(k)),
-                Op::Assemble { starts, fill } => self.assemble(n, buf, starts, *fill, &mut kernels, &mut order),
+                Op::Assemble { .. } => self.assemble(n, &wholes, &mut kernels, &mut order),
                 op if op.is_pointwise() || op.is_view() => self.pointwise(n, n, buf).map(|k| kernels.push(k)),
                 _ => self.opaque(n, &[(0, buf)]).map(|k| kernels.push(k)),
             };
@@ -450,44 +452,81 @@ impl Lower<'_> {
         Ok(kernel)
     }
 
-    /// Each part is a kernel of its own that writes into a slice of the result.
+    /// For each node the assemblies that it is a part of, and where it begins in them. (A background would have to come first.)
+    fn wholes(&self) -> Vec<SmallVec<[(usize, i64); 1]>> {
+        let mut wholes = vec![SmallVec::new(); self.graph.nodes.len()];
+        for (n, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.leaf.is_none()) {
+            let Op::Assemble { starts, fill: false } = &node.op else { continue };
+            for (&part, start) in node.inputs.iter().zip(starts) {
+                wholes[part as usize].push((n, element(start, &node.shape)));
+            }
+        }
+        wholes
+    }
+
+    /// Each part is a kernel of its own that writes into a slice of the result, and of whatever that is a part of in its turn.
     fn assemble(
         &self,
         n: usize,
-        buf: BufId,
-        starts: &[crate::ir::op::Axes<usize>],
-        fill: bool,
+        wholes: &[SmallVec<[(usize, i64); 1]>],
         kernels: &mut Vec<Step>,
         order: &mut Vec<(usize, usize)>,
     ) -> Built<()> {
         let node = &self.graph.nodes[n];
-        let strides = node.shape.strides();
-        let background = if fill {
-            kernels.push(self.pointwise(n, node.inputs[starts.len()] as usize, buf)?);
-            Some(kernels.len() - 1)
+        let Op::Assemble { starts, fill } = &node.op else { unreachable!("called for assemblies") };
+        let buffer = |n: usize| self.graph.buffer[n].expect("assemblies are written out");
+        // All it goes into, and where it begins there.
+        let mut into: SmallVec<[(usize, i64); 2]> = SmallVec::from_slice(&[(n, 0)]);
+        let mut background = None;
+        if *fill {
+            kernels.push(self.pointwise(n, node.inputs[starts.len()] as usize, buffer(n))?);
+            background = Some(kernels.len() - 1);
         } else {
-            None
-        };
+            let mut next = 0;
+            while let Some(&(whole, at)) = into.get(next) {
+                into.extend(wholes[whole].iter().map(|&(outer, start)| (outer, at + start)));
+                next += 1;
+            }
+        }
         for (part, start) in starts.iter().enumerate() {
             let input = node.inputs[part] as usize;
-            let shape = self.graph.nodes[input].shape;
-            if shape.numel() == 0 {
+            let PlanNode { op, leaf, shape, .. } = &self.graph.nodes[input];
+            let assembled = leaf.is_none() && matches!(op, Op::Assemble { fill: false, .. });
+            // (Its own parts go here too.)
+            if shape.numel() == 0 || assembled && !*fill {
                 continue;
             }
-            let (reg, builder) = self.attempt(squeeze(&shape), 0, |b| {
+            let (reg, builder) = self.attempt(squeeze(shape), 0, |b| {
                 let at = Access::contiguous(&b.space);
                 b.value(input, at)
             })?;
             let whole: SmallVec<[usize; 8]> = shape.iter().copied().collect();
-            let within = Access { offset: 0, strides: strides[..shape.rank()].iter().copied().collect() };
-            let coarse = squeeze(&shape);
-            let mut at = within.merge_ones(&whole).split(&coarse, &builder.space);
-            at.offset = start.iter().zip(strides).map(|(&s, t)| s as i64 * t).sum();
+            let coarse = squeeze(shape);
+            let space = builder.space.clone();
+            let store = |&(outer, at): &(usize, i64)| {
+                let to = &self.graph.nodes[outer].shape;
+                let within = Access { offset: 0, strides: to.strides()[..to.rank()].iter().copied().collect() };
+                let within = within.merge_ones(&whole).split(&coarse, &space);
+                (buffer(outer), Access { offset: at + element(start, to), ..within })
+            };
+            let (buf, at) = store(&into[0]);
             let mut kernel = builder.finish(node, reg, buf, at);
+            for (buf, at) in into[1..].iter().map(store) {
+                kernel.program.stores.push(Store { reg, buf, at, inner: false });
+            }
             kernel.tidy();
-            kernels.push(kernel);
-            if let Some(first) = background {
-                order.push((first, kernels.len() - 1));
+            // In kernels of as many results as one may bind.
+            let mut stores = std::mem::take(&mut kernel.program.stores).into_iter();
+            while let Some(first) = stores.next() {
+                let mut kernel = kernel.clone();
+                kernel.program.stores.push(first);
+                while kernel.buffers().len() < self.max_buffers
+                    && let Some(next) = stores.next()
+                {
+                    kernel.program.stores.push(next);
+                }
+                kernels.push(kernel);
+                order.extend(background.map(|first| (first, kernels.len() - 1)));
             }
         }
         Ok(())
@@ -514,6 +553,11 @@ impl Lower<'_> {
         }
         Ok(Step { ops: vec![node.op.name()], at: node.at, ..step })
     }
+}
+
+/// Which element of a tensor is at these coordinates.
+fn element(at: &[usize], shape: &Shape) -> i64 {
+    at.iter().zip(shape.strides()).map(|(&i, stride)| i as i64 * stride).sum()
 }
 
 impl Access {

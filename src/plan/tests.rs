@@ -72,7 +72,9 @@ impl Graph {
         n
     }
     fn plan(&self) -> Plan {
-        let plan = plan(&self.nodes, Limits { max_buffers: 8, fusion: true, half_products: false }).unwrap();
+        let plan =
+            plan(&self.nodes, Limits { max_buffers: 8, fusion: true, half_products: false, turned_weights: false })
+                .unwrap();
         println!("{plan}");
         plan
     }
@@ -172,7 +174,7 @@ fn products_read_halves_as_they_are() {
     let y = g.push(Op::MatMul, &[32, 16], &[half, turned]);
     g.nodes[y as usize].dtype = DType::BF16;
     g.keep(y);
-    let limits = Limits { max_buffers: 8, fusion: true, half_products: true };
+    let limits = Limits { max_buffers: 8, fusion: true, half_products: true, turned_weights: false };
     let (as_they_are, converted) = (plan(&g.nodes, limits).unwrap(), g.plan());
     assert_eq!(kinds(&as_they_are), ["elementwise", "gemm"]);
     let operands = |plan: &Plan| {
@@ -276,7 +278,7 @@ fn kernels_that_wait_for_each_other_are_an_error() {
     g.keep(y);
     let z = g.exp(y);
     g.keep(z);
-    let limits = Limits { max_buffers: 8, fusion: false, half_products: false };
+    let limits = Limits { max_buffers: 8, fusion: false, half_products: false, turned_weights: false };
     let mut lowered = super::lower::lower(&g.nodes, limits).unwrap();
     lowered.order.push((1, 0));
     let error = super::fuse::fuse(lowered, limits.max_buffers, limits.fusion).unwrap_err();
@@ -291,7 +293,8 @@ fn more_buffers_than_programs_can_name_are_an_error() {
         let x = g.leaf(&[1]);
         g.assign(x, 30_000 + i);
     }
-    let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true, half_products: false }).unwrap_err();
+    let error = plan(&g.nodes, Limits { max_buffers: 8, fusion: true, half_products: false, turned_weights: false })
+        .unwrap_err();
     assert!(error.to_string().contains("65,535 buffers"), "{error}");
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::arrived::{Arrived, Assembled};
 use crate::error::{Error, Kind, Result};
 use crate::graph::node::{InputGrads, Results, Vjp, set_origin, with_tracking};
 use crate::graph::var::VarShared;
 use crate::graph::{Tensor, Var};
-use crate::ir::op::{Axes, Op};
-use crate::ops::assemble::place;
+use crate::ir::op::Op;
 
 /// The gradients of one backward pass, by variable and by tracked tensor.
 ///
@@ -193,73 +193,6 @@ fn check(loss: &Tensor) -> Result<()> {
     Ok(())
 }
 
-/// What has arrived so far of the gradient for one node.
-#[derive(Default)]
-struct Arrived {
-    sum: Option<Tensor>,
-    /// Gradients of parts: zero but for a box that starts there.
-    boxes: Vec<(Tensor, Axes<usize>)>,
-    /// For a node with several results: the gradient for each.
-    results: Vec<Option<Tensor>>,
-}
-
-impl Arrived {
-    /// Adds to it. What is a box within zeros waits, so that the boxes of many slices become one tensor.
-    fn add(&mut self, grad: Tensor) -> Result<()> {
-        match boxed(&grad) {
-            Some(boxed) => self.boxes.push(boxed),
-            None => self.add_whole(grad)?,
-        }
-        Ok(())
-    }
-
-    /// All of it, for a node like this one; `None` where only other results have a gradient.
-    fn total(mut self, like: &Tensor) -> Result<Option<Tensor>> {
-        let mut boxes = std::mem::take(&mut self.boxes);
-        while !boxes.is_empty() {
-            // As many as do not meet; the others go into another tensor.
-            let mut apart: Vec<(Tensor, Axes<usize>)> = Vec::new();
-            let mut rest = Vec::new();
-            boxes.sort_by(|a, b| a.1.cmp(&b.1));
-            for (part, start) in boxes {
-                let free = apart.iter().all(|(other, at)| !meet(part.dims(), &start, other.dims(), at));
-                if free { apart.push((part, start)) } else { rest.push((part, start)) }
-            }
-            self.add_whole(place(&apart, like)?)?;
-            boxes = rest;
-        }
-        Ok(self.sum)
-    }
-
-    fn add_whole(&mut self, grad: Tensor) -> Result<()> {
-        self.sum = Some(match self.sum.take() {
-            Some(before) => before.add(&grad)?,
-            None => grad,
-        });
-        Ok(())
-    }
-}
-
-/// The box that a padded gradient is zero around, and where it starts.
-fn boxed(grad: &Tensor) -> Option<(Tensor, Axes<usize>)> {
-    let Op::Assemble { starts, fill: true } = &grad.0.op else { return None };
-    let mut inputs = grad.inputs().into_iter();
-    let (part, background, None) = (inputs.next()?, inputs.next()?, inputs.next()) else { return None };
-    let Op::Scalar(value) = &background.0.op else { return None };
-    if value.0 != 0.0 {
-        return None;
-    }
-    Some(match boxed(&part) {
-        Some((part, within)) => (part, within.iter().zip(&starts[0]).map(|(a, b)| a + b).collect()),
-        None => (part, starts[0].clone()),
-    })
-}
-
-/// Whether two boxes have an element in common.
-fn meet(a: &[usize], at: &[usize], b: &[usize], bt: &[usize]) -> bool {
-    (0..a.len()).all(|d| at[d] < bt[d] + b[d] && bt[d] < at[d] + a[d])
-}
-
 /// The gradient of a scalar for itself.
 #[track_caller]
 fn one(loss: &Tensor) -> Result<Tensor> {
@@ -280,13 +213,14 @@ pub(super) fn walk(loss: &Tensor, of_loss: Tensor, wanted: &FxHashSet<u64>, stop
     let _reset = Reset(set_origin(None));
     let mut grads = Grads { vars: FxHashMap::default(), met: Vec::new(), nodes: FxHashMap::default() };
     let mut arrived: FxHashMap<u64, Arrived> = FxHashMap::default();
-    arrived.insert(loss.0.id, Arrived { sum: Some(of_loss), ..Arrived::default() });
+    arrived.entry(loss.0.id).or_default().add(of_loss);
+    let mut assembled = Assembled::default();
     for tensor in tracked(loss, stop) {
         let node = &tensor.0;
         let Some(mut here) = arrived.remove(&node.id) else { continue };
         set_origin(Some(node.at));
         let results = std::mem::take(&mut here.results);
-        let total = here.total(&tensor)?;
+        let total = here.total(&tensor, &mut assembled)?;
         if stop.contains(&node.id) {
             total.into_iter().for_each(|grad| drop(grads.nodes.insert(node.id, grad)));
             continue;
@@ -323,7 +257,7 @@ pub(super) fn walk(loss: &Tensor, of_loss: Tensor, wanted: &FxHashSet<u64>, stop
             if let Some(grad) = grad
                 && input.0.tracked
             {
-                arrived.entry(input.0.id).or_default().add(grad)?;
+                arrived.entry(input.0.id).or_default().add(grad);
             }
         }
     }

@@ -214,7 +214,9 @@ impl Device {
         match options {
             None => Ok(Self::cpu()),
             Some(options) => {
-                Self::of(Box::new(crate::backend::cpu::CpuBackend::open(options)), usize::MAX, false, options)
+                let limits =
+                    Limits { max_buffers: usize::MAX, half_products: false, turned_weights: true, fusion: true };
+                Self::of(Box::new(crate::backend::cpu::CpuBackend::open(options)), limits, options)
             }
         }
     }
@@ -246,18 +248,17 @@ impl Device {
 
     #[cfg(feature = "gpu")]
     pub(crate) fn of_gpu(backend: gpu::GpuBackend, options: &DeviceOptions) -> Result<Device> {
-        let bindings = backend.max_storage_bindings();
-        let half_products = backend.half_products();
-        Self::of(Box::new(backend), bindings, half_products, options)
+        let limits = Limits {
+            max_buffers: backend.max_storage_bindings(),
+            half_products: backend.half_products(),
+            turned_weights: false,
+            fusion: true,
+        };
+        Self::of(Box::new(backend), limits, options)
     }
 
     #[track_caller]
-    fn of(
-        backend: Box<dyn Backend>,
-        max_buffers: usize,
-        half_products: bool,
-        options: &DeviceOptions,
-    ) -> Result<Device> {
+    fn of(backend: Box<dyn Backend>, limits: Limits, options: &DeviceOptions) -> Result<Device> {
         let fusion = std::env::var(FUSION).map_or(true, |v| v != "off");
         #[cfg(feature = "gpu")]
         let check = options.check_shaders.then(|| Box::<gpu::check::ShaderCheck>::default() as Box<dyn PlanCheck>);
@@ -274,7 +275,7 @@ impl Device {
                 ));
             }
         };
-        Ok(Self::with_backend(backend, Limits { max_buffers, fusion, half_products }, check))
+        Ok(Self::with_backend(backend, Limits { fusion, ..limits }, check))
     }
 
     async fn best_async(options: Option<&DeviceOptions>) -> Result<Device> {

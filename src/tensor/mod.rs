@@ -1,6 +1,7 @@
 //! Tensors as an embedding crate sees them: made from host data, read back, printed, differentiated; and opening
 //! devices.
 
+mod arrived;
 mod autograd;
 pub(crate) mod device;
 mod display;

@@ -2,7 +2,8 @@
 
 use wgtensor::{ConvOptions, DType, Device, DeviceOptions, PadMode, Padding, PoolOptions, Result, Tensor, grad};
 
-use super::close::assert_all;
+use super::close::{assert_all, assert_within, bound};
+use super::devices::for_each_device_alone;
 use super::naive::Nd;
 
 type Function = fn(&[Tensor]) -> Result<Tensor>;
@@ -307,4 +308,51 @@ fn gradients_of_overlapping_pieces_add_up() {
     }
     let got = grad_of(&cuts).unwrap();
     assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-12), "{got:?} {want:?}");
+}
+
+/// A recurrence of 6 steps whose gates are halves of one product, with weights for each step.
+fn recurrence(x: &Tensor, weights: &[Tensor]) -> Result<Tensor> {
+    let mut h = x.slice(0, 0..2)?.slice(1, 0..6)?;
+    for (t, w) in weights.iter().enumerate() {
+        let gates = x.slice(0, 2 * t..2 * t + 2)?.add(h.matmul(w)?)?;
+        h = gates.slice(1, 0..6)?.tanh()?.mul(gates.slice(1, 6..12)?.sigmoid()?)?.add(&h)?;
+    }
+    h.square()?.sum(())
+}
+
+#[test]
+fn weights_used_again_and_again_have_the_sum_of_their_gradients() {
+    let (x, w) = (Nd::random(&[12, 12], 3, -1.0, 1.0), Nd::random(&[6, 12], 4, -1.0, 1.0));
+    let of = |dtype: DType, device: &Device, apart: bool| -> Result<Vec<Tensor>> {
+        let x = x.float(dtype, device)?.requires_grad();
+        let mut tracked = vec![x.clone()];
+        for _ in 0..if apart { 6 } else { 1 } {
+            tracked.push(w.float(dtype, device)?.requires_grad());
+        }
+        let weights: Vec<Tensor> = (0..6).map(|t| tracked[if apart { t + 1 } else { 1 }].clone()).collect();
+        grad(&recurrence(&x, &weights)?, &tracked)
+    };
+    // Each step's weights for themselves.
+    let exact = of(DType::F64, &Device::cpu(), true).unwrap();
+    let sum = exact[2..].iter().try_fold(exact[1].clone(), |sum, grad| sum.add(grad)).unwrap();
+    let (of_x, of_w) = (exact[0].to_vec::<f64>().unwrap(), sum.to_vec::<f64>().unwrap());
+    for_each_device_alone(|device| {
+        let grads = of(DType::F32, device, false)?;
+        grads[0].realize()?;
+        let plan = device.last_plan().expect("a plan");
+        assert_within("of x", &grads[0], &[12, 12], &of_x, bound(device, DType::F32));
+        assert_within("of w", &grads[1], &[6, 12], &of_w, bound(device, DType::F32));
+        // A product for each step on the way there, one less on the way back, and one for the weights.
+        let products = plan.lines().filter(|line| line.contains("matmul")).count();
+        assert_eq!(products, 6 + 5 + 1, "{plan}");
+        // The CPU engine reads the weights' rows on the way back from a copy.
+        assert_eq!(
+            plan.lines().filter(|line| line.contains("  permute  ")).count(),
+            usize::from(!device.is_gpu()),
+            "{plan}"
+        );
+        // What the gates' gradients are parts of is no step of its own.
+        assert!(plan.lines().all(|line| !line.contains("  concat  (")), "{plan}");
+        Ok(())
+    });
 }

@@ -128,6 +128,7 @@ impl Pipelines {
     }
 
     fn compile(&self, Missing { digest, shader, access }: Missing) -> Result<Arc<Pipeline>> {
+        let start = Instant::now();
         let source = shader.source()?;
         let name = shader.name();
         dump::keep(name, &source);
@@ -145,7 +146,8 @@ impl Pipelines {
             return Err(Error::internal(format!("shader `{name}` does not compile: {e}")));
         }
         count(&self.core.counters.pipelines, 1);
-        log::debug!("compiled shader `{name}`: {}", shader.variants().join(", "));
+        let took = start.elapsed().as_secs_f64() * 1e3;
+        log::debug!("compiled shader `{name}` in {took:.1} ms: {}", shader.variants().join(", "));
         let pipeline = Arc::new(Pipeline { shader, raw, layout: bind_group, access });
         let mut compiled = lock(&self.compiled);
         let same = compiled.entry(digest).or_default();

@@ -55,7 +55,7 @@ fn numbers(info: &BufferInfo) -> Vec<u32> {
 }
 
 fn device() -> Device {
-    let limits = Limits { max_buffers: usize::MAX, fusion: true, half_products: false };
+    let limits = Limits { max_buffers: usize::MAX, fusion: true, half_products: false, turned_weights: false };
     Device::with_backend(Box::new(CpuBackend::open(&DeviceOptions::default())), limits, Some(Box::new(Strict)))
 }
 
