@@ -97,8 +97,8 @@
 //!   [`hard_shrink`](Tensor::hard_shrink), [`threshold`](Tensor::threshold), [`softplus`](Tensor::softplus),
 //!   [`softsign`](Tensor::softsign), [`squareplus`](Tensor::squareplus), [`sparse_plus`](Tensor::sparse_plus),
 //!   [`sparse_sigmoid`](Tensor::sparse_sigmoid)
-//! - **Gradients**: [`backward`](Tensor::backward), [`requires_grad`](Tensor::requires_grad),
-//!   [`detach`](Tensor::detach), [`grad`](grad()), [`no_grad`], [`remat`](remat())
+//! - **Gradients**: [`backward`](Tensor::backward), [`backward_from`](Tensor::backward_from),
+//!   [`requires_grad`](Tensor::requires_grad), [`detach`](Tensor::detach), [`grad`](grad()), [`vjp`], [`no_grad`], [`remat`](remat())
 //!
 //! What is not there can be written in WGSL: [`CustomOp`].
 //!
@@ -168,7 +168,7 @@ pub use ops::{
     ConvOptions, CpuCall, CustomOp, HostData, IntoTensor, Number, Operand, PadMode, Padding, PoolOptions, SliceRange,
 };
 pub use shape::{Axes, Index, IntoShape, MAX_RANK, Shape};
-pub use tensor::{Grads, grad, no_grad, remat};
+pub use tensor::{Grads, grad, no_grad, remat, vjp};
 
 /// The examples of the README, run with the documentation's tests.
 #[cfg(all(doctest, feature = "gpu", feature = "full"))]

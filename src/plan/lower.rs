@@ -1,7 +1,7 @@
 //! From nodes to kernels: which values are written out, and one kernel for each of these with everything else inlined.
 
 use rustc_hash::FxHashMap;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::Limits;
 use super::expression::Builder;
@@ -10,7 +10,7 @@ use super::written::{Built, Stop, Stuck, Written};
 use crate::dtype::DType;
 use crate::error::{Error, Result};
 use crate::ir::access::{Space, squeeze};
-use crate::ir::op::{Keep, Op, PlanNode};
+use crate::ir::op::{Axes, Keep, Op, PlanNode};
 use crate::ir::program::{Access, Instr, Line, Program, Reg, Store};
 use crate::ir::step::{BufId, BufferInfo, Family, Role, Step};
 use crate::shape::Shape;
@@ -26,6 +26,12 @@ const MAX_PRODUCTS: usize = 4;
 
 /// What plans call the copy of a value into its variable's memory.
 pub(super) const ASSIGN: &str = "assign";
+
+/// A part is written in so many places at most, by the kernel that computes it.
+const MOST_PLACES: usize = 16;
+
+/// The assemblies that a node is a part of, and where it begins in them.
+type Wholes = SmallVec<[(usize, Axes<usize>); 1]>;
 
 /// Kernels in a valid order, the buffers they use, and orders that no buffer shows.
 pub(crate) struct Lowered {
@@ -452,13 +458,26 @@ impl Lower<'_> {
         Ok(kernel)
     }
 
-    /// For each node the assemblies that it is a part of, and where it begins in them. (A background would have to come first.)
-    fn wholes(&self) -> Vec<SmallVec<[(usize, i64); 1]>> {
-        let mut wholes = vec![SmallVec::new(); self.graph.nodes.len()];
-        for (n, node) in self.graph.nodes.iter().enumerate().filter(|(_, node)| node.leaf.is_none()) {
-            let Op::Assemble { starts, fill: false } = &node.op else { continue };
-            for (&part, start) in node.inputs.iter().zip(starts) {
-                wholes[part as usize].push((n, element(start, &node.shape)));
+    /// For each assembly those that it is a part of, and where in them: its own parts are written there too. (A background
+    /// would have to come first.) None where that would be in too many places: then it is copied.
+    fn wholes(&self) -> Vec<Wholes> {
+        let nodes = &self.graph.nodes;
+        let plain = |node: &PlanNode| node.leaf.is_none() && matches!(node.op, Op::Assemble { fill: false, .. });
+        let mut wholes = vec![Wholes::new(); nodes.len()];
+        for (n, node) in nodes.iter().enumerate().filter(|(_, node)| plain(node)) {
+            let Op::Assemble { starts, .. } = &node.op else { unreachable!("only assemblies are plain ones") };
+            for (&part, start) in node.inputs.iter().zip(starts).filter(|(part, _)| plain(&nodes[**part as usize])) {
+                wholes[part as usize].push((n, start.clone()));
+            }
+        }
+        // A part comes before its wholes.
+        let mut places = vec![1; nodes.len()];
+        for n in (0..nodes.len()).rev() {
+            let outside: usize = wholes[n].iter().map(|(outer, _)| places[*outer]).sum();
+            if outside < MOST_PLACES {
+                places[n] += outside;
+            } else {
+                wholes[n].clear();
             }
         }
         wholes
@@ -468,7 +487,7 @@ impl Lower<'_> {
     fn assemble(
         &self,
         n: usize,
-        wholes: &[SmallVec<[(usize, i64); 1]>],
+        wholes: &[Wholes],
         kernels: &mut Vec<Step>,
         order: &mut Vec<(usize, usize)>,
     ) -> Built<()> {
@@ -476,24 +495,25 @@ impl Lower<'_> {
         let Op::Assemble { starts, fill } = &node.op else { unreachable!("called for assemblies") };
         let buffer = |n: usize| self.graph.buffer[n].expect("assemblies are written out");
         // All it goes into, and where it begins there.
-        let mut into: SmallVec<[(usize, i64); 2]> = SmallVec::from_slice(&[(n, 0)]);
+        let mut into: SmallVec<[(usize, Axes<usize>); 2]> = smallvec![(n, smallvec![0; node.shape.rank()])];
         let mut background = None;
         if *fill {
             kernels.push(self.pointwise(n, node.inputs[starts.len()] as usize, buffer(n))?);
             background = Some(kernels.len() - 1);
         } else {
             let mut next = 0;
-            while let Some(&(whole, at)) = into.get(next) {
-                into.extend(wholes[whole].iter().map(|&(outer, start)| (outer, at + start)));
+            while let Some((whole, at)) = into.get(next).cloned() {
+                let within = |start: &Axes<usize>| at.iter().zip(start).map(|(a, b)| a + b).collect();
+                into.extend(wholes[whole].iter().map(|(outer, start)| (*outer, within(start))));
                 next += 1;
             }
         }
         for (part, start) in starts.iter().enumerate() {
             let input = node.inputs[part] as usize;
-            let PlanNode { op, leaf, shape, .. } = &self.graph.nodes[input];
-            let assembled = leaf.is_none() && matches!(op, Op::Assemble { fill: false, .. });
+            let shape = &self.graph.nodes[input].shape;
             // (Its own parts go here too.)
-            if shape.numel() == 0 || assembled && !*fill {
+            let written = !*fill && wholes[input].iter().any(|(outer, _)| *outer == n);
+            if shape.numel() == 0 || written {
                 continue;
             }
             let (reg, builder) = self.attempt(squeeze(shape), 0, |b| {
@@ -503,11 +523,11 @@ impl Lower<'_> {
             let whole: SmallVec<[usize; 8]> = shape.iter().copied().collect();
             let coarse = squeeze(shape);
             let space = builder.space.clone();
-            let store = |&(outer, at): &(usize, i64)| {
-                let to = &self.graph.nodes[outer].shape;
+            let store = |(outer, at): &(usize, Axes<usize>)| {
+                let to = &self.graph.nodes[*outer].shape;
                 let within = Access { offset: 0, strides: to.strides()[..to.rank()].iter().copied().collect() };
                 let within = within.merge_ones(&whole).split(&coarse, &space);
-                (buffer(outer), Access { offset: at + element(start, to), ..within })
+                (buffer(*outer), Access { offset: element(at, to) + element(start, to), ..within })
             };
             let (buf, at) = store(&into[0]);
             let mut kernel = builder.finish(node, reg, buf, at);

@@ -111,7 +111,42 @@ pub fn no_grad<R>(f: impl FnOnce() -> R) -> R {
 /// `loss` is not a scalar or depends on nothing tracked; an input is a constant.
 #[track_caller]
 pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Result<Vec<Tensor>> {
-    check(loss)?;
+    with_respect_to(inputs, loss, one(loss)?)
+}
+
+/// The product of a vector and a Jacobian: the gradients of `(output * vector).sum()` with respect to tensors, themselves
+/// differentiable, without that product being computed. `vector` has the shape and dtype of `output`: it is the gradient of
+/// something for `output`, and what is returned is the gradient of the same for the inputs. Where `output` does not depend
+/// on a tensor its gradient is zero.
+///
+/// Known as `vjp` in JAX, and in TensorFlow as `tape.gradient` with `output_gradients`.
+///
+/// ```
+/// # use wgtensor::{Device, Tensor, vjp};
+/// # let device = Device::cpu();
+/// let x = Tensor::new([2.0f32, 3.0], &device)?.requires_grad();
+/// let of_square = Tensor::new([1.0f32, -10.0], &device)?;
+/// assert_eq!(vjp(&x.square()?, &of_square, [&x])?[0].to_vec::<f32>()?, [4.0, -60.0]);
+/// # Ok::<(), wgtensor::Error>(())
+/// ```
+///
+/// # Errors
+/// `output` depends on nothing tracked; `vector` has another shape, dtype or device; an input is a constant.
+#[track_caller]
+pub fn vjp(
+    output: &Tensor,
+    vector: &Tensor,
+    inputs: impl IntoIterator<Item: AsRef<Tensor>>,
+) -> Result<Vec<Tensor>> {
+    with_respect_to(inputs, output, given(output, vector)?)
+}
+
+#[track_caller]
+fn with_respect_to(
+    inputs: impl IntoIterator<Item: AsRef<Tensor>>,
+    output: &Tensor,
+    of_output: Tensor,
+) -> Result<Vec<Tensor>> {
     let held: Vec<_> = inputs.into_iter().collect();
     let inputs: Vec<&Tensor> = held.iter().map(AsRef::as_ref).collect();
     if let Some(at) = inputs.iter().position(|x| !x.0.tracked) {
@@ -124,7 +159,7 @@ pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Re
         ));
     }
     let wanted = inputs.iter().map(|x| x.0.id).collect();
-    let grads = walk(loss, one(loss)?, &wanted, &FxHashSet::default())?;
+    let grads = walk(output, of_output, &wanted, &FxHashSet::default())?;
     inputs
         .iter()
         .map(|x| match grads.wrt(x) {
@@ -152,9 +187,32 @@ impl Tensor {
     /// This tensor is not a scalar, or depends on nothing tracked.
     #[track_caller]
     pub fn backward(&self) -> Result<Grads> {
-        check(self)?;
+        self.back(one(self)?)
+    }
+
+    /// As [`Tensor::backward`], for a tensor of any shape, given the gradient of something for it. This is how a backward pass
+    /// goes on that another program began: the gradients are those of that something. Known in PyTorch as
+    /// `backward(gradient)`.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor, Var};
+    /// # let device = Device::cpu();
+    /// let w = Var::new(&Tensor::new([3.0f32, -1.0], &device)?);
+    /// let grads = w.value().square()?.backward_from(&Tensor::new([1.0f32, 10.0], &device)?)?;
+    /// assert_eq!(grads.get(&w).unwrap().to_vec::<f32>()?, [6.0, -20.0]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// This tensor depends on nothing tracked; `gradient` has another shape, dtype or device.
+    #[track_caller]
+    pub fn backward_from(&self, gradient: &Tensor) -> Result<Grads> {
+        self.back(given(self, gradient)?)
+    }
+
+    fn back(&self, gradient: Tensor) -> Result<Grads> {
         with_tracking(false, || {
-            let mut grads = walk(self, one(self)?, &FxHashSet::default(), &FxHashSet::default())?;
+            let mut grads = walk(self, gradient, &FxHashSet::default(), &FxHashSet::default())?;
             let Grads { met, vars, .. } = &mut grads;
             // Those of frozen variables would be computed for nothing.
             met.retain(|var| {
@@ -169,34 +227,54 @@ impl Tensor {
     }
 }
 
-/// A scalar that depends on something tracked, or an error.
+/// The gradient of a scalar for itself.
 #[track_caller]
-fn check(loss: &Tensor) -> Result<()> {
+fn one(loss: &Tensor) -> Result<Tensor> {
     if loss.numel() != 1 || !loss.dtype().is_float() {
         return Err(Error::parts(
             Kind::Shape,
             "`backward` was called on something other than a scalar loss",
             &format!("{} {}", loss.dtype(), loss.shape()),
             "one floating-point element",
-            "Reduce it first, say with `mean(())`",
+            "Reduce it first, say with `mean(())`, or give the gradient for it: `vjp`, `Tensor::backward_from`",
         ));
     }
-    if !loss.0.tracked {
-        return Err(Error::parts(
-            Kind::State,
-            "`backward` was called on a tensor that depends on no variable",
-            "an untracked tensor",
-            "a tensor computed from `Var::value` or `Tensor::requires_grad` outside of `no_grad`",
-            "Compute the loss from a variable",
-        ));
-    }
-    Ok(())
+    is_tracked(loss)?;
+    Tensor::ones(*loss.shape(), loss.dtype(), loss.device())
 }
 
-/// The gradient of a scalar for itself.
+/// The gradient for `output` that was given, if it can be that.
 #[track_caller]
-fn one(loss: &Tensor) -> Result<Tensor> {
-    Tensor::ones(*loss.shape(), loss.dtype(), loss.device())
+fn given(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
+    let (shape, dtype) = (output.shape(), output.dtype());
+    if !dtype.is_float() || (shape, dtype) != (gradient.shape(), gradient.dtype()) {
+        return Err(Error::parts(
+            Kind::Shape,
+            "The gradient given for a tensor is not of its kind",
+            &format!("{} {} for {dtype} {shape}", gradient.dtype(), gradient.shape()),
+            "floating-point numbers, one for each element",
+            "Use `broadcast_to` and `cast` where they are meant to fit",
+        ));
+    }
+    if output.device() != gradient.device() {
+        return Err(output.device().differs(gradient.device(), "A gradient is on another device than its tensor"));
+    }
+    is_tracked(output)?;
+    Ok(gradient.clone())
+}
+
+#[track_caller]
+fn is_tracked(output: &Tensor) -> Result<()> {
+    if output.0.tracked {
+        return Ok(());
+    }
+    Err(Error::parts(
+        Kind::State,
+        "`backward` was called on a tensor that depends on no variable",
+        "an untracked tensor",
+        "a tensor computed from `Var::value` or `Tensor::requires_grad` outside of `no_grad`",
+        "Compute the loss from a variable",
+    ))
 }
 
 /// The gradients of the tensors that differentiation starts from, and of those `wanted`, given the one for `loss`. The others

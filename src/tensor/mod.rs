@@ -8,5 +8,5 @@ mod display;
 mod host;
 pub(crate) mod remat;
 
-pub use autograd::{Grads, grad, no_grad};
+pub use autograd::{Grads, grad, no_grad, vjp};
 pub use remat::remat;

@@ -29,15 +29,14 @@ enum Way {
     Alone,
 }
 
-/// More elements than this are cut off, so that graphs stay small.
-const MOST: usize = 3000;
-
 /// A graph that grows. What it does depends on the dice and on shapes alone, so it is the same on every device.
 struct Graph<'a> {
     dice: Dice,
     device: &'a Device,
     dtype: DType,
     way: Way,
+    /// What has more elements than this is cut, so that graphs stay small.
+    most: usize,
     /// Whether gradients will be asked for: then nothing is assigned (its past would be gone) and nothing chooses among
     /// several elements (rounding might choose another).
     smooth: bool,
@@ -52,7 +51,7 @@ struct Graph<'a> {
 impl Graph<'_> {
     fn push(&mut self, what: &str, value: Tensor) -> Result<()> {
         let mut value = value;
-        while value.numel() > MOST {
+        while value.numel() > self.most {
             let axis = (0..value.rank()).max_by_key(|&d| value.dims()[d]).expect("of many elements");
             value = value.narrow(axis, 1, value.dims()[axis] / 2)?;
         }
@@ -111,9 +110,17 @@ impl Graph<'_> {
         x.reshape([rows, x.numel() / rows])
     }
 
+    /// Elements of `x`, again and again, as a matrix of these extents.
+    fn weights(&self, x: &Tensor, rows: usize, columns: usize) -> Result<Tensor> {
+        let at = Tensor::arange(0.0, (rows * columns) as f64, 1.0, DType::I32, self.device)?.rem(x.numel() as f64)?;
+        x.reshape([x.numel()])?.take(&at, 0)?.reshape([rows, columns])
+    }
+
     /// Something computed from `x`, or `x` itself, to be put beside it: what skip connections are made of.
     fn branch(&mut self, x: &Tensor, axis: isize) -> Result<Tensor> {
-        match self.dice.below(6) {
+        let way = self.dice.below(6);
+        self.log.push(format!("branch {way}"));
+        match way {
             0 => Ok(x.clone()),
             1 => x.softmax(axis),
             2 => {
@@ -147,7 +154,7 @@ impl Graph<'_> {
         }
         let d = self.dice.below(x.rank());
         let (axis, n) = (d as isize, x.dims()[d]);
-        match self.dice.below(26) {
+        match self.dice.below(28) {
             0 | 1 => {
                 let y = self.unary(&x)?;
                 self.push("unary", y)
@@ -179,8 +186,12 @@ impl Graph<'_> {
             }
             10 => {
                 let m = self.matrix(&x)?;
-                let y = m.matmul(&m.t()?)?.mul(0.2)?.tanh()?;
-                self.push("product", y.matmul(&m)?.tanh()?)
+                let (y, z) = if m.dims()[0] <= 300 {
+                    (m.matmul(&m.t()?)?.mul(0.2)?.tanh()?, m)
+                } else {
+                    (m.clone(), m.t()?.matmul(&m)?.mul(0.2)?.tanh()?)
+                };
+                self.push("product", y.matmul(&z)?.tanh()?)
             }
             11..=13 => {
                 let mut parts = vec![x.clone()];
@@ -242,7 +253,8 @@ impl Graph<'_> {
                 if flush && self.way == Way::Dropped { self.device.flush() } else { Ok(()) }
             }
             24 => self.push("cumsum", x.cumsum(axis)?.mul(0.3)?.tanh()?),
-            25 if !self.smooth => {
+            25 => self.recur(&x),
+            26 if !self.smooth => {
                 let k = 1 + self.dice.below(n);
                 let (values, places) = x.top_k(k, axis)?;
                 self.push("top_k", values)?;
@@ -252,6 +264,26 @@ impl Graph<'_> {
             _ if self.smooth => self.push("scale", x.mul(0.9)?),
             _ => self.assign(&x),
         }
+    }
+
+    /// A recurrent layer: the same weights at each step, and a bias.
+    fn recur(&mut self, x: &Tensor) -> Result<()> {
+        let m = self.matrix(x)?;
+        let (rows, inputs) = (m.dims()[0], m.dims()[1].min(20));
+        let batch = 1 + self.dice.below(3).min(rows - 1);
+        let units = 2 + self.dice.below(5);
+        let (a, b) = (self.any(), self.any());
+        let (w, u) = (self.weights(&a, inputs, units)?, self.weights(&b, units, units)?.mul(0.4)?);
+        let bias = self.weights(&a, 1, units)?;
+        let mut state = Tensor::zeros([batch, units], self.dtype, self.device)?;
+        let mut states = Vec::new();
+        for step in 0..(rows / batch).min(9) {
+            let at = m.narrow(0, step * batch, batch)?.narrow(1, 0, inputs)?;
+            state = at.matmul(&w)?.add(&state.matmul(&u)?)?.add(&bias)?.tanh()?;
+            states.push(state.clone());
+        }
+        let y = if self.dice.below(2) == 0 { Tensor::concat(&states, 0)? } else { state };
+        self.push("recurrence", y)
     }
 
     fn convolve(&mut self, x: &Tensor) -> Result<()> {
@@ -307,6 +339,7 @@ struct Start {
     seed: u32,
     shapes: [Vec<usize>; 2],
     steps: usize,
+    most: usize,
 }
 
 /// The last values of the graph, its variables, and the gradients of the values' sum with respect to the two inputs.
@@ -321,6 +354,7 @@ fn run(start: &Start, device: &Device, dtype: DType, way: Way) -> Result<(Vec<Te
         device,
         dtype,
         way,
+        most: start.most,
         smooth: start.seed.is_multiple_of(2),
         integers: Tensor::from_slice(&[3i32, 0, 4, 1, 1, 2, 0], [7], device)?,
         values: values.clone(),
@@ -350,37 +384,49 @@ fn run(start: &Start, device: &Device, dtype: DType, way: Way) -> Result<(Vec<Te
 }
 
 /// The shapes that graphs start from: scalars, single elements, short and long rows, extents that share no factor.
-const SHAPES: [&[usize]; 10] =
+const SMALL: [&[usize]; 10] =
     [&[6, 10], &[5], &[2, 3, 4], &[1, 7], &[], &[4, 1, 6], &[3, 5, 2, 2], &[16, 33], &[40, 3], &[2, 300]];
+/// Of so many elements that they are computed in several blocks, by several threads and work-groups.
+const LARGE: [&[usize]; 7] =
+    [&[600, 100], &[50_001], &[20, 30, 64], &[1, 70_000], &[128, 3, 150], &[3, 5, 20, 200], &[9001, 6]];
+
+/// Graphs of these seeds. `WGTENSOR_SEEDS` says for how many times as many.
+fn agree(device: &Device, seeds: u32, shapes: &[&[usize]], most: usize) -> Result<()> {
+    let cpu = Device::cpu();
+    let times: u32 = std::env::var("WGTENSOR_SEEDS").map_or(1, |times| times.parse().unwrap());
+    let mut failures = Vec::new();
+    for seed in 0..seeds * times {
+        let shape = |i: u32| shapes[(seed * 3 + i) as usize % shapes.len()].to_vec();
+        let second = if seed % 3 == 0 { shape(3) } else { shape(0) };
+        let start = Start { seed, shapes: [shape(0), second], steps: 5 + seed as usize % 12, most };
+        let (reference, log) = run(&start, &cpu, DType::F64, Way::Alone)?;
+        let wanted: Vec<(Vec<usize>, Vec<f64>)> =
+            reference.iter().map(|t| Ok((t.dims().to_vec(), t.to_f64_vec()?))).collect::<Result<_>>()?;
+        for way in [Way::Dropped, Way::Held, Way::Alone] {
+            println!("seed {seed}, {way:?}");
+            let (got, _) = run(&start, device, DType::F32, way)?;
+            for (i, (got, (dims, want))) in got.iter().zip(&wanted).enumerate() {
+                // Many operations pass errors on, and gradients sum over all elements: relative to the largest.
+                let scale = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
+                let loose = Tolerance { rtol: 1e-3, atol: if device.is_gpu() { 2e-3 } else { 5e-4 } * scale };
+                let verdict = check(got, dims, want, loose);
+                failures.extend(verdict.err().map(|e| format!("seed {seed}, {way:?}, result {i}: {e}\n  {log:?}")));
+            }
+        }
+    }
+    super::close::assert_all(failures);
+    Ok(())
+}
 
 #[test]
 fn fused_unfused_and_double_precision_agree() {
-    let cpu = Device::cpu();
-    for_each_device(|device| {
-        let mut failures = Vec::new();
-        // Shaders take long to compile.
-        for seed in 0..if device.is_gpu() { 40u32 } else { 200 } {
-            let shape = |i: u32| SHAPES[(seed * 7 + i) as usize % SHAPES.len()].to_vec();
-            let second = if seed % 3 == 0 { shape(3) } else { shape(0) };
-            let start = Start { seed, shapes: [shape(0), second], steps: 5 + seed as usize % 12 };
-            let (reference, log) = run(&start, &cpu, DType::F64, Way::Alone)?;
-            let wanted: Vec<(Vec<usize>, Vec<f64>)> =
-                reference.iter().map(|t| Ok((t.dims().to_vec(), t.to_f64_vec()?))).collect::<Result<_>>()?;
-            for way in [Way::Dropped, Way::Held, Way::Alone] {
-                println!("seed {seed}, {way:?}");
-                let (got, _) = run(&start, device, DType::F32, way)?;
-                for (i, (got, (dims, want))) in got.iter().zip(&wanted).enumerate() {
-                    // Many operations pass errors on, and gradients sum over all elements: relative to the largest.
-                    let scale = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
-                    let loose = Tolerance { rtol: 1e-3, atol: if device.is_gpu() { 2e-3 } else { 5e-4 } * scale };
-                    let verdict = check(got, dims, want, loose);
-                    failures.extend(verdict.err().map(|e| format!("seed {seed}, {way:?}, result {i}: {e}\n  {log:?}")));
-                }
-            }
-        }
-        super::close::assert_all(failures);
-        Ok(())
-    });
+    // Shaders take long to compile.
+    for_each_device(|device| agree(device, if device.is_gpu() { 40 } else { 200 }, &SMALL, 3000));
+}
+
+#[test]
+fn large_ones_agree_as_well() {
+    for_each_device(|device| agree(device, if device.is_gpu() { 8 } else { 40 }, &LARGE, 200_000));
 }
 
 /// Skip connections: a value beside what was computed from it, in one kernel that writes both parts of one result.

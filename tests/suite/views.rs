@@ -189,6 +189,45 @@ fn joining_hundreds_of_tensors_kept_and_not() {
     });
 }
 
+/// What is a part of a part is written into all of them at once, each with its own distances, while these are few.
+#[test]
+fn joining_what_was_joined() {
+    /// All of `parts` beside each other along one of two axes.
+    fn join(parts: &[&Nd], axis: usize) -> Nd {
+        let mut shape = parts[0].shape.clone();
+        shape[axis] = parts.iter().map(|part| part.shape[axis]).sum();
+        Nd::build(&shape, |at| {
+            let mut at = at.to_vec();
+            for part in parts {
+                if at[axis] < part.shape[axis] {
+                    return part.at(&at);
+                }
+                at[axis] -= part.shape[axis];
+            }
+            unreachable!("the parts are as long as all of them")
+        })
+    }
+    for_each_device(|device| {
+        let numbers = Nd::random(&[2, 3], 1, -1.0, 1.0);
+        for (turn, depth) in [(0, 3), (1, 3), (0, 4), (1, 4), (0, 8)] {
+            let (mut want, mut got) = (numbers.map(|v| v * v), numbers.f32(device)?.square()?);
+            let mut levels = Vec::new();
+            for level in 0..depth {
+                // Of the same twice, with something else in between; then along one axis again and again.
+                let axis = if level < 4 { (level + turn) % 2 } else { 0 };
+                let (sines, wanted) = (got.sin()?, want.map(f64::sin));
+                got = Tensor::concat(&[got.clone(), sines, got][if level < 4 { 0 } else { 1 }..], axis as isize)?;
+                want = join(&[&want, &wanted, &want][if level < 4 { 0 } else { 1 }..], axis);
+                levels.push((got.clone(), want.clone()));
+            }
+            for (level, (got, want)) in levels.iter().enumerate().rev() {
+                assert_close(&format!("{depth} deep from axis {turn}, level {level}"), got, &want.shape, &want.data);
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 #[cfg(feature = "cpu")]
 fn numbers_print_as_numpys() {
