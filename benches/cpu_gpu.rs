@@ -130,14 +130,14 @@ fn convolutions(device: &Device) -> Result<()> {
         let label = format!("conv 3x3 {batch}x{side}x{side}x{c} to {f}");
         bench(device, &label, || x.conv2d(&kernel, &valid));
         let (k, d) = (kernel.clone(), dy.clone());
-        let of_input = gradient(x.clone(), move |x| x.conv2d(&k, &valid)?.mul(&d)?.sum(()))?;
+        let of_input = gradient(x.clone(), d, move |x| x.conv2d(&k, &valid))?;
         bench(device, &format!("{label}, input gradient"), of_input);
-        let of_kernel = gradient(kernel, move |kernel| x.conv2d(kernel, &valid)?.mul(&dy)?.sum(()))?;
+        let of_kernel = gradient(kernel, dy, move |kernel| x.conv2d(kernel, &valid))?;
         bench(device, &format!("{label}, kernel gradient"), of_kernel);
     }
     let (x, dy) = (random(&[64, 26, 26, 32], 1, device)?, random(&[64, 13, 13, 32], 2, device)?);
     bench(device, "max-pool 2x2 of 64x26x26x32", || x.max_pool2d(&HALF));
-    let of_input = gradient(x, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))?;
+    let of_input = gradient(x, dy, move |x| x.max_pool2d(&HALF))?;
     bench(device, "max-pool 2x2 of 64x26x26x32, gradient", of_input);
     Ok(())
 }

@@ -32,8 +32,9 @@
 //! that means something, and are fused with what is around them.
 //!
 //! - **Making**: [`new`](Tensor::new), [`from_slice`](Tensor::from_slice), [`full`](Tensor::full),
-//!   [`zeros`](Tensor::zeros), [`ones`](Tensor::ones), [`eye`](Tensor::eye), [`arange`](Tensor::arange),
-//!   [`linspace`](Tensor::linspace)
+//!   [`zeros`](Tensor::zeros), [`ones`](Tensor::ones), [`full_like`](Tensor::full_like),
+//!   [`zeros_like`](Tensor::zeros_like), [`ones_like`](Tensor::ones_like), [`eye`](Tensor::eye),
+//!   [`arange`](Tensor::arange), [`linspace`](Tensor::linspace)
 //! - **Random numbers**: [`uniform`](Tensor::uniform), [`normal`](Tensor::normal), [`bernoulli`](Tensor::bernoulli),
 //!   [`random_bits`](Tensor::random_bits), [`permutation`](Tensor::permutation)
 //! - **Reading back**: [`to_vec`](Tensor::to_vec), [`to_vec_async`](Tensor::to_vec_async), [`item`](Tensor::item),

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use wgtensor::nn::optimizers::Adam;
-use wgtensor::{ConvOptions, Device, Padding, PoolOptions, Result, Tensor, Var};
+use wgtensor::{ConvOptions, Device, Padding, PoolOptions, Result, Tensor, Var, vjp};
 
 use super::data::random;
 
@@ -73,11 +73,8 @@ pub(crate) fn adam_update(device: &Device, shape: &[usize]) -> Result<Step> {
     }))
 }
 
-/// The gradient of what `loss` makes of a value, and nothing else.
-pub(crate) fn gradient(of: Tensor, loss: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Result<Step> {
-    let of = Var::new(&of);
-    Ok(Box::new(move || {
-        let grads = loss(&of.value())?.backward()?;
-        Ok(grads.get(&of).expect("the loss depends on it").clone())
-    }))
+/// The gradient for `of`, given `dy` for what `f` makes of it, and nothing else.
+pub(crate) fn gradient(of: Tensor, dy: Tensor, f: impl Fn(&Tensor) -> Result<Tensor> + 'static) -> Result<Step> {
+    let of = of.requires_grad();
+    Ok(Box::new(move || Ok(vjp(&f(&of)?, &dy, [&of])?.remove(0))))
 }

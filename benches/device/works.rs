@@ -104,11 +104,11 @@ fn convolutions(small: bool, all: &mut Vec<Work>) {
         };
         all.push(Work::new(format!("convolution-input-gradient {sizes}"), flops, move |d| {
             let (x, kernel, dy) = operands(d)?;
-            gradient(x, move |x| x.conv2d(&kernel, &SAME)?.mul(&dy)?.sum(()))
+            gradient(x, dy, move |x| x.conv2d(&kernel, &SAME))
         }));
         all.push(Work::new(format!("convolution-kernel-gradient {sizes}"), flops, move |d| {
             let (x, kernel, dy) = operands(d)?;
-            gradient(kernel, move |kernel| x.conv2d(kernel, &SAME)?.mul(&dy)?.sum(()))
+            gradient(kernel, dy, move |kernel| x.conv2d(kernel, &SAME))
         }));
     }
     let [batch, side, channels] = pick(small, [64, 112, 64], [2, 14, 8]);
@@ -119,6 +119,6 @@ fn convolutions(small: bool, all: &mut Vec<Work>) {
     }));
     all.push(Work::new(format!("max-pool-gradient {sizes}"), bytes(2 * size + size / 4), move |d| {
         let dy = random(&[batch, side / 2, side / 2, channels], 2, d)?;
-        gradient(random(&[batch, side, side, channels], 1, d)?, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))
+        gradient(random(&[batch, side, side, channels], 1, d)?, dy, move |x| x.max_pool2d(&HALF))
     }));
 }

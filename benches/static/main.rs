@@ -65,15 +65,15 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
             let dy = random(&[64, 28, 28, 64], 3, device)?;
             let step: Step = match what {
                 "forward" => Box::new(move || x.conv2d(&kernel, &same)),
-                "input-gradient" => gradient(x, move |x| x.conv2d(&kernel, &same)?.mul(&dy)?.sum(()))?,
-                _ => gradient(kernel, move |kernel| x.conv2d(kernel, &same)?.mul(&dy)?.sum(()))?,
+                "input-gradient" => gradient(x, dy, move |x| x.conv2d(&kernel, &same))?,
+                _ => gradient(kernel, dy, move |kernel| x.conv2d(kernel, &same))?,
             };
             show(&*step)
         }
         ["max-pool-gradient"] => {
             let dy = random(&[64, 14, 14, 64], 2, device)?;
             let x = random(&[64, 28, 28, 64], 1, device)?;
-            show(&*gradient(x, move |x| x.max_pool2d(&HALF)?.mul(&dy)?.sum(()))?)
+            show(&*gradient(x, dy, move |x| x.max_pool2d(&HALF))?)
         }
         ["softmax"] => {
             let x = random(&[4096, 1024], 1, device)?;
@@ -81,7 +81,7 @@ fn run(device: &Device, name: &str, dump: Option<&PathBuf>) -> Result<()> {
         }
         ["softmax-gradient"] => {
             let (x, dy) = (random(&[4096, 1024], 1, device)?, random(&[4096, 1024], 2, device)?);
-            show(&*gradient(x, move |x| x.softmax(-1)?.mul(&dy)?.sum(()))?)
+            show(&*gradient(x, dy, move |x| x.softmax(-1))?)
         }
         ["transpose"] => {
             let x = random(&[2048, 2048], 1, device)?;

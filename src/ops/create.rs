@@ -59,6 +59,40 @@ impl Tensor {
         Tensor::full(shape, 1.0, dtype, device)
     }
 
+    /// This number in the shape, type and place of this tensor: NumPy's `full_like`.
+    ///
+    /// ```
+    /// # use wgtensor::{Device, Tensor};
+    /// # let x = Tensor::new([1.0f32, 2.0], &Device::cpu())?;
+    /// assert_eq!(x.full_like(0.5)?.to_vec::<f32>()?, [0.5, 0.5]);
+    /// # Ok::<(), wgtensor::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A value that the type does not hold.
+    #[track_caller]
+    pub fn full_like(&self, value: f64) -> Result<Tensor> {
+        Tensor::full(*self.shape(), value, self.dtype(), self.device())
+    }
+
+    /// Zeros in the shape, type and place of this tensor.
+    ///
+    /// # Errors
+    /// None that this tensor could meet.
+    #[track_caller]
+    pub fn zeros_like(&self) -> Result<Tensor> {
+        self.full_like(0.0)
+    }
+
+    /// Ones in the shape, type and place of this tensor.
+    ///
+    /// # Errors
+    /// None that this tensor could meet.
+    #[track_caller]
+    pub fn ones_like(&self) -> Result<Tensor> {
+        self.full_like(1.0)
+    }
+
     /// `start, start + step, ..` below `end` (above, for negative steps), one-dimensional, as NumPy counts:
     /// `ceil((end - start) / step)` elements.
     ///

@@ -255,7 +255,7 @@ fn take_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads>
     let Op::Gather { axis, .. } = y.0.op else { unreachable!("a take's gradient") };
     let (x, index, axis) = (&inputs[0], &inputs[2], usize::from(axis));
     let src = grad.reshape(x.shape().with(axis, index.numel()))?;
-    let zeros = Tensor::zeros(*x.shape(), x.dtype(), x.device())?;
+    let zeros = x.zeros_like()?;
     of_source(zeros.index_add(axis, &index.reshape(index.numel())?, &src)?)
 }
 

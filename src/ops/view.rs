@@ -479,7 +479,7 @@ fn slice_grad(y: &Tensor, inputs: &[Tensor], grad: &Tensor) -> Result<InputGrads
     for (d, &(start, step)) in bounds.iter().enumerate() {
         let (n, m) = (x.dims()[d], y.dims()[d]);
         if m == 0 {
-            return one(Tensor::zeros(*x.shape(), x.dtype(), x.device())?);
+            return one(x.zeros_like()?);
         }
         if step == 1 && m == n {
             continue;

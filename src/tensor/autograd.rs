@@ -133,11 +133,7 @@ pub fn grad(loss: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Re
 /// # Errors
 /// `output` depends on nothing tracked; `vector` has another shape, dtype or device; an input is a constant.
 #[track_caller]
-pub fn vjp(
-    output: &Tensor,
-    vector: &Tensor,
-    inputs: impl IntoIterator<Item: AsRef<Tensor>>,
-) -> Result<Vec<Tensor>> {
+pub fn vjp(output: &Tensor, vector: &Tensor, inputs: impl IntoIterator<Item: AsRef<Tensor>>) -> Result<Vec<Tensor>> {
     with_respect_to(inputs, output, given(output, vector)?)
 }
 
@@ -164,7 +160,7 @@ fn with_respect_to(
         .iter()
         .map(|x| match grads.wrt(x) {
             Some(g) => Ok(g.clone()),
-            None => Tensor::zeros(*x.shape(), x.dtype(), x.device()),
+            None => x.zeros_like(),
         })
         .collect()
 }
@@ -240,20 +236,21 @@ fn one(loss: &Tensor) -> Result<Tensor> {
         ));
     }
     is_tracked(loss)?;
-    Tensor::ones(*loss.shape(), loss.dtype(), loss.device())
+    loss.ones_like()
 }
 
 /// The gradient for `output` that was given, if it can be that.
 #[track_caller]
 fn given(output: &Tensor, gradient: &Tensor) -> Result<Tensor> {
     let (shape, dtype) = (output.shape(), output.dtype());
-    if !dtype.is_float() || (shape, dtype) != (gradient.shape(), gradient.dtype()) {
+    let shaped = shape == gradient.shape();
+    if !shaped || dtype != gradient.dtype() || !dtype.is_float() {
         return Err(Error::parts(
-            Kind::Shape,
+            if shaped { Kind::DType } else { Kind::Shape },
             "The gradient given for a tensor is not of its kind",
             &format!("{} {} for {dtype} {shape}", gradient.dtype(), gradient.shape()),
             "floating-point numbers, one for each element",
-            "Use `broadcast_to` and `cast` where they are meant to fit",
+            "Use `broadcast_to` or `cast` where they are meant to fit",
         ));
     }
     if output.device() != gradient.device() {

@@ -1,6 +1,8 @@
 //! Gradients against central differences, in `f64` on the CPU engine.
 
-use wgtensor::{ConvOptions, DType, Device, DeviceOptions, PadMode, Padding, PoolOptions, Result, Tensor, grad};
+use wgtensor::{
+    ConvOptions, DType, Device, DeviceOptions, PadMode, Padding, PoolOptions, Result, Tensor, Var, grad, vjp,
+};
 
 use super::close::{assert_all, assert_within, bound};
 use super::devices::for_each_device_alone;
@@ -250,6 +252,45 @@ fn gradients_of_gradients() {
 }
 
 /// A gradient by pieces is put together once, not added up piece by piece: what it takes is linear in their number.
+#[test]
+fn gradients_go_on_from_those_that_are_given() -> Result<()> {
+    let cpu = Device::cpu();
+    let number = |seed, shape: &[usize]| Nd::random(shape, seed, -1.0, 1.0).float(DType::F64, &cpu);
+    let (a, b) = (number(1, &[3, 4])?.requires_grad(), number(2, &[4, 2])?.requires_grad());
+    let v = number(3, &[3, 2])?.requires_grad();
+    let same = |got: &[Tensor], want: &[Tensor]| {
+        for (got, want) in got.iter().zip(want) {
+            assert_eq!(got.to_vec::<f64>().unwrap(), want.to_vec::<f64>().unwrap());
+        }
+    };
+    let y = a.matmul(&b)?.tanh()?;
+    let want = grad(&y.mul(&v)?.sum(())?, [&a, &b])?;
+    let got = vjp(&y, &v, [&a, &b])?;
+    same(&got, &want);
+    // It is linear in the vector, and its own gradients are those of any function.
+    let curve = |of: &[Tensor]| grad(&of[0].square()?.sum(())?, [&a, &b, &v]);
+    same(&curve(&got)?, &curve(&want)?);
+    // What nothing depends on, and the output itself.
+    same(&vjp(&y, &v, [&y, &b, &v])?, &[v.clone(), want[1].clone(), v.zeros_like()?]);
+
+    let w = Var::new(&number(4, &[3, 2])?);
+    let grads = w.value().sin()?.backward_from(&v)?;
+    same(&[grads.get(&w).unwrap().clone()], &grad(&w.value().sin()?.mul(&v)?.sum(())?, [w.value()])?);
+
+    let (transposed, single) = (v.t()?, v.cast(DType::F32)?);
+    assert!(vjp(&y, &transposed, [&a]).unwrap_err().is_shape_mismatch());
+    assert!(y.backward_from(&single).unwrap_err().is_dtype_mismatch());
+    assert!(y.cast(DType::I32)?.backward_from(&v.cast(DType::I32)?).unwrap_err().is_dtype_mismatch());
+    let apart = Device::open_with("cpu", &DeviceOptions::default())?;
+    assert!(y.backward_from(&v.to_device(&apart)?).unwrap_err().is_device_mismatch());
+    assert!(y.detach().backward_from(&v).unwrap_err().is_invalid_state());
+    assert!(vjp(&y, &v, [&a.detach()]).unwrap_err().is_invalid_state());
+    let empty = Tensor::zeros([0, 3], DType::F32, &cpu)?;
+    let x = empty.requires_grad();
+    assert_eq!(vjp(&x.mul(2.0)?, &empty, [&x])?[0].dims(), [0, 3]);
+    Ok(())
+}
+
 #[test]
 fn gradients_of_many_pieces_take_linear_work() {
     let cost = |pieces: usize, cut: fn(&Tensor, usize, usize) -> Result<Tensor>| -> Result<(usize, usize, Tensor)> {

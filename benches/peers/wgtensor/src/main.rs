@@ -36,8 +36,8 @@ fn convolution(kind: &str, [batch, side, _, c, f]: [usize; 5], device: &Device) 
     let dy = random(&[batch, side, side, f], 3, device)?;
     match kind {
         "convolution" => Ok(Box::new(move || x.conv2d(&kernel, &same))),
-        "convolution-input-gradient" => gradient(x, move |x| x.conv2d(&kernel, &same)?.mul(&dy)?.sum(())),
-        _ => gradient(kernel, move |kernel| x.conv2d(kernel, &same)?.mul(&dy)?.sum(())),
+        "convolution-input-gradient" => gradient(x, dy, move |x| x.conv2d(&kernel, &same)),
+        _ => gradient(kernel, dy, move |kernel| x.conv2d(kernel, &same)),
     }
 }
 
